@@ -1,0 +1,169 @@
+//! Borrowed row-major matrices with a stride.
+
+/// A row-major matrix: row `r` is `data[r * stride..][..cols]`.
+///
+/// ```
+/// use hotrow_kernels::MatRef;
+/// let w = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3);
+/// assert_eq!(w.row(1), &[4.0, 5.0, 6.0]);
+/// let left = MatRef::with_stride(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 2, 3);
+/// assert_eq!(left.row(1), &[4.0, 5.0]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct MatRef<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+
+/// A row-major matrix that a kernel may write: as [`MatRef`].
+///
+/// ```
+/// use hotrow_kernels::MatMut;
+/// let mut data = [0.0; 6];
+/// let mut w = MatMut::new(&mut data, 2, 3);
+/// w.row_mut(1)[0] = 7.0;
+/// assert_eq!(w.as_ref().row(1), &[7.0, 0.0, 0.0]);
+/// ```
+#[derive(Debug)]
+pub struct MatMut<'a, T> {
+    data: &'a mut [T],
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+
+/// # Panics
+///
+/// If the last row would reach past `len` elements, or `stride < cols`.
+#[track_caller]
+fn check(len: usize, rows: usize, cols: usize, stride: usize) {
+    assert!(stride >= cols, "stride {stride} is below the {cols} columns");
+    let needed = match rows {
+        0 => Some(0),
+        _ => (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(cols)),
+    };
+    assert!(
+        needed.is_some_and(|needed| needed <= len),
+        "{rows} rows of {cols} with stride {stride} do not fit into {len} elements"
+    );
+}
+
+impl<'a, T> MatRef<'a, T> {
+    /// `rows` rows of `cols`, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// If `data` is not `rows * cols` long.
+    #[track_caller]
+    pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
+        assert!(
+            rows.checked_mul(cols) == Some(data.len()),
+            "{rows} x {cols} is not the length {} of the data",
+            data.len()
+        );
+        Self { data, rows, cols, stride: cols }
+    }
+
+    /// `rows` rows of `cols`, each `stride` elements after the one before.
+    ///
+    /// # Panics
+    ///
+    /// If `stride < cols` or the last row reaches past the end of `data`.
+    #[track_caller]
+    pub fn with_stride(data: &'a [T], rows: usize, cols: usize, stride: usize) -> Self {
+        check(data.len(), rows, cols, stride);
+        Self { data, rows, cols, stride }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Elements from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Row `r`.
+    ///
+    /// # Panics
+    ///
+    /// If `r` is not below [`MatRef::rows`].
+    #[inline(always)]
+    pub fn row(&self, r: usize) -> &'a [T] {
+        assert!(r < self.rows, "row {r} is not below {}", self.rows);
+        &self.data[r * self.stride..][..self.cols]
+    }
+}
+
+impl<'a, T> MatMut<'a, T> {
+    /// `rows` rows of `cols`, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// If `data` is not `rows * cols` long.
+    #[track_caller]
+    pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> Self {
+        assert!(
+            rows.checked_mul(cols) == Some(data.len()),
+            "{rows} x {cols} is not the length {} of the data",
+            data.len()
+        );
+        Self { data, rows, cols, stride: cols }
+    }
+
+    /// `rows` rows of `cols`, each `stride` elements after the one before.
+    ///
+    /// # Panics
+    ///
+    /// If `stride < cols` or the last row reaches past the end of `data`.
+    #[track_caller]
+    pub fn with_stride(data: &'a mut [T], rows: usize, cols: usize, stride: usize) -> Self {
+        check(data.len(), rows, cols, stride);
+        Self { data, rows, cols, stride }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Elements from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Row `r`.
+    ///
+    /// # Panics
+    ///
+    /// If `r` is not below [`MatMut::rows`].
+    #[inline(always)]
+    pub fn row_mut(&mut self, r: usize) -> &mut [T] {
+        assert!(r < self.rows, "row {r} is not below {}", self.rows);
+        &mut self.data[r * self.stride..][..self.cols]
+    }
+
+    /// The same matrix, read-only.
+    pub fn as_ref(&self) -> MatRef<'_, T> {
+        MatRef { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
+    }
+
+    /// The same matrix, borrowed for a shorter time.
+    pub fn reborrow(&mut self) -> MatMut<'_, T> {
+        MatMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
+    }
+}

@@ -1,0 +1,65 @@
+//! The AMX tile unit: AVX-512 plus 16 x 64-byte tiles and `tdpbf16ps`, used by the GEMM family only.
+//!
+//! The intrinsics are not stable; inline assembly is.
+
+use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+
+use super::Avx512;
+
+/// [`Avx512`] and AMX (`amx-tile`, `amx-bf16`), with the operating system's permission to use tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amx(Avx512);
+
+impl Amx {
+    /// The token, or what is missing: an instruction group, or the system's permission for tile data, which Linux grants
+    /// once per process through `arch_prctl` (a second request changes nothing).
+    pub fn detect() -> Result<Self, &'static str> {
+        let avx512 = Avx512::detect().ok_or("the avx512 level, on which it builds, is absent")?;
+        if !cpu_has_tiles() {
+            return Err("the CPU lacks amx-tile or amx-bf16");
+        }
+        if !system_saves_tiles() {
+            return Err("the operating system does not save tile registers");
+        }
+        if !permitted() {
+            return Err("the kernel refused the tile data permission (arch_prctl)");
+        }
+        Ok(Self(avx512))
+    }
+
+    /// The vector instructions that come with every AMX machine.
+    pub fn avx512(self) -> Avx512 {
+        self.0
+    }
+}
+
+fn cpu_has_tiles() -> bool {
+    const BF16: u32 = 1 << 22;
+    const TILE: u32 = 1 << 24;
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (BF16 | TILE) == BF16 | TILE
+}
+
+fn system_saves_tiles() -> bool {
+    const OSXSAVE: u32 = 1 << 27;
+    const TILE_STATE: u64 = 0b11 << 17;
+    #[target_feature(enable = "xsave")]
+    fn enabled() -> u64 {
+        // SAFETY: register 0 exists wherever `xgetbv` does.
+        unsafe { _xgetbv(0) }
+    }
+    // SAFETY: OSXSAVE says that `xgetbv` may be executed.
+    __cpuid(1).ecx & OSXSAVE != 0 && unsafe { enabled() } & TILE_STATE == TILE_STATE
+}
+
+#[cfg(target_os = "linux")]
+fn permitted() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_long = 18;
+    // SAFETY: this request reads no memory of ours; it only widens what the process may use.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn permitted() -> bool {
+    false
+}
