@@ -7,6 +7,10 @@
 //! A vector has [`Simd::LANES`] lanes of 32 bits. Loads and stores take slices, check their length, and need no
 //! alignment. The `_partial` forms take up to `LANES` elements and read zeros for the rest, so a tail is one more step of
 //! the same loop.
+//!
+//! One trap: a closure that uses these operations and is handed to a library function (`array::map`, `array::from_fn`,
+//! `for_each`) is compiled without the level's instructions and costs a call for each operation. Kernels use plain loops,
+//! and mark closures that they hand to their own inlined functions `#[inline(always)]`.
 
 mod portable;
 pub use portable::Portable;
