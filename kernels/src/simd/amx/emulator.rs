@@ -1,0 +1,3 @@
+pub fn install() -> bool {
+    false
+}
