@@ -167,3 +167,6 @@ mod absent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
