@@ -4,7 +4,7 @@
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Amx, Avx2, Avx512};
-use crate::simd::{Portable, Simd};
+use crate::simd::{Portable, Simd, Tiles};
 
 /// An instruction set that this machine has: a value, detected once by whoever owns the data and passed to every kernel.
 ///
@@ -139,6 +139,21 @@ impl Level {
             S::LANES
         }
         crate::dispatch!(self, s => lanes(s))
+    }
+
+    /// The matrix unit of this level, if it has one: [`Level::Amx`] does.
+    ///
+    /// ```
+    /// use hotrow_kernels::Level;
+    /// assert!(Level::PORTABLE.tiles().is_none());
+    /// assert_eq!(Level::detect().tiles().is_some(), Level::detect().name() == "amx");
+    /// ```
+    pub fn tiles(self) -> Option<Tiles> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx(amx) => Some(Tiles::of(amx)),
+            _ => None,
+        }
     }
 }
 
@@ -297,6 +312,31 @@ mod tests {
         }
         assert!(Level::absent().all(|(_, reason)| !reason.is_empty()));
         println!("levels run: {available:?}; absent: {:?}", Level::absent().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn levels_are_listed_lowest_first_and_any_can_be_forced() {
+        let levels: Vec<_> = Level::available().collect();
+        assert_eq!(levels[0], Level::PORTABLE);
+        assert_eq!(levels.last(), Some(&Level::detect()));
+        for level in levels {
+            let forced: Level = level.name().parse().unwrap();
+            assert_eq!(forced, level);
+            assert_eq!(forced.to_string(), level.name());
+            let lanes = match level.name() {
+                "avx512" | "amx" => 16,
+                "neon" => 4,
+                _ => 8,
+            };
+            assert_eq!(forced.lanes(), lanes, "{level}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_levels() {
+        let message = Level::from_name("AVX2").unwrap_err().to_string();
+        assert!(message.contains("AVX2"));
+        assert!(Level::NAMES.iter().all(|name| message.contains(name)), "{message}");
     }
 
     /// `.ci/run` names the levels that its machine must have, so that a level cannot go missing in silence.

@@ -13,7 +13,9 @@
 //! and mark closures that they hand to their own inlined functions `#[inline(always)]`.
 
 mod portable;
+mod tiles;
 pub use portable::Portable;
+pub use tiles::{ConfiguredTiles, Tiles};
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -340,3 +342,6 @@ pub(crate) fn is_nan<S: Simd>(s: S, v: S::F32) -> S::Mask {
     let magnitude = s.and(s.to_bits(v), s.splat_u32(0x7fff_ffff));
     s.eq_u32(s.min_u32(magnitude, first_nan), first_nan)
 }
+
+#[cfg(test)]
+mod tests;
