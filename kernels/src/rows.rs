@@ -10,4 +10,5 @@
 
 mod vector;
 
+pub(crate) use vector::dot;
 pub use vector::{rows_axpy, rows_dot, rows_outer};

@@ -1,0 +1,43 @@
+//! Reductions, losses, norms and elementwise functions: what a layer does besides products.
+//!
+//! | kernel | meaning |
+//! |---|---|
+//! | [`max`], [`sum`], [`dot`], [`squared_norm`] | of one slice |
+mod math;
+mod sums;
+
+pub use sums::{dot, max, squared_norm, sum};
+
+use crate::simd::{Simd, Weight};
+
+/// The most lanes a level has.
+const MAX_LANES: usize = 16;
+
+/// The first `LANES` elements, those past the end of `xs` being `fill`.
+#[inline(always)]
+fn load_padded<S: Simd, W: Weight>(s: S, xs: &[W], fill: f32) -> S::F32 {
+    if xs.len() >= S::LANES {
+        return W::load(s, xs);
+    }
+    let present = s.gt(s.splat(xs.len() as f32), s.from_i32(s.iota()));
+    s.select(present, W::load_partial(s, xs), s.splat(fill))
+}
+
+/// The lanes of `v`, then zeros.
+#[inline(always)]
+fn lanes<S: Simd>(s: S, v: S::F32) -> [f32; MAX_LANES] {
+    let mut out = [0.0; MAX_LANES];
+    s.store(v, &mut out);
+    out
+}
+
+/// `x = f(x)` in place.
+#[inline(always)]
+fn map<S: Simd, W: Weight>(s: S, xs: &mut [W], f: impl Fn(S::F32) -> S::F32) {
+    let mut whole = xs.chunks_exact_mut(S::LANES);
+    for x in &mut whole {
+        W::store(s, f(W::load(s, x)), x);
+    }
+    let tail = whole.into_remainder();
+    W::store_partial(s, f(W::load_partial(s, tail)), tail);
+}
