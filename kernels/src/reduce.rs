@@ -3,9 +3,12 @@
 //! | kernel | meaning |
 //! |---|---|
 //! | [`max`], [`sum`], [`dot`], [`squared_norm`] | of one slice |
+//! | [`log_sum_exp`], [`softmax`], [`softmax_cross_entropy`], [`softmax_cross_entropy_batch`] | over the logits of an active set, with a log-weight an entry |
 mod math;
+mod softmax;
 mod sums;
 
+pub use softmax::{CrossEntropy, log_sum_exp, softmax, softmax_cross_entropy, softmax_cross_entropy_batch};
 pub use sums::{dot, max, squared_norm, sum};
 
 use crate::simd::{Simd, Weight};
