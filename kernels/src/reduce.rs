@@ -4,12 +4,21 @@
 //! |---|---|
 //! | [`max`], [`sum`], [`dot`], [`squared_norm`] | of one slice |
 //! | [`log_sum_exp`], [`softmax`], [`softmax_cross_entropy`], [`softmax_cross_entropy_batch`] | over the logits of an active set, with a log-weight an entry |
+//! | [`sigmoid_cross_entropy`] | the logistic loss of independent decisions over an active set |
+//! | [`Activation`] | ReLU, ReLU^2, SiLU, GELU: forward and backward |
+//! | [`top_k`] | the k largest of many scores, in order |
+mod activation;
+mod logistic;
 mod math;
 mod softmax;
 mod sums;
+mod topk;
 
+pub use activation::Activation;
+pub use logistic::sigmoid_cross_entropy;
 pub use softmax::{CrossEntropy, log_sum_exp, softmax, softmax_cross_entropy, softmax_cross_entropy_batch};
 pub use sums::{dot, max, squared_norm, sum};
+pub use topk::top_k;
 
 use crate::simd::{Simd, Weight};
 
