@@ -7,15 +7,18 @@
 //! | [`sigmoid_cross_entropy`] | the logistic loss of independent decisions over an active set |
 //! | [`Activation`] | ReLU, ReLU^2, SiLU, GELU: forward and backward |
 //! | [`top_k`] | the k largest of many scores, in order |
+//! | [`rms_norm`], [`rms_norm_backward`], [`layer_norm`], [`layer_norm_backward`] | of the rows of a matrix |
 mod activation;
 mod logistic;
 mod math;
+mod norm;
 mod softmax;
 mod sums;
 mod topk;
 
 pub use activation::Activation;
 pub use logistic::sigmoid_cross_entropy;
+pub use norm::{Affine, AffineGrad, Moments, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use softmax::{CrossEntropy, log_sum_exp, softmax, softmax_cross_entropy, softmax_cross_entropy_batch};
 pub use sums::{dot, max, squared_norm, sum};
 pub use topk::top_k;
@@ -33,6 +36,20 @@ fn load_padded<S: Simd, W: Weight>(s: S, xs: &[W], fill: f32) -> S::F32 {
     }
     let present = s.gt(s.splat(xs.len() as f32), s.from_i32(s.iota()));
     s.select(present, W::load_partial(s, xs), s.splat(fill))
+}
+
+/// The elements of `xs` from `at` on, zeros past its end.
+#[inline(always)]
+fn load_at<S: Simd, W: Weight>(s: S, xs: &[W], at: usize) -> S::F32 {
+    let xs = &xs[at..];
+    if xs.len() >= S::LANES { W::load(s, xs) } else { W::load_partial(s, xs) }
+}
+
+/// Writes the lanes of `v` that lie in `out` when the first stands at `at`.
+#[inline(always)]
+fn store_at<S: Simd, W: Weight>(s: S, v: S::F32, out: &mut [W], at: usize) {
+    let out = &mut out[at..];
+    if out.len() >= S::LANES { W::store(s, v, out) } else { W::store_partial(s, v, out) }
 }
 
 /// The lanes of `v`, then zeros.
