@@ -3,15 +3,21 @@
 //! | kernel | meaning |
 //! |---|---|
 //! | [`max`], [`sum`], [`dot`], [`squared_norm`] | of one slice |
-//! | [`log_sum_exp`], [`softmax`], [`softmax_cross_entropy`], [`softmax_cross_entropy_batch`] | over the logits of an active set, with a log-weight an entry |
+//! | [`log_sum_exp`], [`softmax`], [`softmax_cross_entropy`], [`softmax_cross_entropy_batch`] | over an active set, with log-weights |
 //! | [`sigmoid_cross_entropy`] | the logistic loss of independent decisions over an active set |
 //! | [`Activation`] | ReLU, ReLU^2, SiLU, GELU: forward and backward |
 //! | [`top_k`] | the k largest of many scores, in order |
 //! | [`rms_norm`], [`rms_norm_backward`], [`layer_norm`], [`layer_norm_backward`] | of the rows of a matrix |
+//! | [`rope`], [`rope_backward`] | rotary position embedding of the heads of a row |
+//!
+//! Logits, scores, gradients and the rows that are normalised are f32; parameters, and what is reduced, activated or turned
+//! in place, are f32 or bf16. Any length is allowed. What is stated about NaN and infinities holds on every level.
+
 mod activation;
 mod logistic;
 mod math;
 mod norm;
+mod rope;
 mod softmax;
 mod sums;
 mod topk;
@@ -19,6 +25,7 @@ mod topk;
 pub use activation::Activation;
 pub use logistic::sigmoid_cross_entropy;
 pub use norm::{Affine, AffineGrad, Moments, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
+pub use rope::{RopePairs, RopeTable, rope, rope_backward};
 pub use softmax::{CrossEntropy, log_sum_exp, softmax, softmax_cross_entropy, softmax_cross_entropy_batch};
 pub use sums::{dot, max, squared_norm, sum};
 pub use topk::top_k;
