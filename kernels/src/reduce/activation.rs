@@ -123,7 +123,7 @@ fn gelu_slope<S: Simd>(s: S, x: S::F32) -> S::F32 {
 }
 
 /// `2 sqrt(2 / pi)`, because `(1 + tanh(u)) / 2` is the logistic function of `2 u`, which does not cancel.
-const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
 const CUBIC: f32 = 0.044715;
 
 /// `2 sqrt(2 / pi) (x + 0.044715 x^3)`

@@ -41,9 +41,12 @@ pub fn rms_norm<W: Weight>(
 
 #[inline(always)]
 fn rms_norm_row<S: Simd, W: Weight>(s: S, out: &mut [f32], x: &[f32], gain: &[W], epsilon: f32) -> f32 {
-    let rstd = reciprocal_root(squares(s, x), x.len(), epsilon);
+    // One length for all, so that the offsets need no further check: here and below.
+    let len = x.len();
+    let (out, gain) = (&mut out[..len], &gain[..len]);
+    let rstd = reciprocal_root(squares(s, x), len, epsilon);
     let factor = s.splat(rstd);
-    for at in (0..x.len()).step_by(S::LANES) {
+    for at in (0..len).step_by(S::LANES) {
         store_at(s, s.mul(s.mul(load_at(s, x, at), factor), load_at(s, gain, at)), out, at);
     }
     rstd
@@ -93,14 +96,16 @@ fn rms_norm_row_backward<S: Simd, W: Weight>(
     gain: &[W],
     rstd: f32,
 ) {
+    let len = x.len();
+    let (dx, dgain, dy, gain) = (&mut dx[..len], &mut dgain[..len], &dy[..len], &gain[..len]);
     let (factor, mut acc) = (s.splat(rstd), s.splat(0.0));
-    for at in (0..x.len()).step_by(S::LANES) {
+    for at in (0..len).step_by(S::LANES) {
         let (dy, n) = (load_at(s, dy, at), s.mul(load_at(s, x, at), factor));
         store_at(s, s.mul_add(dy, n, load_at(s, dgain, at)), dgain, at);
         acc = s.mul_add(s.mul(dy, load_at(s, gain, at)), n, acc);
     }
     let mean = s.splat(s.sum(acc) / x.len() as f32);
-    for at in (0..x.len()).step_by(S::LANES) {
+    for at in (0..len).step_by(S::LANES) {
         let n = s.mul(load_at(s, x, at), factor);
         let h = s.mul(load_at(s, dy, at), load_at(s, gain, at));
         store_at(s, s.mul_add(factor, s.sub(h, s.mul(n, mean)), load_at(s, dx, at)), dx, at);
@@ -171,6 +176,8 @@ pub fn layer_norm<W: Weight>(
 
 #[inline(always)]
 fn layer_norm_row<S: Simd, W: Weight>(s: S, out: &mut [f32], x: &[f32], affine: Affine<W>, epsilon: f32) -> Moments {
+    let len = x.len();
+    let (out, gain, bias) = (&mut out[..len], &affine.gain[..len], &affine.bias[..len]);
     let sum = accumulate(
         s,
         x,
@@ -180,14 +187,14 @@ fn layer_norm_row<S: Simd, W: Weight>(s: S, out: &mut [f32], x: &[f32], affine: 
     let mean = sum / x.len().max(1) as f32;
     let center = s.splat(mean);
     // The deviations stand in `out` until they are scaled.
-    for at in (0..x.len()).step_by(S::LANES) {
+    for at in (0..len).step_by(S::LANES) {
         store_at(s, s.sub(load_at(s, x, at), center), out, at);
     }
     let rstd = reciprocal_root(squares(s, out), x.len(), epsilon);
     let factor = s.splat(rstd);
-    for at in (0..x.len()).step_by(S::LANES) {
+    for at in (0..len).step_by(S::LANES) {
         let n = s.mul(load_at(s, out, at), factor);
-        store_at(s, s.mul_add(n, load_at(s, affine.gain, at), load_at(s, affine.bias, at)), out, at);
+        store_at(s, s.mul_add(n, load_at(s, gain, at), load_at(s, bias, at)), out, at);
     }
     Moments { mean, rstd }
 }
@@ -240,20 +247,23 @@ fn layer_norm_row_backward<S: Simd, W: Weight>(
     gain: &[W],
     moments: Moments,
 ) {
+    let len = x.len();
+    let (dx, dy, gain) = (&mut dx[..len], &dy[..len], &gain[..len]);
+    let (dgain, dbias) = (&mut grad.dgain[..len], &mut grad.dbias[..len]);
     let (center, factor) = (s.splat(moments.mean), s.splat(moments.rstd));
     let (mut sum, mut dot) = (s.splat(0.0), s.splat(0.0));
-    for at in (0..x.len()).step_by(S::LANES) {
+    for at in (0..len).step_by(S::LANES) {
         let dy = load_at(s, dy, at);
         // Past the end `dy` is 0, so what is normalised there counts for nothing.
         let n = s.mul(s.sub(load_at(s, x, at), center), factor);
-        store_at(s, s.mul_add(dy, n, load_at(s, grad.dgain, at)), grad.dgain, at);
-        store_at(s, s.add(dy, load_at(s, grad.dbias, at)), grad.dbias, at);
+        store_at(s, s.mul_add(dy, n, load_at(s, dgain, at)), dgain, at);
+        store_at(s, s.add(dy, load_at(s, dbias, at)), dbias, at);
         let h = s.mul(dy, load_at(s, gain, at));
         (sum, dot) = (s.add(sum, h), s.mul_add(h, n, dot));
     }
     let dim = x.len() as f32;
     let (mean, slope) = (s.splat(s.sum(sum) / dim), s.splat(s.sum(dot) / dim));
-    for at in (0..x.len()).step_by(S::LANES) {
+    for at in (0..len).step_by(S::LANES) {
         let n = s.mul(s.sub(load_at(s, x, at), center), factor);
         let h = s.mul(load_at(s, dy, at), load_at(s, gain, at));
         let inner = s.sub(s.sub(h, mean), s.mul(n, slope));

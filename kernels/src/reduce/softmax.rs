@@ -7,7 +7,7 @@ use crate::simd::Simd;
 use crate::{Level, MatMut, RowIds, dispatch};
 
 use super::math::{exp, ln_scalar};
-use super::sums::max_of;
+use super::sums::{fold, max_of};
 use super::{load_padded, map};
 
 /// What [`softmax_cross_entropy`] returns.
@@ -39,14 +39,18 @@ pub struct CrossEntropy {
 #[track_caller]
 pub fn log_sum_exp(level: Level, logits: &[f32], log_weights: Option<&[f32]>) -> f32 {
     check(logits, log_weights);
-    dispatch!(level, s => match log_weights {
-        None => log_sum_exp_of(s, logits.len(), #[inline(always)] |at| load_padded(s, &logits[at..], f32::NEG_INFINITY)),
-        Some(weights) => log_sum_exp_of(
+    dispatch!(level, s => {
+        let max = max_of(s, logits, log_weights);
+        let shift = s.splat(max);
+        let acc = fold(
             s,
-            logits.len(),
+            logits,
+            log_weights,
+            s.splat(0.0),
             #[inline(always)]
-            |at| s.add(load_padded(s, &logits[at..], f32::NEG_INFINITY), s.load_partial(&weights[at..])),
-        ),
+            |acc, z| s.add(acc, exp(s, s.sub(z, shift))),
+        );
+        log_z(s, max, s.sum(s.add(s.add(acc[0], acc[1]), s.add(acc[2], acc[3]))))
     })
 }
 
@@ -204,12 +208,7 @@ fn add_and_max<S: Simd>(s: S, z: &mut [f32], log_weights: Option<&[f32]>) -> f32
         let (z, weights) = (z.into_remainder(), weights.remainder());
         s.store_partial(s.add(s.load_partial(z), s.load_partial(weights)), z);
     }
-    max_of(
-        s,
-        z.len(),
-        #[inline(always)]
-        |at| load_padded(s, &z[at..], f32::NEG_INFINITY),
-    )
+    max_of(s, z, None)
 }
 
 /// `z = exp(z - max)` and its sum.
@@ -240,16 +239,6 @@ fn scale<S: Simd>(s: S, z: &mut [f32], factor: f32) {
         #[inline(always)]
         |z| s.mul(z, factor),
     );
-}
-
-#[inline(always)]
-fn log_sum_exp_of<S: Simd>(s: S, n: usize, vector: impl Fn(usize) -> S::F32) -> f32 {
-    let max = max_of(s, n, &vector);
-    let (shift, mut acc) = (s.splat(max), s.splat(0.0));
-    for at in (0..n).step_by(S::LANES) {
-        acc = s.add(acc, exp(s, s.sub(vector(at), shift)));
-    }
-    log_z(s, max, s.sum(acc))
 }
 
 /// `max + ln sum`, where an infinite maximum is the answer already and leaves NaN in the sum.

@@ -14,32 +14,28 @@ use super::{lanes, load_padded};
 /// assert_eq!(max::<f32>(Level::detect(), &[]), f32::NEG_INFINITY);
 /// ```
 pub fn max<W: Weight>(level: Level, x: &[W]) -> f32 {
-    dispatch!(level, s => max_of(s, x.len(), #[inline(always)] |at| load_padded(s, &x[at..], f32::NEG_INFINITY)))
+    dispatch!(level, s => max_of(s, x, None))
 }
 
-/// The largest of `n` numbers, of which `vector(at)` loads those from `at` on and -infinity past the end.
+/// The largest of `x + weights`, as [`max`].
 #[inline(always)]
-pub(super) fn max_of<S: Simd>(s: S, n: usize, vector: impl Fn(usize) -> S::F32) -> f32 {
+pub(super) fn max_of<S: Simd, W: Weight>(s: S, x: &[W], weights: Option<&[f32]>) -> f32 {
     // `Simd::max` drops a NaN in its first argument, so NaN is looked for beside it: the smallest complement of a
     // magnitude is below that of infinity exactly if there is one.
     const COMPLEMENT_OF_INFINITY: u32 = 0x7fff_ffff - 0x7f80_0000;
-    #[inline(always)]
-    fn step<S: Simd>(s: S, x: S::F32, (acc, complement): (&mut S::F32, &mut S::U32)) {
-        *acc = s.max(x, *acc);
-        let inverted = s.and(s.xor(s.to_bits(x), s.splat_u32(u32::MAX)), s.splat_u32(0x7fff_ffff));
-        *complement = s.min_u32(*complement, inverted);
-    }
-    let mut acc = [s.splat(f32::NEG_INFINITY); 4];
-    let mut complement = [s.splat_u32(u32::MAX); 4];
-    let unrolled = n - n % (4 * S::LANES);
-    for at in (0..unrolled).step_by(4 * S::LANES) {
-        for i in 0..4 {
-            step(s, vector(at + i * S::LANES), (&mut acc[i], &mut complement[i]));
-        }
-    }
-    for at in (unrolled..n).step_by(S::LANES) {
-        step(s, vector(at), (&mut acc[0], &mut complement[0]));
-    }
+    let none = (s.splat(f32::NEG_INFINITY), s.splat_u32(u32::MAX));
+    let parts = fold(
+        s,
+        x,
+        weights,
+        none,
+        #[inline(always)]
+        |(acc, complement), x| {
+            let inverted = s.and(s.xor(s.to_bits(x), s.splat_u32(u32::MAX)), s.splat_u32(0x7fff_ffff));
+            (s.max(x, acc), s.min_u32(complement, inverted))
+        },
+    );
+    let (acc, complement) = (parts.map(|part| part.0), parts.map(|part| part.1));
     let complement = s.min_u32(s.min_u32(complement[0], complement[1]), s.min_u32(complement[2], complement[3]));
     let any_nan = lanes(s, s.from_bits(complement))[..S::LANES].iter().any(|x| x.to_bits() < COMPLEMENT_OF_INFINITY);
     if any_nan {
@@ -93,6 +89,41 @@ pub(super) fn squares<S: Simd, W: Weight>(s: S, x: &[W]) -> f32 {
 pub fn dot<W: Weight>(level: Level, a: &[W], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len(), "a and b differ in length");
     dispatch!(level, s => rows::dot(s, a, b))
+}
+
+/// Folds the vectors of `x + weights` into four accumulators, which cover the latency of one step; -infinity stands past
+/// the end.
+#[inline(always)]
+pub(super) fn fold<S: Simd, W: Weight, A: Copy>(
+    s: S,
+    x: &[W],
+    weights: Option<&[f32]>,
+    start: A,
+    step: impl Fn(A, S::F32) -> A,
+) -> [A; 4] {
+    let mut acc = [start; 4];
+    let mut blocks = x.chunks_exact(4 * S::LANES);
+    let Some(weights) = weights else {
+        for x in &mut blocks {
+            for (i, acc) in acc.iter_mut().enumerate() {
+                *acc = step(*acc, W::load(s, &x[i * S::LANES..]));
+            }
+        }
+        for x in blocks.remainder().chunks(S::LANES) {
+            acc[0] = step(acc[0], load_padded(s, x, f32::NEG_INFINITY));
+        }
+        return acc;
+    };
+    let mut weights = weights.chunks_exact(4 * S::LANES);
+    for (x, weights) in (&mut blocks).zip(&mut weights) {
+        for (i, acc) in acc.iter_mut().enumerate() {
+            *acc = step(*acc, s.add(W::load(s, &x[i * S::LANES..]), s.load(&weights[i * S::LANES..])));
+        }
+    }
+    for (x, weights) in blocks.remainder().chunks(S::LANES).zip(weights.remainder().chunks(S::LANES)) {
+        acc[0] = step(acc[0], s.add(load_padded(s, x, f32::NEG_INFINITY), s.load_partial(weights)));
+    }
+    acc
 }
 
 /// Folds `x` into a sum: `add` must leave the accumulator unchanged for zeros. Four accumulators cover the latency of an

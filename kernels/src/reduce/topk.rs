@@ -108,34 +108,29 @@ impl Heap<'_> {
         }
     }
 
-    /// Moves the element at `parent` down until neither child, both below `len`, is worse.
-    fn sift_down(&mut self, mut parent: usize, len: usize) {
-        loop {
-            let left = 2 * parent + 1;
-            if left >= len {
-                return;
+    /// Moves the element at `hole` down until neither child, both below `len`, is worse.
+    fn sift_down(&mut self, mut hole: usize, len: usize) {
+        let (value, id) = (self.values[hole], self.ids[hole]);
+        let moving = rank(value, id);
+        while 2 * hole + 1 < len {
+            let (left, right) = (2 * hole + 1, (2 * hole + 2).min(len - 1));
+            let child = if self.rank(right) < self.rank(left) { right } else { left };
+            if moving <= self.rank(child) {
+                break;
             }
-            let right = left + 1;
-            let child = if right < len && self.rank(right) < self.rank(left) { right } else { left };
-            if self.rank(parent) <= self.rank(child) {
-                return;
-            }
-            self.swap(parent, child);
-            parent = child;
+            (self.values[hole], self.ids[hole]) = (self.values[child], self.ids[child]);
+            hole = child;
         }
+        (self.values[hole], self.ids[hole]) = (value, id);
     }
 
     /// From heap to descending order: the worst goes to the end, again and again.
     fn sort(&mut self) {
         for end in (1..self.ids.len()).rev() {
-            self.swap(0, end);
+            self.values.swap(0, end);
+            self.ids.swap(0, end);
             self.sift_down(0, end);
         }
-    }
-
-    fn swap(&mut self, a: usize, b: usize) {
-        self.ids.swap(a, b);
-        self.values.swap(a, b);
     }
 }
 

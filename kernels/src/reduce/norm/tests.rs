@@ -92,7 +92,7 @@ impl<W: Weight> Case<W> {
             let mut out = vec![7.0; self.x.len()];
             let mut moments = [Moments::default(); ROWS];
             if centered {
-                let affine = Affine { gain: &*self.gain, bias: &*self.bias };
+                let affine = Affine { gain: &self.gain, bias: &self.bias };
                 layer_norm(level, self.matrix_mut(&mut out), self.matrix(&self.x), affine, epsilon, &mut moments);
             } else {
                 let mut rstd = [0.0; ROWS];
@@ -219,7 +219,7 @@ fn scaling_a_row_by_a_power_of_two_changes_no_bit_of_its_norm() {
         at_every_level(|level| {
             let norm = |x: &[f32]| {
                 let (mut rms, mut layer) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-                let affine = Affine { gain: &*case.gain, bias: &*case.bias };
+                let affine = Affine { gain: &case.gain, bias: &case.bias };
                 rms_norm(level, case.matrix_mut(&mut rms), case.matrix(x), &case.gain, 0.0, &mut [0.0; ROWS]);
                 let moments = &mut [Moments::default(); ROWS];
                 layer_norm(level, case.matrix_mut(&mut layer), case.matrix(x), affine, 1e-30, moments);
@@ -240,7 +240,7 @@ fn a_bad_row_touches_no_other() {
         case.x[case.stride + 20] = bad;
         at_every_level(|level| {
             let (mut rms, mut layer) = (vec![0.0; case.x.len()], vec![0.0; case.x.len()]);
-            let affine = Affine { gain: &*case.gain, bias: &*case.bias };
+            let affine = Affine { gain: &case.gain, bias: &case.bias };
             let x = case.matrix(&case.x);
             rms_norm(level, case.matrix_mut(&mut rms), x, &case.gain, 1e-5, &mut [0.0; ROWS]);
             layer_norm(level, case.matrix_mut(&mut layer), x, affine, 1e-5, &mut [Moments::default(); ROWS]);
