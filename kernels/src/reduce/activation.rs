@@ -84,14 +84,13 @@ fn multiply<S: Simd, W: Weight>(s: S, d: &mut [f32], x: &[W], slope: impl Fn(S::
     s.store_partial(s.mul(s.load_partial(d), slope(W::load_partial(s, x))), d);
 }
 
-/// `x` between the finite floats, so that a factor of 0 gives 0; NaN stays.
+/// `x`, or the lowest finite float for -infinity, whose product with the factor 0 it meets is 0; NaN stays.
 #[inline(always)]
 fn finite<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    // Only a negative infinity meets a 0; the upper one must stay what it is.
     s.max(s.splat(f32::MIN), x)
 }
 
-/// `x` between -bound and bound; NaN stays.
+/// `x` between `-bound` and `bound`; NaN stays.
 #[inline(always)]
 fn clamp<S: Simd>(s: S, x: S::F32, bound: f32) -> S::F32 {
     s.min(s.splat(bound), s.max(s.splat(-bound), x))

@@ -114,8 +114,11 @@ impl Heap<'_> {
         let moving = rank(value, id);
         while 2 * hole + 1 < len {
             let (left, right) = (2 * hole + 1, (2 * hole + 2).min(len - 1));
-            let child = if self.rank(right) < self.rank(left) { right } else { left };
-            if moving <= self.rank(child) {
+            let (child, worst) = match (self.rank(left), self.rank(right)) {
+                (of_left, of_right) if of_right < of_left => (right, of_right),
+                (of_left, _) => (left, of_left),
+            };
+            if moving <= worst {
                 break;
             }
             (self.values[hole], self.ids[hole]) = (self.values[child], self.ids[child]);

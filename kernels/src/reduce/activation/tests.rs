@@ -122,6 +122,21 @@ fn infinities_give_the_limits_and_nan_stays() {
 }
 
 #[test]
+fn levels_with_a_fused_multiply_add_agree_to_the_bit() {
+    let x: Vec<f32> = (-4000..4000).map(|i| i as f32 / 97.0).collect();
+    for f in Activation::ALL {
+        let mut results = Level::available().filter(|&level| level != Level::PORTABLE).map(|level| {
+            let (mut y, mut d) = (x.clone(), numbers(x.len(), 3));
+            f.forward(level, &mut y);
+            f.backward(level, &mut d, &x);
+            (y, d)
+        });
+        let Some(first) = results.next() else { continue };
+        assert!(results.all(|result| result == first), "{f:?}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "d and x differ in length")]
 fn gradients_of_another_length_are_refused() {
     Activation::Relu.backward(Level::PORTABLE, &mut [0.0; 2], &[0.0f32; 3]);
