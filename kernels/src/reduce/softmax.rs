@@ -22,7 +22,7 @@ pub struct CrossEntropy {
 /// `ln sum_a exp(logits[a] + log_weights[a])`: `logits` and `log_weights` (A).
 ///
 /// -infinity for an empty set or one of -infinities only, infinity if any term is infinite, NaN if any is NaN. Otherwise
-/// within `(A + 8) * eps` plus 2 eps of the largest term's magnitude.
+/// within `(A + 3 m + 6) * eps` and 3 eps of itself, `m` being the largest `|logit| + |log_weight|`.
 ///
 /// # Panics
 ///
@@ -56,7 +56,7 @@ pub fn log_sum_exp(level: Level, logits: &[f32], log_weights: Option<&[f32]>) ->
 
 /// `z = softmax(logits + log_weights)` in place of `logits` (A); returns the log-sum-exp that it divided by.
 ///
-/// Probabilities are within `(A + |z - max z| + 8) * eps` of themselves. NaN, an infinite logit, or a set of -infinities
+/// Probabilities are within `(A + 3 m + 6) * eps` of themselves, `m` being the largest `|logit| + |log_weight|`. NaN, an infinite logit, or a set of -infinities
 /// only (nothing to choose from) make every probability NaN; a -infinity among numbers has probability 0.
 ///
 /// # Panics

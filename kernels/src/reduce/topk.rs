@@ -11,7 +11,8 @@ const BLOCK: usize = 8;
 ///
 /// Among equal scores (-0 equals 0) the lower position comes first; NaN ranks below everything, -infinity included. Exact,
 /// so the same on every level. The outputs double as the heap: nothing is allocated. Where scores come in no particular
-/// order, all but about `k ln(N / k)` of them cost a comparison in a vector.
+/// order, all but about `k ln(N / k)` of them cost a comparison in a vector; ascending
+/// scores, the worst case, cost `log k` steps each.
 ///
 /// # Panics
 ///
