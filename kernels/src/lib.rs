@@ -4,6 +4,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`reduce`] | reductions, softmax and losses on an active set, top-k, norms, activations, rotary embedding |
 //! | [`rows`] | dot, axpy and outer product over a list of active rows; the same over a batch, walked by row |
 #![deny(unsafe_code)]
 #![warn(clippy::missing_panics_doc)]
@@ -13,6 +14,7 @@ pub mod gemm;
 mod ids;
 mod level;
 mod matrix;
+pub mod reduce;
 pub mod rows;
 #[allow(unsafe_code)]
 pub mod simd;
