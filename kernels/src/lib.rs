@@ -4,10 +4,12 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`convert`] | f32 to and from bf16 (nearest and stochastic) and int8 rows with a scale |
 //! | [`rows`] | dot, axpy and outer product over a list of active rows; the same over a batch, walked by row |
 #![deny(unsafe_code)]
 #![warn(clippy::missing_panics_doc)]
 
+pub mod convert;
 mod error;
 mod ids;
 mod level;

@@ -10,4 +10,5 @@
 
 mod vector;
 
+pub(crate) use vector::{check as check_rows, rows_ahead};
 pub use vector::{rows_axpy, rows_dot, rows_outer};

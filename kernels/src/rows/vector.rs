@@ -8,7 +8,7 @@ const AHEAD: usize = 4096;
 
 /// How many rows ahead of the one at work to prefetch.
 #[inline(always)]
-pub(super) fn rows_ahead<W>(cols: usize) -> usize {
+pub(crate) fn rows_ahead<W>(cols: usize) -> usize {
     (AHEAD / (cols * size_of::<W>()).max(64)).clamp(1, 32)
 }
 
@@ -110,7 +110,7 @@ pub fn rows_outer<W: Weight>(level: Level, mut w: MatMut<W>, active: RowIds, c: 
 }
 
 #[track_caller]
-pub(super) fn check<W>(active: RowIds, w: MatRef<W>, dim: usize) {
+pub(crate) fn check<W>(active: RowIds, w: MatRef<W>, dim: usize) {
     assert_eq!(w.cols(), dim, "the rows of w and the vector differ in length");
     assert!(active.limit() <= w.rows(), "active rows below {} for a matrix of {} rows", active.limit(), w.rows());
 }
