@@ -22,4 +22,5 @@ pub use half_rows::{bf16_from_f32, bf16_from_f32_stochastic, f32_from_bf16};
 pub use int8::{f32_rows_from_i8, i8_rows_from_f32, i8_rows_from_f32_stochastic, rows_dot_i8};
 pub use random::RandomKey;
 
+pub(crate) use half_rows::stochastic_bf16_bits;
 pub(crate) use random::Noise;

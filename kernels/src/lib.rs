@@ -14,6 +14,7 @@ mod error;
 mod ids;
 mod level;
 mod matrix;
+pub mod optim;
 pub mod rows;
 #[allow(unsafe_code)]
 pub mod simd;
