@@ -5,7 +5,7 @@
 //! | [`bf16_from_f32`] | the nearest bf16, ties to even |
 //! | [`bf16_from_f32_stochastic`] | one of the two neighbouring bf16, with mean `x` |
 //! | [`f32_from_bf16`] | exact |
-//! | [`i8_rows_from_f32`] | `q[r] = round(x[r] / scale[r])` with `scale[r] = max|x[r]| / 127`, to nearest |
+//! | [`i8_rows_from_f32`] | `q[r] = round(x[r] / scale[r])`, to nearest; the largest magnitude of a row is 127 |
 //! | [`i8_rows_from_f32_stochastic`] | the same, rounded with mean `x / scale` |
 //! | [`f32_rows_from_i8`] | `x[r] = scale[r] * q[r]` |
 //! | [`rows_dot_i8`] | `out[a] = scale[active[a]] * <q[active[a]], x>` |

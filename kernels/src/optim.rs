@@ -17,8 +17,9 @@
 //! What holds for all of them:
 //! - Gradients are multiplied by `grad_scale` as they are read: the factor of gradient clipping, or 1 / the loss scale.
 //! - Weight decay is decoupled (Loshchilov and Hutter 2019): `w *= 1 - lr * weight_decay` before the step of a row.
-//! - A NaN or infinite gradient reaches the weight and the state of its element (of its row in the row-wise
-//!   optimisers, of its block in 8-bit moments); nothing is skipped in silence. Rows without a gradient keep their bits, save
+//! - A NaN or infinite gradient reaches the weight and the state of its element (a NaN: of its row in the row-wise
+//!   optimisers; both: of its block in 8-bit moments); nothing is skipped in silence. (In
+//!   the row-wise optimisers an infinite one leaves an infinite state, with which the row no longer moves.) Rows without a gradient keep their bits, save
 //!   where a kernel says otherwise.
 //! - A row depends on its own numbers, the parameters, the step and the seed: never on the other rows of the call, so rows may be
 //!   split over threads in any way.

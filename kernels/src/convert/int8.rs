@@ -33,7 +33,7 @@ pub fn i8_rows_from_f32(level: Level, mut out: MatMut<i8>, scales: &mut [f32], x
     dispatch!(level, s => {
         for (r, scale) in scales.iter_mut().enumerate() {
             *scale = row_scale(s, x.row(r));
-            quantise(s, out.row_mut(r), x.row(r), *scale, |s, y, _| s.round_to_i32(y));
+            quantise(s, out.row_mut(r), x.row(r), *scale, #[inline(always)] |s, y, _| s.round_to_i32(y));
         }
     })
 }
@@ -68,7 +68,7 @@ pub fn i8_rows_from_f32_stochastic(
         for (r, scale) in scales.iter_mut().enumerate() {
             *scale = row_scale(s, x.row(r));
             let noise = Noise::new(s, RandomKey { row: key.row.wrapping_add(r as u64), ..key });
-            quantise(s, out.row_mut(r), x.row(r), *scale, |s, y, first| stochastic(s, y, noise.sixteen(s, first)));
+            quantise(s, out.row_mut(r), x.row(r), *scale, #[inline(always)] |s, y, first| stochastic(s, y, noise.sixteen(s, first)));
         }
     })
 }

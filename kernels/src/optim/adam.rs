@@ -76,7 +76,7 @@ pub fn adam_lazy(
     grads.check(&weights);
     assert_eq!(row_steps.len(), weights.rows(), "row_steps is not one for each row of weights");
     with_stores!(level, weights, moments, s, stores => {
-        each_row(grads, stores.bytes_per_row(grads.cols()), |row, grad, next| {
+        each_row(grads, stores.bytes_per_row(grads.cols()), #[inline(always)] |row, grad, next| {
             stores.prefetch(s, next);
             row_steps[row] = row_steps[row].saturating_add(1);
             let step = Step::new(params, row_steps[row], None);
@@ -136,7 +136,7 @@ pub fn adam_catch_up(
     }
     let sleep = Sleep::new(params);
     with_stores!(level, weights, moments, s, stores => {
-        each_row(grads, stores.bytes_per_row(grads.cols()), |row, grad, next| {
+        each_row(grads, stores.bytes_per_row(grads.cols()), #[inline(always)] |row, grad, next| {
             stores.prefetch(s, next);
             let last = std::mem::replace(&mut last_steps[row], step);
             let slept = (step - last > 1).then(|| (step - last - 1, sleep.slept(last, step - last - 1)));
@@ -279,6 +279,7 @@ struct Stores<'a, W, M> {
 }
 
 impl<W: Store, M: MomentStore> Stores<'_, W, M> {
+    #[inline(always)]
     fn bytes_per_row(&self, cols: usize) -> usize {
         cols * (W::BYTES + M::BYTES + size_of::<f32>())
     }
@@ -300,21 +301,26 @@ impl<W: Store, M: MomentStore> Stores<'_, W, M> {
         let (m_kept, m_added) = (s.splat(step.m_kept), s.splat(step.m_added));
         let (v_kept, v_added) = (s.splat(step.v_kept), s.splat(step.v_added));
         let (lr, root, eps) = (s.splat(-step.lr), s.splat(step.root), s.splat(step.eps));
-        self.moments.update(s, row, |at, full, m, v| {
-            let mut w = weights.load(s, at, full);
-            if let Some(slept) = step.slept {
-                w = asleep(s, w, m, v, slept);
-            }
-            let g = match grad {
-                Some(grad) => s.mul(scale, load(s, grad, at, full)),
-                None => s.splat(0.0),
-            };
-            let m = s.mul_add(m_added, g, s.mul(m_kept, m));
-            let v = s.mul_add(s.mul(v_added, g), g, s.mul(v_kept, v));
-            let along = s.div(m, s.mul_add(s.sqrt(v), root, eps));
-            weights.store(s, s.mul_add(lr, along, s.mul(decay, w)), at, full);
-            (m, v)
-        });
+        self.moments.update(
+            s,
+            row,
+            #[inline(always)]
+            |at, full, m, v| {
+                let mut w = weights.load(s, at, full);
+                if let Some(slept) = step.slept {
+                    w = asleep(s, w, m, v, slept);
+                }
+                let g = match grad {
+                    Some(grad) => s.mul(scale, load(s, grad, at, full)),
+                    None => s.splat(0.0),
+                };
+                let m = s.mul_add(m_added, g, s.mul(m_kept, m));
+                let v = s.mul_add(s.mul(v_added, g), g, s.mul(v_kept, v));
+                let along = s.div(m, s.mul_add(s.sqrt(v), root, eps));
+                weights.store(s, s.mul_add(lr, along, s.mul(decay, w)), at, full);
+                (m, v)
+            },
+        );
     }
 
     /// Sleep steps of `row`, with their effect, and no other.
@@ -323,11 +329,16 @@ impl<W: Store, M: MomentStore> Stores<'_, W, M> {
         let mut weights = self.weights.row(s, row, number as u64);
         let m_kept = s.splat(power(params.beta1 as f64, steps) as f32);
         let v_kept = s.splat(power(params.beta2 as f64, steps) as f32);
-        self.moments.update(s, row, |at, full, m, v| {
-            let w = asleep(s, weights.load(s, at, full), m, v, slept);
-            weights.store(s, w, at, full);
-            (s.mul(m_kept, m), s.mul(v_kept, v))
-        });
+        self.moments.update(
+            s,
+            row,
+            #[inline(always)]
+            |at, full, m, v| {
+                let w = asleep(s, weights.load(s, at, full), m, v, slept);
+                weights.store(s, w, at, full);
+                (s.mul(m_kept, m), s.mul(v_kept, v))
+            },
+        );
     }
 }
 

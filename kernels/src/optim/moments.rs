@@ -42,7 +42,8 @@ pub enum Moments<'a> {
     /// A step reads the codes, computes in f32, moves the weights by the exact new moments and rounds these when they are stored:
     /// each by at most half the bin it falls into, so at most `0.00704` (`m`) and `0.00352` (`v`) of the scale of its block. A `v`
     /// above zero is never stored as zero but as at least `3.25e-7` of its scale. If one moment of a block is NaN or infinite, all of
-    /// that kind in the block are NaN from then on.
+    /// that kind in the block are NaN from then on. Twenty steps with random gradients of 1 to 2 in size lead 0.23 of one
+    /// step length away from what f32 moments give (the test derives a bound for each element from the roundings).
     Blockwise {
         /// Codes of the means of gradients.
         m: MatMut<'a, u8>,
@@ -119,11 +120,16 @@ impl MomentStore for F32Moments<'_> {
         mut f: impl FnMut(usize, bool, S::F32, S::F32) -> (S::F32, S::F32),
     ) {
         let (m, v) = (self.m.row_mut(row), self.v.row_mut(row));
-        each_vector(s, m.len(), |at, full| {
-            let (new_m, new_v) = f(at, full, load(s, m, at, full), load(s, v, at, full));
-            store(s, new_m, m, at, full);
-            store(s, new_v, v, at, full);
-        });
+        each_vector(
+            s,
+            m.len(),
+            #[inline(always)]
+            |at, full| {
+                let (new_m, new_v) = f(at, full, load(s, m, at, full), load(s, v, at, full));
+                store(s, new_m, m, at, full);
+                store(s, new_v, v, at, full);
+            },
+        );
     }
 }
 
@@ -159,24 +165,37 @@ impl MomentStore for BlockwiseMoments<'_> {
             let cols = m.len();
             let (m_unit, v_unit) = (s.splat(*m_scale), s.splat(*v_scale));
             let (mut largest_m, mut largest_v) = (Largest::new(s), Largest::new(s));
-            each_vector(s, cols, |at, full| {
-                let old_m = s.mul(m_unit, s.gather(signed_map(), load_codes(s, m, at, full)));
-                let old_v = s.mul(v_unit, s.gather(unsigned_map(), load_codes(s, v, at, full)));
-                let (m, v) = f(block * BLOCK + at, full, old_m, old_v);
-                s.store(m, &mut new_m[at..]);
-                s.store(v, &mut new_v[at..]);
-                // The lanes past the end of a row hold anything and must not count.
-                let counted = |whole, stored: &[f32]| if full { whole } else { s.load_partial(&stored[at..]) };
-                largest_m.add(s, counted(m, &new_m[..cols]));
-                largest_v.add(s, counted(v, &new_v[..cols]));
-            });
+            each_vector(
+                s,
+                cols,
+                #[inline(always)]
+                |at, full| {
+                    let old_m = s.mul(m_unit, s.gather(signed_map(), load_codes(s, m, at, full)));
+                    let old_v = s.mul(v_unit, s.gather(unsigned_map(), load_codes(s, v, at, full)));
+                    let (m, v) = f(block * BLOCK + at, full, old_m, old_v);
+                    s.store(m, &mut new_m[at..]);
+                    s.store(v, &mut new_v[at..]);
+                    // The lanes past the end of a row hold anything and must not count.
+                    let (m, v) = match full {
+                        true => (m, v),
+                        false => (s.load_partial(&new_m[at..cols]), s.load_partial(&new_v[at..cols])),
+                    };
+                    largest_m.add(s, m);
+                    largest_v.add(s, v);
+                },
+            );
             (*m_scale, *v_scale) = (largest_m.scale(s), largest_v.scale(s));
             let (per_m, per_v) = (s.splat(inverse(*m_scale)), s.splat(inverse(*v_scale)));
-            each_vector(s, cols, |at, full| {
-                let (x, y) = (s.mul(per_m, s.load(&new_m[at..])), s.mul(per_v, s.load(&new_v[at..])));
-                store_codes(s, encode_signed(s, x), m, at, full);
-                store_codes(s, encode_unsigned(s, y), v, at, full);
-            });
+            each_vector(
+                s,
+                cols,
+                #[inline(always)]
+                |at, full| {
+                    let (x, y) = (s.mul(per_m, s.load(&new_m[at..])), s.mul(per_v, s.load(&new_v[at..])));
+                    store_codes(s, encode_signed(s, x), m, at, full);
+                    store_codes(s, encode_unsigned(s, y), v, at, full);
+                },
+            );
         }
     }
 }

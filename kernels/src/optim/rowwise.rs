@@ -138,23 +138,33 @@ impl Rule {
     #[inline(always)]
     fn rows<S: Simd, R: Store>(self, s: S, rows: &mut R, state: &mut [f32], grads: RowGrads, step: u64) {
         let decay = s.splat(1.0 - self.lr * self.weight_decay);
-        each_row(grads, grads.cols() * (R::BYTES + 4), |row, grad, next| {
-            if let Some((next, grad)) = next {
-                rows.prefetch(s, next);
-                s.prefetch(grad);
-                s.prefetch(&state[next..next + 1]);
-            }
-            let squares = sum_of_squares(s, grad, self.grad_scale);
-            let now = self.kept * state[row] + self.added * (squares / grad.len() as f32);
-            state[row] = now;
+        each_row(
+            grads,
+            grads.cols() * (R::BYTES + 4),
+            #[inline(always)]
+            |row, grad, next| {
+                if let Some((next, grad)) = next {
+                    rows.prefetch(s, next);
+                    s.prefetch(grad);
+                    s.prefetch(&state[next..next + 1]);
+                }
+                let squares = sum_of_squares(s, grad, self.grad_scale);
+                let now = self.kept * state[row] + self.added * (squares / grad.len() as f32);
+                state[row] = now;
 
-            let (factor, scale) = (s.splat(-self.lr / (now.sqrt() + self.eps)), s.splat(self.grad_scale));
-            let mut w = rows.row(s, row, step);
-            each_vector(s, grad.len(), |at, full| {
-                let g = s.mul(scale, load(s, grad, at, full));
-                w.store(s, s.mul_add(factor, g, s.mul(decay, w.load(s, at, full))), at, full);
-            });
-        });
+                let (factor, scale) = (s.splat(-self.lr / (now.sqrt() + self.eps)), s.splat(self.grad_scale));
+                let mut w = rows.row(s, row, step);
+                each_vector(
+                    s,
+                    grad.len(),
+                    #[inline(always)]
+                    |at, full| {
+                        let g = s.mul(scale, load(s, grad, at, full));
+                        w.store(s, s.mul_add(factor, g, s.mul(decay, w.load(s, at, full))), at, full);
+                    },
+                );
+            },
+        );
     }
 }
 

@@ -74,17 +74,27 @@ pub fn sgd(level: Level, weights: Weights, grads: RowGrads, params: &Sgd, step: 
 fn sgd_rows<S: Simd, R: Store>(s: S, rows: &mut R, grads: RowGrads, params: &Sgd, step: u64) {
     let decay = s.splat(1.0 - params.lr * params.weight_decay);
     let factor = s.splat(-(params.lr * params.grad_scale));
-    each_row(grads, grads.cols() * (R::BYTES + 4), |row, grad, next| {
-        if let Some((next, grad)) = next {
-            rows.prefetch(s, next);
-            s.prefetch(grad);
-        }
-        let mut w = rows.row(s, row, step);
-        each_vector(s, grad.len(), |at, full| {
-            let kept = s.mul(decay, w.load(s, at, full));
-            w.store(s, s.mul_add(factor, load(s, grad, at, full), kept), at, full);
-        });
-    });
+    each_row(
+        grads,
+        grads.cols() * (R::BYTES + 4),
+        #[inline(always)]
+        |row, grad, next| {
+            if let Some((next, grad)) = next {
+                rows.prefetch(s, next);
+                s.prefetch(grad);
+            }
+            let mut w = rows.row(s, row, step);
+            each_vector(
+                s,
+                grad.len(),
+                #[inline(always)]
+                |at, full| {
+                    let kept = s.mul(decay, w.load(s, at, full));
+                    w.store(s, s.mul_add(factor, load(s, grad, at, full), kept), at, full);
+                },
+            );
+        },
+    );
 }
 
 /// `u = momentum * u + grad_scale * g`, then `w = (1 - lr * weight_decay) w - lr * u` (Polyak 1964), or with `nesterov`
@@ -133,22 +143,32 @@ fn momentum_rows<S: Simd, R: Store>(
 ) {
     let decay = s.splat(1.0 - params.lr * params.weight_decay);
     let (lr, scale, momentum) = (s.splat(-params.lr), s.splat(params.grad_scale), s.splat(params.momentum));
-    each_row(grads, grads.cols() * (R::BYTES + 8), |row, grad, next| {
-        if let Some((next, grad)) = next {
-            rows.prefetch(s, next);
-            s.prefetch(velocity.as_ref().row(next));
-            s.prefetch(grad);
-        }
-        let mut w = rows.row(s, row, step);
-        let u = velocity.row_mut(row);
-        each_vector(s, grad.len(), |at, full| {
-            let g = s.mul(scale, load(s, grad, at, full));
-            let moved = s.mul_add(momentum, load(s, u, at, full), g);
-            store(s, moved, u, at, full);
-            let along = if params.nesterov { s.mul_add(momentum, moved, g) } else { moved };
-            w.store(s, s.mul_add(lr, along, s.mul(decay, w.load(s, at, full))), at, full);
-        });
-    });
+    each_row(
+        grads,
+        grads.cols() * (R::BYTES + 8),
+        #[inline(always)]
+        |row, grad, next| {
+            if let Some((next, grad)) = next {
+                rows.prefetch(s, next);
+                s.prefetch(velocity.as_ref().row(next));
+                s.prefetch(grad);
+            }
+            let mut w = rows.row(s, row, step);
+            let u = velocity.row_mut(row);
+            each_vector(
+                s,
+                grad.len(),
+                #[inline(always)]
+                |at, full| {
+                    let g = s.mul(scale, load(s, grad, at, full));
+                    let moved = s.mul_add(momentum, load(s, u, at, full), g);
+                    store(s, moved, u, at, full);
+                    let along = if params.nesterov { s.mul_add(momentum, moved, g) } else { moved };
+                    w.store(s, s.mul_add(lr, along, s.mul(decay, w.load(s, at, full))), at, full);
+                },
+            );
+        },
+    );
 }
 
 #[cfg(test)]

@@ -30,8 +30,9 @@ pub(super) fn power(mut base: f64, mut n: u32) -> f64 {
     product
 }
 
-/// Terms are added up to the one below this share of the first; for `beta1` 0.9 and `beta2` 0.999 these are 165.
-const NEGLIGIBLE: f64 = 1e-8 * 0.03;
+/// Terms are added until one is below this share of the first, bias corrections aside. The sum being geometric, what is left out is
+/// about this share of it. For `beta1` 0.9 and `beta2` 0.999 that takes 166 terms.
+const NEGLIGIBLE: f64 = 1.0 / (1 << 25) as f64;
 
 /// What is computed once for all rows of a call.
 #[derive(Clone, Copy)]
