@@ -197,8 +197,9 @@ pub(super) fn each_row(
     }
 }
 
-/// Bytes of rows (weights, state and gradient together) asked for ahead of the one at work.
-const AHEAD: usize = 8192;
+/// Bytes of rows (weights, state and gradient together) asked for ahead of the one at work. With four rows of Adam (512 columns, random in
+/// DRAM) ahead instead of one a step takes 1.2 and not 1.4 us a row; what falls out of the first-level cache waits in the second.
+const AHEAD: usize = 32768;
 
 pub(super) struct F32<'a>(pub MatMut<'a, f32>);
 
