@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`rows`] | dot, axpy and outer product over a list of active rows; the same over a batch, walked by row |
 //! | [`gemm`] | packed products of gathered rows with a batch, forward and backward; dense and batched causal products |
+//! | [`hash`] | SimHash, DWTA, MinHash, cross-polytope and n-gram hashes, packed into bucket ids |
 //! | [`optim`] | fused row steps: SGD, momentum, row-wise Adagrad and RMSprop, Adam with f32 or 8-bit moments |
 //! | [`reduce`] | reductions, softmax and losses on an active set, top-k, norms, activations, rotary embedding |
 //! | [`convert`] | f32 to and from bf16 (nearest and stochastic) and int8 rows with a scale |
@@ -16,6 +17,7 @@
 pub mod convert;
 mod error;
 pub mod gemm;
+pub mod hash;
 mod ids;
 mod level;
 mod matrix;

@@ -1,0 +1,212 @@
+//! SimHash (Charikar 2002): signs of random projections, so that one bit agrees with probability `1 - angle / pi`.
+
+use super::buckets::{Buckets, Family, HashError, in_range};
+use super::hadamard::Rotations;
+use crate::SparseRow;
+use crate::simd::{Simd, Weight};
+
+/// Parameters of SimHash: `K * L` bits, each the sign of one coordinate of a pseudo-random rotation.
+///
+/// A rotation is `rounds` times random signs followed by a fast Walsh-Hadamard transform, `n log2(n)` additions for `n`
+/// bits where a dense projection needs `n * dim`; `n` is `dim`, padded with zeros to a power of two of at least 16. More
+/// bits than `n` come from further, independent rotations.
+///
+/// A bit is set where the coordinate is above zero: the zero vector, and every coordinate that became NaN (from NaN,
+/// infinities or overflow), have bits 0. Vectors with few non-zero values of equal size meet exact ties, which count as
+/// bits 0 too.
+#[derive(Clone, Debug)]
+pub struct SimHash {
+    buckets: Buckets,
+    rotations: Rotations,
+}
+
+/// Rounds of a rotation unless said otherwise.
+const ROUNDS: usize = 2;
+
+impl SimHash {
+    /// For vectors of `dim` numbers, `codes` bits (K) in each of `tables` bucket ids (L), two rounds a rotation.
+    ///
+    /// # Errors
+    ///
+    /// If `dim` is 0 or above 2^24, `codes` not in 1..=32, or `tables` 0 or too many.
+    ///
+    /// ```
+    /// use hotrow_kernels::{Level, hash::{BucketHash, SimHash}};
+    /// let hash = SimHash::new(42, 3, 8, 2)?;
+    /// let mut scratch = vec![0.0; hash.scratch_len()];
+    /// let (mut x, mut opposite) = ([0; 2], [0; 2]);
+    /// hash.dense(Level::detect(), &mut x, &[1.0_f32, 2.0, 4.0], &mut scratch);
+    /// hash.dense(Level::detect(), &mut opposite, &[-1.0_f32, -2.0, -4.0], &mut scratch);
+    /// assert!(x.iter().zip(opposite).all(|(x, opposite)| x ^ opposite == 0xff));
+    /// assert!(SimHash::new(42, 3, 33, 2).is_err());
+    /// # Ok::<(), hotrow_kernels::hash::HashError>(())
+    /// ```
+    pub fn new(seed: u64, dim: usize, codes: usize, tables: usize) -> Result<Self, HashError> {
+        Self::with_rounds(seed, dim, codes, tables, ROUNDS)
+    }
+
+    /// The same with `rounds` in 1..=4.
+    ///
+    /// One round costs half of two and is enough when every vector spreads its energy over all coordinates; with a few
+    /// dominant coordinates the bits of one round depend on each other (their covariance is the Walsh spectrum of the
+    /// energies `x_i^2`). Two flatten the energies first. Three also break the symmetry of two for vectors with one
+    /// single non-zero value, whose outputs after two rounds are permutations of each other.
+    ///
+    /// # Errors
+    ///
+    /// As [`SimHash::new`], and if `rounds` is not in 1..=4.
+    ///
+    /// ```
+    /// use hotrow_kernels::hash::SimHash;
+    /// assert!(SimHash::with_rounds(42, 512, 9, 50, 1).is_ok());
+    /// assert!(SimHash::with_rounds(42, 512, 9, 50, 0).is_err());
+    /// ```
+    pub fn with_rounds(seed: u64, dim: usize, codes: usize, tables: usize, rounds: usize) -> Result<Self, HashError> {
+        in_range("dim", dim, 1, 1 << 24)?;
+        in_range("rounds", rounds, 1, 4)?;
+        let buckets = Buckets::new(codes, tables, 1)?;
+        Ok(Self { buckets, rotations: Rotations::new(seed, dim, rounds, buckets.all_codes()) })
+    }
+}
+
+/// Cuts a stream of bits into bucket ids of `codes` bits.
+struct Cutter<'a> {
+    out: std::slice::IterMut<'a, u32>,
+    codes: u32,
+    bits: u64,
+    held: u32,
+}
+
+impl<'a> Cutter<'a> {
+    fn new(out: &'a mut [u32], codes: usize) -> Self {
+        Self { out: out.iter_mut(), codes: codes as u32, bits: 0, held: 0 }
+    }
+
+    /// The bits of `y > 0`, in order.
+    #[inline(always)]
+    fn signs<S: Simd>(&mut self, s: S, y: &[f32]) {
+        let zero = s.splat(0.0);
+        for y in y.chunks_exact(S::LANES) {
+            // At most 31 bits are held, so at most 47 after this.
+            self.bits |= (s.bits(s.gt(s.load(y), zero)) as u64) << self.held;
+            self.held += S::LANES as u32;
+            while self.held >= self.codes {
+                let Some(out) = self.out.next() else { return };
+                *out = (self.bits & ((1 << self.codes) - 1)) as u32;
+                self.bits >>= self.codes;
+                self.held -= self.codes;
+            }
+        }
+    }
+}
+
+impl Family for SimHash {
+    fn layout(&self) -> Buckets {
+        self.buckets
+    }
+
+    fn vector_len(&self) -> usize {
+        self.rotations.dim()
+    }
+
+    fn scratch_words(&self) -> usize {
+        self.rotations.n()
+    }
+
+    #[inline(always)]
+    fn hash_dense<S: Simd, W: Weight>(&self, s: S, out: &mut [u32], x: &[W], scratch: &mut [f32]) {
+        let mut cutter = Cutter::new(out, self.buckets.codes());
+        self.rotations.dense(
+            s,
+            x,
+            scratch,
+            0..self.rotations.blocks(),
+            #[inline(always)]
+            |_, y| cutter.signs(s, y),
+        );
+    }
+
+    #[inline(always)]
+    fn hash_sparse<S: Simd>(&self, s: S, out: &mut [u32], x: SparseRow, scratch: &mut [f32]) {
+        let mut cutter = Cutter::new(out, self.buckets.codes());
+        self.rotations.sparse(
+            s,
+            x,
+            scratch,
+            0..self.rotations.blocks(),
+            #[inline(always)]
+            |_, y| cutter.signs(s, y),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::BucketHash;
+    use crate::testing::*;
+    use crate::{Level, dispatch};
+
+    #[test]
+    fn ids_hold_the_signs_in_order_with_every_bit_used() {
+        for (dim, codes, tables) in [(1, 1, 1), (16, 1, 20), (20, 32, 3), (40, 7, 30), (100, 9, 50), (130, 31, 17)] {
+            let hash = SimHash::new(dim as u64, dim, codes, tables).unwrap();
+            let mut scratch = vec![f32::NAN; hash.scratch_len()];
+            let (mut ever_set, mut ever_clear) = (0, 0);
+            for seed in 0..100 {
+                let (x, mut ids, mut all) = (numbers(dim, seed), vec![0; tables], Vec::new());
+                let blocks = 0..hash.rotations.blocks();
+                dispatch!(Level::PORTABLE, s => {
+                    hash.rotations.dense(s, &x, &mut scratch, blocks.clone(), |_, y| all.extend_from_slice(y))
+                });
+                hash.dense(Level::detect(), &mut ids, &x, &mut scratch);
+                for (id, y) in ids.into_iter().zip(all.chunks(codes)) {
+                    let want = y.iter().rev().fold(0_u64, |id, &y| id << 1 | (y > 0.0) as u64);
+                    assert_eq!(id as u64, want, "dim {dim}, {codes} codes");
+                    (ever_set, ever_clear) = (ever_set | id, ever_clear | !id);
+                }
+            }
+            let all = (hash.buckets.per_table() - 1) as u32;
+            assert_eq!((ever_set, ever_clear & all), (all, all));
+        }
+    }
+
+    /// The share of equal bits of `x` and `y` over `seeds` independent hashes, `dim` bits of each.
+    fn agreement(x: &[f32], y: &[f32], rounds: usize, seeds: u64) -> f64 {
+        let (tables, mut equal) = (x.len() / 16, 0);
+        let (mut of_x, mut of_y) = (vec![0; tables], vec![0; tables]);
+        for seed in 0..seeds {
+            let hash = SimHash::with_rounds(seed, x.len(), 16, tables, rounds).unwrap();
+            let mut scratch = vec![0.0; hash.scratch_len()];
+            hash.dense(Level::detect(), &mut of_x, x, &mut scratch);
+            hash.dense(Level::detect(), &mut of_y, y, &mut scratch);
+            equal += of_x.iter().zip(&of_y).map(|(x, y)| (!(x ^ y) & 0xffff).count_ones() as u64).sum::<u64>();
+        }
+        equal as f64 / (seeds * 16 * tables as u64) as f64
+    }
+
+    /// Charikar: bits agree with probability `1 - angle / pi`. The bits of one seed depend on each other, the seeds do not:
+    /// by Hoeffding's inequality the mean of `n` shares in [0, 1] is off by more than `t` with probability below
+    /// `2 exp(-2 n t^2)`, so `t = sqrt(10 / n)` is exceeded once in 2 * 10^8. That holds for Gaussian projections;
+    /// random signs on `dim` coordinates are off by a Berry-Esseen term of order `1 / sqrt(dim)` for one coordinate alone and
+    /// `1 / dim` when energies are flat and signs symmetric, as after the first round; `1 / dim` is allowed here.
+    #[test]
+    fn bits_agree_as_often_as_the_angle_says() {
+        let (dim, seeds) = (128, 20_000);
+        let (u, v) = (numbers(dim, 1), numbers(dim, 2));
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum::<f64>();
+        for mix in [0.0, 0.2, 0.7, 2.0] {
+            // Dense, and with all but a few coordinates small.
+            for outliers in [false, true] {
+                let shape = |x: f32, i: usize| if outliers && i % 50 != 0 { x * 0.02 } else { x };
+                let x: Vec<f32> = (0..dim).map(|i| shape(u[i], i)).collect();
+                let y: Vec<f32> = (0..dim).map(|i| shape(u[i] + mix * v[i], i)).collect();
+                let angle = (dot(&x, &y) / (dot(&x, &x) * dot(&y, &y)).sqrt()).min(1.0).acos();
+                let (want, got) = (1.0 - angle / std::f64::consts::PI, agreement(&x, &y, ROUNDS, seeds));
+                let bound = (10.0 / seeds as f64).sqrt() + 1.0 / dim as f64;
+                println!("angle {angle:.4}: {got:.5} where {want:.5} is expected");
+                assert!((got - want).abs() < bound, "angle {angle:.4}: {got} is not {want} within {bound}");
+            }
+        }
+    }
+}
