@@ -27,13 +27,7 @@ pub(super) fn multiply<S: Simd>(s: S, out: &mut Output, left: &PackedPanel, righ
 
 /// A few rows of the left factor outermost, then passes over the depth: rows and output stay in the second-level cache.
 #[inline(always)]
-fn passes<S: Simd, const R: usize>(
-    s: S,
-    out: &mut Output,
-    left: &PackedPanel,
-    right: &PackedPanel,
-    causal: Causal,
-) {
+fn passes<S: Simd, const R: usize>(s: S, out: &mut Output, left: &PackedPanel, right: &PackedPanel, causal: Causal) {
     let (strips, depth) = (left.strips, left.strips.depth);
     let together = ROWS / R;
     // Passes of equal length. At least one: a product of depth 0 is zero and is written.

@@ -1,6 +1,7 @@
 //! Packing loops of the vector layout: rows that lie along the contraction are transposed in registers, the others copied.
 
 use super::panel::{Operand, Precision, Side, Strips, block};
+use super::product::Causal;
 use crate::simd::{Simd, Weight, nearest_bf16_bits};
 
 /// Rows of memory copied into all strips before the next ones, when no transposition is needed: few enough that their
@@ -66,7 +67,7 @@ fn transposed<S: Simd, W: Weight, const R: usize, const ROUND: bool>(
             let mut rows: [&[W]; R] = [&[]; R];
             let mut next: [&[W]; R] = [&[]; R];
             for r in 0..R {
-                (rows[r], next[r]) = (factor.line(first + r), factor.line(first + R + r));
+                (rows[r], next[r]) = (factor.line(first + r), factor.line_ahead(first + R + r));
             }
             let whole = if first + R <= strips.outer { depth / S::LANES * S::LANES } else { 0 };
             let mut vectors = [s.splat(0.0); R];
@@ -125,8 +126,8 @@ fn straight<S: Simd, W: Weight, const ROUND: bool>(s: S, out: &mut [f32], strips
     let depth = strips.depth;
     for from in (0..depth).step_by(LINES) {
         let to = depth.min(from + LINES);
-        for k in to..depth.min(to + LINES) {
-            s.prefetch(factor.line(k));
+        for k in to..to + LINES {
+            s.prefetch(factor.line_ahead(k));
         }
         for i in 0..strips.count {
             let (start, width) = strips.span(i);
@@ -144,6 +145,18 @@ fn straight<S: Simd, W: Weight, const ROUND: bool>(s: S, out: &mut [f32], strips
                     }
                 }
             }
+        }
+    }
+}
+
+/// Zeros in a left panel where `causal` says that a row has no term but another row of its strip has.
+pub(super) fn clear(strips: Strips, out: &mut [f32], causal: Causal) {
+    for row in 0..strips.outer {
+        let (first, width) = (row / strips.unit * strips.unit, strips.unit);
+        let last = strips.outer.min(first + width) - 1;
+        let (all, own) = (causal.range(first, last, strips.depth), causal.terms(row, strips.depth));
+        for k in (all.start..own.start).chain(own.end..all.end) {
+            out[first * strips.depth + k * width + row - first] = 0.0;
         }
     }
 }

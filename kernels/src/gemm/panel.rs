@@ -2,9 +2,10 @@
 
 use aligned_vec::{AVec, ConstAlign};
 
-use super::pack;
-use crate::simd::{Simd, Weight};
-use crate::{Level, MatRef, RowIds, dispatch};
+use super::product::Causal;
+use super::{pack, tiles};
+use crate::simd::{Simd, Tiles, Weight};
+use crate::{Level, MatRef, RowIds, bf16, dispatch};
 
 /// A matrix as it stands in memory, read as it is or transposed, all of its rows or a list of them.
 ///
@@ -22,6 +23,12 @@ pub struct Operand<'a, W> {
     matrix: MatRef<'a, W>,
     ids: Option<RowIds<'a>>,
     transposed: bool,
+    /// Which rows of memory (of `ids`, if there are any) take part.
+    first: usize,
+    lines: usize,
+    /// Which of their elements do.
+    column: usize,
+    length: usize,
 }
 
 impl<'a, W: Weight> Operand<'a, W> {
@@ -32,7 +39,7 @@ impl<'a, W: Weight> Operand<'a, W> {
     /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).cols(), 2);
     /// ```
     pub fn new(matrix: MatRef<'a, W>) -> Self {
-        Self { matrix, ids: None, transposed: false }
+        Self::whole(matrix, None, matrix.rows())
     }
 
     /// The rows `ids` of `matrix`, in that order, with duplicates if there are any.
@@ -55,7 +62,11 @@ impl<'a, W: Weight> Operand<'a, W> {
             ids.limit(),
             matrix.rows()
         );
-        Self { matrix, ids: Some(ids), transposed: false }
+        Self::whole(matrix, Some(ids), ids.len())
+    }
+
+    fn whole(matrix: MatRef<'a, W>, ids: Option<RowIds<'a>>, lines: usize) -> Self {
+        Self { matrix, ids, transposed: false, first: 0, lines, column: 0, length: matrix.cols() }
     }
 
     /// The transpose: the rows (also gathered ones) become columns. Nothing is moved; packing reads in another order.
@@ -75,7 +86,7 @@ impl<'a, W: Weight> Operand<'a, W> {
     /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).rows(), 1);
     /// ```
     pub fn rows(&self) -> usize {
-        if self.transposed { self.matrix.cols() } else { self.lines() }
+        if self.transposed { self.length } else { self.lines }
     }
 
     /// Columns of the factor.
@@ -85,22 +96,34 @@ impl<'a, W: Weight> Operand<'a, W> {
     /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).cols(), 2);
     /// ```
     pub fn cols(&self) -> usize {
-        if self.transposed { self.lines() } else { self.matrix.cols() }
+        if self.transposed { self.lines } else { self.length }
     }
 
-    /// How many rows of memory it has.
-    pub(super) fn lines(&self) -> usize {
-        self.ids.map_or(self.matrix.rows(), RowIds::len)
+    /// The rows `from..to` of the factor.
+    pub(super) fn part(self, from: usize, to: usize) -> Self {
+        debug_assert!(from <= to && to <= self.rows());
+        if self.transposed {
+            Self { column: self.column + from, length: to - from, ..self }
+        } else {
+            Self { first: self.first + from, lines: to - from, ..self }
+        }
     }
 
     /// The `i`-th row of memory; empty past the last, which packing reads as zeros.
     #[inline(always)]
     pub(super) fn line(&self, i: usize) -> &'a [W] {
-        match self.ids {
-            Some(ids) => ids.as_slice().get(i).map_or(&[], |&id| self.matrix.row(id as usize)),
-            None if i < self.matrix.rows() => self.matrix.row(i),
-            None => &[],
-        }
+        if i < self.lines { self.line_ahead(i) } else { &[] }
+    }
+
+    /// The same, also past the end of a part: what is worth a prefetch.
+    #[inline(always)]
+    pub(super) fn line_ahead(&self, i: usize) -> &'a [W] {
+        let i = self.first + i;
+        let row = match self.ids {
+            Some(ids) => ids.as_slice().get(i).map(|&id| id as usize),
+            None => (i < self.matrix.rows()).then_some(i),
+        };
+        row.map_or(&[], |row| &self.matrix.row(row)[self.column..][..self.length])
     }
 }
 
@@ -276,13 +299,28 @@ impl PackedPanel {
         };
         // A row of memory runs along the contraction for a left factor as it stands and for a right one transposed.
         let along_depth = (side == Side::Left) != factor.transposed;
-        self.layout = Layout::Vectors;
-        dispatch!(level, s => {
-            let (strips, buffer) = (vector_strips(s, side, outer, depth), &mut self.buffer);
-            self.strips = strips;
-            grow(buffer, strips.len());
-            pack::pack(s, &mut buffer[..strips.len()], strips, side, precision, factor, along_depth);
-        });
+        let on_tiles = precision == Precision::Bf16 && level.tiles().is_some();
+        self.layout = if on_tiles { Layout::Tiles } else { Layout::Vectors };
+        let buffer = &mut self.buffer;
+        if on_tiles {
+            self.strips = tiles::strips(outer, depth);
+            let out = grow(buffer, self.strips.count * tiles::strip_len(depth));
+            dispatch!(level, s => tiles::pack(s, out, self.strips, side, factor, along_depth));
+        } else {
+            dispatch!(level, s => {
+                self.strips = vector_strips(s, side, outer, depth);
+                pack::pack(s, grow(buffer, self.strips.len()), self.strips, side, precision, factor, along_depth);
+            });
+        }
+    }
+
+    /// Zeros in a left panel where `causal` says that a row has no term.
+    pub(super) fn clear(&mut self, causal: Causal) {
+        debug_assert!(self.side == Side::Left);
+        match self.layout {
+            Layout::Vectors => pack::clear(self.strips, &mut self.buffer, causal),
+            Layout::Tiles => tiles::clear(self.strips, &mut self.buffer, causal),
+        }
     }
 
     /// The level it was packed at.
@@ -333,6 +371,12 @@ impl PackedPanel {
         self.strips.depth
     }
 
+    /// The steps `from..to` of strip `i` in tile layout.
+    pub(super) fn steps(&self, i: usize, from: usize, to: usize) -> &[bf16] {
+        let strip = &self.buffer[i * tiles::strip_len(self.strips.depth)..];
+        bytemuck::cast_slice(&strip[from * (Tiles::STEP / 2)..to * (Tiles::STEP / 2)])
+    }
+
     /// The lines `from..to` of a strip of `width` that starts at element `start`.
     #[inline(always)]
     pub(super) fn lines(&self, start: usize, width: usize, from: usize, to: usize) -> &[f32] {
@@ -362,9 +406,10 @@ fn vector_strips<S: Simd>(_: S, side: Side, outer: usize, depth: usize) -> Strip
     }
 }
 
-/// Makes room without shrinking; what stands there is overwritten by packing.
-fn grow(buffer: &mut AVec<f32, ConstAlign<64>>, len: usize) {
+/// Room for `len` elements; what stands there is overwritten by packing.
+fn grow(buffer: &mut AVec<f32, ConstAlign<64>>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
+    &mut buffer[..len]
 }

@@ -1,7 +1,7 @@
 //! The product of two packed panels.
 
-use super::micro;
 use super::panel::{Layout, PackedPanel, Side};
+use super::{micro, tiles};
 use crate::{Level, MatMut, UniqueRowIds, dispatch};
 
 /// Where a product goes: all rows of a matrix or a list of them, written over or added to, with a factor.
@@ -18,6 +18,9 @@ pub struct Output<'a> {
     ids: Option<UniqueRowIds<'a>>,
     scale: f32,
     add: bool,
+    /// Which rows (of `ids`, if there are any) the product has.
+    first: usize,
+    rows: usize,
 }
 
 impl<'a> Output<'a> {
@@ -28,7 +31,8 @@ impl<'a> Output<'a> {
     /// assert_eq!(Output::new(MatMut::new(&mut [0.0; 6], 2, 3)).rows(), 2);
     /// ```
     pub fn new(matrix: MatMut<'a, f32>) -> Self {
-        Self { matrix, ids: None, scale: 1.0, add: false }
+        let rows = matrix.rows();
+        Self { matrix, ids: None, scale: 1.0, add: false, first: 0, rows }
     }
 
     /// Row `i` of the product is written over row `ids[i]` of `matrix`; the other rows stay as they are.
@@ -51,7 +55,7 @@ impl<'a> Output<'a> {
             ids.limit(),
             matrix.rows()
         );
-        Self { matrix, ids: Some(ids), scale: 1.0, add: false }
+        Self { matrix, ids: Some(ids), scale: 1.0, add: false, first: 0, rows: ids.len() }
     }
 
     /// The product is added to what stands there.
@@ -81,7 +85,7 @@ impl<'a> Output<'a> {
     /// assert_eq!(Output::new(MatMut::new(&mut [0.0; 6], 2, 3)).rows(), 2);
     /// ```
     pub fn rows(&self) -> usize {
-        self.ids.map_or(self.matrix.rows(), UniqueRowIds::len)
+        self.rows
     }
 
     /// Columns of the product.
@@ -107,8 +111,22 @@ impl<'a> Output<'a> {
     /// Where row `i` of the product goes.
     #[inline(always)]
     pub(super) fn row_mut(&mut self, i: usize) -> &mut [f32] {
+        let i = self.first + i;
         let row = self.ids.map_or(i, |ids| ids.as_slice()[i] as usize);
         self.matrix.row_mut(row)
+    }
+
+    /// Where the rows `from..to` of the product go, added if `add` or if all of it is.
+    pub(super) fn part(&mut self, from: usize, to: usize, add: bool) -> Output<'_> {
+        debug_assert!(from <= to && to <= self.rows);
+        Output {
+            matrix: self.matrix.reborrow(),
+            ids: self.ids,
+            scale: self.scale,
+            add: self.add || add,
+            first: self.first + from,
+            rows: to - from,
+        }
     }
 }
 
@@ -211,6 +229,9 @@ pub(super) fn product(level: Level, out: &mut Output, left: &PackedPanel, right:
     assert_eq!(out.cols(), right.outer(), "the output and the right panel differ in columns (N)");
     match left.layout {
         Layout::Vectors => dispatch!(level, s => micro::multiply(s, out, left, right, causal)),
-        Layout::Tiles => unreachable!(),
+        Layout::Tiles => {
+            let unit = level.tiles().expect("panels in tile layout are packed at levels with tiles only");
+            unit.configured(|unit| dispatch!(level, s => tiles::multiply(s, unit, out, left, right, causal)));
+        }
     }
 }
