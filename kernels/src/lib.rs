@@ -4,6 +4,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`gemm`] | products of packed matrices: gathered rows with a batch, its backward products, dense, batched and causal |
 //! | [`rows`] | dot, axpy and outer product over a list of active rows; the same over a batch, walked by row |
 #![deny(unsafe_code)]
 #![warn(clippy::missing_panics_doc)]

@@ -1,7 +1,7 @@
 //! The three products of a layer with the active rows of its matrix, packing included.
 
 use super::panel::{Operand, PackedPanel, Precision};
-use super::product::{Causal, Output, product};
+use super::product::{Output, Window, product};
 use crate::simd::Weight;
 use crate::{Level, MatRef};
 
@@ -96,7 +96,7 @@ pub fn gathered_backward_input<W: Weight, X: Weight>(
         let to = left.rows().min(from + DEPTH);
         scratch.left.pack_left(level, precision, left.part(from, to).transposed());
         scratch.right.pack_right(level, precision, w.part(from, to));
-        product(level, &mut dx.part(0, rows, from > 0), &scratch.left, &scratch.right, Causal::Full);
+        product(level, &mut dx.part(0, rows, from > 0), &scratch.left, &scratch.right, Window::FULL);
     }
 }
 
@@ -147,6 +147,6 @@ fn rows_at_a_time<A: Weight, B: Weight>(
     for from in (0..left.rows()).step_by(ROWS) {
         let to = left.rows().min(from + ROWS);
         scratch.left.pack_left(level, precision, left.part(from, to));
-        product(level, &mut out.part(from, to, false), &scratch.left, &scratch.right, Causal::Full);
+        product(level, &mut out.part(from, to, false), &scratch.left, &scratch.right, Window::FULL);
     }
 }

@@ -1,7 +1,7 @@
 //! Packing loops of the vector layout: rows that lie along the contraction are transposed in registers, the others copied.
 
 use super::panel::{Operand, Precision, Side, Strips, block};
-use super::product::Causal;
+use super::product::Window;
 use crate::simd::{Simd, Weight, nearest_bf16_bits};
 
 /// Rows of memory copied into all strips before the next ones, when no transposition is needed: few enough that their
@@ -149,12 +149,12 @@ fn straight<S: Simd, W: Weight, const ROUND: bool>(s: S, out: &mut [f32], strips
     }
 }
 
-/// Zeros in a left panel where `causal` says that a row has no term but another row of its strip has.
-pub(super) fn clear(strips: Strips, out: &mut [f32], causal: Causal) {
+/// Zeros in a left panel where `window` says that a row has no term but another row of its strip has.
+pub(super) fn clear(strips: Strips, out: &mut [f32], window: Window) {
     for row in 0..strips.outer {
         let (first, width) = (row / strips.unit * strips.unit, strips.unit);
         let last = strips.outer.min(first + width) - 1;
-        let (all, own) = (causal.range(first, last, strips.depth), causal.terms(row, strips.depth));
+        let (all, own) = (window.terms(first, last, strips.depth), window.terms(row, row, strips.depth));
         for k in (all.start..own.start).chain(own.end..all.end) {
             out[first * strips.depth + k * width + row - first] = 0.0;
         }

@@ -2,7 +2,7 @@
 
 use aligned_vec::{AVec, ConstAlign};
 
-use super::product::Causal;
+use super::product::Window;
 use super::{pack, tiles};
 use crate::simd::{Simd, Tiles, Weight};
 use crate::{Level, MatRef, RowIds, bf16, dispatch};
@@ -107,6 +107,11 @@ impl<'a, W: Weight> Operand<'a, W> {
         } else {
             Self { first: self.first + from, lines: to - from, ..self }
         }
+    }
+
+    /// The columns `from..to` of the factor.
+    pub(super) fn columns(self, from: usize, to: usize) -> Self {
+        self.transposed().part(from, to).transposed()
     }
 
     /// The `i`-th row of memory; empty past the last, which packing reads as zeros.
@@ -314,12 +319,12 @@ impl PackedPanel {
         }
     }
 
-    /// Zeros in a left panel where `causal` says that a row has no term.
-    pub(super) fn clear(&mut self, causal: Causal) {
-        debug_assert!(self.side == Side::Left);
+    /// Zeros in a left panel where `window` says that a row has no term.
+    pub(super) fn clear(&mut self, window: Window) {
+        debug_assert_eq!(self.side, Side::Left);
         match self.layout {
-            Layout::Vectors => pack::clear(self.strips, &mut self.buffer, causal),
-            Layout::Tiles => tiles::clear(self.strips, &mut self.buffer, causal),
+            Layout::Vectors => pack::clear(self.strips, &mut self.buffer, window),
+            Layout::Tiles => tiles::clear(self.strips, &mut self.buffer, window),
         }
     }
 
@@ -371,6 +376,12 @@ impl PackedPanel {
         self.strips.depth
     }
 
+    /// Where its memory is.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> *const f32 {
+        self.buffer.as_ptr()
+    }
+
     /// The steps `from..to` of strip `i` in tile layout.
     pub(super) fn steps(&self, i: usize, from: usize, to: usize) -> &[bf16] {
         let strip = &self.buffer[i * tiles::strip_len(self.strips.depth)..];
@@ -412,4 +423,27 @@ fn grow(buffer: &mut AVec<f32, ConstAlign<64>>, len: usize) -> &mut [f32] {
         buffer.resize(len, 0.0);
     }
     &mut buffer[..len]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Strips;
+
+    #[test]
+    fn strips_lie_one_after_the_other_and_differ_by_one_unit_at_most() {
+        for (outer, most) in (0..300).flat_map(|outer| (1..4).map(move |most| (outer, most))) {
+            let strips = Strips::new(outer, 1, 16, most);
+            let spans: Vec<_> = (0..strips.count).map(|i| strips.span(i)).collect();
+            let mut next = 0;
+            for &(start, width) in &spans {
+                assert_eq!(start, next);
+                assert!(width % 16 == 0 && (16..=16 * most).contains(&width));
+                next += width;
+            }
+            assert_eq!(next, strips.len());
+            assert_eq!(next, outer.next_multiple_of(16));
+            let widths = || spans.iter().map(|span| span.1);
+            assert!(widths().max().unwrap_or(0) - widths().min().unwrap_or(0) <= 16);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The product of two packed panels.
 
+use std::ops::Range;
+
 use super::panel::{Layout, PackedPanel, Side};
 use super::{micro, tiles};
 use crate::{Level, MatMut, UniqueRowIds, dispatch};
@@ -156,7 +158,8 @@ impl<'a> Output<'a> {
 /// ```
 #[track_caller]
 pub fn gemm(level: Level, mut out: Output, left: &PackedPanel, right: &PackedPanel) {
-    product(level, &mut out, left, right, Causal::Full);
+    assert_eq!(left.depth(), right.depth(), "the left and the right panel differ in depth (K)");
+    product(level, &mut out, left, right, Window::FULL);
 }
 
 /// Which part of a product causal attention needs. Query `i` sees the keys `0..=i + offset`, where `offset` is the number of
@@ -191,47 +194,57 @@ pub enum Causal {
     },
 }
 
-impl Causal {
-    /// The contraction indices that output row `row` sums over, of `depth`.
-    pub(super) fn terms(self, row: usize, depth: usize) -> std::ops::Range<usize> {
-        match self {
+/// The block of a causal product that one pair of panels makes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub causal: Causal,
+    /// Output row, in the whole product, of the left panel's first.
+    pub row: usize,
+    /// Contraction index, in the whole product, of the left panel's first.
+    pub from: usize,
+}
+
+impl Window {
+    /// The whole of a product without a diagonal.
+    pub const FULL: Self = Self { causal: Causal::Full, row: 0, from: 0 };
+
+    /// The contraction indices, of a left panel of `depth`, that its rows `first..=last` sum over.
+    pub fn terms(self, first: usize, last: usize, depth: usize) -> Range<usize> {
+        let (first, last) = (self.row + first, self.row + last);
+        let inside = |k: usize| k.saturating_sub(self.from).min(depth);
+        match self.causal {
             Causal::Full | Causal::Output { .. } => 0..depth,
-            Causal::Until { offset } => 0..depth.min(row.saturating_add(offset).saturating_add(1)),
-            Causal::From { offset } => row.saturating_sub(offset).min(depth)..depth,
+            Causal::Until { offset } => 0..inside(last.saturating_add(offset).saturating_add(1)),
+            Causal::From { offset } => inside(first.saturating_sub(offset))..depth,
         }
     }
 
-    /// The contraction indices that at least one of the rows `first..=last` sums over.
-    pub(super) fn range(self, first: usize, last: usize, depth: usize) -> std::ops::Range<usize> {
-        self.terms(first, depth).start..self.terms(last, depth).end
-    }
-
     /// How many of `cols` entries row `row` of the output has.
-    pub(super) fn columns(self, row: usize, cols: usize) -> usize {
-        match self {
-            Causal::Output { offset } => cols.min(row.saturating_add(offset).saturating_add(1)),
+    pub fn columns(self, row: usize, cols: usize) -> usize {
+        match self.causal {
+            Causal::Output { offset } => cols.min((self.row + row).saturating_add(offset).saturating_add(1)),
             _ => cols,
         }
     }
 }
 
-/// The checked product; the only place where it is instantiated for the levels.
+/// Checks and runs a product; the only place where it is instantiated for the levels. The right panel may be deeper than the
+/// window that the left one is.
 #[track_caller]
-pub(super) fn product(level: Level, out: &mut Output, left: &PackedPanel, right: &PackedPanel, causal: Causal) {
+pub(super) fn product(level: Level, out: &mut Output, left: &PackedPanel, right: &PackedPanel, window: Window) {
     for (panel, side, name) in [(left, Side::Left, "left"), (right, Side::Right, "right")] {
         assert!(panel.side() == side, "the {name} panel was packed for the other side");
         let packed = panel.level();
         assert!(packed == level, "the {name} panel was packed at level {packed}, the product runs at {level}");
     }
     assert_eq!(left.precision(), right.precision(), "the left and the right panel differ in precision");
-    assert_eq!(left.depth(), right.depth(), "the left and the right panel differ in depth (K)");
     assert_eq!(out.rows(), left.outer(), "the output and the left panel differ in rows (M)");
     assert_eq!(out.cols(), right.outer(), "the output and the right panel differ in columns (N)");
     match left.layout {
-        Layout::Vectors => dispatch!(level, s => micro::multiply(s, out, left, right, causal)),
+        Layout::Vectors => dispatch!(level, s => micro::multiply(s, out, left, right, window)),
         Layout::Tiles => {
             let unit = level.tiles().expect("panels in tile layout are packed at levels with tiles only");
-            unit.configured(|unit| dispatch!(level, s => tiles::multiply(s, unit, out, left, right, causal)));
+            unit.configured(|unit| dispatch!(level, s => tiles::multiply(s, unit, out, left, right, window)));
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::pack::transpose;
 use super::panel::{Operand, PackedPanel, Side, Strips};
-use super::product::{Causal, Output};
+use super::product::{Output, Window};
 use crate::bf16;
 use crate::simd::{ConfiguredTiles, Simd, Tiles, Weight};
 
@@ -115,15 +115,15 @@ fn transpose_tile<S: Simd>(s: S, tile: &mut [u32; TILE]) {
     }
 }
 
-/// Zeros in a left panel where `causal` says that a row has no term.
-pub(super) fn clear(strips: Strips, words: &mut [f32], causal: Causal) {
+/// Zeros in a left panel where `window` says that a row has no term.
+pub(super) fn clear(strips: Strips, words: &mut [f32], window: Window) {
     let numbers: &mut [bf16] = bytemuck::cast_slice_mut(words);
     let len = strip_len(strips.depth) * 2;
     for row in 0..strips.outer {
         let strip = &mut numbers[row / Tiles::SIDE * len..][..len];
         let first = row / Tiles::SIDE * Tiles::SIDE;
         let last = strips.outer.min(first + Tiles::SIDE) - 1;
-        let (all, own) = (steps(causal.range(first, last, strips.depth)), causal.terms(row, strips.depth));
+        let (all, own) = (steps(window.terms(first, last, strips.depth)), window.terms(row, row, strips.depth));
         for k in (all.start * Tiles::DEPTH..own.start).chain(own.end..all.end * Tiles::DEPTH) {
             let tile = k / Tiles::DEPTH * 2 + row % Tiles::SIDE / 16;
             strip[tile * 2 * TILE + row % 16 * Tiles::DEPTH + k % Tiles::DEPTH] = bf16::ZERO;
@@ -144,10 +144,11 @@ pub(super) fn multiply<S: Simd>(
     out: &mut Output,
     left: &PackedPanel,
     right: &PackedPanel,
-    causal: Causal,
+    window: Window,
 ) {
     let (strips, depth) = (left.strips, left.strips.depth);
-    let together = ROWS / Tiles::SIDE;
+    debug_assert!(window.from.is_multiple_of(Tiles::DEPTH));
+    let (together, skip) = (ROWS / Tiles::SIDE, window.from / Tiles::DEPTH);
     let (pass, all) = (DEPTH / Tiles::DEPTH, depth.div_ceil(Tiles::DEPTH));
     for above in (0..strips.count).step_by(together) {
         let below = strips.count.min(above + together);
@@ -158,10 +159,10 @@ pub(super) fn multiply<S: Simd>(
                 for i in above..below {
                     let row = i * Tiles::SIDE;
                     let last = strips.outer.min(row + Tiles::SIDE) - 1;
-                    if column >= causal.columns(last, out.cols()) {
+                    if column >= window.columns(last, out.cols()) {
                         continue;
                     }
-                    let range = steps(causal.range(row, last, depth));
+                    let range = steps(window.terms(row, last, depth));
                     let starts = range.start.min(range.end).min(all.saturating_sub(1));
                     let first = from <= starts && starts < from + pass;
                     let (begin, end) = (from.max(range.start), range.end.min(from + pass));
@@ -170,9 +171,9 @@ pub(super) fn multiply<S: Simd>(
                     }
                     let mut sums = [0.0; Tiles::SIDE * Tiles::SIDE];
                     if begin < end {
-                        unit.tile_block(left.steps(i, begin, end), right.steps(j, begin, end), &mut sums);
+                        unit.tile_block(left.steps(i, begin, end), right.steps(j, skip + begin, skip + end), &mut sums);
                     }
-                    write(s, out, row, column, out.adds() || !first, causal, &sums);
+                    write(s, out, row, column, out.adds() || !first, window, &sums);
                 }
             }
         }
@@ -180,11 +181,11 @@ pub(super) fn multiply<S: Simd>(
 }
 
 #[inline(always)]
-fn write<S: Simd>(s: S, out: &mut Output, row: usize, column: usize, add: bool, causal: Causal, sums: &[f32; 1024]) {
+fn write<S: Simd>(s: S, out: &mut Output, row: usize, column: usize, add: bool, window: Window, sums: &[f32; 1024]) {
     let (scale, cols) = (s.splat(out.scale()), out.cols());
     let rows = Tiles::SIDE.min(out.rows() - row);
     for (i, sums) in sums.chunks_exact(Tiles::SIDE).take(rows).enumerate() {
-        let end = causal.columns(row + i, cols).min(column + Tiles::SIDE);
+        let end = window.columns(row + i, cols).min(column + Tiles::SIDE);
         let to = out.row_mut(row + i).get_mut(column..end).unwrap_or(&mut []);
         for (to, sums) in to.chunks_mut(S::LANES).zip(sums.chunks_exact(S::LANES)) {
             let sums = s.load(sums);
