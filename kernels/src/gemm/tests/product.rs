@@ -26,8 +26,8 @@ impl Case {
         let transposed = (seed & 1 == 1, seed & 2 == 2);
         let precision = if seed & 4 == 4 { Precision::Bf16 } else { Precision::F32 };
         let gap = (seed % 3) as usize;
-        let scale = if seed % 5 == 0 { -0.75 } else { 1.0 };
-        Case { m, n, k, transposed, precision, gap, gathered: seed & 8 == 8, scale, add: seed % 7 == 0, seed }
+        let scale = if seed.is_multiple_of(5) { -0.75 } else { 1.0 };
+        Case { m, n, k, transposed, precision, gap, gathered: seed & 8 == 8, scale, add: seed.is_multiple_of(7), seed }
     }
 
     fn check<A: Weight, B: Weight>(&self) {
