@@ -126,14 +126,13 @@ fn straight<S: Simd, W: Weight, const ROUND: bool>(s: S, out: &mut [f32], strips
     let depth = strips.depth;
     for from in (0..depth).step_by(LINES) {
         let to = depth.min(from + LINES);
-        for k in to..to + LINES {
-            s.prefetch(factor.line_ahead(k));
-        }
         for i in 0..strips.count {
             let (start, width) = strips.span(i);
             let strip = &mut out[start * depth..][..width * depth];
             for k in from..to {
                 let line = factor.line(k);
+                // A strip's piece at a time: whole lines would push the lines at work out of the cache.
+                s.prefetch(factor.line_ahead(k + LINES).get(start..start + width).unwrap_or(&[]));
                 for part in (0..width).step_by(S::LANES) {
                     let piece = line.get(start + part..).unwrap_or(&[]);
                     let to = &mut strip[k * width + part..];

@@ -181,7 +181,7 @@ pub enum Causal {
         offset: usize,
     },
     /// Output rows are queries, the contraction runs over keys (`P V`, `dS K`): entries of the left factor above the diagonal
-    /// count as zero, whatever stands there.
+    /// count as zero, whatever stands there (a NaN of the *right* factor times such a zero may still be met).
     Until {
         /// Keys before the first query.
         offset: usize,
