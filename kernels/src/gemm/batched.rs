@@ -1,7 +1,8 @@
 //! Many products of one shape, as in attention: heads, causal or not.
 
 use super::gathered::GemmScratch;
-use super::panel::{Operand, Precision};
+use super::operand::Operand;
+use super::panel::Precision;
 use super::product::{Causal, Output, Window, product};
 use crate::simd::Weight;
 use crate::{Level, MatMut, MatRef};
@@ -218,8 +219,8 @@ impl<'a> BatchMut<'a> {
     }
 }
 
-/// `out[b] = left[b] right[b]` for each `b`: (M, K) times (K, N) is (M, N). With `causal`, only the part on and below the
-/// diagonal is packed (rounded up to a block), multiplied and, where the output has the diagonal, written.
+/// `out[b] = left[b] right[b]` for each `b`: (M, K) times (K, N) is (M, N). With `causal`, only the part on and below
+/// the diagonal is packed (rounded up to a block), multiplied and, where the output has the diagonal, written.
 ///
 /// The six products of causal attention over `T` tokens, forward and backward, per head:
 ///

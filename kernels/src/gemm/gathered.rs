@@ -1,6 +1,7 @@
 //! The three products of a layer with the active rows of its matrix, packing included.
 
-use super::panel::{Operand, PackedPanel, Precision};
+use super::operand::Operand;
+use super::panel::{PackedPanel, Precision};
 use super::product::{Output, Window, product};
 use crate::simd::Weight;
 use crate::{Level, MatRef};
@@ -8,8 +9,8 @@ use crate::{Level, MatRef};
 /// Rows packed and multiplied at a time: packed rows are still in the second-level cache when they are multiplied.
 const ROWS: usize = 128;
 
-/// Contraction indices packed and multiplied at a time, where rows are what is summed over: as many as one pass of the product,
-/// so that the output is not written more often than in one product.
+/// Contraction indices packed and multiplied at a time, where rows are what is summed over: as many as one pass of
+/// the product, so that the output is not written more often than in one product.
 const DEPTH: usize = 512;
 
 /// The two panels that the functions of this family pack into, owned by the caller and reused (one a thread).
@@ -26,8 +27,8 @@ pub struct GemmScratch {
     pub right: PackedPanel,
 }
 
-/// `C = W[active, :] X^T`: `w` (U, D) is `Operand::gathered(w, active)` or, for all rows, `Operand::new(w)`; `x` (B, D);
-/// `out` (U, B). Either may be f32 or bf16.
+/// `C = W[active, :] X^T`: `w` (U, D) is `Operand::gathered(w, active)` or, for all rows, `Operand::new(w)`; `x` (B,
+/// D); `out` (U, B). Either may be f32 or bf16.
 ///
 /// Rows are packed 128 at a time, just before they are multiplied. Accuracy is that of [`gemm`](super::gemm).
 ///

@@ -9,8 +9,8 @@ use crate::simd::Simd;
 /// 90 % of the FMA peak (Zen 4, 256 x 4096 x 512). 768 keeps a left strip (24 KiB) in a first-level cache of 32 KiB.
 const DEPTH: usize = 768;
 
-/// Rows of the left factor that one pass goes through for each strip of the right one: with [`DEPTH`] at most 384 KiB, which
-/// stay in the second-level cache, as does the piece of the output that they are summed into.
+/// Rows of the left factor that one pass goes through for each strip of the right one: with [`DEPTH`] at most 384
+/// KiB, which stay in the second-level cache, as does the piece of the output that they are summed into.
 const ROWS: usize = 128;
 
 /// The most sums a block has: 8 rows of 3 vectors of 16.
@@ -67,8 +67,8 @@ fn passes<S: Simd, const R: usize>(s: S, out: &mut Output, left: &PackedPanel, r
     }
 }
 
-/// `sums[i][j] = sum_k a[k, i] b[k, j]` for `R` rows and `V` vectors of columns: every step loads `V` vectors, broadcasts
-/// `R` numbers and multiplies and adds `R * V` times into registers.
+/// `sums[i][j] = sum_k a[k, i] b[k, j]` for `R` rows and `V` vectors of columns: every step loads `V` vectors,
+/// broadcasts `R` numbers and multiplies and adds `R * V` times into registers.
 #[inline(always)]
 fn sums<S: Simd, const R: usize, const V: usize>(s: S, a: &[f32], b: &[f32]) -> [[S::F32; V]; R] {
     let mut sums = [[s.splat(0.0); V]; R];

@@ -1,6 +1,8 @@
-//! Packing loops of the vector layout: rows that lie along the contraction are transposed in registers, the others copied.
+//! Packing loops of the vector layout: rows that lie along the contraction are transposed in registers, the others
+//! copied.
 
-use super::panel::{Operand, Precision, Side, Strips, block};
+use super::operand::Operand;
+use super::panel::{Precision, Side, Strips, block};
 use super::product::Window;
 use crate::simd::{Simd, Weight, nearest_bf16_bits};
 
@@ -106,8 +108,8 @@ fn place<S: Simd, const R: usize>(v: usize, k: usize, width: usize, group: usize
 
 /// `R` vectors as one list of numbers (row, lane) become the list (lane, row).
 ///
-/// One step interleaves the two halves of the list: each number's position, in binary, rotates by one bit. After log2 R steps the
-/// bits of the row have become the lowest.
+/// One step interleaves the two halves of the list: each number's position, in binary, rotates by one bit. After log2
+/// R steps the bits of the row have become the lowest.
 #[inline(always)]
 pub(super) fn transpose<S: Simd, const R: usize>(s: S, mut vectors: [S::F32; R]) -> [S::F32; R] {
     for _ in 0..R.ilog2() {
@@ -137,7 +139,8 @@ fn straight<S: Simd, W: Weight, const ROUND: bool>(s: S, out: &mut [f32], strips
                     let piece = line.get(start + part..).unwrap_or(&[]);
                     let to = &mut strip[k * width + part..];
                     if piece.len() >= S::LANES && to.len() >= S::LANES {
-                        // Where a strip is narrower than a vector, the numbers too many are overwritten by the next line.
+                        // Where a strip is narrower than a vector, the numbers too many are overwritten by the next
+                        // line.
                         s.store(rounded::<S, ROUND>(s, W::load(s, piece)), to);
                     } else {
                         s.store_partial(rounded::<S, ROUND>(s, W::load_partial(s, piece)), to);

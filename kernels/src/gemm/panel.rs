@@ -1,136 +1,12 @@
-//! What is multiplied ([`Operand`]) and the order in which a product reads it ([`PackedPanel`]).
+//! A factor in the order in which a product reads it.
 
 use aligned_vec::{AVec, ConstAlign};
 
+use super::operand::Operand;
 use super::product::Window;
 use super::{pack, tiles};
 use crate::simd::{Simd, Tiles, Weight};
-use crate::{Level, MatRef, RowIds, bf16, dispatch};
-
-/// A matrix as it stands in memory, read as it is or transposed, all of its rows or a list of them.
-///
-/// ```
-/// use hotrow_kernels::{MatRef, RowIds, gemm::Operand};
-/// let w = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, 2);
-/// let active = RowIds::new(&[2, 0, 2, 1], w.rows())?;
-/// let operand = Operand::gathered(w, active);
-/// assert_eq!((operand.rows(), operand.cols()), (4, 2));
-/// assert_eq!((operand.transposed().rows(), operand.transposed().cols()), (2, 4));
-/// # Ok::<(), hotrow_kernels::IndexError>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Operand<'a, W> {
-    matrix: MatRef<'a, W>,
-    ids: Option<RowIds<'a>>,
-    transposed: bool,
-    /// Which rows of memory (of `ids`, if there are any) take part.
-    first: usize,
-    lines: usize,
-    /// Which of their elements do.
-    column: usize,
-    length: usize,
-}
-
-impl<'a, W: Weight> Operand<'a, W> {
-    /// All of `matrix`.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, gemm::Operand};
-    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).cols(), 2);
-    /// ```
-    pub fn new(matrix: MatRef<'a, W>) -> Self {
-        Self::whole(matrix, None, matrix.rows())
-    }
-
-    /// The rows `ids` of `matrix`, in that order, with duplicates if there are any.
-    ///
-    /// # Panics
-    ///
-    /// If `ids` were checked for more rows than `matrix` has.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, RowIds, gemm::Operand};
-    /// let w = MatRef::new(&[1.0, 2.0], 2, 1);
-    /// assert_eq!(Operand::gathered(w, RowIds::new(&[1, 1, 0], 2)?).rows(), 3);
-    /// # Ok::<(), hotrow_kernels::IndexError>(())
-    /// ```
-    #[track_caller]
-    pub fn gathered(matrix: MatRef<'a, W>, ids: RowIds<'a>) -> Self {
-        assert!(
-            ids.limit() <= matrix.rows(),
-            "ids are row numbers below {} for a matrix of {} rows",
-            ids.limit(),
-            matrix.rows()
-        );
-        Self::whole(matrix, Some(ids), ids.len())
-    }
-
-    fn whole(matrix: MatRef<'a, W>, ids: Option<RowIds<'a>>, lines: usize) -> Self {
-        Self { matrix, ids, transposed: false, first: 0, lines, column: 0, length: matrix.cols() }
-    }
-
-    /// The transpose: the rows (also gathered ones) become columns. Nothing is moved; packing reads in another order.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, gemm::Operand};
-    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).transposed().rows(), 2);
-    /// ```
-    pub fn transposed(self) -> Self {
-        Self { transposed: !self.transposed, ..self }
-    }
-
-    /// Rows of the factor.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, gemm::Operand};
-    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).rows(), 1);
-    /// ```
-    pub fn rows(&self) -> usize {
-        if self.transposed { self.length } else { self.lines }
-    }
-
-    /// Columns of the factor.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, gemm::Operand};
-    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).cols(), 2);
-    /// ```
-    pub fn cols(&self) -> usize {
-        if self.transposed { self.lines } else { self.length }
-    }
-
-    /// The rows `from..to` of the factor.
-    pub(super) fn part(self, from: usize, to: usize) -> Self {
-        debug_assert!(from <= to && to <= self.rows());
-        if self.transposed {
-            Self { column: self.column + from, length: to - from, ..self }
-        } else {
-            Self { first: self.first + from, lines: to - from, ..self }
-        }
-    }
-
-    /// The columns `from..to` of the factor.
-    pub(super) fn columns(self, from: usize, to: usize) -> Self {
-        self.transposed().part(from, to).transposed()
-    }
-
-    /// The `i`-th row of memory; empty past the last, which packing reads as zeros.
-    #[inline(always)]
-    pub(super) fn line(&self, i: usize) -> &'a [W] {
-        if i < self.lines { self.line_ahead(i) } else { &[] }
-    }
-
-    /// The same, also past the end of a part: what is worth a prefetch.
-    #[inline(always)]
-    pub(super) fn line_ahead(&self, i: usize) -> &'a [W] {
-        let i = self.first + i;
-        let row = match self.ids {
-            Some(ids) => ids.as_slice().get(i).map(|&id| id as usize),
-            None => (i < self.matrix.rows()).then_some(i),
-        };
-        row.map_or(&[], |row| &self.matrix.row(row)[self.column..][..self.length])
-    }
-}
+use crate::{Level, bf16, dispatch};
 
 /// The precision that factors are multiplied in; sums are f32 in either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +27,9 @@ pub enum Side {
     Right,
 }
 
-/// How the outer dimension (M of a left, N of a right factor) is cut into strips, each `depth` lines of its width in the
-/// buffer. Strips are as even as whole units allow: 16 vectors go as 3 3 3 3 2 2, not as five times 3 and a slow 1.
+/// How the outer dimension (M of a left, N of a right factor) is cut into strips, each `depth` lines of its width in
+/// the buffer. Strips are as even as whole units allow: 16 vectors go as 3 3 3 3 2 2, not as five times 3 and a slow
+/// 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Strips {
     pub outer: usize,
@@ -194,9 +71,10 @@ pub(super) enum Layout {
 
 /// One factor of a product, copied into the order in which the product reads it.
 ///
-/// The caller owns it and packs into it again and again; a factor that does not change (weights in evaluation, one batch
-/// for two products) is packed once. **Packing is the one place of the family that may allocate**: only when a larger factor
-/// arrives than any before, so never once warm, and never after [`PackedPanel::with_capacity`] was generous.
+/// The caller owns it and packs into it again and again; a factor that does not change (weights in evaluation, one
+/// batch for two products) is packed once. **Packing is the one place of the family that may allocate**: only when a
+/// larger factor arrives than any before, so never once warm, and never after [`PackedPanel::with_capacity`] was
+/// generous.
 ///
 /// A panel belongs to the [`Level`] it was packed at.
 ///
@@ -303,7 +181,7 @@ impl PackedPanel {
             Side::Right => (factor.cols(), factor.rows()),
         };
         // A row of memory runs along the contraction for a left factor as it stands and for a right one transposed.
-        let along_depth = (side == Side::Left) != factor.transposed;
+        let along_depth = (side == Side::Left) != factor.is_transposed();
         let on_tiles = precision == Precision::Bf16 && level.tiles().is_some();
         self.layout = if on_tiles { Layout::Tiles } else { Layout::Vectors };
         let buffer = &mut self.buffer;
@@ -397,9 +275,9 @@ impl PackedPanel {
 
 /// Rows and vectors of the block of sums that the micro-kernel keeps in registers.
 ///
-/// Rows are a power of two, so that packing rows is a transposition by whole vectors. 32 registers: 8 x 3 sums, 3 vectors of
-/// the right factor and one broadcast leave four free; 16 registers: 4 x 3 sums, 3 + 1 is all of them; 8 vectors of
-/// two registers each (portable): 4 sums.
+/// Rows are a power of two, so that packing rows is a transposition by whole vectors. 32 registers: 8 x 3 sums, 3
+/// vectors of the right factor and one broadcast leave four free; 16 registers: 4 x 3 sums, 3 + 1 is all of them; 8
+/// vectors of two registers each (portable): 4 sums.
 pub(super) const fn block<S: Simd>() -> (usize, usize) {
     match S::REGISTERS {
         32.. => (8, 3),

@@ -134,13 +134,14 @@ impl<'a> Output<'a> {
 
 /// `out = scale * left right` or `out += scale * left right`: `left` (M, K), `right` (K, N), `out` (M, N).
 ///
-/// Each entry is summed in f32 in an order that only the shape and the level decide, so it differs from the exact one by at most
-/// `(K + 1) * eps * sum |a||b|`, where bf16 panels hold rounded factors. NaN and infinities propagate as in the definition,
-/// except that zeros of padding never meet them. With K = 0 the product is zero, and written.
+/// Each entry is summed in f32 in an order that only the shape and the level decide, so it differs from the exact one
+/// by at most `(K + 1) * eps * sum |a||b|`, where bf16 panels hold rounded factors. NaN and infinities propagate as
+/// in the definition, except that zeros of padding never meet them. With K = 0 the product is zero, and written.
 ///
 /// # Panics
 ///
-/// If a panel was packed at another level or for the other side, if the two differ in precision, or if the shapes disagree.
+/// If a panel was packed at another level or for the other side, if the two differ in precision, or if the shapes
+/// disagree.
 ///
 /// ```
 /// use hotrow_kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
@@ -162,8 +163,8 @@ pub fn gemm(level: Level, mut out: Output, left: &PackedPanel, right: &PackedPan
     product(level, &mut out, left, right, Window::FULL);
 }
 
-/// Which part of a product causal attention needs. Query `i` sees the keys `0..=i + offset`, where `offset` is the number of
-/// keys before the first query (those of a cache; zero in training).
+/// Which part of a product causal attention needs. Query `i` sees the keys `0..=i + offset`, where `offset` is the
+/// number of keys before the first query (those of a cache; zero in training).
 ///
 /// ```
 /// use hotrow_kernels::gemm::Causal;
@@ -180,14 +181,15 @@ pub enum Causal {
         /// Keys before the first query.
         offset: usize,
     },
-    /// Output rows are queries, the contraction runs over keys (`P V`, `dS K`): entries of the left factor above the diagonal
-    /// count as zero, whatever stands there (a NaN of the *right* factor times such a zero may still be met).
+    /// Output rows are queries, the contraction runs over keys (`P V`, `dS K`): entries of the left factor above the
+    /// diagonal count as zero, whatever stands there (a NaN of the *right* factor times such a zero may still be
+    /// met).
     Until {
         /// Keys before the first query.
         offset: usize,
     },
-    /// Output rows are keys, the contraction runs over queries (`P^T dO`, `dS^T Q`): entries of the left factor that belong
-    /// to a query before the key count as zero, whatever stands there.
+    /// Output rows are keys, the contraction runs over queries (`P^T dO`, `dS^T Q`): entries of the left factor that
+    /// belong to a query before the key count as zero, whatever stands there.
     From {
         /// Keys before the first query.
         offset: usize,
@@ -228,8 +230,8 @@ impl Window {
     }
 }
 
-/// Checks and runs a product; the only place where it is instantiated for the levels. The right panel may be deeper than the
-/// window that the left one is.
+/// Checks and runs a product; the only place where it is instantiated for the levels. The right panel may be deeper
+/// than the window that the left one is.
 #[track_caller]
 pub(super) fn product(level: Level, out: &mut Output, left: &PackedPanel, right: &PackedPanel, window: Window) {
     for (panel, side, name) in [(left, Side::Left, "left"), (right, Side::Right, "right")] {

@@ -1,11 +1,12 @@
 //! The bf16 product on the tile unit: packing into tile order, and the loops around one 32 x 32 block.
 //!
-//! A strip is 32 rows of the left or 32 columns of the right factor; per 32 contraction indices it holds the two tiles of
-//! [`Tiles`](crate::simd::Tiles), padded with zeros. Both are built from words of two bf16 with consecutive contraction
-//! indices: a left tile is `word[row][pair]`, a right tile `word[pair][column]`.
+//! A strip is 32 rows of the left or 32 columns of the right factor; per 32 contraction indices it holds the two
+//! tiles of [`Tiles`](crate::simd::Tiles), padded with zeros. Both are built from words of two bf16 with consecutive
+//! contraction indices: a left tile is `word[row][pair]`, a right tile `word[pair][column]`.
 
+use super::operand::Operand;
 use super::pack::transpose;
-use super::panel::{Operand, PackedPanel, Side, Strips};
+use super::panel::{PackedPanel, Side, Strips};
 use super::product::{Output, Window};
 use crate::bf16;
 use crate::simd::{ConfiguredTiles, Simd, Tiles, Weight};
@@ -13,15 +14,15 @@ use crate::simd::{ConfiguredTiles, Simd, Tiles, Weight};
 /// Words of a tile: 16 rows of 16.
 const TILE: usize = 256;
 
-/// Contraction indices of one pass: left and right strip of 32 x 512 bf16 are 32 KiB each, and a block of sums is written
-/// once in 16 steps, which is enough to hide it.
+/// Contraction indices of one pass: left and right strip of 32 x 512 bf16 are 32 KiB each, and a block of sums is
+/// written once in 16 steps, which is enough to hide it.
 const DEPTH: usize = 512;
 
 /// Rows of the left factor per pass: 256 KiB with [`DEPTH`], in the second-level cache.
 const ROWS: usize = 256;
 
-/// How a factor of `outer` by `depth` is cut: strips of 32, depths rounded up to 32. The buffer holds f32, so two bf16 an
-/// element.
+/// How a factor of `outer` by `depth` is cut: strips of 32, depths rounded up to 32. The buffer holds f32, so two
+/// bf16 an element.
 pub(super) fn strips(outer: usize, depth: usize) -> Strips {
     Strips::new(outer, depth, Tiles::SIDE, 1)
 }
