@@ -174,7 +174,7 @@ mod tests {
                 hash.dense(Level::detect(), &mut ids, &x, &mut scratch);
                 let blocks = 0..hash.rotations.blocks();
                 dispatch!(Level::PORTABLE, s => {
-                    hash.rotations.dense(s, &x, &mut scratch, blocks.clone(), |_, y| all.extend_from_slice(y))
+                    hash.rotations.dense(s, &x, &mut scratch[..hash.rotations.n()], blocks.clone(), |_, y| all.extend_from_slice(y))
                 });
                 let bits = hash.buckets.bits();
                 for (code, y) in all.chunks(coordinates).take(codes * tables).enumerate() {

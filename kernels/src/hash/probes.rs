@@ -1,6 +1,7 @@
 //! Multi-probe: the next-best buckets of a query (Lv et al. 2007; for cross-polytopes Andoni et al. 2015).
 
 use super::CrossPolytope;
+use super::buckets::{SKIPPED, from_cache_line};
 use super::cross_polytope::nearest_vertex;
 use crate::simd::{Simd, Weight};
 use crate::{Level, dispatch};
@@ -46,15 +47,15 @@ impl<'a> Best<'a> {
 }
 
 impl CrossPolytope {
-    /// Words of scratch that [`CrossPolytope::probes`] needs for `probes` probes.
+    /// Words of scratch that [`CrossPolytope::probes`] needs for `probes` probes, among them 15 to start at a whole cache line.
     ///
     /// ```
     /// use hotrow_kernels::hash::CrossPolytope;
-    /// assert_eq!(CrossPolytope::new(1, 100, 2, 10, 64)?.probe_scratch_len(8), 128 + 6 * 8);
+    /// assert_eq!(CrossPolytope::new(1, 100, 2, 10, 64)?.probe_scratch_len(8), 128 + 6 * 8 + 15);
     /// # Ok::<(), hotrow_kernels::hash::HashError>(())
     /// ```
     pub fn probe_scratch_len(&self, probes: usize) -> usize {
-        self.rotations.n() + 6 * probes
+        self.rotations.n() + 6 * probes + SKIPPED
     }
 
     /// The buckets of `table` in which near neighbours of `x` (dim) are most likely, best first and without repetition,
@@ -97,7 +98,7 @@ impl CrossPolytope {
         if out.is_empty() {
             return 0;
         }
-        dispatch!(level, s => self.best_buckets(s, out, x, table, &mut scratch[..needed]))
+        dispatch!(level, s => self.best_buckets(s, out, x, table, &mut from_cache_line(scratch)[..needed - SKIPPED]))
     }
 
     #[inline(always)]
@@ -178,7 +179,7 @@ mod tests {
         let (mut scratch, mut all) = (vec![0.0; hash.scratch_len()], Vec::new());
         let blocks = 0..hash.rotations.blocks();
         dispatch!(Level::PORTABLE, s => {
-            hash.rotations.dense(s, x, &mut scratch, blocks.clone(), |_, y| all.extend_from_slice(y))
+            hash.rotations.dense(s, x, &mut scratch[..hash.rotations.n()], blocks.clone(), |_, y| all.extend_from_slice(y))
         });
         let (codes, bits) = (hash.buckets.codes(), hash.buckets.bits());
         let mut buckets = vec![(0.0, 0)];

@@ -73,29 +73,52 @@ impl SimHash {
 struct Cutter<'a> {
     out: std::slice::IterMut<'a, u32>,
     codes: u32,
-    bits: u64,
+    /// The bits of an id that has begun: the low `held < codes` ones, the others are zero.
+    begun: u64,
     held: u32,
 }
 
 impl<'a> Cutter<'a> {
     fn new(out: &'a mut [u32], codes: usize) -> Self {
-        Self { out: out.iter_mut(), codes: codes as u32, bits: 0, held: 0 }
+        Self { out: out.iter_mut(), codes: codes as u32, begun: 0, held: 0 }
     }
 
     /// The bits of `y > 0`, in order.
     #[inline(always)]
     fn signs<S: Simd>(&mut self, s: S, y: &[f32]) {
         let zero = s.splat(0.0);
-        for y in y.chunks_exact(S::LANES) {
-            // At most 31 bits are held, so at most 47 after this.
-            self.bits |= (s.bits(s.gt(s.load(y), zero)) as u64) << self.held;
-            self.held += S::LANES as u32;
-            while self.held >= self.codes {
-                let Some(out) = self.out.next() else { return };
-                *out = (self.bits & ((1 << self.codes) - 1)) as u32;
-                self.bits >>= self.codes;
-                self.held -= self.codes;
-            }
+        for y in y.chunks(64) {
+            let vectors = y.chunks_exact(S::LANES).enumerate();
+            let word = vectors.fold(0, |word, (i, y)| word | (s.bits(s.gt(s.load(y), zero)) as u64) << (i * S::LANES));
+            self.cut(word, y.len() as u32);
+        }
+    }
+
+    /// The low `len <= 64` bits of `word`; the others are zero.
+    #[inline(always)]
+    fn cut(&mut self, word: u64, len: u32) {
+        let mask = (1 << self.codes) - 1;
+        if self.held + len < self.codes {
+            self.begun |= word << self.held;
+            self.held += len;
+            return;
+        }
+        // From here on each id is cut from `word` by itself, so that no id waits for the one before.
+        let mut used = self.codes - self.held;
+        self.write((self.begun | word << self.held) & mask);
+        while used + self.codes <= len {
+            self.write(word >> used & mask);
+            used += self.codes;
+        }
+        self.begun = word.checked_shr(used).unwrap_or(0);
+        self.held = len - used;
+    }
+
+    /// Bits past the last id have nowhere to go.
+    #[inline(always)]
+    fn write(&mut self, id: u64) {
+        if let Some(out) = self.out.next() {
+            *out = id as u32;
         }
     }
 }
@@ -157,7 +180,7 @@ mod tests {
                 let (x, mut ids, mut all) = (numbers(dim, seed), vec![0; tables], Vec::new());
                 let blocks = 0..hash.rotations.blocks();
                 dispatch!(Level::PORTABLE, s => {
-                    hash.rotations.dense(s, &x, &mut scratch, blocks.clone(), |_, y| all.extend_from_slice(y))
+                    hash.rotations.dense(s, &x, &mut scratch[..hash.rotations.n()], blocks.clone(), |_, y| all.extend_from_slice(y))
                 });
                 hash.dense(Level::detect(), &mut ids, &x, &mut scratch);
                 for (id, y) in ids.into_iter().zip(all.chunks(codes)) {
@@ -208,5 +231,28 @@ mod tests {
                 assert!((got - want).abs() < bound, "angle {angle:.4}: {got} is not {want} within {bound}");
             }
         }
+    }
+
+    /// With one coordinate `c` far above the others, one round makes every output about `+-c`, and neighbouring bits always
+    /// differ or never do, as that row of the Hadamard matrix says. After two rounds they are about independent: half
+    /// of the pairs are equal, within the bound of the test above.
+    #[test]
+    fn two_rounds_make_neighbouring_bits_independent_where_one_does_not() {
+        let (dim, seeds) = (128, 20_000);
+        let mut x = numbers(dim, 3);
+        x[1] = 1000.0;
+        let equal_pairs = |rounds| {
+            let mut equal = 0;
+            for seed in 0..seeds {
+                let hash = SimHash::with_rounds(seed, dim, 2, 1, rounds).unwrap();
+                let mut id = [0];
+                hash.dense(Level::detect(), &mut id, &x, &mut vec![0.0; hash.scratch_len()]);
+                equal += (id == [0] || id == [3]) as u64;
+            }
+            equal as f64 / seeds as f64
+        };
+        assert_eq!(equal_pairs(1), 0.0);
+        let (share, bound) = (equal_pairs(2), (10.0 / seeds as f64).sqrt() + 1.0 / dim as f64);
+        assert!((share - 0.5).abs() < bound, "{share} of the pairs are equal");
     }
 }

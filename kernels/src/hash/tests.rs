@@ -165,19 +165,19 @@ fn parameters_that_make_no_sense_are_refused_with_a_reason() {
 #[should_panic(expected = "the vector and dim differ in length")]
 fn a_vector_of_another_length_is_refused() {
     let hash = SimHash::new(1, 4, 2, 1).unwrap();
-    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 5], &mut [0.0; 16]);
+    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 5], &mut [0.0; 31]);
 }
 
 #[test]
 #[should_panic(expected = "out and the tables differ in number")]
 fn a_short_out_is_refused() {
     let hash = SimHash::new(1, 4, 2, 2).unwrap();
-    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 4], &mut [0.0; 16]);
+    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 4], &mut [0.0; 31]);
 }
 
 #[test]
-#[should_panic(expected = "scratch of 15 words where 16 are needed")]
+#[should_panic(expected = "scratch of 30 words where 31 are needed")]
 fn a_short_scratch_is_refused() {
     let hash = SimHash::new(1, 4, 2, 1).unwrap();
-    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 4], &mut [0.0; 15]);
+    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 4], &mut [0.0; 30]);
 }
