@@ -180,7 +180,7 @@ mod tests {
         let token = |back| at.checked_sub(back).map_or(NgramHash::START, |i| tokens[i]) as u64;
         let term = |back: usize| coefficients[1 + back].wrapping_mul(token(back));
         let sum = (0..hash.n).map(term).fold(coefficients[0], u64::wrapping_add);
-        ((sum >> 32) * hash.buckets as u64 >> 32) as u32
+        (((sum >> 32) * hash.buckets as u64) >> 32) as u32
     }
 
     fn ids(level: Level, hash: &NgramHash, tokens: &[u32]) -> Vec<u32> {

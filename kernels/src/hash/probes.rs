@@ -185,7 +185,7 @@ mod tests {
         let mut buckets = vec![(0.0, 0)];
         for (code, y) in all.chunks(hash.coordinates).skip(table * codes).take(codes).enumerate() {
             let largest = y.iter().fold(0.0_f32, |largest, y| largest.max(y.abs()));
-            let score = |vertex: u32| if vertex % 2 == 0 { y[vertex as usize / 2] } else { -y[vertex as usize / 2] };
+            let score = |vertex: u32| if vertex & 1 == 0 { y[vertex as usize / 2] } else { -y[vertex as usize / 2] };
             let extend = |(loss, bucket): (f32, u32)| {
                 (0..1 << bits).map(move |vertex| {
                     let gap = largest - score(vertex);
