@@ -242,8 +242,10 @@ pub trait BucketHash: Family {
     /// let (mut one, mut other) = ([0; 2], [0; 2]);
     /// let mut scratch = vec![0.0; hash.scratch_len()];
     /// let indices = [3, 700_000, 999_999];
-    /// hash.sparse(Level::detect(), &mut one, SparseRow::new(&indices, &[1.0, 2.0, 3.0], 1_000_000).unwrap(), &mut scratch);
-    /// hash.sparse(Level::detect(), &mut other, SparseRow::new(&indices, &[5.0, 5.0, 5.0], 1_000_000).unwrap(), &mut scratch);
+    /// let x = SparseRow::new(&indices, &[1.0, 2.0, 3.0], 1_000_000).unwrap();
+    /// let y = SparseRow::new(&indices, &[5.0, 5.0, 5.0], 1_000_000).unwrap();
+    /// hash.sparse(Level::detect(), &mut one, x, &mut scratch);
+    /// hash.sparse(Level::detect(), &mut other, y, &mut scratch);
     /// assert_eq!(one, other); // only the set of indices counts
     /// # Ok::<(), hotrow_kernels::hash::HashError>(())
     /// ```

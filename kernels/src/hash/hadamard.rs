@@ -1,9 +1,9 @@
 //! The fast Walsh-Hadamard transform, and rotations made of it: `rounds` times random signs, then the transform.
 //!
-//! A stage replaces each pair `y[i], y[i + h]` by sum and difference, for `h = 1, 2, 4, ..` in the first, third, .. round
-//! and for `h = .., 4, 2, 1` in the others, so that the widest stages of two rounds meet and share their loads and stores.
-//! Stages are element-wise and their order is fixed, so every level rounds alike. Not normalised: a round multiplies
-//! the length of a vector by `sqrt(n)`.
+//! A stage replaces each pair `y[i], y[i + h]` by sum and difference, for `h = 1, 2, 4, ..` in the first, third, ..
+//! round and for `h = .., 4, 2, 1` in the others, so that the widest stages of two rounds meet and share their loads
+//! and stores. Stages are element-wise and their order is fixed, so every level rounds alike. Not normalised: a round
+//! multiplies the length of a vector by `sqrt(n)`.
 
 use std::ops::Range;
 
@@ -134,8 +134,8 @@ pub fn padded(dim: usize) -> usize {
 
 /// `y` (n) becomes `H second H first x`, or `H first x` if `second` is empty; without an `x`, of what `y` holds.
 ///
-/// Neighbours in groups of eight vectors (of one, if there are fewer), then distances from there up to `n / 2` eight rows at a time; the last
-/// of these passes is also the first of the second round, which goes back the same way.
+/// Neighbours in groups of eight vectors (of one, if there are fewer), then distances from there up to `n / 2` eight
+/// rows at a time; the last of these passes is also the first of the second round, which goes back the same way.
 #[inline(always)]
 fn two_rounds<S: Simd, W: Weight>(s: S, y: &mut [f32], first: &[u32], second: &[u32], x: Option<&[W]>) {
     let n = y.len();
@@ -167,7 +167,8 @@ fn two_rounds<S: Simd, W: Weight>(s: S, y: &mut [f32], first: &[u32], second: &[
     }
 }
 
-/// The signs, the stages inside a vector and those over `R` neighbouring vectors; returns the distance of the next stage.
+/// The signs, the stages inside a vector and those over `R` neighbouring vectors; returns the distance of the next
+/// stage.
 #[inline(always)]
 fn within_up<S: Simd, W: Weight, const R: usize>(s: S, y: &mut [f32], signs: &[u32], x: Option<&[W]>) -> usize {
     let width = R * S::LANES;
@@ -321,8 +322,8 @@ mod tests {
         y
     }
 
-    /// Each of the `rounds * log2(n)` stages rounds once, by at most half of eps of what it yields; that error then grows
-    /// like the values do, so no coordinate is off by more than `rounds * log2(n) * eps` of the largest sum of
+    /// Each of the `rounds * log2(n)` stages rounds once, by at most half of eps of what it yields; that error then
+    /// grows like the values do, so no coordinate is off by more than `rounds * log2(n) * eps` of the largest sum of
     /// magnitudes, `n^(rounds - 1) * sum |x|`.
     fn bound(rotations: &Rotations, x: &[f64]) -> f64 {
         let largest = (rotations.n as f64).powi(rotations.rounds as i32 - 1) * x.iter().map(|x| x.abs()).sum::<f64>();

@@ -47,7 +47,8 @@ impl<'a> Best<'a> {
 }
 
 impl CrossPolytope {
-    /// Words of scratch that [`CrossPolytope::probes`] needs for `probes` probes, among them 15 to start at a whole cache line.
+    /// Words of scratch that [`CrossPolytope::probes`] needs for `probes` probes, among them 15 to start at a whole
+    /// cache line.
     ///
     /// ```
     /// use hotrow_kernels::hash::CrossPolytope;
@@ -59,12 +60,13 @@ impl CrossPolytope {
     }
 
     /// The buckets of `table` in which near neighbours of `x` (dim) are most likely, best first and without repetition,
-    /// into `out`; returns how many there are: `out.len()`, or less if the table has fewer buckets (or coordinates are NaN).
+    /// into `out`; returns how many there are: `out.len()`, or less if the table has fewer buckets (or coordinates
+    /// are NaN).
     ///
     /// The first is the bucket of `x` itself. A neighbour is `x` plus a small random step, and is nearest to another
-    /// vertex if the step bridges the gap between the coordinate of that vertex and the largest one; for a Gaussian step
-    /// the logarithm of that probability falls with the square of the gap. So the loss of a bucket is the sum over its K
-    /// codes of the squared gap, and buckets come in the order of their loss.
+    /// vertex if the step bridges the gap between the coordinate of that vertex and the largest one; for a Gaussian
+    /// step the logarithm of that probability falls with the square of the gap. So the loss of a bucket is the sum
+    /// over its K codes of the squared gap, and buckets come in the order of their loss.
     ///
     /// # Panics
     ///
@@ -233,7 +235,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_number_of_probes_of_any_shape(dim in 1usize..70, codes in 1usize..4, log in 0u32..4, probes in 0usize..40, seed: u32) {
+        fn any_number_of_probes_of_any_shape(
+            dim in 1usize..70, codes in 1usize..4, log in 0u32..4, probes in 0usize..40, seed: u32,
+        ) {
             probes_agree(dim, codes, 1 << log, probes, seed as u64);
         }
     }

@@ -8,8 +8,8 @@ use crate::simd::{Simd, Weight};
 /// Parameters of SimHash: `K * L` bits, each the sign of one coordinate of a pseudo-random rotation.
 ///
 /// A rotation is `rounds` times random signs followed by a fast Walsh-Hadamard transform, `n log2(n)` additions for `n`
-/// bits where a dense projection needs `n * dim`; `n` is `dim`, padded with zeros to a power of two of at least 16. More
-/// bits than `n` come from further, independent rotations.
+/// bits where a dense projection needs `n * dim`; `n` is `dim`, padded with zeros to a power of two of at least 16.
+/// More bits than `n` come from further, independent rotations.
 ///
 /// A bit is set where the coordinate is above zero: the zero vector, and every coordinate that became NaN (from NaN,
 /// infinities or overflow), have bits 0. Vectors with few non-zero values of equal size meet exact ties, which count as
@@ -47,10 +47,10 @@ impl SimHash {
 
     /// The same with `rounds` in 1..=4.
     ///
-    /// One round costs about 0.6 of two and is enough when every vector spreads its energy over all coordinates; with a few
-    /// dominant coordinates the bits of one round depend on each other (their covariance is the Walsh spectrum of the
-    /// energies `x_i^2`). Two flatten the energies first. Three also break the symmetry of two for vectors with one
-    /// single non-zero value, whose outputs after two rounds are permutations of each other.
+    /// One round costs about 0.6 of two and is enough when every vector spreads its energy over all coordinates; with
+    /// a few dominant coordinates the bits of one round depend on each other (their covariance is the Walsh spectrum
+    /// of the energies `x_i^2`). Two flatten the energies first. Three also break the symmetry of two for vectors
+    /// with one single non-zero value, whose outputs after two rounds are permutations of each other.
     ///
     /// # Errors
     ///
@@ -208,11 +208,12 @@ mod tests {
         equal as f64 / (seeds * 16 * tables as u64) as f64
     }
 
-    /// Charikar: bits agree with probability `1 - angle / pi`. The bits of one seed depend on each other, the seeds do not:
-    /// by Hoeffding's inequality the mean of `n` shares in [0, 1] is off by more than `t` with probability below
-    /// `2 exp(-2 n t^2)`, so `t = sqrt(10 / n)` is exceeded once in 2 * 10^8. That holds for Gaussian projections;
-    /// random signs on `dim` coordinates are off by a Berry-Esseen term of order `1 / sqrt(dim)` for one coordinate alone and
-    /// `1 / dim` when energies are flat and signs symmetric, as after the first round; `1 / dim` is allowed here.
+    /// Charikar: bits agree with probability `1 - angle / pi`. The bits of one seed depend on each other, the seeds
+    /// do not: by Hoeffding's inequality the mean of `n` shares in [0, 1] is off by more than `t` with probability
+    /// below `2 exp(-2 n t^2)`, so `t = sqrt(10 / n)` is exceeded once in 2 * 10^8. That holds for Gaussian
+    /// projections; random signs on `dim` coordinates are off by a Berry-Esseen term of order `1 / sqrt(dim)` for one
+    /// coordinate alone and `1 / dim` when energies are flat and signs symmetric, as after the first round; `1 / dim`
+    /// is allowed here.
     #[test]
     fn bits_agree_as_often_as_the_angle_says() {
         let (dim, seeds) = (128, 20_000);
@@ -232,9 +233,9 @@ mod tests {
         }
     }
 
-    /// With one coordinate `c` far above the others, one round makes every output about `+-c`, and neighbouring bits always
-    /// differ or never do, as that row of the Hadamard matrix says. After two rounds they are about independent: half
-    /// of the pairs are equal, within the bound of the test above.
+    /// With one coordinate `c` far above the others, one round makes every output about `+-c`, and neighbouring bits
+    /// always differ or never do, as that row of the Hadamard matrix says. After two rounds they are about
+    /// independent: half of the pairs are equal, within the bound of the test above.
     #[test]
     fn two_rounds_make_neighbouring_bits_independent_where_one_does_not() {
         let (dim, seeds) = (128, 20_000);

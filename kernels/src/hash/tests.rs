@@ -79,7 +79,9 @@ fn ids_do_not_depend_on_level_or_form_at_every_length() {
 
 proptest::proptest! {
     #[test]
-    fn ids_do_not_depend_on_level_or_form_for_any_bits(bits in proptest::collection::vec(proptest::num::u32::ANY, 1..100), seed: u64) {
+    fn ids_do_not_depend_on_level_or_form_for_any_bits(
+        bits in proptest::collection::vec(proptest::num::u32::ANY, 1..100), seed: u64,
+    ) {
         let any: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
         each_family!(any.len(), seed, hash => forms_agree(&hash, &any));
         // Few values, so that ties and empty bins are common.
