@@ -170,12 +170,8 @@ mod tests {
             let (mut ever_set, mut ever_clear) = (0, 0);
             for seed in 0..300 {
                 let x = numbers(dim, seed);
-                let (mut ids, mut all) = (vec![0; tables], Vec::new());
+                let (mut ids, all) = (vec![0; tables], hash.rotations.coordinates(Level::PORTABLE, &x));
                 hash.dense(Level::detect(), &mut ids, &x, &mut scratch);
-                let blocks = 0..hash.rotations.blocks();
-                dispatch!(Level::PORTABLE, s => {
-                    hash.rotations.dense(s, &x, &mut scratch[..hash.rotations.n()], blocks.clone(), |_, y| all.extend_from_slice(y))
-                });
                 let bits = hash.buckets.bits();
                 for (code, y) in all.chunks(coordinates).take(codes * tables).enumerate() {
                     let field = (ids[code / codes] >> ((code % codes) as u32 * bits)) & ((1 << bits) - 1);

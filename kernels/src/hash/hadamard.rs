@@ -51,6 +51,15 @@ impl Rotations {
         self.n
     }
 
+    /// All coordinates of all rotations of `x`.
+    #[cfg(test)]
+    pub fn coordinates<W: Weight>(&self, level: crate::Level, x: &[W]) -> Vec<f32> {
+        let (mut all, mut scratch) = (Vec::new(), vec![f32::NAN; self.n + 1]);
+        let (blocks, scratch) = (0..self.blocks(), &mut scratch[1..]);
+        crate::dispatch!(level, s => self.dense(s, x, scratch, blocks.clone(), |_, y| all.extend_from_slice(y)));
+        all
+    }
+
     /// How many rotations there are.
     pub fn blocks(&self) -> usize {
         self.signs.len() / (self.rounds * self.n)
@@ -335,9 +344,7 @@ mod tests {
         let (x, rotations) = (Misaligned::new(&x, 1), Rotations::new(seed, dim, rounds, outputs));
         let mut of_all_levels: Vec<Vec<u32>> = Vec::new();
         for level in crate::Level::available() {
-            let (mut all, mut scratch) = (Vec::new(), Misaligned::new(&vec![f32::NAN; rotations.n], 3));
-            let scratch: &mut [f32] = &mut scratch;
-            dispatch!(level, s => rotations.dense(s, &x, scratch, 0..rotations.blocks(), #[inline(always)] |_, y| all.extend_from_slice(y)));
+            let all = rotations.coordinates(level, &x);
             for (block, got) in all.chunks(rotations.n).enumerate() {
                 let want = reference(&rotations, block, &exact(&x));
                 for (&got, want) in got.iter().zip(want) {

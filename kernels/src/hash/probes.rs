@@ -178,11 +178,7 @@ mod tests {
 
     /// Every bucket of a table with its loss, the definition.
     fn all_buckets(hash: &CrossPolytope, x: &[f32], table: usize) -> Vec<(f32, u32)> {
-        let (mut scratch, mut all) = (vec![0.0; hash.scratch_len()], Vec::new());
-        let blocks = 0..hash.rotations.blocks();
-        dispatch!(Level::PORTABLE, s => {
-            hash.rotations.dense(s, x, &mut scratch[..hash.rotations.n()], blocks.clone(), |_, y| all.extend_from_slice(y))
-        });
+        let all = hash.rotations.coordinates(Level::PORTABLE, x);
         let (codes, bits) = (hash.buckets.codes(), hash.buckets.bits());
         let mut buckets = vec![(0.0, 0)];
         for (code, y) in all.chunks(hash.coordinates).skip(table * codes).take(codes).enumerate() {

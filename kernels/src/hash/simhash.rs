@@ -166,9 +166,9 @@ impl Family for SimHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Level;
     use crate::hash::BucketHash;
     use crate::testing::*;
-    use crate::{Level, dispatch};
 
     #[test]
     fn ids_hold_the_signs_in_order_with_every_bit_used() {
@@ -177,11 +177,8 @@ mod tests {
             let mut scratch = vec![f32::NAN; hash.scratch_len()];
             let (mut ever_set, mut ever_clear) = (0, 0);
             for seed in 0..100 {
-                let (x, mut ids, mut all) = (numbers(dim, seed), vec![0; tables], Vec::new());
-                let blocks = 0..hash.rotations.blocks();
-                dispatch!(Level::PORTABLE, s => {
-                    hash.rotations.dense(s, &x, &mut scratch[..hash.rotations.n()], blocks.clone(), |_, y| all.extend_from_slice(y))
-                });
+                let (x, mut ids) = (numbers(dim, seed), vec![0; tables]);
+                let all = hash.rotations.coordinates(Level::PORTABLE, &x);
                 hash.dense(Level::detect(), &mut ids, &x, &mut scratch);
                 for (id, y) in ids.into_iter().zip(all.chunks(codes)) {
                     let want = y.iter().rev().fold(0_u64, |id, &y| id << 1 | (y > 0.0) as u64);
