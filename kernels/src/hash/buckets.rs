@@ -194,15 +194,15 @@ pub trait BucketHash: Family {
         self.vector_len()
     }
 
-    /// Words of scratch that hashing needs.
+    /// Words of scratch that hashing needs, among them 15 to start at a whole cache line.
     ///
     /// ```
     /// use hotrow_kernels::hash::{BucketHash, SimHash};
-    /// assert_eq!(SimHash::new(1, 100, 9, 50)?.scratch_len(), 128);
+    /// assert_eq!(SimHash::new(1, 100, 9, 50)?.scratch_len(), 128 + 15);
     /// # Ok::<(), hotrow_kernels::hash::HashError>(())
     /// ```
     fn scratch_len(&self) -> usize {
-        self.scratch_words()
+        self.scratch_words() + SKIPPED
     }
 
     /// The bucket ids `out` (L) of `x` (dim).
@@ -242,8 +242,10 @@ pub trait BucketHash: Family {
     /// let (mut one, mut other) = ([0; 2], [0; 2]);
     /// let mut scratch = vec![0.0; hash.scratch_len()];
     /// let indices = [3, 700_000, 999_999];
-    /// hash.sparse(Level::detect(), &mut one, SparseRow::new(&indices, &[1.0, 2.0, 3.0], 1_000_000).unwrap(), &mut scratch);
-    /// hash.sparse(Level::detect(), &mut other, SparseRow::new(&indices, &[5.0, 5.0, 5.0], 1_000_000).unwrap(), &mut scratch);
+    /// let x = SparseRow::new(&indices, &[1.0, 2.0, 3.0], 1_000_000).unwrap();
+    /// let y = SparseRow::new(&indices, &[5.0, 5.0, 5.0], 1_000_000).unwrap();
+    /// hash.sparse(Level::detect(), &mut one, x, &mut scratch);
+    /// hash.sparse(Level::detect(), &mut other, y, &mut scratch);
     /// assert_eq!(one, other); // only the set of indices counts
     /// # Ok::<(), hotrow_kernels::hash::HashError>(())
     /// ```
@@ -297,12 +299,26 @@ pub trait BucketHash: Family {
 
 impl<H: Family> BucketHash for H {}
 
+/// Bytes of a cache line, the widest vector of any level.
+pub(super) const CACHE_LINE: usize = 64;
+
+/// Words of scratch that may be skipped to reach a whole cache line.
+pub(super) const SKIPPED: usize = CACHE_LINE / size_of::<f32>() - 1;
+
+/// The part of `scratch` that starts at a whole cache line: stores that cross two are slow. Changes no result.
+#[inline(always)]
+pub(super) fn from_cache_line(scratch: &mut [f32]) -> &mut [f32] {
+    let skipped = scratch.as_ptr().align_offset(CACHE_LINE).min(SKIPPED);
+    &mut scratch[skipped..]
+}
+
 /// Checks the lengths and cuts `scratch` to what the family asked for.
 #[track_caller]
 fn check<'a>(hash: &impl Family, out: usize, dim: usize, scratch: &'a mut [f32]) -> &'a mut [f32] {
     assert_eq!(out, hash.layout().tables, "out and the tables differ in number");
     assert_eq!(dim, hash.vector_len(), "the vector and dim differ in length");
-    let needed = hash.scratch_words();
+    let words = hash.scratch_words();
+    let needed = words + SKIPPED;
     assert!(scratch.len() >= needed, "scratch of {} words where {needed} are needed", scratch.len());
-    &mut scratch[..needed]
+    &mut from_cache_line(scratch)[..words]
 }

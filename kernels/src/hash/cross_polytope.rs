@@ -5,13 +5,13 @@ use super::hadamard::{Rotations, padded};
 use crate::SparseRow;
 use crate::simd::{Simd, Weight};
 
-/// Parameters of cross-polytope hashing: a code is the nearest of the `2 * coordinates` points `+e_i` and `-e_i` after a
-/// pseudo-random rotation, `2 * i + (1 if negative)`.
+/// Parameters of cross-polytope hashing: a code is the nearest of the `2 * coordinates` points `+e_i` and `-e_i`
+/// after a pseudo-random rotation, `2 * i + (1 if negative)`.
 ///
 /// The rotation is three times random signs and a fast Walsh-Hadamard transform, as in the paper. `dim` is padded with
-/// zeros to `n`, a power of two of at least 16, and one rotation of `n` coordinates yields `n / coordinates` codes, each
-/// from coordinates of its own. Of coordinates equal in magnitude the first wins; NaN never does; a code without any
-/// coordinate apart from zeros and NaN is 0.
+/// zeros to `n`, a power of two of at least 16, and one rotation of `n` coordinates yields `n / coordinates` codes,
+/// each from coordinates of its own. Of coordinates equal in magnitude the first wins; NaN never does; a code without
+/// any coordinate apart from zeros and NaN is 0.
 ///
 /// [`CrossPolytope::probes`] lists the next-best buckets of a query.
 #[derive(Clone, Debug)]
@@ -25,13 +25,13 @@ pub struct CrossPolytope {
 const ROUNDS: usize = 3;
 
 impl CrossPolytope {
-    /// For vectors of `dim` numbers, `codes` (K) in each of `tables` bucket ids (L), each code from `coordinates` rotated
-    /// coordinates: `log2(2 * coordinates)` bits.
+    /// For vectors of `dim` numbers, `codes` (K) in each of `tables` bucket ids (L), each code from `coordinates`
+    /// rotated coordinates: `log2(2 * coordinates)` bits.
     ///
     /// # Errors
     ///
-    /// If `dim` is 0 or above 2^24, `coordinates` not a power of two in 1..=n (n as above), `codes` or `tables` 0 or the
-    /// bits of a bucket id more than 32.
+    /// If `dim` is 0 or above 2^24, `coordinates` not a power of two in 1..=n (n as above), `codes` or `tables` 0 or
+    /// the bits of a bucket id more than 32.
     ///
     /// ```
     /// use hotrow_kernels::hash::{BucketHash, CrossPolytope};
@@ -170,12 +170,8 @@ mod tests {
             let (mut ever_set, mut ever_clear) = (0, 0);
             for seed in 0..300 {
                 let x = numbers(dim, seed);
-                let (mut ids, mut all) = (vec![0; tables], Vec::new());
+                let (mut ids, all) = (vec![0; tables], hash.rotations.coordinates(Level::PORTABLE, &x));
                 hash.dense(Level::detect(), &mut ids, &x, &mut scratch);
-                let blocks = 0..hash.rotations.blocks();
-                dispatch!(Level::PORTABLE, s => {
-                    hash.rotations.dense(s, &x, &mut scratch, blocks.clone(), |_, y| all.extend_from_slice(y))
-                });
                 let bits = hash.buckets.bits();
                 for (code, y) in all.chunks(coordinates).take(codes * tables).enumerate() {
                     let field = (ids[code / codes] >> ((code % codes) as u32 * bits)) & ((1 << bits) - 1);
@@ -192,8 +188,9 @@ mod tests {
     }
 
     /// Every vertex is equally likely for a fixed vector and random signs (permuting and flipping the axes of a random
-    /// rotation gives as likely a one), so codes of independent seeds are multinomial. Laurent and Massart (2000): chi-square
-    /// with `d` degrees of freedom exceeds `d + 2 sqrt(d t) + 2 t` with probability below `exp(-t)`; `t = 20`.
+    /// rotation gives as likely a one), so codes of independent seeds are multinomial. Laurent and Massart (2000):
+    /// chi-square with `d` degrees of freedom exceeds `d + 2 sqrt(d t) + 2 t` with probability below `exp(-t)`; `t =
+    /// 20`.
     #[test]
     fn every_vertex_is_as_likely_as_every_other() {
         let (trials, vertices) = (16_000, 32);

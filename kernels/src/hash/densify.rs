@@ -49,9 +49,9 @@ mod tests {
             assert_eq!((codes[7], codes[100], codes[299]), (0, 1, 2));
             counts[codes[0] as usize] += 1;
         }
-        // Binomial with p = 1/3 but for the walk, which ends (297/300)^64 = 53 % of the searches: it finds 7 from 300..=7,
-        // 100 from 8..=100 and 299 from the rest, so the shares are .47 / 3 + .53 * (8, 93, 199) / 300. Six standard
-        // deviations of a count of 1000 are at most 95.
+        // Binomial with p = 1/3 but for the walk, which ends (297/300)^64 = 53 % of the searches: it finds 7 from
+        // 300..=7, 100 from 8..=100 and 299 from the rest, so the shares are .47 / 3 + .53 * (8, 93, 199) / 300. Six
+        // standard deviations of a count of 1000 are at most 95.
         for (count, share) in counts.into_iter().zip([0.171, 0.321, 0.508]) {
             assert!((count as f64 - 1000.0 * share).abs() < 95.0, "{counts:?}");
         }

@@ -6,8 +6,8 @@ use super::random::Random;
 use crate::SparseRow;
 use crate::simd::{Simd, Weight};
 
-/// Parameters of densified winner-take-all: a code is the place of the largest of `bin` randomly drawn coordinates, so only
-/// the order of the coordinates counts.
+/// Parameters of densified winner-take-all: a code is the place of the largest of `bin` randomly drawn coordinates,
+/// so only the order of the coordinates counts.
 ///
 /// Bins are cut one after the other from a stream of random permutations of the coordinates, so that they draw every
 /// coordinate equally often. A coordinate that is zero, NaN or `-inf` is absent, in dense and in sparse vectors alike;
@@ -31,8 +31,8 @@ pub struct Dwta {
 const WIDEST: usize = 16;
 
 impl Dwta {
-    /// For vectors of `dim` numbers, `codes` (K) in each of `tables` bucket ids (L), each the largest of `bin` coordinates:
-    /// `ceil(log2(bin))` bits a code. Keeps about `12 * K * L * bin` bytes.
+    /// For vectors of `dim` numbers, `codes` (K) in each of `tables` bucket ids (L), each the largest of `bin`
+    /// coordinates: `ceil(log2(bin))` bits a code. Keeps about `12 * K * L * bin` bytes.
     ///
     /// # Errors
     ///

@@ -25,7 +25,8 @@ impl MinHash {
     ///
     /// # Errors
     ///
-    /// If `dim` is 0 or above 2^32, `bits` not in 1..=16, `codes` or `tables` 0, or the bits of a bucket id more than 32.
+    /// If `dim` is 0 or above 2^32, `bits` not in 1..=16, `codes` or `tables` 0, or the bits of a bucket id more than
+    /// 32.
     ///
     /// ```
     /// use hotrow_kernels::hash::{BucketHash, MinHash};
@@ -43,8 +44,8 @@ impl MinHash {
     /// Puts one index into its bin.
     #[inline(always)]
     fn insert(&self, smallest: &mut [u32], index: u32) {
-        // A bijection of the index for each seed: the upper half scaled names the bin, 31 bits of the lower are the value,
-        // which cannot be EMPTY.
+        // A bijection of the index for each seed: the upper half scaled names the bin, 31 bits of the lower are the
+        // value, which cannot be EMPTY.
         let word = mix(self.seed.wrapping_add(mix(index as u64)));
         let bin = ((word >> 32) * smallest.len() as u64) >> 32;
         let smallest = &mut smallest[bin as usize];

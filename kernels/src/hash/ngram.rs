@@ -1,5 +1,5 @@
-//! Hashing of n-grams: multiply-shift (Dietzfelbinger 1996; for vectors Thorup 2015, "High speed hashing for integers and
-//! strings", section 3.5).
+//! Hashing of n-grams: multiply-shift (Dietzfelbinger 1996; for vectors Thorup 2015, "High speed hashing for integers
+//! and strings", section 3.5).
 
 use super::buckets::{HashError, in_range};
 use super::random::Random;
@@ -9,9 +9,9 @@ use crate::{Level, MatMut, dispatch};
 /// Parameters of hashing each n-gram of a text to one bucket in each of `heads` tables.
 ///
 /// With random 64-bit numbers `a_j` and `b` of each head, the n-gram of the tokens `t_0` (newest) to `t_(n-1)` has
-/// `h = (b + sum_j a_j t_j mod 2^64) >> 32` and the bucket `h * buckets >> 32`. `h` is strongly universal: over the choice
-/// of the seed, the pair of hashes of two different n-grams is uniform over all pairs, so two n-grams share a bucket
-/// with probability at most `1 / buckets + 2^-32`, and independently in each head.
+/// `h = (b + sum_j a_j t_j mod 2^64) >> 32` and the bucket `h * buckets >> 32`. `h` is strongly universal: over the
+/// choice of the seed, the pair of hashes of two different n-grams is uniform over all pairs, so two n-grams share a
+/// bucket with probability at most `1 / buckets + 2^-32`, and independently in each head.
 ///
 /// ```
 /// use hotrow_kernels::{Level, MatMut, hash::NgramHash};
@@ -84,8 +84,8 @@ impl NgramHash {
         self.buckets
     }
 
-    /// `out[head, i]` (heads, T) = the bucket of the n-gram that ends at `tokens[i]` (T); [`NgramHash::START`] stands where
-    /// it reaches back before the first token.
+    /// `out[head, i]` (heads, T) = the bucket of the n-gram that ends at `tokens[i]` (T); [`NgramHash::START`] stands
+    /// where it reaches back before the first token.
     ///
     /// # Panics
     ///
@@ -180,7 +180,7 @@ mod tests {
         let token = |back| at.checked_sub(back).map_or(NgramHash::START, |i| tokens[i]) as u64;
         let term = |back: usize| coefficients[1 + back].wrapping_mul(token(back));
         let sum = (0..hash.n).map(term).fold(coefficients[0], u64::wrapping_add);
-        ((sum >> 32) * hash.buckets as u64 >> 32) as u32
+        (((sum >> 32) * hash.buckets as u64) >> 32) as u32
     }
 
     fn ids(level: Level, hash: &NgramHash, tokens: &[u32]) -> Vec<u32> {
@@ -214,14 +214,16 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_hashed_by_the_definition(len in 0usize..100, n in 1usize..9, heads in 1usize..4, buckets in 1u32.., seed: u64) {
+        fn any_text_is_hashed_by_the_definition(
+            len in 0usize..100, n in 1usize..9, heads in 1usize..4, buckets in 1u32.., seed: u64,
+        ) {
             hashes_agree(len, n, heads, buckets, seed);
         }
     }
 
-    /// Heads have independent numbers, so the collisions of one pair over many heads are binomial with `p <= 1 / M + 2^-32`:
-    /// at most six standard deviations above the mean. The pairs differ in ways that defeat weaker schemes: shifted, swapped, by a high
-    /// bit in two tokens at once, by one.
+    /// Heads have independent numbers, so the collisions of one pair over many heads are binomial with `p <= 1 / M +
+    /// 2^-32`: at most six standard deviations above the mean. The pairs differ in ways that defeat weaker schemes:
+    /// shifted, swapped, by a high bit in two tokens at once, by one.
     #[test]
     fn two_ngrams_collide_no_more_often_than_strong_universality_allows() {
         let (heads, buckets) = (40_000, 16);
@@ -244,8 +246,9 @@ mod tests {
         }
     }
 
-    /// Over independent heads the buckets of one n-gram are multinomial with equal shares (to 2^-32). Laurent and Massart
-    /// (2000): chi-square with `d` degrees of freedom exceeds `d + 2 sqrt(d t) + 2 t` with probability below `exp(-t)`; `t = 20`.
+    /// Over independent heads the buckets of one n-gram are multinomial with equal shares (to 2^-32). Laurent and
+    /// Massart (2000): chi-square with `d` degrees of freedom exceeds `d + 2 sqrt(d t) + 2 t` with probability below
+    /// `exp(-t)`; `t = 20`.
     #[test]
     fn the_bucket_of_an_ngram_is_uniform() {
         let (heads, buckets) = (50_000, 101);
@@ -263,8 +266,8 @@ mod tests {
     }
 
     /// A text of consecutive ids fills a table about as evenly as random placement: strong universality makes the
-    /// expected chi-square of pairwise independent placement `buckets - 1`, here over 200 heads; by Markov's inequality ten
-    /// times that has a probability below 1 / 10 for any seed, and this seed is fixed.
+    /// expected chi-square of pairwise independent placement `buckets - 1`, here over 200 heads; by Markov's
+    /// inequality ten times that has a probability below 1 / 10 for any seed, and this seed is fixed.
     #[test]
     fn consecutive_tokens_spread_over_the_buckets() {
         let (heads, buckets) = (200, 64);

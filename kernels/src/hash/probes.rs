@@ -1,6 +1,7 @@
 //! Multi-probe: the next-best buckets of a query (Lv et al. 2007; for cross-polytopes Andoni et al. 2015).
 
 use super::CrossPolytope;
+use super::buckets::{SKIPPED, from_cache_line};
 use super::cross_polytope::nearest_vertex;
 use crate::simd::{Simd, Weight};
 use crate::{Level, dispatch};
@@ -46,24 +47,26 @@ impl<'a> Best<'a> {
 }
 
 impl CrossPolytope {
-    /// Words of scratch that [`CrossPolytope::probes`] needs for `probes` probes.
+    /// Words of scratch that [`CrossPolytope::probes`] needs for `probes` probes, among them 15 to start at a whole
+    /// cache line.
     ///
     /// ```
     /// use hotrow_kernels::hash::CrossPolytope;
-    /// assert_eq!(CrossPolytope::new(1, 100, 2, 10, 64)?.probe_scratch_len(8), 128 + 6 * 8);
+    /// assert_eq!(CrossPolytope::new(1, 100, 2, 10, 64)?.probe_scratch_len(8), 128 + 6 * 8 + 15);
     /// # Ok::<(), hotrow_kernels::hash::HashError>(())
     /// ```
     pub fn probe_scratch_len(&self, probes: usize) -> usize {
-        self.rotations.n() + 6 * probes
+        self.rotations.n() + 6 * probes + SKIPPED
     }
 
     /// The buckets of `table` in which near neighbours of `x` (dim) are most likely, best first and without repetition,
-    /// into `out`; returns how many there are: `out.len()`, or less if the table has fewer buckets (or coordinates are NaN).
+    /// into `out`; returns how many there are: `out.len()`, or less if the table has fewer buckets (or coordinates
+    /// are NaN).
     ///
     /// The first is the bucket of `x` itself. A neighbour is `x` plus a small random step, and is nearest to another
-    /// vertex if the step bridges the gap between the coordinate of that vertex and the largest one; for a Gaussian step
-    /// the logarithm of that probability falls with the square of the gap. So the loss of a bucket is the sum over its K
-    /// codes of the squared gap, and buckets come in the order of their loss.
+    /// vertex if the step bridges the gap between the coordinate of that vertex and the largest one; for a Gaussian
+    /// step the logarithm of that probability falls with the square of the gap. So the loss of a bucket is the sum
+    /// over its K codes of the squared gap, and buckets come in the order of their loss.
     ///
     /// # Panics
     ///
@@ -97,7 +100,7 @@ impl CrossPolytope {
         if out.is_empty() {
             return 0;
         }
-        dispatch!(level, s => self.best_buckets(s, out, x, table, &mut scratch[..needed]))
+        dispatch!(level, s => self.best_buckets(s, out, x, table, &mut from_cache_line(scratch)[..needed - SKIPPED]))
     }
 
     #[inline(always)]
@@ -175,16 +178,12 @@ mod tests {
 
     /// Every bucket of a table with its loss, the definition.
     fn all_buckets(hash: &CrossPolytope, x: &[f32], table: usize) -> Vec<(f32, u32)> {
-        let (mut scratch, mut all) = (vec![0.0; hash.scratch_len()], Vec::new());
-        let blocks = 0..hash.rotations.blocks();
-        dispatch!(Level::PORTABLE, s => {
-            hash.rotations.dense(s, x, &mut scratch, blocks.clone(), |_, y| all.extend_from_slice(y))
-        });
+        let all = hash.rotations.coordinates(Level::PORTABLE, x);
         let (codes, bits) = (hash.buckets.codes(), hash.buckets.bits());
         let mut buckets = vec![(0.0, 0)];
         for (code, y) in all.chunks(hash.coordinates).skip(table * codes).take(codes).enumerate() {
             let largest = y.iter().fold(0.0_f32, |largest, y| largest.max(y.abs()));
-            let score = |vertex: u32| if vertex % 2 == 0 { y[vertex as usize / 2] } else { -y[vertex as usize / 2] };
+            let score = |vertex: u32| if vertex & 1 == 0 { y[vertex as usize / 2] } else { -y[vertex as usize / 2] };
             let extend = |(loss, bucket): (f32, u32)| {
                 (0..1 << bits).map(move |vertex| {
                     let gap = largest - score(vertex);
@@ -232,7 +231,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_number_of_probes_of_any_shape(dim in 1usize..70, codes in 1usize..4, log in 0u32..4, probes in 0usize..40, seed: u32) {
+        fn any_number_of_probes_of_any_shape(
+            dim in 1usize..70, codes in 1usize..4, log in 0u32..4, probes in 0usize..40, seed: u32,
+        ) {
             probes_agree(dim, codes, 1 << log, probes, seed as u64);
         }
     }

@@ -79,7 +79,9 @@ fn ids_do_not_depend_on_level_or_form_at_every_length() {
 
 proptest::proptest! {
     #[test]
-    fn ids_do_not_depend_on_level_or_form_for_any_bits(bits in proptest::collection::vec(proptest::num::u32::ANY, 1..100), seed: u64) {
+    fn ids_do_not_depend_on_level_or_form_for_any_bits(
+        bits in proptest::collection::vec(proptest::num::u32::ANY, 1..100), seed: u64,
+    ) {
         let any: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
         each_family!(any.len(), seed, hash => forms_agree(&hash, &any));
         // Few values, so that ties and empty bins are common.
@@ -165,19 +167,19 @@ fn parameters_that_make_no_sense_are_refused_with_a_reason() {
 #[should_panic(expected = "the vector and dim differ in length")]
 fn a_vector_of_another_length_is_refused() {
     let hash = SimHash::new(1, 4, 2, 1).unwrap();
-    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 5], &mut [0.0; 16]);
+    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 5], &mut [0.0; 31]);
 }
 
 #[test]
 #[should_panic(expected = "out and the tables differ in number")]
 fn a_short_out_is_refused() {
     let hash = SimHash::new(1, 4, 2, 2).unwrap();
-    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 4], &mut [0.0; 16]);
+    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 4], &mut [0.0; 31]);
 }
 
 #[test]
-#[should_panic(expected = "scratch of 15 words where 16 are needed")]
+#[should_panic(expected = "scratch of 30 words where 31 are needed")]
 fn a_short_scratch_is_refused() {
     let hash = SimHash::new(1, 4, 2, 1).unwrap();
-    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 4], &mut [0.0; 15]);
+    hash.dense(Level::PORTABLE, &mut [0], &[1.0_f32; 4], &mut [0.0; 30]);
 }
