@@ -10,3 +10,8 @@ pub use hotrow_kernels as kernels;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct ReadmeExamples;
+
+/// So do those of the kernel crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../kernels/README.md")]
+pub struct KernelsReadmeExamples;
