@@ -5,9 +5,21 @@
 //! | [`rows_dot`] | `out[a] = <W[active[a]], x>` |
 //! | [`rows_axpy`] | `y += sum_a c[a] * W[active[a]]` |
 //! | [`rows_outer`] | `W[active[a]] += c[a] * x` |
+//! | [`sddmm`] | the first for a batch: `out[e] = <W[row of e], X[sample of e]>` |
+//! | [`spmm`] | the second for a batch: `dX[sample of e] += c[e] * W[row of e]` |
+//! | [`row_gradients`] | the third for a batch, row by row: `dW[i] = sum_e c[e] * X[sample of e]` |
+//! | [`gather_dot`], [`rows_gather_dot`] | sparse vector x dense row(s) |
+//! | [`sparse_dot`], [`scatter_axpy`] | sparse x sparse, and the gradient of a sparse product |
 //!
-//! `W` is (rows, D) row-major with any stride, f32 or bf16; `x` and `y` are (D) and f32; arithmetic is f32.
+//! `W` is (rows, D) row-major with any stride, f32 or bf16; vectors are f32; arithmetic is f32.
 
+mod batch;
+mod gather;
+mod pairs;
+#[cfg(test)]
+mod tests;
 mod vector;
 
+pub use batch::{RowBatch, row_gradients, sddmm, spmm};
+pub use gather::{gather_dot, rows_gather_dot, scatter_axpy, sparse_dot};
 pub use vector::{rows_axpy, rows_dot, rows_outer};

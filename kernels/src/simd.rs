@@ -69,6 +69,8 @@ pub(crate) use ops;
 ///     assert_eq!(dispatch!(level, s => sum_of_squares(s, &[1.0, 2.0, 3.0])), 14.0);
 /// }
 /// ```
+// `self` is the token: `from_bits` is an operation of the level, not a constructor of it.
+#[allow(clippy::wrong_self_convention)]
 pub trait Simd: Copy + Send + Sync + std::fmt::Debug + Sealed + 'static {
     /// Lanes of 32 bits in a vector.
     const LANES: usize;
@@ -185,11 +187,16 @@ pub trait Simd: Copy + Send + Sync + std::fmt::Debug + Sealed + 'static {
     fn prefetch<T>(self, row: &[T]);
 }
 
+/// The widest vector of any level, for scratch arrays.
+pub(crate) const MAX_LANES: usize = 16;
+
 /// How the numbers of a matrix are stored; arithmetic is always `f32`. Sealed, with two implementors: `f32` and
 /// [`bf16`].
 pub trait Weight: Copy + Default + Send + Sync + std::fmt::Debug + bytemuck::Pod + Sealed + 'static {
     /// Name in benches, messages and file headers.
     const NAME: &'static str;
+    /// Whether [`Weight::load_pair`] gives the numbers as they stand.
+    const PAIRS_IN_ORDER: bool;
     /// The stored value.
     fn to_f32(self) -> f32;
     /// The nearest stored value, ties to even.
@@ -198,6 +205,14 @@ pub trait Weight: Copy + Default + Send + Sync + std::fmt::Debug + bytemuck::Pod
     fn load<S: Simd>(s: S, xs: &[Self]) -> S::F32;
     /// See [`Simd::load_partial`].
     fn load_partial<S: Simd>(s: S, xs: &[Self]) -> S::F32;
+    /// The first `2 * LANES` numbers in the cheapest order: as they stand for `f32`, even then odd ones for `bf16`.
+    fn load_pair<S: Simd>(s: S, xs: &[Self]) -> (S::F32, S::F32);
+    /// Brings `2 * LANES` numbers that stand in order into the order of [`Weight::load_pair`].
+    fn to_pair_order<S: Simd>(s: S, a: S::F32, b: S::F32) -> (S::F32, S::F32);
+    /// Inverse of [`Weight::to_pair_order`].
+    fn from_pair_order<S: Simd>(s: S, a: S::F32, b: S::F32) -> (S::F32, S::F32);
+    /// See [`Simd::gather`].
+    fn gather<S: Simd>(s: S, table: &[Self], index: S::U32) -> S::F32;
     /// Stores the nearest values, ties to even. Panics if `out` is shorter than `LANES`.
     fn store<S: Simd>(s: S, v: S::F32, out: &mut [Self]);
     /// Stores the nearest values of the first `min(LANES, len)` lanes.
@@ -206,6 +221,7 @@ pub trait Weight: Copy + Default + Send + Sync + std::fmt::Debug + bytemuck::Pod
 
 impl Weight for f32 {
     const NAME: &'static str = "f32";
+    const PAIRS_IN_ORDER: bool = true;
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self
@@ -223,6 +239,22 @@ impl Weight for f32 {
         s.load_partial(xs)
     }
     #[inline(always)]
+    fn load_pair<S: Simd>(s: S, xs: &[f32]) -> (S::F32, S::F32) {
+        (s.load(xs), s.load(&xs[S::LANES..]))
+    }
+    #[inline(always)]
+    fn to_pair_order<S: Simd>(_: S, a: S::F32, b: S::F32) -> (S::F32, S::F32) {
+        (a, b)
+    }
+    #[inline(always)]
+    fn from_pair_order<S: Simd>(_: S, a: S::F32, b: S::F32) -> (S::F32, S::F32) {
+        (a, b)
+    }
+    #[inline(always)]
+    fn gather<S: Simd>(s: S, table: &[f32], index: S::U32) -> S::F32 {
+        s.gather(table, index)
+    }
+    #[inline(always)]
     fn store<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
         s.store(v, out)
     }
@@ -234,6 +266,7 @@ impl Weight for f32 {
 
 impl Weight for bf16 {
     const NAME: &'static str = "bf16";
+    const PAIRS_IN_ORDER: bool = false;
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f32::from_bits((self.to_bits() as u32) << 16)
@@ -249,6 +282,29 @@ impl Weight for bf16 {
     #[inline(always)]
     fn load_partial<S: Simd>(s: S, xs: &[bf16]) -> S::F32 {
         s.load_bf16_partial(xs)
+    }
+    #[inline(always)]
+    fn load_pair<S: Simd>(s: S, xs: &[bf16]) -> (S::F32, S::F32) {
+        s.load_bf16_pair(xs)
+    }
+    #[inline(always)]
+    fn to_pair_order<S: Simd>(s: S, a: S::F32, b: S::F32) -> (S::F32, S::F32) {
+        s.deinterleave(a, b)
+    }
+    #[inline(always)]
+    fn from_pair_order<S: Simd>(s: S, a: S::F32, b: S::F32) -> (S::F32, S::F32) {
+        s.interleave(a, b)
+    }
+    #[inline(always)]
+    fn gather<S: Simd>(s: S, table: &[bf16], index: S::U32) -> S::F32 {
+        // No instruction set gathers 16-bit numbers; 32-bit gathers would read past the last element.
+        let mut lanes = [0; MAX_LANES];
+        let mut found = [0.0; MAX_LANES];
+        s.store_u32(index, &mut lanes);
+        for (found, &i) in found.iter_mut().zip(&lanes).take(S::LANES) {
+            *found = table.get(i as usize).map_or(0.0, |x| x.to_f32());
+        }
+        s.load(&found)
     }
     #[inline(always)]
     fn store<S: Simd>(s: S, v: S::F32, out: &mut [bf16]) {

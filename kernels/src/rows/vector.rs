@@ -1,15 +1,22 @@
 //! One dense vector against a list of rows.
+//!
+//! Rows are taken four at a time, so that one load of the vector serves four rows, and bf16 rows are read in pair order.
 
+use super::pairs::{Pairs, block_columns};
 use crate::simd::{Simd, Weight};
 use crate::{Level, MatMut, MatRef, RowIds, dispatch};
 
-/// Bytes of rows asked for ahead of the one at work.
+/// Rows that share one load of the vector. With the two vectors of a pair they make eight independent sums, which cover
+/// the latency of two fused multiply-adds a cycle.
+const GROUP: usize = 4;
+
+/// Bytes of rows asked for ahead of the ones at work.
 const AHEAD: usize = 4096;
 
 /// How many rows ahead of the one at work to prefetch.
 #[inline(always)]
 pub(super) fn rows_ahead<W>(cols: usize) -> usize {
-    (AHEAD / (cols * size_of::<W>()).max(64)).clamp(1, 32)
+    (AHEAD / (cols * size_of::<W>()).max(64)).clamp(GROUP, 32)
 }
 
 /// `out[a] = <W[active[a], :], x>`: `out` and `active` (A), `w` (rows, D), `x` (D).
@@ -34,20 +41,13 @@ pub(super) fn rows_ahead<W>(cols: usize) -> usize {
 pub fn rows_dot<W: Weight>(level: Level, out: &mut [f32], active: RowIds, w: MatRef<W>, x: &[f32]) {
     assert_eq!(out.len(), active.len(), "out and active differ in length");
     check(active, w, x.len());
-    dispatch!(level, s => {
-        let (ids, ahead) = (active.as_slice(), rows_ahead::<W>(x.len()));
-        for (a, (out, &id)) in out.iter_mut().zip(ids).enumerate() {
-            if let Some(&next) = ids.get(a + ahead) {
-                s.prefetch(w.row(next as usize));
-            }
-            *out = dot(s, w.row(id as usize), x);
-        }
-    })
+    dispatch!(level, s => dot_all(s, out, active.as_slice(), w, x))
 }
 
 /// `y += sum_a c[a] * W[active[a], :]`: `y` (D), `active` and `c` (A), `w` (rows, D).
 ///
-/// Rows are added in the order of `active`; duplicates count as often as they stand there.
+/// Any order of `active` is allowed; duplicates count as often as they stand there. Each element is accumulated in f32: it
+/// differs from the exact one by at most `(A + 1) * eps * (|y| + sum_a |c||w|)`.
 ///
 /// # Panics
 ///
@@ -66,15 +66,7 @@ pub fn rows_dot<W: Weight>(level: Level, out: &mut [f32], active: RowIds, w: Mat
 pub fn rows_axpy<W: Weight>(level: Level, y: &mut [f32], active: RowIds, c: &[f32], w: MatRef<W>) {
     assert_eq!(c.len(), active.len(), "c and active differ in length");
     check(active, w, y.len());
-    dispatch!(level, s => {
-        let (ids, ahead) = (active.as_slice(), rows_ahead::<W>(y.len()));
-        for (a, (&c, &id)) in c.iter().zip(ids).enumerate() {
-            if let Some(&next) = ids.get(a + ahead) {
-                s.prefetch(w.row(next as usize));
-            }
-            axpy(s, y, c, w.row(id as usize));
-        }
-    })
+    dispatch!(level, s => axpy_all(s, y, active.as_slice(), c, w))
 }
 
 /// `W[active[a], :] += c[a] * x`: `w` (rows, D), `active` and `c` (A), `x` (D). bf16 rows are rounded to nearest; the
@@ -115,37 +107,112 @@ pub(super) fn check<W>(active: RowIds, w: MatRef<W>, dim: usize) {
     assert!(active.limit() <= w.rows(), "active rows below {} for a matrix of {} rows", active.limit(), w.rows());
 }
 
-/// `<a, b>`. Four accumulators cover the latency of a fused multiply-add on every level.
 #[inline(always)]
-pub(crate) fn dot<S: Simd, W: Weight>(s: S, a: &[W], b: &[f32]) -> f32 {
-    let mut acc = [s.splat(0.0); 4];
-    let (mut a, mut b) = (a.chunks_exact(4 * S::LANES), b.chunks_exact(4 * S::LANES));
-    for (a, b) in (&mut a).zip(&mut b) {
-        for (i, acc) in acc.iter_mut().enumerate() {
-            *acc = s.mul_add(W::load(s, &a[i * S::LANES..]), s.load(&b[i * S::LANES..]), *acc);
+fn dot_all<S: Simd, W: Weight>(s: S, out: &mut [f32], ids: &[u32], w: MatRef<W>, x: &[f32]) {
+    let (ahead, columns) = (rows_ahead::<W>(x.len()), block_columns::<W>(x.len()));
+    let mut pairs = Pairs::new();
+    out.fill(0.0);
+    for (block, x) in x.chunks(columns).enumerate() {
+        let x = pairs.arrange::<S, W>(s, x);
+        let row = |a: usize| &w.row(ids[a] as usize)[block * columns..][..x.len()];
+        let mut a = 0;
+        while a + GROUP <= ids.len() {
+            for next in a + ahead..(a + ahead + GROUP).min(ids.len()) {
+                s.prefetch(row(next));
+            }
+            let sums = dot_group::<S, W, GROUP>(s, std::array::from_fn(|i| row(a + i)), x);
+            out[a..a + GROUP].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+            a += GROUP;
+        }
+        while a < ids.len() {
+            let [sum] = dot_group(s, [row(a)], x);
+            out[a] += sum;
+            a += 1;
         }
     }
-    for (a, b) in a.remainder().chunks(S::LANES).zip(b.remainder().chunks(S::LANES)) {
-        acc[0] = s.mul_add(W::load_partial(s, a), s.load_partial(b), acc[0]);
-    }
-    s.sum(s.add(s.add(acc[0], acc[1]), s.add(acc[2], acc[3])))
 }
 
-/// `y += c * a`
+/// The dot product of each row with `x`, which is in pair order; all of one length.
 #[inline(always)]
-pub(crate) fn axpy<S: Simd, W: Weight>(s: S, y: &mut [f32], c: f32, a: &[W]) {
-    let factor = s.splat(c);
-    let (mut ys, mut xs) = (y.chunks_exact_mut(S::LANES), a.chunks_exact(S::LANES));
-    for (y, a) in (&mut ys).zip(&mut xs) {
-        s.store(s.mul_add(factor, W::load(s, a), s.load(y)), y);
+pub(super) fn dot_group<S: Simd, W: Weight, const R: usize>(s: S, rows: [&[W]; R], x: &[f32]) -> [f32; R] {
+    let mut acc = [[s.splat(0.0); 2]; R];
+    let whole = x.len() - x.len() % (2 * S::LANES);
+    for at in (0..whole).step_by(2 * S::LANES) {
+        let (x0, x1) = (s.load(&x[at..]), s.load(&x[at + S::LANES..]));
+        for (acc, row) in acc.iter_mut().zip(&rows) {
+            let (w0, w1) = W::load_pair(s, &row[at..]);
+            *acc = [s.mul_add(w0, x0, acc[0]), s.mul_add(w1, x1, acc[1])];
+        }
     }
-    let (y, a) = (ys.into_remainder(), xs.remainder());
-    s.store_partial(s.mul_add(factor, W::load_partial(s, a), s.load_partial(y)), y);
+    for at in (whole..x.len()).step_by(S::LANES) {
+        let x = s.load_partial(&x[at..]);
+        for (acc, row) in acc.iter_mut().zip(&rows) {
+            acc[0] = s.mul_add(W::load_partial(s, &row[at..]), x, acc[0]);
+        }
+    }
+    acc.map(|[even, odd]| s.sum(s.add(even, odd)))
+}
+
+#[inline(always)]
+fn axpy_all<S: Simd, W: Weight>(s: S, y: &mut [f32], ids: &[u32], c: &[f32], w: MatRef<W>) {
+    let (ahead, columns) = (rows_ahead::<W>(y.len()), block_columns::<W>(y.len()));
+    let mut pairs = Pairs::new();
+    for (block, y) in y.chunks_mut(columns).enumerate() {
+        let len = y.len();
+        let row = |a: usize| &w.row(ids[a] as usize)[block * columns..][..len];
+        pairs.with_arranged::<S, W>(
+            s,
+            y,
+            #[inline(always)]
+            |y| {
+                let mut a = 0;
+                while a + GROUP <= ids.len() {
+                    for next in a + ahead..(a + ahead + GROUP).min(ids.len()) {
+                        s.prefetch(row(next));
+                    }
+                    axpy_group::<S, W, GROUP>(
+                        s,
+                        y,
+                        std::array::from_fn(|i| c[a + i]),
+                        std::array::from_fn(|i| row(a + i)),
+                    );
+                    a += GROUP;
+                }
+                while a < ids.len() {
+                    axpy_group(s, y, [c[a]], [row(a)]);
+                    a += 1;
+                }
+            },
+        );
+    }
+}
+
+/// `y += sum_r c[r] * rows[r]`, `y` in pair order; all of one length.
+#[inline(always)]
+pub(super) fn axpy_group<S: Simd, W: Weight, const R: usize>(s: S, y: &mut [f32], c: [f32; R], rows: [&[W]; R]) {
+    let c = c.map(|c| s.splat(c));
+    let whole = y.len() - y.len() % (2 * S::LANES);
+    for at in (0..whole).step_by(2 * S::LANES) {
+        let (mut y0, mut y1) = (s.load(&y[at..]), s.load(&y[at + S::LANES..]));
+        for (&c, row) in c.iter().zip(&rows) {
+            let (w0, w1) = W::load_pair(s, &row[at..]);
+            (y0, y1) = (s.mul_add(c, w0, y0), s.mul_add(c, w1, y1));
+        }
+        s.store(y0, &mut y[at..]);
+        s.store(y1, &mut y[at + S::LANES..]);
+    }
+    for at in (whole..y.len()).step_by(S::LANES) {
+        let mut sum = s.load_partial(&y[at..]);
+        for (&c, row) in c.iter().zip(&rows) {
+            sum = s.mul_add(c, W::load_partial(s, &row[at..]), sum);
+        }
+        s.store_partial(sum, &mut y[at..]);
+    }
 }
 
 /// `w += c * x`, rounded to nearest when stored.
 #[inline(always)]
-pub(crate) fn add_scaled<S: Simd, W: Weight>(s: S, w: &mut [W], c: f32, x: &[f32]) {
+fn add_scaled<S: Simd, W: Weight>(s: S, w: &mut [W], c: f32, x: &[f32]) {
     let factor = s.splat(c);
     let (mut ws, mut xs) = (w.chunks_exact_mut(S::LANES), x.chunks_exact(S::LANES));
     for (w, x) in (&mut ws).zip(&mut xs) {
@@ -153,54 +220,4 @@ pub(crate) fn add_scaled<S: Simd, W: Weight>(s: S, w: &mut [W], c: f32, x: &[f32
     }
     let (w, x) = (ws.into_remainder(), xs.remainder());
     W::store_partial(s, s.mul_add(factor, s.load_partial(x), W::load_partial(s, w)), w);
-}
-
-/// The same in f64, as the definition says it.
-#[cfg(test)]
-pub(super) mod reference {
-    pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-        a.iter().zip(b).map(|(a, b)| a * b).sum()
-    }
-
-    pub fn magnitude(a: &[f64], b: &[f64]) -> f64 {
-        a.iter().zip(b).map(|(a, b)| (a * b).abs()).sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::*;
-
-    fn dots_agree<W: Weight>(dim: usize, ids: &[u32], rows: usize, seed: u64) {
-        let store: Vec<W> = numbers(rows * dim, seed).into_iter().map(W::from_f32).collect();
-        let (store, x) = (Misaligned::new(&store, 1), Misaligned::new(&numbers(dim, seed + 1), 3));
-        let w = MatRef::new(&store, rows, dim);
-        let active = RowIds::new(ids, rows).unwrap();
-        at_every_level(|level| {
-            let mut out = vec![f32::NAN; ids.len()];
-            rows_dot(level, &mut out, active, w, &x);
-            for (&got, &id) in out.iter().zip(ids) {
-                let (row, x) = (exact(w.row(id as usize)), exact(&x));
-                let bound = sum_bound(dim, reference::magnitude(&row, &x));
-                assert_within(got, reference::dot(&row, &x), bound, format!("dim {dim}, row {id}"));
-            }
-        });
-    }
-
-    #[test]
-    fn dot_is_the_sum_of_products_at_every_length() {
-        for dim in lengths() {
-            dots_agree::<f32>(dim, &[2, 0, 2, 1], 3, dim as u64);
-            dots_agree::<crate::bf16>(dim, &[2, 0, 2, 1], 3, dim as u64);
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_list_of_rows_is_allowed(dim in 0usize..200, ids in proptest::collection::vec(0u32..9, 0..20), seed: u32) {
-            dots_agree::<f32>(dim, &ids, 9, seed as u64);
-            dots_agree::<crate::bf16>(dim, &ids, 9, seed as u64);
-        }
-    }
 }
