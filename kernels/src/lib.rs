@@ -9,6 +9,7 @@
 #![warn(clippy::missing_panics_doc)]
 
 mod error;
+pub mod gemm;
 mod ids;
 mod level;
 mod matrix;
