@@ -4,7 +4,7 @@
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Amx, Avx2, Avx512};
-use crate::simd::{Portable, Simd};
+use crate::simd::{Portable, Simd, Tiles};
 
 /// An instruction set that this machine has: a value, detected once by whoever owns the data and passed to every kernel.
 ///
@@ -139,6 +139,21 @@ impl Level {
             S::LANES
         }
         crate::dispatch!(self, s => lanes(s))
+    }
+
+    /// The matrix unit of this level, if it has one: [`Level::Amx`] does.
+    ///
+    /// ```
+    /// use hotrow_kernels::Level;
+    /// assert!(Level::PORTABLE.tiles().is_none());
+    /// assert_eq!(Level::detect().tiles().is_some(), Level::detect().name() == "amx");
+    /// ```
+    pub fn tiles(self) -> Option<Tiles> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx(amx) => Some(Tiles::of(amx)),
+            _ => None,
+        }
     }
 }
 

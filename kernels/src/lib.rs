@@ -5,10 +5,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`rows`] | dot, axpy and outer product over a list of active rows; the same over a batch, walked by row |
+//! | [`hash`] | SimHash, cross-polytope, DWTA and MinHash to bucket ids; multiply-shift for n-grams |
 #![deny(unsafe_code)]
 #![warn(clippy::missing_panics_doc)]
 
 mod error;
+pub mod gemm;
+pub mod hash;
 mod ids;
 mod level;
 mod matrix;

@@ -9,7 +9,9 @@
 //! the same loop.
 
 mod portable;
+mod tiles;
 pub use portable::Portable;
+pub use tiles::{ConfiguredTiles, Tiles};
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

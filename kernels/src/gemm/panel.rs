@@ -1,0 +1,370 @@
+//! What is multiplied ([`Operand`]) and the order in which a product reads it ([`PackedPanel`]).
+
+use aligned_vec::{AVec, ConstAlign};
+
+use super::pack;
+use crate::simd::{Simd, Weight};
+use crate::{Level, MatRef, RowIds, dispatch};
+
+/// A matrix as it stands in memory, read as it is or transposed, all of its rows or a list of them.
+///
+/// ```
+/// use hotrow_kernels::{MatRef, RowIds, gemm::Operand};
+/// let w = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, 2);
+/// let active = RowIds::new(&[2, 0, 2, 1], w.rows())?;
+/// let operand = Operand::gathered(w, active);
+/// assert_eq!((operand.rows(), operand.cols()), (4, 2));
+/// assert_eq!((operand.transposed().rows(), operand.transposed().cols()), (2, 4));
+/// # Ok::<(), hotrow_kernels::IndexError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Operand<'a, W> {
+    matrix: MatRef<'a, W>,
+    ids: Option<RowIds<'a>>,
+    transposed: bool,
+}
+
+impl<'a, W: Weight> Operand<'a, W> {
+    /// All of `matrix`.
+    ///
+    /// ```
+    /// use hotrow_kernels::{MatRef, gemm::Operand};
+    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).cols(), 2);
+    /// ```
+    pub fn new(matrix: MatRef<'a, W>) -> Self {
+        Self { matrix, ids: None, transposed: false }
+    }
+
+    /// The rows `ids` of `matrix`, in that order, with duplicates if there are any.
+    ///
+    /// # Panics
+    ///
+    /// If `ids` were checked for more rows than `matrix` has.
+    ///
+    /// ```
+    /// use hotrow_kernels::{MatRef, RowIds, gemm::Operand};
+    /// let w = MatRef::new(&[1.0, 2.0], 2, 1);
+    /// assert_eq!(Operand::gathered(w, RowIds::new(&[1, 1, 0], 2)?).rows(), 3);
+    /// # Ok::<(), hotrow_kernels::IndexError>(())
+    /// ```
+    #[track_caller]
+    pub fn gathered(matrix: MatRef<'a, W>, ids: RowIds<'a>) -> Self {
+        assert!(
+            ids.limit() <= matrix.rows(),
+            "ids are row numbers below {} for a matrix of {} rows",
+            ids.limit(),
+            matrix.rows()
+        );
+        Self { matrix, ids: Some(ids), transposed: false }
+    }
+
+    /// The transpose: the rows (also gathered ones) become columns. Nothing is moved; packing reads in another order.
+    ///
+    /// ```
+    /// use hotrow_kernels::{MatRef, gemm::Operand};
+    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).transposed().rows(), 2);
+    /// ```
+    pub fn transposed(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    /// Rows of the factor.
+    ///
+    /// ```
+    /// use hotrow_kernels::{MatRef, gemm::Operand};
+    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).rows(), 1);
+    /// ```
+    pub fn rows(&self) -> usize {
+        if self.transposed { self.matrix.cols() } else { self.lines() }
+    }
+
+    /// Columns of the factor.
+    ///
+    /// ```
+    /// use hotrow_kernels::{MatRef, gemm::Operand};
+    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).cols(), 2);
+    /// ```
+    pub fn cols(&self) -> usize {
+        if self.transposed { self.lines() } else { self.matrix.cols() }
+    }
+
+    /// How many rows of memory it has.
+    pub(super) fn lines(&self) -> usize {
+        self.ids.map_or(self.matrix.rows(), RowIds::len)
+    }
+
+    /// The `i`-th row of memory; empty past the last, which packing reads as zeros.
+    #[inline(always)]
+    pub(super) fn line(&self, i: usize) -> &'a [W] {
+        match self.ids {
+            Some(ids) => ids.as_slice().get(i).map_or(&[], |&id| self.matrix.row(id as usize)),
+            None if i < self.matrix.rows() => self.matrix.row(i),
+            None => &[],
+        }
+    }
+}
+
+/// The precision that factors are multiplied in; sums are f32 in either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Factors keep all of their bits.
+    F32,
+    /// f32 factors are rounded to the nearest bf16, ties to even, on every level (bf16 factors are exact as they are).
+    /// With AMX the product then runs on tiles; elsewhere it is the f32 product of the rounded numbers.
+    Bf16,
+}
+
+/// Which factor of a product a panel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// (M, K), broadcast one number at a time.
+    Left,
+    /// (K, N), read by vectors.
+    Right,
+}
+
+/// How the outer dimension (M of a left, N of a right factor) is cut into strips, each `depth` lines of its width in the
+/// buffer. Strips are as even as whole units allow: 16 vectors go as 3 3 3 3 2 2, not as five times 3 and a slow 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Strips {
+    pub outer: usize,
+    pub depth: usize,
+    /// Elements that a strip's width is a multiple of.
+    pub unit: usize,
+    pub count: usize,
+    units: usize,
+}
+
+impl Strips {
+    pub fn new(outer: usize, depth: usize, unit: usize, most_units: usize) -> Self {
+        let units = outer.div_ceil(unit);
+        Self { outer, depth, unit, count: units.div_ceil(most_units), units }
+    }
+
+    /// First element and width (padding included) of strip `i`.
+    #[inline(always)]
+    pub fn span(&self, i: usize) -> (usize, usize) {
+        let (least, wider) = (self.units / self.count, self.units % self.count);
+        let units = least + (i < wider) as usize;
+        ((i * least + i.min(wider)) * self.unit, units * self.unit)
+    }
+
+    /// Elements of all strips.
+    pub fn len(&self) -> usize {
+        self.units * self.unit * self.depth
+    }
+}
+
+/// How the numbers stand in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// f32; line `k` of a strip holds its `width` numbers of the contraction index `k`.
+    Vectors,
+    /// bf16 in pairs, as the AMX tile unit reads them; see [`tiles`].
+    Tiles,
+}
+
+/// One factor of a product, copied into the order in which the product reads it.
+///
+/// The caller owns it and packs into it again and again; a factor that does not change (weights in evaluation, one batch
+/// for two products) is packed once. **Packing is the one place of the family that may allocate**: only when a larger factor
+/// arrives than any before, so never once warm, and never after [`PackedPanel::with_capacity`] was generous.
+///
+/// A panel belongs to the [`Level`] it was packed at.
+///
+/// ```
+/// use hotrow_kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
+/// use hotrow_kernels::{Level, MatMut, MatRef};
+/// let level = Level::detect();
+/// let a = MatRef::new(&[1.0, 2.0, 3.0, 4.0], 2, 2);
+/// let (mut left, mut right) = (PackedPanel::new(), PackedPanel::new());
+/// left.pack_left(level, Precision::F32, Operand::new(a));
+/// right.pack_right(level, Precision::F32, Operand::new(a).transposed());
+/// let mut out = [0.0; 4];
+/// gemm(level, Output::new(MatMut::new(&mut out, 2, 2)), &left, &right);
+/// assert_eq!(out, [5.0, 11.0, 11.0, 25.0]);
+/// ```
+#[derive(Debug)]
+pub struct PackedPanel {
+    // 64 bytes: a cache line, and the widest vector.
+    buffer: AVec<f32, ConstAlign<64>>,
+    level: Level,
+    side: Side,
+    precision: Precision,
+    pub(super) layout: Layout,
+    pub(super) strips: Strips,
+}
+
+impl Default for PackedPanel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PackedPanel {
+    /// A panel without a factor and without memory.
+    ///
+    /// ```
+    /// assert_eq!(hotrow_kernels::gemm::PackedPanel::new().outer(), 0);
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            buffer: AVec::new(64),
+            level: Level::PORTABLE,
+            side: Side::Left,
+            precision: Precision::F32,
+            layout: Layout::Vectors,
+            strips: Strips::new(0, 0, 1, 1),
+        }
+    }
+
+    /// A panel with memory for a factor of `outer` (M or N) by `depth` (K), at any level and of either precision.
+    ///
+    /// # Panics
+    ///
+    /// If the size overflows or memory runs out.
+    ///
+    /// ```
+    /// assert_eq!(hotrow_kernels::gemm::PackedPanel::with_capacity(4096, 512).outer(), 0);
+    /// ```
+    pub fn with_capacity(outer: usize, depth: usize) -> Self {
+        // The widest unit is 32 (tiles), as is the multiple that tiles round the depth up to.
+        let len =
+            outer.next_multiple_of(32).checked_mul(depth.next_multiple_of(32)).expect("the size of a panel overflows");
+        Self { buffer: AVec::with_capacity(64, len), ..Self::new() }
+    }
+
+    /// Packs `factor` (M, K) as the left one of a product at `level`.
+    ///
+    /// # Panics
+    ///
+    /// If memory runs out.
+    ///
+    /// ```
+    /// use hotrow_kernels::gemm::{Operand, PackedPanel, Precision, Side};
+    /// use hotrow_kernels::{Level, MatRef};
+    /// let mut panel = PackedPanel::new();
+    /// panel.pack_left(Level::detect(), Precision::F32, Operand::new(MatRef::new(&[0.5; 6], 2, 3)));
+    /// assert_eq!((panel.side(), panel.outer(), panel.depth()), (Side::Left, 2, 3));
+    /// ```
+    pub fn pack_left<W: Weight>(&mut self, level: Level, precision: Precision, factor: Operand<W>) {
+        self.pack(level, Side::Left, precision, factor);
+    }
+
+    /// Packs `factor` (K, N) as the right one of a product at `level`.
+    ///
+    /// # Panics
+    ///
+    /// If memory runs out.
+    ///
+    /// ```
+    /// use hotrow_kernels::gemm::{Operand, PackedPanel, Precision, Side};
+    /// use hotrow_kernels::{Level, MatRef};
+    /// let mut panel = PackedPanel::new();
+    /// panel.pack_right(Level::detect(), Precision::Bf16, Operand::new(MatRef::new(&[0.5; 6], 2, 3)));
+    /// assert_eq!((panel.side(), panel.outer(), panel.depth()), (Side::Right, 3, 2));
+    /// ```
+    pub fn pack_right<W: Weight>(&mut self, level: Level, precision: Precision, factor: Operand<W>) {
+        self.pack(level, Side::Right, precision, factor);
+    }
+
+    fn pack<W: Weight>(&mut self, level: Level, side: Side, precision: Precision, factor: Operand<W>) {
+        (self.level, self.side, self.precision) = (level, side, precision);
+        let (outer, depth) = match side {
+            Side::Left => (factor.rows(), factor.cols()),
+            Side::Right => (factor.cols(), factor.rows()),
+        };
+        // A row of memory runs along the contraction for a left factor as it stands and for a right one transposed.
+        let along_depth = (side == Side::Left) != factor.transposed;
+        self.layout = Layout::Vectors;
+        dispatch!(level, s => {
+            let (strips, buffer) = (vector_strips(s, side, outer, depth), &mut self.buffer);
+            self.strips = strips;
+            grow(buffer, strips.len());
+            pack::pack(s, &mut buffer[..strips.len()], strips, side, precision, factor, along_depth);
+        });
+    }
+
+    /// The level it was packed at.
+    ///
+    /// ```
+    /// use hotrow_kernels::{Level, gemm::PackedPanel};
+    /// assert_eq!(PackedPanel::new().level(), Level::PORTABLE);
+    /// ```
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Which factor it holds.
+    ///
+    /// ```
+    /// use hotrow_kernels::gemm::{PackedPanel, Side};
+    /// assert_eq!(PackedPanel::new().side(), Side::Left);
+    /// ```
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The precision it was packed with.
+    ///
+    /// ```
+    /// use hotrow_kernels::gemm::{PackedPanel, Precision};
+    /// assert_eq!(PackedPanel::new().precision(), Precision::F32);
+    /// ```
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// M of a left, N of a right factor.
+    ///
+    /// ```
+    /// assert_eq!(hotrow_kernels::gemm::PackedPanel::new().outer(), 0);
+    /// ```
+    pub fn outer(&self) -> usize {
+        self.strips.outer
+    }
+
+    /// K, the length of the contraction.
+    ///
+    /// ```
+    /// assert_eq!(hotrow_kernels::gemm::PackedPanel::new().depth(), 0);
+    /// ```
+    pub fn depth(&self) -> usize {
+        self.strips.depth
+    }
+
+    /// The lines `from..to` of a strip of `width` that starts at element `start`.
+    #[inline(always)]
+    pub(super) fn lines(&self, start: usize, width: usize, from: usize, to: usize) -> &[f32] {
+        &self.buffer[start * self.strips.depth..][from * width..to * width]
+    }
+}
+
+/// Rows and vectors of the block of sums that the micro-kernel keeps in registers.
+///
+/// Rows are a power of two, so that packing rows is a transposition by whole vectors. 32 registers: 8 x 3 sums, 3 vectors of
+/// the right factor and one broadcast leave four free; 16 registers: 4 x 3 sums, 3 + 1 is all of them; 8 vectors of
+/// two registers each (portable): 4 sums.
+pub(super) const fn block<S: Simd>() -> (usize, usize) {
+    match S::REGISTERS {
+        32.. => (8, 3),
+        16.. => (4, 3),
+        _ => (4, 1),
+    }
+}
+
+#[inline(always)]
+fn vector_strips<S: Simd>(_: S, side: Side, outer: usize, depth: usize) -> Strips {
+    let (rows, vectors) = block::<S>();
+    match side {
+        Side::Left => Strips::new(outer, depth, rows, 1),
+        Side::Right => Strips::new(outer, depth, S::LANES, vectors),
+    }
+}
+
+/// Makes room without shrinking; what stands there is overwritten by packing.
+fn grow(buffer: &mut AVec<f32, ConstAlign<64>>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+}

@@ -1,0 +1,172 @@
+//! The matrix unit of a level, if it has one: products of bf16 blocks, accumulated in f32.
+
+use half::bf16;
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+#[cfg(target_arch = "x86_64")]
+use super::Amx as Unit;
+#[cfg(not(target_arch = "x86_64"))]
+use absent::Unit;
+
+/// A matrix unit that multiplies 32 x 32 blocks of bf16: AMX. The type exists on every architecture, its values only
+/// where [`Level::tiles`](crate::Level::tiles) found the unit.
+///
+/// # Layout
+///
+/// The inner dimension is cut into *steps* of [`Tiles::DEPTH`] = 32, padded with zeros. For one step either operand is
+/// [`Tiles::STEP`] = 1024 numbers, two tiles of 16 x 32:
+///
+/// - left: row `r` of tile `t` holds the 32 inner values of row `16 t + r` of the block:
+///   `a[step * 1024 + t * 512 + r * 32 + k] = A[16 t + r, step * 32 + k]`;
+/// - right: row `p` of tile `t` holds, for each of the 16 columns `16 t + j`, the pair of inner values `2p, 2p + 1`:
+///   `b[step * 1024 + t * 512 + p * 32 + 2 j + i] = B[step * 32 + 2 p + i, 16 t + j]`;
+/// - result: 32 x 32 f32, row-major.
+///
+/// ```
+/// use hotrow_kernels::{Level, bf16, simd::Tiles};
+///
+/// // The unit matrix times a matrix of twos, on top of ones.
+/// let (mut a, b) = ([bf16::ZERO; Tiles::STEP], [bf16::from_f32(2.0); Tiles::STEP]);
+/// for row in 0..Tiles::SIDE {
+///     a[row * Tiles::DEPTH + row] = bf16::ONE;
+/// }
+/// let mut c = [1.0; Tiles::SIDE * Tiles::SIDE];
+/// if let Some(tiles) = Level::detect().tiles() {
+///     tiles.configured(|unit| unit.tile_block(&a, &b, &mut c));
+///     assert_eq!(c, [3.0; Tiles::SIDE * Tiles::SIDE]);
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiles(Unit);
+
+impl Tiles {
+    /// Rows and columns of a block.
+    pub const SIDE: usize = 32;
+    /// Inner values of one step.
+    pub const DEPTH: usize = 32;
+    /// Numbers of either operand in one step.
+    pub const STEP: usize = Self::SIDE * Self::DEPTH;
+
+    /// The matrix unit behind a level's token.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn of(unit: Unit) -> Self {
+        Self(unit)
+    }
+
+    /// Runs `work` with the unit configured, and releases it afterwards, also when `work` panics.
+    ///
+    /// The pair costs about 0.15 us, as much as several steps of a block: enter once per product, not per block.
+    /// Nesting is allowed and free: the outermost scope of a thread configures and releases. What `work` is given stays
+    /// on this thread; another thread enters its own scope.
+    ///
+    /// See [`Tiles`] for an example.
+    pub fn configured<R>(self, work: impl FnOnce(&ConfiguredTiles) -> R) -> R {
+        work(&ConfiguredTiles::new(self.0))
+    }
+}
+
+thread_local! {
+    /// How many scopes of [`Tiles::configured`] this thread is in.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The matrix unit inside [`Tiles::configured`]. Cannot leave the scope or the thread: the configuration is a register of
+/// the thread.
+///
+/// ```compile_fail,E0277
+/// fn on_another_thread(tiles: hotrow_kernels::simd::Tiles) {
+///     tiles.configured(|unit| {
+///         std::thread::scope(|scope| {
+///             scope.spawn(|| unit.tile_block(&[], &[], &mut [0.0; 1024]));
+///         })
+///     });
+/// }
+/// ```
+#[derive(Debug)]
+pub struct ConfiguredTiles {
+    unit: Unit,
+    // Neither Send nor Sync.
+    thread: PhantomData<*mut ()>,
+}
+
+impl ConfiguredTiles {
+    fn new(unit: Unit) -> Self {
+        DEPTH.with(|depth| {
+            if depth.get() == 0 {
+                unit.configure();
+            }
+            depth.set(depth.get() + 1);
+        });
+        Self { unit, thread: PhantomData }
+    }
+
+    /// `c += A B` for one 32 x 32 block: `a` and `b` in the layout of [`Tiles`], the same number of steps each, `c`
+    /// row-major. No alignment is asked for; multiples of 64 bytes are fastest. No steps leave `c` as it is.
+    ///
+    /// Products are accumulated in f32, rounded to nearest even, in an order of the unit's own: `c` differs from the
+    /// exact result by at most `(n + 1) * eps * (|c| + sum |a||b|)` for `n` inner values. Denormal inputs, `c` among
+    /// them, count as zero and denormal results become zero.
+    ///
+    /// # Panics
+    ///
+    /// If `a` and `b` differ in length or are no multiple of [`Tiles::STEP`] long.
+    ///
+    /// ```
+    /// use hotrow_kernels::{Level, bf16, simd::Tiles};
+    /// if let Some(tiles) = Level::detect().tiles() {
+    ///     let ones = [bf16::ONE; 2 * Tiles::STEP];
+    ///     let mut c = [0.0; 1024];
+    ///     tiles.configured(|unit| unit.tile_block(&ones, &ones, &mut c));
+    ///     assert_eq!(c, [64.0; 1024]);
+    /// }
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn tile_block(&self, a: &[bf16], b: &[bf16], c: &mut [f32; 1024]) {
+        assert_eq!(a.len(), b.len(), "a and b differ in length");
+        assert!(a.len().is_multiple_of(Tiles::STEP), "a and b hold {} numbers, not whole steps of 1024", a.len());
+        // SAFETY: the lengths were checked, and `self` exists, on this thread only, between `configure` and `release`.
+        unsafe { self.unit.block(a, b, c) }
+    }
+}
+
+impl Drop for ConfiguredTiles {
+    fn drop(&mut self) {
+        DEPTH.with(|depth| {
+            depth.set(depth.get() - 1);
+            if depth.get() == 0 {
+                self.unit.release();
+            }
+        });
+    }
+}
+
+/// Architectures without a matrix unit that this crate knows.
+#[cfg(not(target_arch = "x86_64"))]
+mod absent {
+    use half::bf16;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Unit {}
+
+    impl Unit {
+        pub fn configure(self) {
+            match self {}
+        }
+
+        pub fn release(self) {
+            match self {}
+        }
+
+        /// # Safety
+        ///
+        /// There is no value to call it with.
+        pub unsafe fn block(self, _: &[bf16], _: &[bf16], _: &mut [f32; 1024]) {
+            match self {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
