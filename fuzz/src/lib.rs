@@ -1,7 +1,7 @@
 //! What the fuzz targets share: how bytes become cases, and when two answers count as the same.
 
 use arbitrary::Unstructured;
-use hotrow_kernels::{MatMut, MatRef, Weight};
+use hotrow_kernels::{Level, MatMut, MatRef, Weight};
 
 /// The bytes of one case. Past their end everything reads as zero, so that every input is a case.
 pub struct Input<'a>(Unstructured<'a>);
@@ -175,13 +175,23 @@ impl Sum {
         sum
     }
 
+    /// One more rounding of the result, such as a factor.
+    pub fn rounded_once_more(&mut self) {
+        self.terms += 1;
+    }
+
+    /// Whether some order of additions could leave the range of f32.
+    pub fn may_overflow(&self) -> bool {
+        self.magnitude * (1.0 + (self.terms as f64 + 1.0) * f32::EPSILON as f64) >= f32::MAX as f64
+    }
+
     /// Asserts that `got` is this sum, accumulated in f32 in some order: within `(n + 1) * eps * magnitude` and `n` steps of
     /// the smallest normal number, NaN where the exact sum is NaN, the same infinity where it is infinite. Nothing is asked
     /// where some order overflows and another does not.
     #[track_caller]
     pub fn assert_is(&self, got: f32, what: impl std::fmt::Display) {
         let steps = self.terms as f64 + 1.0;
-        if self.magnitude * (1.0 + steps * f32::EPSILON as f64) >= f32::MAX as f64 {
+        if self.may_overflow() {
             return;
         }
         assert_close(got, self.value, steps * (f32::EPSILON as f64 * self.magnitude + f32::MIN_POSITIVE as f64), what);
@@ -217,4 +227,14 @@ pub fn panics<R>(f: impl FnOnce() -> R) -> bool {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
     std::panic::set_hook(hook);
     outcome.is_err()
+}
+
+/// The levels whose multiply-add is fused, so that elementwise results are the same to the bit.
+pub fn fused_levels() -> impl Iterator<Item = Level> {
+    Level::available().filter(|&level| level != Level::PORTABLE)
+}
+
+/// Whether a number is too small to have all of its bits. Tile units take it for zero.
+pub fn is_subnormal<W: Weight>(x: W) -> bool {
+    x.to_f32().is_subnormal()
 }
