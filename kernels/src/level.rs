@@ -314,6 +314,31 @@ mod tests {
         println!("levels run: {available:?}; absent: {:?}", Level::absent().collect::<Vec<_>>());
     }
 
+    #[test]
+    fn levels_are_listed_lowest_first_and_any_can_be_forced() {
+        let levels: Vec<_> = Level::available().collect();
+        assert_eq!(levels[0], Level::PORTABLE);
+        assert_eq!(levels.last(), Some(&Level::detect()));
+        for level in levels {
+            let forced: Level = level.name().parse().unwrap();
+            assert_eq!(forced, level);
+            assert_eq!(forced.to_string(), level.name());
+            let lanes = match level.name() {
+                "avx512" | "amx" => 16,
+                "neon" => 4,
+                _ => 8,
+            };
+            assert_eq!(forced.lanes(), lanes, "{level}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_levels() {
+        let message = Level::from_name("AVX2").unwrap_err().to_string();
+        assert!(message.contains("AVX2"));
+        assert!(Level::NAMES.iter().all(|name| message.contains(name)), "{message}");
+    }
+
     /// `.ci/run` names the levels that its machine must have, so that a level cannot go missing in silence.
     #[test]
     fn the_levels_named_by_the_environment_are_available() {

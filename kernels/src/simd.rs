@@ -7,6 +7,10 @@
 //! A vector has [`Simd::LANES`] lanes of 32 bits. Loads and stores take slices, check their length, and need no
 //! alignment. The `_partial` forms take up to `LANES` elements and read zeros for the rest, so a tail is one more step of
 //! the same loop.
+//!
+//! One trap: a closure that uses these operations and is handed to a library function (`array::map`, `array::from_fn`,
+//! `for_each`) is compiled without the level's instructions and costs a call for each operation. Kernels use plain loops,
+//! and mark closures that they hand to their own inlined functions `#[inline(always)]`.
 
 mod portable;
 mod tiles;
@@ -338,3 +342,6 @@ pub(crate) fn is_nan<S: Simd>(s: S, v: S::F32) -> S::Mask {
     let magnitude = s.and(s.to_bits(v), s.splat_u32(0x7fff_ffff));
     s.eq_u32(s.min_u32(magnitude, first_nan), first_nan)
 }
+
+#[cfg(test)]
+mod tests;

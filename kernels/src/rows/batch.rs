@@ -1,11 +1,11 @@
 //! A batch against a list of rows, walked *by row*: a row, once loaded, serves every sample that wants it.
 
 use super::pairs::{BLOCK, block_columns};
-use super::vector::{axpy_group, check, dot_group, rows_ahead};
+use super::vector::{add_to, axpy_group, check, dot_group, pick, prefetch_ahead};
 use crate::simd::{Simd, Weight};
 use crate::{IndexError, Level, MatMut, MatRef, RowIds, dispatch};
 
-/// Samples that share one load of a row: eight independent sums and room for the row in sixteen registers.
+/// Samples that share one load of a row where there are 32 registers: two sums each, and the row. Otherwise half as many.
 const GROUP: usize = 8;
 
 /// For each row of a list, the samples that want it: the non-zero pattern of an active batch, transposed.
@@ -129,11 +129,9 @@ pub fn spmm<W: Weight>(level: Level, mut dx: MatMut<f32>, batch: RowBatch, c: &[
     check(batch.rows, w, dx.cols());
     check(batch.samples, dx.as_ref(), w.cols());
     dispatch!(level, s => {
-        let (ids, ahead) = (batch.rows.as_slice(), rows_ahead::<W>(w.cols()));
+        let ids = batch.rows.as_slice();
         for (i, &id) in ids.iter().enumerate() {
-            if let Some(&next) = ids.get(i + ahead) {
-                s.prefetch(w.row(next as usize));
-            }
+            prefetch_ahead(s, w, ids, i, 0);
             for e in batch.range(i) {
                 add_row(s, dx.row_mut(batch.samples.as_slice()[e] as usize), c[e], w.row(id as usize));
             }
@@ -173,36 +171,41 @@ pub fn row_gradients(level: Level, mut dw: MatMut<f32>, batch: RowBatch, c: &[f3
 
 #[inline(always)]
 fn sddmm_all<S: Simd, W: Weight>(s: S, out: &mut [f32], batch: RowBatch, w: MatRef<W>, x: MatRef<f32>) {
-    let (ids, ahead, columns) = (batch.rows.as_slice(), rows_ahead::<W>(w.cols()), block_columns::<W>(w.cols()));
+    let (ids, columns) = (batch.rows.as_slice(), block_columns::<W>(w.cols()));
     let mut widened = [0.0; BLOCK];
     out.fill(0.0);
     for (i, &id) in ids.iter().enumerate() {
-        if let Some(&next) = ids.get(i + ahead) {
-            s.prefetch(w.row(next as usize));
-        }
+        prefetch_ahead(s, w, ids, i, 0);
         let samples = &batch.samples.as_slice()[batch.range(i)];
         let out = &mut out[batch.range(i)];
         for (block, row) in w.row(id as usize).chunks(columns).enumerate() {
             let row = widen(s, row, &mut widened);
-            let sample = |e: usize| &x.row(samples[e] as usize)[block * columns..][..row.len()];
             let mut e = 0;
-            while e + GROUP <= samples.len() {
-                let sums = dot_group::<S, f32, GROUP>(s, std::array::from_fn(|k| sample(e + k)), row);
-                out[e..e + GROUP].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
-                e += GROUP;
+            while S::REGISTERS >= 32 && e + GROUP <= samples.len() {
+                e += dots_of::<S, GROUP>(s, &mut out[e..], row, &samples[e..], x, block * columns);
             }
             while e + GROUP / 2 <= samples.len() {
-                let sums = dot_group::<S, f32, { GROUP / 2 }>(s, std::array::from_fn(|k| sample(e + k)), row);
-                out[e..e + GROUP / 2].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
-                e += GROUP / 2;
+                e += dots_of::<S, { GROUP / 2 }>(s, &mut out[e..], row, &samples[e..], x, block * columns);
             }
             while e < samples.len() {
-                let [sum] = dot_group(s, [sample(e)], row);
-                out[e] += sum;
-                e += 1;
+                e += dots_of::<S, 1>(s, &mut out[e..], row, &samples[e..], x, block * columns);
             }
         }
     }
+}
+
+/// Adds the products of `row` with the columns from `from` of the first `R` samples to `out`; returns `R`.
+#[inline(always)]
+fn dots_of<S: Simd, const R: usize>(
+    s: S,
+    out: &mut [f32],
+    row: &[f32],
+    samples: &[u32],
+    x: MatRef<f32>,
+    from: usize,
+) -> usize {
+    add_to(out, dot_group(s, pick::<f32, R>(x, samples, from, row.len()), row));
+    R
 }
 
 /// `row` as f32: itself, or a copy that all of its samples share.

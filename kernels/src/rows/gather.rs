@@ -1,6 +1,6 @@
 //! Sparse vectors against dense rows and against each other.
 
-use super::vector::{check, rows_ahead};
+use super::vector::check;
 use crate::simd::{Simd, Weight};
 use crate::{Level, MatRef, RowIds, SparseRow, dispatch};
 
@@ -44,12 +44,7 @@ pub fn rows_gather_dot<W: Weight>(level: Level, out: &mut [f32], active: RowIds,
     assert_eq!(out.len(), active.len(), "out and active differ in length");
     check(active, w, x.dim());
     dispatch!(level, s => {
-        let (ids, ahead) = (active.as_slice(), rows_ahead::<W>(x.nnz()));
-        for (a, (out, &id)) in out.iter_mut().zip(ids).enumerate() {
-            if let Some(&next) = ids.get(a + ahead) {
-                let next = w.row(next as usize);
-                x.indices().iter().for_each(|&i| s.prefetch(&next[i as usize..=i as usize]));
-            }
+        for (out, &id) in out.iter_mut().zip(active.as_slice()) {
             *out = gather_one(s, x, w.row(id as usize));
         }
     })

@@ -32,7 +32,13 @@ impl Pairs {
             return x;
         }
         let out = &mut self.0[..x.len()];
-        map_pairs(s, x, out, |a, b| W::to_pair_order(s, a, b));
+        map_pairs(
+            s,
+            x,
+            out,
+            #[inline(always)]
+            |a, b| W::to_pair_order(s, a, b),
+        );
         out
     }
 
@@ -43,9 +49,21 @@ impl Pairs {
             return f(y);
         }
         let arranged = &mut self.0[..y.len()];
-        map_pairs(s, y, arranged, |a, b| W::to_pair_order(s, a, b));
+        map_pairs(
+            s,
+            y,
+            arranged,
+            #[inline(always)]
+            |a, b| W::to_pair_order(s, a, b),
+        );
         f(arranged);
-        map_pairs(s, arranged, y, |a, b| W::from_pair_order(s, a, b));
+        map_pairs(
+            s,
+            arranged,
+            y,
+            #[inline(always)]
+            |a, b| W::from_pair_order(s, a, b),
+        );
     }
 }
 

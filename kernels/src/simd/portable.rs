@@ -40,6 +40,13 @@ fn widen(xs: [bf16; 8]) -> f32x8 {
     f32x8::new(xs.map(|x| f32::from_bits((x.to_bits() as u32) << 16)))
 }
 
+/// Even and odd elements: the low and the high halves of 32-bit lanes on a little-endian machine.
+#[inline(always)]
+fn pair(xs: [bf16; 16]) -> (f32x8, f32x8) {
+    let lanes = u32x8::new(bytemuck::cast::<[bf16; 16], [u32; 8]>(xs).map(u32::from_le));
+    (f32x8::from_bits(lanes << 16_u32), f32x8::from_bits(lanes & u32x8::splat(0xffff_0000)))
+}
+
 #[inline(always)]
 fn low_halves(v: u32x8) -> [bf16; 8] {
     v.to_array().map(|x| bf16::from_bits(x as u16))
@@ -129,8 +136,7 @@ impl Simd for Portable {
 
         fn load_bf16(xs: &[bf16]) -> f32x8 = widen(array(xs));
         fn load_bf16_partial(xs: &[bf16]) -> f32x8 = widen(partial(xs));
-        fn load_bf16_pair(xs: &[bf16]) -> (f32x8, f32x8) =
-            deinterleave(widen(array(xs)).to_array(), widen(array(&xs[8..])).to_array());
+        fn load_bf16_pair(xs: &[bf16]) -> (f32x8, f32x8) = pair(xs[..16].try_into().expect("cut to sixteen"));
         fn store_bf16_bits(v: u32x8, out: &mut [bf16]) = out[..8].copy_from_slice(&low_halves(v));
         fn store_bf16_bits_partial(v: u32x8, out: &mut [bf16]) = put(low_halves(v), out);
     }

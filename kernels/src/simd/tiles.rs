@@ -58,7 +58,8 @@ impl Tiles {
     ///
     /// The pair costs about 0.15 us, as much as several steps of a block: enter once per product, not per block.
     /// Nesting is allowed and free: the outermost scope of a thread configures and releases. What `work` is given stays
-    /// on this thread; another thread enters its own scope.
+    /// on this thread; another thread enters its own scope. `work` must not call code that configures or releases tiles
+    /// by other means (another library's AMX kernels): the next block would then end the process by SIGILL.
     ///
     /// See [`Tiles`] for an example.
     pub fn configured<R>(self, work: impl FnOnce(&ConfiguredTiles) -> R) -> R {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::bf16;
 use crate::simd::Amx;
-use crate::testing::{halves, numbers};
+use crate::testing::numbers;
 use instruction::Address;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -66,6 +66,10 @@ fn other_instructions_are_not_ours() {
     for &bytes in cases {
         assert_eq!(Instruction::decode(|i| bytes[i]), None, "{bytes:02x?}");
     }
+}
+
+fn halves(len: usize, seed: u64) -> Vec<bf16> {
+    numbers(len, seed).into_iter().map(bf16::from_f32).collect()
 }
 
 /// The operand of `ldtilecfg` for the tiles' (rows, column bytes).
@@ -146,7 +150,7 @@ fn small_tiles_touch_nothing_outside_of_their_shape() {
         return;
     }
     for (rows, pairs, columns) in [(1, 1, 1), (5, 3, 7), (16, 16, 16), (16, 1, 15)] {
-        let (mut a, mut b) = (halves(&numbers(512, 1)), halves(&numbers(512, 2)));
+        let (mut a, mut b) = (halves(512, 1), halves(512, 2));
         let start = numbers(256, 3);
         let mut c = start.clone();
         let mut machine = Machine::new();
@@ -179,7 +183,7 @@ fn small_tiles_touch_nothing_outside_of_their_shape() {
 #[test]
 fn the_emulator_equals_what_the_level_runs_bit_for_bit() {
     let Ok(amx) = Amx::detect() else { return };
-    let (a, b) = (halves(&numbers(3072, 1)), halves(&numbers(3072, 2)));
+    let (a, b) = (halves(3072, 1), halves(3072, 2));
     let start: [f32; 1024] = numbers(1024, 3).try_into().unwrap();
     let mut got = start;
     crate::simd::Tiles::of(amx).configured(|unit| unit.tile_block(&a, &b, &mut got));
