@@ -16,9 +16,22 @@
 //! are added in the same order (the Walsh-Hadamard butterflies are element-wise and their order is fixed).
 
 mod buckets;
+mod cross_polytope;
+mod densify;
+mod dwta;
 mod hadamard;
+mod minhash;
+mod ngram;
+mod probes;
 mod random;
 mod simhash;
 
 pub use buckets::{BucketHash, Buckets, HashError};
+pub use cross_polytope::CrossPolytope;
+pub use dwta::Dwta;
+pub use minhash::MinHash;
+pub use ngram::NgramHash;
 pub use simhash::SimHash;
+
+#[cfg(test)]
+mod tests;

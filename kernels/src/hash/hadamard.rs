@@ -3,6 +3,8 @@
 //! `y[i ^ 0] +- y[i ^ h]` for `h = 1, 2, 4, ..`: each stage is element-wise and the order of stages is fixed, so every
 //! level rounds alike. Not normalised: a round multiplies the length of a vector by `sqrt(n)`.
 
+use std::ops::Range;
+
 use super::random::Random;
 use crate::SparseRow;
 use crate::simd::{Simd, Weight};
@@ -44,28 +46,55 @@ impl Rotations {
         self.n
     }
 
-    /// Calls `use_block` with each rotation of `x` in turn. `scratch` is (n).
+    /// How many rotations there are.
+    pub fn blocks(&self) -> usize {
+        self.signs.len() / (self.rounds * self.n)
+    }
+
+    /// Calls `use_block` with the number of each of `blocks` and that rotation of `x`. `scratch` is (n).
     #[inline(always)]
-    pub fn dense<S: Simd, W: Weight>(&self, s: S, x: &[W], scratch: &mut [f32], mut use_block: impl FnMut(&[f32])) {
-        for signs in self.signs.chunks_exact(self.rounds * self.n) {
+    pub fn dense<S: Simd, W: Weight>(
+        &self,
+        s: S,
+        x: &[W],
+        scratch: &mut [f32],
+        blocks: Range<usize>,
+        mut use_block: impl FnMut(usize, &[f32]),
+    ) {
+        for block in blocks {
+            let signs = self.signs(block);
             let (first, rest) = signs.split_at(self.n);
             transform(s, scratch, first, |_, at| W::load_partial(s, x.get(at..).unwrap_or_default()));
             self.later_rounds(s, scratch, rest);
-            use_block(scratch);
+            use_block(block, scratch);
         }
     }
 
     /// The same for a sparse vector: scattered into zeros, then as if dense, so the results are the same to the bit.
     #[inline(always)]
-    pub fn sparse<S: Simd>(&self, s: S, x: SparseRow, scratch: &mut [f32], mut use_block: impl FnMut(&[f32])) {
-        for signs in self.signs.chunks_exact(self.rounds * self.n) {
+    pub fn sparse<S: Simd>(
+        &self,
+        s: S,
+        x: SparseRow,
+        scratch: &mut [f32],
+        blocks: Range<usize>,
+        mut use_block: impl FnMut(usize, &[f32]),
+    ) {
+        for block in blocks {
+            let signs = self.signs(block);
             scratch.fill(0.0);
             for (&index, &value) in x.indices().iter().zip(x.values()) {
                 scratch[index as usize] = value;
             }
             self.later_rounds(s, scratch, signs);
-            use_block(scratch);
+            use_block(block, scratch);
         }
+    }
+
+    /// The diagonals (rounds, n) of one rotation.
+    #[inline(always)]
+    fn signs(&self, block: usize) -> &[u32] {
+        &self.signs[block * self.rounds * self.n..][..self.rounds * self.n]
     }
 
     #[inline(always)]
@@ -176,10 +205,10 @@ mod tests {
 
     /// `H D .. H D x` in f64 by the definition `H[i, j] = (-1)^popcount(i & j)`.
     fn reference(rotations: &Rotations, block: usize, x: &[f64]) -> Vec<f64> {
-        let (n, rounds) = (rotations.n, rotations.rounds);
+        let n = rotations.n;
         let mut y = x.to_vec();
         y.resize(n, 0.0);
-        for signs in rotations.signs[block * rounds * n..][..rounds * n].chunks(n) {
+        for signs in rotations.signs(block).chunks(n) {
             let signed: Vec<f64> = y.iter().zip(signs).map(|(y, &bit)| if bit == 0 { *y } else { -y }).collect();
             let term = |i: usize, j: usize| if (i & j).count_ones().is_multiple_of(2) { signed[j] } else { -signed[j] };
             y = (0..n).map(|i| (0..n).map(|j| term(i, j)).sum()).collect();
@@ -202,7 +231,7 @@ mod tests {
         for level in crate::Level::available() {
             let (mut all, mut scratch) = (Vec::new(), Misaligned::new(&vec![f32::NAN; rotations.n], 3));
             let scratch: &mut [f32] = &mut scratch;
-            dispatch!(level, s => rotations.dense(s, &x, scratch, #[inline(always)] |y| all.extend_from_slice(y)));
+            dispatch!(level, s => rotations.dense(s, &x, scratch, 0..rotations.blocks(), #[inline(always)] |_, y| all.extend_from_slice(y)));
             for (block, got) in all.chunks(rotations.n).enumerate() {
                 let want = reference(&rotations, block, &exact(&x));
                 for (&got, want) in got.iter().zip(want) {

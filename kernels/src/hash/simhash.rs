@@ -120,8 +120,9 @@ impl Family for SimHash {
             s,
             x,
             scratch,
+            0..self.rotations.blocks(),
             #[inline(always)]
-            |y| cutter.signs(s, y),
+            |_, y| cutter.signs(s, y),
         );
     }
 
@@ -132,8 +133,80 @@ impl Family for SimHash {
             s,
             x,
             scratch,
+            0..self.rotations.blocks(),
             #[inline(always)]
-            |y| cutter.signs(s, y),
+            |_, y| cutter.signs(s, y),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::BucketHash;
+    use crate::testing::*;
+    use crate::{Level, dispatch};
+
+    #[test]
+    fn ids_hold_the_signs_in_order_with_every_bit_used() {
+        for (dim, codes, tables) in [(1, 1, 1), (16, 1, 20), (20, 32, 3), (40, 7, 30), (100, 9, 50), (130, 31, 17)] {
+            let hash = SimHash::new(dim as u64, dim, codes, tables).unwrap();
+            let mut scratch = vec![f32::NAN; hash.scratch_len()];
+            let (mut ever_set, mut ever_clear) = (0, 0);
+            for seed in 0..100 {
+                let (x, mut ids, mut all) = (numbers(dim, seed), vec![0; tables], Vec::new());
+                let blocks = 0..hash.rotations.blocks();
+                dispatch!(Level::PORTABLE, s => {
+                    hash.rotations.dense(s, &x, &mut scratch, blocks.clone(), |_, y| all.extend_from_slice(y))
+                });
+                hash.dense(Level::detect(), &mut ids, &x, &mut scratch);
+                for (id, y) in ids.into_iter().zip(all.chunks(codes)) {
+                    let want = y.iter().rev().fold(0_u64, |id, &y| id << 1 | (y > 0.0) as u64);
+                    assert_eq!(id as u64, want, "dim {dim}, {codes} codes");
+                    (ever_set, ever_clear) = (ever_set | id, ever_clear | !id);
+                }
+            }
+            let all = (hash.buckets.per_table() - 1) as u32;
+            assert_eq!((ever_set, ever_clear & all), (all, all));
+        }
+    }
+
+    /// The share of equal bits of `x` and `y` over `seeds` independent hashes, `dim` bits of each.
+    fn agreement(x: &[f32], y: &[f32], rounds: usize, seeds: u64) -> f64 {
+        let (tables, mut equal) = (x.len() / 16, 0);
+        let (mut of_x, mut of_y) = (vec![0; tables], vec![0; tables]);
+        for seed in 0..seeds {
+            let hash = SimHash::with_rounds(seed, x.len(), 16, tables, rounds).unwrap();
+            let mut scratch = vec![0.0; hash.scratch_len()];
+            hash.dense(Level::detect(), &mut of_x, x, &mut scratch);
+            hash.dense(Level::detect(), &mut of_y, y, &mut scratch);
+            equal += of_x.iter().zip(&of_y).map(|(x, y)| (!(x ^ y) & 0xffff).count_ones() as u64).sum::<u64>();
+        }
+        equal as f64 / (seeds * 16 * tables as u64) as f64
+    }
+
+    /// Charikar: bits agree with probability `1 - angle / pi`. The bits of one seed depend on each other, the seeds do not:
+    /// by Hoeffding's inequality the mean of `n` shares in [0, 1] is off by more than `t` with probability below
+    /// `2 exp(-2 n t^2)`, so `t = sqrt(10 / n)` is exceeded once in 2 * 10^8. That holds for Gaussian projections;
+    /// random signs on `dim` coordinates are off by a Berry-Esseen term of order `1 / sqrt(dim)` for one coordinate alone and
+    /// `1 / dim` when energies are flat and signs symmetric, as after the first round; `1 / dim` is allowed here.
+    #[test]
+    fn bits_agree_as_often_as_the_angle_says() {
+        let (dim, seeds) = (128, 20_000);
+        let (u, v) = (numbers(dim, 1), numbers(dim, 2));
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| a as f64 * b as f64).sum::<f64>();
+        for mix in [0.0, 0.2, 0.7, 2.0] {
+            // Dense, and with all but a few coordinates small.
+            for outliers in [false, true] {
+                let shape = |x: f32, i: usize| if outliers && i % 50 != 0 { x * 0.02 } else { x };
+                let x: Vec<f32> = (0..dim).map(|i| shape(u[i], i)).collect();
+                let y: Vec<f32> = (0..dim).map(|i| shape(u[i] + mix * v[i], i)).collect();
+                let angle = (dot(&x, &y) / (dot(&x, &x) * dot(&y, &y)).sqrt()).min(1.0).acos();
+                let (want, got) = (1.0 - angle / std::f64::consts::PI, agreement(&x, &y, ROUNDS, seeds));
+                let bound = (10.0 / seeds as f64).sqrt() + 1.0 / dim as f64;
+                println!("angle {angle:.4}: {got:.5} where {want:.5} is expected");
+                assert!((got - want).abs() < bound, "angle {angle:.4}: {got} is not {want} within {bound}");
+            }
+        }
     }
 }
