@@ -78,12 +78,15 @@ fn losses(input: &mut Input) {
     };
     let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let ordinary = z.iter().all(|&z| z < f64::INFINITY) && most > f64::NEG_INFINITY;
+    // From the largest one, because the logarithm of a sum next to a huge maximum has no digits left.
+    let sum: f64 = z.iter().map(|z| (z - most).exp()).sum();
+    let probability = |z: f64| (z - most).exp() / sum;
     let want = if z.iter().any(|z| z.is_nan()) {
         f64::NAN
     } else if !ordinary {
         most
     } else {
-        most + z.iter().map(|z| (z - most).exp()).sum::<f64>().ln()
+        most + sum.ln()
     };
     let n = len as f64;
     for level in Level::available() {
@@ -96,7 +99,7 @@ fn losses(input: &mut Input) {
             assert!(p.iter().all(|p| p.is_nan()), "{level}: nothing to choose from, yet {p:?}");
         }
         for (&p, &z) in p.iter().zip(&z).filter(|_| ordinary) {
-            let want = (z - want).exp();
+            let want = probability(z);
             let bound = (n + (z - most).abs().min(200.0) + 8.0) * EPS * want + f32::MIN_POSITIVE as f64;
             assert_close(p, want, bound, format_args!("{level} softmax"));
         }
@@ -112,7 +115,7 @@ fn losses(input: &mut Input) {
         }
         // A weight of 1 / T an entry; each difference of the loss is of numbers within the bound of `log_z`, and is rounded.
         let share = 1.0 / targets.len() as f64;
-        let terms = targets.iter().map(|&t| want - z[t as usize]);
+        let terms = targets.iter().map(|&t| (most - z[t as usize]) + sum.ln());
         let loss: f64 = terms.clone().sum::<f64>() * share;
         let size: f64 = terms.map(f64::abs).sum::<f64>() * share;
         if size < f32::MAX as f64 / 8.0 {
@@ -120,7 +123,7 @@ fn losses(input: &mut Input) {
             assert_close(out.loss, loss, bound, format_args!("{level} loss"));
         }
         for (a, (&d, &z)) in d.iter().zip(&z).enumerate() {
-            let p = (z - want).exp();
+            let p = probability(z);
             let hits = targets.iter().filter(|&&t| t as usize == a).count() as f64;
             // The probability's own error, and one rounding for the sum of weights and for each hit.
             let bound = (n + (z - most).abs().min(200.0) + 8.0 + targets.len() as f64) * EPS * p
