@@ -21,14 +21,14 @@ fn commit() -> Option<String> {
     if !same {
         return None;
     }
-    // A commit moves the branch that HEAD names, a checkout moves HEAD. A branch that is only in `packed-refs` gets a
-    // file of its own with the next commit, which changes the folder that the file will be in.
+    // A checkout moves HEAD, a commit the branch that HEAD names. A branch that stands in `packed-refs` only gets a file
+    // of its own with the next commit: until then the folder that it will be in is watched.
     let git_path = |name: &str| run("git", &["rev-parse", "--git-path", name]).map(PathBuf::from);
     let branch = run("git", &["symbolic-ref", "--quiet", "HEAD"]);
-    for path in [Some("HEAD"), Some("packed-refs"), branch.as_deref()].into_iter().flatten().filter_map(git_path) {
-        if let Some(existing) = path.ancestors().find(|path| path.exists()) {
-            rerun_if_changed(existing);
-        }
+    let files = ["HEAD", "packed-refs"].into_iter().filter_map(git_path).filter(|path| path.exists());
+    files.for_each(|path| rerun_if_changed(&path));
+    if let Some(path) = branch.as_deref().and_then(git_path) {
+        path.ancestors().find(|path| path.exists()).into_iter().for_each(rerun_if_changed);
     }
     run("git", &["rev-parse", "HEAD"])
 }
