@@ -22,4 +22,5 @@ mod vector;
 
 pub use batch::{RowBatch, row_gradients, sddmm, spmm};
 pub use gather::{gather_dot, rows_gather_dot, scatter_axpy, sparse_dot};
+pub(crate) use vector::{check as check_rows, prefetch_ahead};
 pub use vector::{rows_axpy, rows_dot, rows_outer};

@@ -1,6 +1,9 @@
-//! Packing loops of the vector layout: rows that lie along the contraction are transposed in registers, the others copied.
+//! Packing loops of the vector layout: rows that lie along the contraction are transposed in registers, the others
+//! copied.
 
-use super::panel::{Operand, Precision, Side, Strips, block};
+use super::operand::Operand;
+use super::panel::{Precision, Side, Strips, block};
+use super::product::Window;
 use crate::simd::{Simd, Weight, nearest_bf16_bits};
 
 /// Rows of memory copied into all strips before the next ones, when no transposition is needed: few enough that their
@@ -66,7 +69,7 @@ fn transposed<S: Simd, W: Weight, const R: usize, const ROUND: bool>(
             let mut rows: [&[W]; R] = [&[]; R];
             let mut next: [&[W]; R] = [&[]; R];
             for r in 0..R {
-                (rows[r], next[r]) = (factor.line(first + r), factor.line(first + R + r));
+                (rows[r], next[r]) = (factor.line(first + r), factor.line_ahead(first + R + r));
             }
             let whole = if first + R <= strips.outer { depth / S::LANES * S::LANES } else { 0 };
             let mut vectors = [s.splat(0.0); R];
@@ -105,8 +108,8 @@ fn place<S: Simd, const R: usize>(v: usize, k: usize, width: usize, group: usize
 
 /// `R` vectors as one list of numbers (row, lane) become the list (lane, row).
 ///
-/// One step interleaves the two halves of the list: each number's position, in binary, rotates by one bit. After log2 R steps the
-/// bits of the row have become the lowest.
+/// One step interleaves the two halves of the list: each number's position, in binary, rotates by one bit. After log2
+/// R steps the bits of the row have become the lowest.
 #[inline(always)]
 pub(super) fn transpose<S: Simd, const R: usize>(s: S, mut vectors: [S::F32; R]) -> [S::F32; R] {
     for _ in 0..R.ilog2() {
@@ -125,25 +128,37 @@ fn straight<S: Simd, W: Weight, const ROUND: bool>(s: S, out: &mut [f32], strips
     let depth = strips.depth;
     for from in (0..depth).step_by(LINES) {
         let to = depth.min(from + LINES);
-        for k in to..depth.min(to + LINES) {
-            s.prefetch(factor.line(k));
-        }
         for i in 0..strips.count {
             let (start, width) = strips.span(i);
             let strip = &mut out[start * depth..][..width * depth];
             for k in from..to {
                 let line = factor.line(k);
+                // A strip's piece at a time: whole lines would push the lines at work out of the cache.
+                s.prefetch(factor.line_ahead(k + LINES).get(start..start + width).unwrap_or(&[]));
                 for part in (0..width).step_by(S::LANES) {
                     let piece = line.get(start + part..).unwrap_or(&[]);
                     let to = &mut strip[k * width + part..];
                     if piece.len() >= S::LANES && to.len() >= S::LANES {
-                        // Where a strip is narrower than a vector, the numbers too many are overwritten by the next line.
+                        // Where a strip is narrower than a vector, the numbers too many are overwritten by the next
+                        // line.
                         s.store(rounded::<S, ROUND>(s, W::load(s, piece)), to);
                     } else {
                         s.store_partial(rounded::<S, ROUND>(s, W::load_partial(s, piece)), to);
                     }
                 }
             }
+        }
+    }
+}
+
+/// Zeros in a left panel where `window` says that a row has no term but another row of its strip has.
+pub(super) fn clear(strips: Strips, out: &mut [f32], window: Window) {
+    for row in 0..strips.outer {
+        let (first, width) = (row / strips.unit * strips.unit, strips.unit);
+        let last = strips.outer.min(first + width) - 1;
+        let (all, own) = (window.terms(first, last, strips.depth), window.terms(row, row, strips.depth));
+        for k in (all.start..own.start).chain(own.end..all.end) {
+            out[first * strips.depth + k * width + row - first] = 0.0;
         }
     }
 }

@@ -1,108 +1,12 @@
-//! What is multiplied ([`Operand`]) and the order in which a product reads it ([`PackedPanel`]).
+//! A factor in the order in which a product reads it.
 
 use aligned_vec::{AVec, ConstAlign};
 
-use super::pack;
-use crate::simd::{Simd, Weight};
-use crate::{Level, MatRef, RowIds, dispatch};
-
-/// A matrix as it stands in memory, read as it is or transposed, all of its rows or a list of them.
-///
-/// ```
-/// use hotrow_kernels::{MatRef, RowIds, gemm::Operand};
-/// let w = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, 2);
-/// let active = RowIds::new(&[2, 0, 2, 1], w.rows())?;
-/// let operand = Operand::gathered(w, active);
-/// assert_eq!((operand.rows(), operand.cols()), (4, 2));
-/// assert_eq!((operand.transposed().rows(), operand.transposed().cols()), (2, 4));
-/// # Ok::<(), hotrow_kernels::IndexError>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Operand<'a, W> {
-    matrix: MatRef<'a, W>,
-    ids: Option<RowIds<'a>>,
-    transposed: bool,
-}
-
-impl<'a, W: Weight> Operand<'a, W> {
-    /// All of `matrix`.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, gemm::Operand};
-    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).cols(), 2);
-    /// ```
-    pub fn new(matrix: MatRef<'a, W>) -> Self {
-        Self { matrix, ids: None, transposed: false }
-    }
-
-    /// The rows `ids` of `matrix`, in that order, with duplicates if there are any.
-    ///
-    /// # Panics
-    ///
-    /// If `ids` were checked for more rows than `matrix` has.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, RowIds, gemm::Operand};
-    /// let w = MatRef::new(&[1.0, 2.0], 2, 1);
-    /// assert_eq!(Operand::gathered(w, RowIds::new(&[1, 1, 0], 2)?).rows(), 3);
-    /// # Ok::<(), hotrow_kernels::IndexError>(())
-    /// ```
-    #[track_caller]
-    pub fn gathered(matrix: MatRef<'a, W>, ids: RowIds<'a>) -> Self {
-        assert!(
-            ids.limit() <= matrix.rows(),
-            "ids are row numbers below {} for a matrix of {} rows",
-            ids.limit(),
-            matrix.rows()
-        );
-        Self { matrix, ids: Some(ids), transposed: false }
-    }
-
-    /// The transpose: the rows (also gathered ones) become columns. Nothing is moved; packing reads in another order.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, gemm::Operand};
-    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).transposed().rows(), 2);
-    /// ```
-    pub fn transposed(self) -> Self {
-        Self { transposed: !self.transposed, ..self }
-    }
-
-    /// Rows of the factor.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, gemm::Operand};
-    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).rows(), 1);
-    /// ```
-    pub fn rows(&self) -> usize {
-        if self.transposed { self.matrix.cols() } else { self.lines() }
-    }
-
-    /// Columns of the factor.
-    ///
-    /// ```
-    /// use hotrow_kernels::{MatRef, gemm::Operand};
-    /// assert_eq!(Operand::new(MatRef::new(&[1.0, 2.0], 1, 2)).cols(), 2);
-    /// ```
-    pub fn cols(&self) -> usize {
-        if self.transposed { self.lines() } else { self.matrix.cols() }
-    }
-
-    /// How many rows of memory it has.
-    pub(super) fn lines(&self) -> usize {
-        self.ids.map_or(self.matrix.rows(), RowIds::len)
-    }
-
-    /// The `i`-th row of memory; empty past the last, which packing reads as zeros.
-    #[inline(always)]
-    pub(super) fn line(&self, i: usize) -> &'a [W] {
-        match self.ids {
-            Some(ids) => ids.as_slice().get(i).map_or(&[], |&id| self.matrix.row(id as usize)),
-            None if i < self.matrix.rows() => self.matrix.row(i),
-            None => &[],
-        }
-    }
-}
+use super::operand::Operand;
+use super::product::Window;
+use super::{pack, tiles};
+use crate::simd::{Simd, Tiles, Weight};
+use crate::{Level, bf16, dispatch};
 
 /// The precision that factors are multiplied in; sums are f32 in either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +27,9 @@ pub enum Side {
     Right,
 }
 
-/// How the outer dimension (M of a left, N of a right factor) is cut into strips, each `depth` lines of its width in the
-/// buffer. Strips are as even as whole units allow: 16 vectors go as 3 3 3 3 2 2, not as five times 3 and a slow 1.
+/// How the outer dimension (M of a left, N of a right factor) is cut into strips, each `depth` lines of its width in
+/// the buffer. Strips are as even as whole units allow: 16 vectors go as 3 3 3 3 2 2, not as five times 3 and a slow
+/// 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Strips {
     pub outer: usize,
@@ -166,9 +71,10 @@ pub(super) enum Layout {
 
 /// One factor of a product, copied into the order in which the product reads it.
 ///
-/// The caller owns it and packs into it again and again; a factor that does not change (weights in evaluation, one batch
-/// for two products) is packed once. **Packing is the one place of the family that may allocate**: only when a larger factor
-/// arrives than any before, so never once warm, and never after [`PackedPanel::with_capacity`] was generous.
+/// The caller owns it and packs into it again and again; a factor that does not change (weights in evaluation, one
+/// batch for two products) is packed once. **Packing is the one place of the family that may allocate**: only when a
+/// larger factor arrives than any before, so never once warm, and never after [`PackedPanel::with_capacity`] was
+/// generous.
 ///
 /// A panel belongs to the [`Level`] it was packed at.
 ///
@@ -275,14 +181,29 @@ impl PackedPanel {
             Side::Right => (factor.cols(), factor.rows()),
         };
         // A row of memory runs along the contraction for a left factor as it stands and for a right one transposed.
-        let along_depth = (side == Side::Left) != factor.transposed;
-        self.layout = Layout::Vectors;
-        dispatch!(level, s => {
-            let (strips, buffer) = (vector_strips(s, side, outer, depth), &mut self.buffer);
-            self.strips = strips;
-            grow(buffer, strips.len());
-            pack::pack(s, &mut buffer[..strips.len()], strips, side, precision, factor, along_depth);
-        });
+        let along_depth = (side == Side::Left) != factor.is_transposed();
+        let on_tiles = precision == Precision::Bf16 && level.tiles().is_some();
+        self.layout = if on_tiles { Layout::Tiles } else { Layout::Vectors };
+        let buffer = &mut self.buffer;
+        if on_tiles {
+            self.strips = tiles::strips(outer, depth);
+            let out = grow(buffer, self.strips.count * tiles::strip_len(depth));
+            dispatch!(level, s => tiles::pack(s, out, self.strips, side, factor, along_depth));
+        } else {
+            dispatch!(level, s => {
+                self.strips = vector_strips(s, side, outer, depth);
+                pack::pack(s, grow(buffer, self.strips.len()), self.strips, side, precision, factor, along_depth);
+            });
+        }
+    }
+
+    /// Zeros in a left panel where `window` says that a row has no term.
+    pub(super) fn clear(&mut self, window: Window) {
+        debug_assert_eq!(self.side, Side::Left);
+        match self.layout {
+            Layout::Vectors => pack::clear(self.strips, &mut self.buffer, window),
+            Layout::Tiles => tiles::clear(self.strips, &mut self.buffer, window),
+        }
     }
 
     /// The level it was packed at.
@@ -333,6 +254,18 @@ impl PackedPanel {
         self.strips.depth
     }
 
+    /// Where its memory is.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> *const f32 {
+        self.buffer.as_ptr()
+    }
+
+    /// The steps `from..to` of strip `i` in tile layout.
+    pub(super) fn steps(&self, i: usize, from: usize, to: usize) -> &[bf16] {
+        let strip = &self.buffer[i * tiles::strip_len(self.strips.depth)..];
+        bytemuck::cast_slice(&strip[from * (Tiles::STEP / 2)..to * (Tiles::STEP / 2)])
+    }
+
     /// The lines `from..to` of a strip of `width` that starts at element `start`.
     #[inline(always)]
     pub(super) fn lines(&self, start: usize, width: usize, from: usize, to: usize) -> &[f32] {
@@ -342,9 +275,9 @@ impl PackedPanel {
 
 /// Rows and vectors of the block of sums that the micro-kernel keeps in registers.
 ///
-/// Rows are a power of two, so that packing rows is a transposition by whole vectors. 32 registers: 8 x 3 sums, 3 vectors of
-/// the right factor and one broadcast leave four free; 16 registers: 4 x 3 sums, 3 + 1 is all of them; 8 vectors of
-/// two registers each (portable): 4 sums.
+/// Rows are a power of two, so that packing rows is a transposition by whole vectors. 32 registers: 8 x 3 sums, 3
+/// vectors of the right factor and one broadcast leave four free; 16 registers: 4 x 3 sums, 3 + 1 is all of them; 8
+/// vectors of two registers each (portable): 4 sums.
 pub(super) const fn block<S: Simd>() -> (usize, usize) {
     match S::REGISTERS {
         32.. => (8, 3),
@@ -362,9 +295,33 @@ fn vector_strips<S: Simd>(_: S, side: Side, outer: usize, depth: usize) -> Strip
     }
 }
 
-/// Makes room without shrinking; what stands there is overwritten by packing.
-fn grow(buffer: &mut AVec<f32, ConstAlign<64>>, len: usize) {
+/// Room for `len` elements; what stands there is overwritten by packing.
+fn grow(buffer: &mut AVec<f32, ConstAlign<64>>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Strips;
+
+    #[test]
+    fn strips_lie_one_after_the_other_and_differ_by_one_unit_at_most() {
+        for (outer, most) in (0..300).flat_map(|outer| (1..4).map(move |most| (outer, most))) {
+            let strips = Strips::new(outer, 1, 16, most);
+            let spans: Vec<_> = (0..strips.count).map(|i| strips.span(i)).collect();
+            let mut next = 0;
+            for &(start, width) in &spans {
+                assert_eq!(start, next);
+                assert!(width % 16 == 0 && (16..=16 * most).contains(&width));
+                next += width;
+            }
+            assert_eq!(next, strips.len());
+            assert_eq!(next, outer.next_multiple_of(16));
+            let widths = || spans.iter().map(|span| span.1);
+            assert!(widths().max().unwrap_or(0) - widths().min().unwrap_or(0) <= 16);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The product of two packed panels.
 
-use super::micro;
+use std::ops::Range;
+
 use super::panel::{Layout, PackedPanel, Side};
+use super::{micro, tiles};
 use crate::{Level, MatMut, UniqueRowIds, dispatch};
 
 /// Where a product goes: all rows of a matrix or a list of them, written over or added to, with a factor.
@@ -18,6 +20,9 @@ pub struct Output<'a> {
     ids: Option<UniqueRowIds<'a>>,
     scale: f32,
     add: bool,
+    /// Which rows (of `ids`, if there are any) the product has.
+    first: usize,
+    rows: usize,
 }
 
 impl<'a> Output<'a> {
@@ -28,7 +33,8 @@ impl<'a> Output<'a> {
     /// assert_eq!(Output::new(MatMut::new(&mut [0.0; 6], 2, 3)).rows(), 2);
     /// ```
     pub fn new(matrix: MatMut<'a, f32>) -> Self {
-        Self { matrix, ids: None, scale: 1.0, add: false }
+        let rows = matrix.rows();
+        Self { matrix, ids: None, scale: 1.0, add: false, first: 0, rows }
     }
 
     /// Row `i` of the product is written over row `ids[i]` of `matrix`; the other rows stay as they are.
@@ -51,7 +57,7 @@ impl<'a> Output<'a> {
             ids.limit(),
             matrix.rows()
         );
-        Self { matrix, ids: Some(ids), scale: 1.0, add: false }
+        Self { matrix, ids: Some(ids), scale: 1.0, add: false, first: 0, rows: ids.len() }
     }
 
     /// The product is added to what stands there.
@@ -81,7 +87,7 @@ impl<'a> Output<'a> {
     /// assert_eq!(Output::new(MatMut::new(&mut [0.0; 6], 2, 3)).rows(), 2);
     /// ```
     pub fn rows(&self) -> usize {
-        self.ids.map_or(self.matrix.rows(), UniqueRowIds::len)
+        self.rows
     }
 
     /// Columns of the product.
@@ -107,20 +113,35 @@ impl<'a> Output<'a> {
     /// Where row `i` of the product goes.
     #[inline(always)]
     pub(super) fn row_mut(&mut self, i: usize) -> &mut [f32] {
+        let i = self.first + i;
         let row = self.ids.map_or(i, |ids| ids.as_slice()[i] as usize);
         self.matrix.row_mut(row)
+    }
+
+    /// Where the rows `from..to` of the product go, added if `add` or if all of it is.
+    pub(super) fn part(&mut self, from: usize, to: usize, add: bool) -> Output<'_> {
+        debug_assert!(from <= to && to <= self.rows);
+        Output {
+            matrix: self.matrix.reborrow(),
+            ids: self.ids,
+            scale: self.scale,
+            add: self.add || add,
+            first: self.first + from,
+            rows: to - from,
+        }
     }
 }
 
 /// `out = scale * left right` or `out += scale * left right`: `left` (M, K), `right` (K, N), `out` (M, N).
 ///
-/// Each entry is summed in f32 in an order that only the shape and the level decide, so it differs from the exact one by at most
-/// `(K + 1) * eps * sum |a||b|`, where bf16 panels hold rounded factors. NaN and infinities propagate as in the definition,
-/// except that zeros of padding never meet them. With K = 0 the product is zero, and written.
+/// Each entry is summed in f32 in an order that only the shape and the level decide, so it differs from the exact one
+/// by at most `(K + 1) * eps * sum |a||b|`, where bf16 panels hold rounded factors. NaN and infinities propagate as
+/// in the definition, except that zeros of padding never meet them. With K = 0 the product is zero, and written.
 ///
 /// # Panics
 ///
-/// If a panel was packed at another level or for the other side, if the two differ in precision, or if the shapes disagree.
+/// If a panel was packed at another level or for the other side, if the two differ in precision, or if the shapes
+/// disagree.
 ///
 /// ```
 /// use hotrow_kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
@@ -138,11 +159,12 @@ impl<'a> Output<'a> {
 /// ```
 #[track_caller]
 pub fn gemm(level: Level, mut out: Output, left: &PackedPanel, right: &PackedPanel) {
-    product(level, &mut out, left, right, Causal::Full);
+    assert_eq!(left.depth(), right.depth(), "the left and the right panel differ in depth (K)");
+    product(level, &mut out, left, right, Window::FULL);
 }
 
-/// Which part of a product causal attention needs. Query `i` sees the keys `0..=i + offset`, where `offset` is the number of
-/// keys before the first query (those of a cache; zero in training).
+/// Which part of a product causal attention needs. Query `i` sees the keys `0..=i + offset`, where `offset` is the
+/// number of keys before the first query (those of a cache; zero in training).
 ///
 /// ```
 /// use hotrow_kernels::gemm::Causal;
@@ -159,58 +181,72 @@ pub enum Causal {
         /// Keys before the first query.
         offset: usize,
     },
-    /// Output rows are queries, the contraction runs over keys (`P V`, `dS K`): entries of the left factor above the diagonal
-    /// count as zero, whatever stands there.
+    /// Output rows are queries, the contraction runs over keys (`P V`, `dS K`): entries of the left factor above the
+    /// diagonal count as zero, whatever stands there (a NaN of the *right* factor times such a zero may still be
+    /// met).
     Until {
         /// Keys before the first query.
         offset: usize,
     },
-    /// Output rows are keys, the contraction runs over queries (`P^T dO`, `dS^T Q`): entries of the left factor that belong
-    /// to a query before the key count as zero, whatever stands there.
+    /// Output rows are keys, the contraction runs over queries (`P^T dO`, `dS^T Q`): entries of the left factor that
+    /// belong to a query before the key count as zero, whatever stands there.
     From {
         /// Keys before the first query.
         offset: usize,
     },
 }
 
-impl Causal {
-    /// The contraction indices that output row `row` sums over, of `depth`.
-    pub(super) fn terms(self, row: usize, depth: usize) -> std::ops::Range<usize> {
-        match self {
+/// The block of a causal product that one pair of panels makes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub causal: Causal,
+    /// Output row, in the whole product, of the left panel's first.
+    pub row: usize,
+    /// Contraction index, in the whole product, of the left panel's first.
+    pub from: usize,
+}
+
+impl Window {
+    /// The whole of a product without a diagonal.
+    pub const FULL: Self = Self { causal: Causal::Full, row: 0, from: 0 };
+
+    /// The contraction indices, of a left panel of `depth`, that its rows `first..=last` sum over.
+    pub fn terms(self, first: usize, last: usize, depth: usize) -> Range<usize> {
+        let (first, last) = (self.row + first, self.row + last);
+        let inside = |k: usize| k.saturating_sub(self.from).min(depth);
+        match self.causal {
             Causal::Full | Causal::Output { .. } => 0..depth,
-            Causal::Until { offset } => 0..depth.min(row.saturating_add(offset).saturating_add(1)),
-            Causal::From { offset } => row.saturating_sub(offset).min(depth)..depth,
+            Causal::Until { offset } => 0..inside(last.saturating_add(offset).saturating_add(1)),
+            Causal::From { offset } => inside(first.saturating_sub(offset))..depth,
         }
     }
 
-    /// The contraction indices that at least one of the rows `first..=last` sums over.
-    pub(super) fn range(self, first: usize, last: usize, depth: usize) -> std::ops::Range<usize> {
-        self.terms(first, depth).start..self.terms(last, depth).end
-    }
-
     /// How many of `cols` entries row `row` of the output has.
-    pub(super) fn columns(self, row: usize, cols: usize) -> usize {
-        match self {
-            Causal::Output { offset } => cols.min(row.saturating_add(offset).saturating_add(1)),
+    pub fn columns(self, row: usize, cols: usize) -> usize {
+        match self.causal {
+            Causal::Output { offset } => cols.min((self.row + row).saturating_add(offset).saturating_add(1)),
             _ => cols,
         }
     }
 }
 
-/// The checked product; the only place where it is instantiated for the levels.
+/// Checks and runs a product; the only place where it is instantiated for the levels. The right panel may be deeper
+/// than the window that the left one is.
 #[track_caller]
-pub(super) fn product(level: Level, out: &mut Output, left: &PackedPanel, right: &PackedPanel, causal: Causal) {
+pub(super) fn product(level: Level, out: &mut Output, left: &PackedPanel, right: &PackedPanel, window: Window) {
     for (panel, side, name) in [(left, Side::Left, "left"), (right, Side::Right, "right")] {
         assert!(panel.side() == side, "the {name} panel was packed for the other side");
         let packed = panel.level();
         assert!(packed == level, "the {name} panel was packed at level {packed}, the product runs at {level}");
     }
     assert_eq!(left.precision(), right.precision(), "the left and the right panel differ in precision");
-    assert_eq!(left.depth(), right.depth(), "the left and the right panel differ in depth (K)");
     assert_eq!(out.rows(), left.outer(), "the output and the left panel differ in rows (M)");
     assert_eq!(out.cols(), right.outer(), "the output and the right panel differ in columns (N)");
     match left.layout {
-        Layout::Vectors => dispatch!(level, s => micro::multiply(s, out, left, right, causal)),
-        Layout::Tiles => unreachable!(),
+        Layout::Vectors => dispatch!(level, s => micro::multiply(s, out, left, right, window)),
+        Layout::Tiles => {
+            let unit = level.tiles().expect("panels in tile layout are packed at levels with tiles only");
+            unit.configured(|unit| dispatch!(level, s => tiles::multiply(s, unit, out, left, right, window)));
+        }
     }
 }

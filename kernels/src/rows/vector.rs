@@ -19,7 +19,7 @@ const HEAD: usize = 256;
 
 /// Asks for the row that stands [`AHEAD`] places after `at` in the list, if there is one: its columns from `from`.
 #[inline(always)]
-pub(super) fn prefetch_ahead<S: Simd, W>(s: S, w: MatRef<W>, ids: &[u32], at: usize, from: usize) {
+pub(crate) fn prefetch_ahead<S: Simd, W>(s: S, w: MatRef<W>, ids: &[u32], at: usize, from: usize) {
     if let Some(&id) = ids.get(at + AHEAD) {
         let row = &w.row(id as usize)[from..];
         s.prefetch(&row[..row.len().min(HEAD / size_of::<W>())]);
@@ -107,7 +107,7 @@ pub fn rows_outer<W: Weight>(level: Level, mut w: MatMut<W>, active: RowIds, c: 
 }
 
 #[track_caller]
-pub(super) fn check<W>(active: RowIds, w: MatRef<W>, dim: usize) {
+pub(crate) fn check<W>(active: RowIds, w: MatRef<W>, dim: usize) {
     assert_eq!(w.cols(), dim, "the rows of w and the vector differ in length");
     assert!(active.limit() <= w.rows(), "active rows below {} for a matrix of {} rows", active.limit(), w.rows());
 }

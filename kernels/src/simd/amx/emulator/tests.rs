@@ -179,6 +179,24 @@ fn small_tiles_touch_nothing_outside_of_their_shape() {
     }
 }
 
+/// By the manual each fused step flushes: products just below the smallest normal number never add up to one.
+#[test]
+fn every_step_of_a_product_flushes_denormals() {
+    if Amx::detect().is_err() {
+        return;
+    }
+    let mut machine = Machine::new();
+    let mut halves = vec![bf16::from_f32(1e-19); 512];
+    let mut sums = [f32::NAN; 256];
+    assert!(machine.configure(configuration(&[(16, 64); 8])));
+    assert!(machine.run(halves.as_mut_ptr(), 64, |at| Instruction::Load(1, at)));
+    assert!(machine.run(halves.as_mut_ptr(), 64, |at| Instruction::Load(2, at)));
+    assert!(machine.run(&mut (), 0, |_| Instruction::Zero(0)));
+    assert!(machine.run(&mut (), 0, |_| Instruction::Product { sum: 0, left: 1, right: 2 }));
+    assert!(machine.run(sums.as_mut_ptr(), 64, |at| Instruction::Store(at, 0)));
+    assert_eq!(sums, [0.0; 256]);
+}
+
 /// On a machine with the unit this compares the emulator with it, elsewhere the trap with a direct call.
 #[test]
 fn the_emulator_equals_what_the_level_runs_bit_for_bit() {

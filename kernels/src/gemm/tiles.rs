@@ -1,0 +1,202 @@
+//! The bf16 product on the tile unit: packing into tile order, and the loops around one 32 x 32 block.
+//!
+//! A strip is 32 rows of the left or 32 columns of the right factor; per 32 contraction indices it holds the two
+//! tiles of [`Tiles`](crate::simd::Tiles), padded with zeros. Both are built from words of two bf16 with consecutive
+//! contraction indices: a left tile is `word[row][pair]`, a right tile `word[pair][column]`.
+
+use super::operand::Operand;
+use super::pack::transpose;
+use super::panel::{PackedPanel, Side, Strips};
+use super::product::{Output, Window};
+use crate::bf16;
+use crate::simd::{ConfiguredTiles, Simd, Tiles, Weight};
+
+/// Words of a tile: 16 rows of 16.
+const TILE: usize = 256;
+
+/// Contraction indices of one pass: left and right strip of 32 x 512 bf16 are 32 KiB each, and a block of sums is
+/// written once in 16 steps, which is enough to hide it.
+const DEPTH: usize = 512;
+
+/// Rows of the left factor per pass: 256 KiB with [`DEPTH`], in the second-level cache.
+const ROWS: usize = 256;
+
+/// How a factor of `outer` by `depth` is cut: strips of 32, depths rounded up to 32. The buffer holds f32, so two
+/// bf16 an element.
+pub(super) fn strips(outer: usize, depth: usize) -> Strips {
+    Strips::new(outer, depth, Tiles::SIDE, 1)
+}
+
+/// Elements (f32, of two bf16) of one strip.
+pub(super) fn strip_len(depth: usize) -> usize {
+    depth.div_ceil(Tiles::DEPTH) * (Tiles::STEP / 2)
+}
+
+/// Fills `out` (all strips) with `factor`.
+#[inline(always)]
+pub(super) fn pack<S: Simd, W: Weight>(
+    s: S,
+    out: &mut [f32],
+    strips: Strips,
+    side: Side,
+    factor: Operand<W>,
+    along_depth: bool,
+) {
+    let words: &mut [u32] = bytemuck::cast_slice_mut(out);
+    for (i, strip) in words.chunks_exact_mut(strip_len(strips.depth).max(1)).enumerate() {
+        for (t, tile) in strip.chunks_exact_mut(TILE).enumerate() {
+            let tile: &mut [u32; TILE] = tile.try_into().expect("a tile has 256 words");
+            // Tiles stand in the order (step, upper or lower half of the strip).
+            let (outer, depth) = (i * Tiles::SIDE + t % 2 * 16, t / 2 * Tiles::DEPTH);
+            if along_depth {
+                for (r, words) in tile.chunks_exact_mut(16).enumerate() {
+                    let line = factor.line(outer + r);
+                    // Gathered rows come from anywhere: those of the next strip are asked for while these are packed.
+                    s.prefetch(
+                        factor.line_ahead(outer + Tiles::SIDE + r).get(depth..depth + Tiles::DEPTH).unwrap_or(&[]),
+                    );
+                    narrow(s, line.get(depth..).unwrap_or(&[]), bytemuck::cast_slice_mut(words));
+                }
+            } else {
+                for (pair, words) in tile.chunks_exact_mut(16).enumerate() {
+                    let mut halves = [[bf16::ZERO; 16]; 2];
+                    for (i, half) in halves.iter_mut().enumerate() {
+                        narrow(s, factor.line(depth + 2 * pair + i).get(outer..).unwrap_or(&[]), half);
+                    }
+                    for (word, (low, high)) in words.iter_mut().zip(halves[0].iter().zip(&halves[1])) {
+                        *word = low.to_bits() as u32 | (high.to_bits() as u32) << 16;
+                    }
+                }
+            }
+            // Rows along the depth give word[outer][pair], rows along the outer dimension word[pair][outer].
+            if along_depth != (side == Side::Left) {
+                transpose_tile(s, tile);
+            }
+        }
+    }
+}
+
+/// `to = line`, rounded to nearest, and zeros past its end.
+#[inline(always)]
+fn narrow<S: Simd, W: Weight>(s: S, line: &[W], to: &mut [bf16]) {
+    let len = line.len().min(to.len());
+    let (now, padding) = to.split_at_mut(len);
+    padding.fill(bf16::ZERO);
+    if size_of::<W>() == size_of::<bf16>() {
+        now.copy_from_slice(bytemuck::cast_slice(&line[..len]));
+        return;
+    }
+    for (to, line) in now.chunks_mut(S::LANES).zip(line[..len].chunks(S::LANES)) {
+        if to.len() == S::LANES {
+            bf16::store(s, W::load(s, line), to);
+        } else {
+            bf16::store_partial(s, W::load_partial(s, line), to);
+        }
+    }
+}
+
+/// 16 x 16 words, transposed.
+#[inline(always)]
+fn transpose_tile<S: Simd>(s: S, tile: &mut [u32; TILE]) {
+    if S::LANES == 16 {
+        let mut rows = [s.splat(0.0); 16];
+        for r in 0..16 {
+            rows[r] = s.from_bits(s.load_u32(&tile[16 * r..]));
+        }
+        rows = transpose(s, rows);
+        for r in 0..16 {
+            s.store_u32(s.to_bits(rows[r]), &mut tile[16 * r..]);
+        }
+    } else {
+        for r in 0..16 {
+            for c in 0..r {
+                tile.swap(16 * r + c, 16 * c + r);
+            }
+        }
+    }
+}
+
+/// Zeros in a left panel where `window` says that a row has no term.
+pub(super) fn clear(strips: Strips, words: &mut [f32], window: Window) {
+    let numbers: &mut [bf16] = bytemuck::cast_slice_mut(words);
+    let len = strip_len(strips.depth) * 2;
+    for row in 0..strips.outer {
+        let strip = &mut numbers[row / Tiles::SIDE * len..][..len];
+        let first = row / Tiles::SIDE * Tiles::SIDE;
+        let last = strips.outer.min(first + Tiles::SIDE) - 1;
+        let (all, own) = (steps(window.terms(first, last, strips.depth)), window.terms(row, row, strips.depth));
+        for k in (all.start * Tiles::DEPTH..own.start).chain(own.end..all.end * Tiles::DEPTH) {
+            let tile = k / Tiles::DEPTH * 2 + row % Tiles::SIDE / 16;
+            strip[tile * 2 * TILE + row % 16 * Tiles::DEPTH + k % Tiles::DEPTH] = bf16::ZERO;
+        }
+    }
+}
+
+/// The steps that contraction indices `range` lie in.
+fn steps(range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+    range.start / Tiles::DEPTH..range.end.div_ceil(Tiles::DEPTH)
+}
+
+/// `out (+)= scale * left right`.
+#[inline(always)]
+pub(super) fn multiply<S: Simd>(
+    s: S,
+    unit: &ConfiguredTiles,
+    out: &mut Output,
+    left: &PackedPanel,
+    right: &PackedPanel,
+    window: Window,
+) {
+    let (strips, depth) = (left.strips, left.strips.depth);
+    debug_assert!(window.from.is_multiple_of(Tiles::DEPTH));
+    let (together, skip) = (ROWS / Tiles::SIDE, window.from / Tiles::DEPTH);
+    let (pass, all) = (DEPTH / Tiles::DEPTH, depth.div_ceil(Tiles::DEPTH));
+    for above in (0..strips.count).step_by(together) {
+        let below = strips.count.min(above + together);
+        // At least one pass: a product of depth 0 is zero and is written.
+        for from in (0..all.max(1)).step_by(pass) {
+            for j in 0..right.strips.count {
+                let column = j * Tiles::SIDE;
+                for i in above..below {
+                    let row = i * Tiles::SIDE;
+                    let last = strips.outer.min(row + Tiles::SIDE) - 1;
+                    if column >= window.columns(last, out.cols()) {
+                        continue;
+                    }
+                    let range = steps(window.terms(row, last, depth));
+                    let starts = range.start.min(range.end).min(all.saturating_sub(1));
+                    let first = from <= starts && starts < from + pass;
+                    let (begin, end) = (from.max(range.start), range.end.min(from + pass));
+                    if begin >= end && !first {
+                        continue;
+                    }
+                    let mut sums = [0.0; Tiles::SIDE * Tiles::SIDE];
+                    if begin < end {
+                        unit.tile_block(left.steps(i, begin, end), right.steps(j, skip + begin, skip + end), &mut sums);
+                    }
+                    write(s, out, row, column, out.adds() || !first, window, &sums);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn write<S: Simd>(s: S, out: &mut Output, row: usize, column: usize, add: bool, window: Window, sums: &[f32; 1024]) {
+    let (scale, cols) = (s.splat(out.scale()), out.cols());
+    let rows = Tiles::SIDE.min(out.rows() - row);
+    for (i, sums) in sums.chunks_exact(Tiles::SIDE).take(rows).enumerate() {
+        let end = window.columns(row + i, cols).min(column + Tiles::SIDE);
+        let to = out.row_mut(row + i).get_mut(column..end).unwrap_or(&mut []);
+        for (to, sums) in to.chunks_mut(S::LANES).zip(sums.chunks_exact(S::LANES)) {
+            let sums = s.load(sums);
+            if to.len() == S::LANES {
+                let before = if add { s.load(to) } else { s.splat(0.0) };
+                s.store(s.mul_add(scale, sums, before), to);
+            } else {
+                let before = if add { s.load_partial(to) } else { s.splat(0.0) };
+                s.store_partial(s.mul_add(scale, sums, before), to);
+            }
+        }
+    }
+}
