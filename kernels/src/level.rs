@@ -128,6 +128,20 @@ impl Level {
         }
     }
 
+    /// The level whose vectors this one computes with: itself, but [`Level::Avx512`] for AMX, which adds tiles to them. One
+    /// instance of a kernel serves both.
+    ///
+    /// ```
+    /// assert_eq!(hotrow_kernels::Level::PORTABLE.vectors().name(), "portable");
+    /// ```
+    pub fn vectors(self) -> Level {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx(tiles) => Level::Avx512(tiles.avx512()),
+            same => same,
+        }
+    }
+
     /// Lanes of 32 bits in a vector of this level.
     ///
     /// ```
@@ -229,7 +243,7 @@ macro_rules! dispatch {
 #[macro_export]
 macro_rules! __dispatch {
     ($level:expr, $s:ident => $body:expr) => {
-        match $level {
+        match $crate::Level::vectors($level) {
             $crate::Level::Portable($s) => $crate::simd::Simd::vectorize(
                 $s,
                 #[inline(always)]
@@ -245,16 +259,8 @@ macro_rules! __dispatch {
                 #[inline(always)]
                 || $body,
             ),
-            $crate::Level::Amx(tile) => {
-                let $s = tile.avx512();
-                $crate::simd::Simd::vectorize(
-                    $s,
-                    #[inline(always)]
-                    || $body,
-                )
-            }
             #[allow(unreachable_patterns)]
-            _ => unreachable!("every level of this architecture is named above"),
+            _ => unreachable!("the vector levels of this architecture are named above"),
         }
     };
 }
@@ -264,7 +270,7 @@ macro_rules! __dispatch {
 #[macro_export]
 macro_rules! __dispatch {
     ($level:expr, $s:ident => $body:expr) => {
-        match $level {
+        match $crate::Level::vectors($level) {
             $crate::Level::Portable($s) => $crate::simd::Simd::vectorize(
                 $s,
                 #[inline(always)]
@@ -276,7 +282,7 @@ macro_rules! __dispatch {
                 || $body,
             ),
             #[allow(unreachable_patterns)]
-            _ => unreachable!("every level of this architecture is named above"),
+            _ => unreachable!("the vector levels of this architecture are named above"),
         }
     };
 }
@@ -286,14 +292,14 @@ macro_rules! __dispatch {
 #[macro_export]
 macro_rules! __dispatch {
     ($level:expr, $s:ident => $body:expr) => {
-        match $level {
+        match $crate::Level::vectors($level) {
             $crate::Level::Portable($s) => $crate::simd::Simd::vectorize(
                 $s,
                 #[inline(always)]
                 || $body,
             ),
             #[allow(unreachable_patterns)]
-            _ => unreachable!("every level of this architecture is named above"),
+            _ => unreachable!("the vector levels of this architecture are named above"),
         }
     };
 }

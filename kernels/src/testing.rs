@@ -1,6 +1,6 @@
 //! What the tests of every family share: levels, bounds and inputs.
 
-use crate::{Level, Weight};
+use crate::{Level, Weight, bf16};
 
 /// Lengths around every vector width: 0..=130.
 pub fn lengths() -> impl Iterator<Item = usize> {
@@ -47,6 +47,11 @@ pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
             (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         })
         .collect()
+}
+
+/// `xs`, each rounded to the nearest bf16.
+pub fn halves(xs: &[f32]) -> Vec<bf16> {
+    xs.iter().map(|&x| bf16::from_f32(x)).collect()
 }
 
 /// A copy of `xs` that starts `offset` elements into its allocation, so that no vector load of it is aligned.

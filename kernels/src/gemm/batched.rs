@@ -63,7 +63,10 @@ impl BatchShape {
             let row = rows.checked_sub(1).map_or(Some(0), |last| last.checked_mul(row_stride)?.checked_add(cols))?;
             last.checked_add(row)
         };
-        assert!(count == 0 || end().is_some_and(|end| end <= len), "{self:?} does not fit into {len} elements");
+        assert!(
+            count == 0 || rows == 0 || end().is_some_and(|end| end <= len),
+            "{self:?} does not fit into {len} elements"
+        );
     }
 }
 
@@ -142,7 +145,7 @@ impl<'a, W: Weight> Batch<'a, W> {
     fn operand(&self, b: usize) -> Operand<'a, W> {
         let BatchShape { rows, cols, row_stride, batch_stride, .. } = self.shape;
         // A matrix without entries may begin past the end.
-        let data = self.data.get(b * batch_stride..).unwrap_or(&[]);
+        let data = self.data.get(b.saturating_mul(batch_stride)..).unwrap_or(&[]);
         let operand = Operand::new(MatRef::with_stride(data, rows, cols, row_stride));
         if self.transposed { operand.transposed() } else { operand }
     }
@@ -213,7 +216,7 @@ impl<'a> BatchMut<'a> {
 
     fn output(&mut self, b: usize) -> Output<'_> {
         let BatchShape { rows, cols, row_stride, batch_stride, .. } = self.shape;
-        let data = self.data.get_mut(b * batch_stride..).unwrap_or(&mut []);
+        let data = self.data.get_mut(b.saturating_mul(batch_stride)..).unwrap_or(&mut []);
         let output = Output::new(MatMut::with_stride(data, rows, cols, row_stride)).scaled(self.scale);
         if self.add { output.added() } else { output }
     }

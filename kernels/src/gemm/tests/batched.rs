@@ -143,3 +143,22 @@ fn an_offset_beyond_all_keys_is_the_full_product_to_the_bit() {
 fn a_batch_beyond_its_slice_panics() {
     Batch::new(&[0.0; 23], BatchShape::heads(2, 3, 4));
 }
+
+#[test]
+fn matrices_without_rows_need_no_memory() {
+    let shape = BatchShape { count: 3, rows: 0, cols: 5, row_stride: 5, batch_stride: usize::MAX };
+    at_every_level(|level| {
+        let left = Batch::new(&[0.0f32; 0], shape);
+        let right = Batch::new(&[1.0f32; 60], BatchShape::dense(3, 5, 4));
+        let out = BatchShape { count: 3, rows: 0, cols: 4, row_stride: 4, batch_stride: 0 };
+        batched_gemm(
+            level,
+            Precision::F32,
+            &mut GemmScratch::default(),
+            BatchMut::new(&mut [], out),
+            left,
+            right,
+            Causal::Full,
+        );
+    });
+}
