@@ -1,4 +1,17 @@
 //! hotrow trains and runs very large networks on CPUs by computing only the rows that matter.
 #![forbid(unsafe_code)]
 
+pub mod machine;
+pub mod provenance;
+
 pub use hotrow_kernels as kernels;
+
+/// The examples of the README run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;
+
+/// So do those of the kernel crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../kernels/README.md")]
+pub struct KernelsReadmeExamples;

@@ -70,7 +70,7 @@ fn bytes_are_extended_with_zeros_and_cut_to_the_low_eight_bits() {
         let bytes: Vec<u8> = (0..=255).collect();
         for start in 0..=bytes.len() - S::LANES {
             let got = lanes_u32(s, s.load_u8(&bytes[start..]));
-            assert!(got.iter().zip(&bytes[start..]).all(|(&got, &want)| got == want.into()));
+            assert!(got.iter().zip(&bytes[start..]).all(|(&got, &want)| got == u32::from(want)));
         }
         for high in [0u32, 0x100, 0xff00, 0x7fff_ff00, 0x8000_0000, 0xffff_ff00] {
             for chunk in bytes.chunks(S::LANES) {

@@ -1,0 +1,91 @@
+//! The command line: what is asked for, where the answer goes, and how the program ends.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a failure at run time, 2 wrong
+//! usage or configuration.
+
+mod info;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use hotrow::kernels::Level;
+
+const LEVEL_VARIABLE: &str = "HOTROW_LEVEL";
+
+#[derive(Parser)]
+#[command(
+    version,
+    long_version = concat!(
+        env!("CARGO_PKG_VERSION"), "\ncommit ", env!("HOTROW_COMMIT"), "\n", env!("HOTROW_RUSTC"),
+        "\ntarget ", env!("HOTROW_TARGET"), ", opt-level ", env!("HOTROW_OPT_LEVEL"),
+    ),
+    about,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// Instruction set to compute with: portable, avx2, avx512, amx or neon [default: the variable HOTROW_LEVEL, or the
+    /// best of this machine]
+    #[arg(long, global = true)]
+    level: Option<String>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Describe this machine: CPU, memory, which instruction sets hotrow can use, and why the others are absent
+    Info(info::Arguments),
+}
+
+/// Why the program ends early.
+enum Failure {
+    /// The user asked for something that cannot be.
+    Usage(String),
+    /// Writing the result failed.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Output(error)
+    }
+}
+
+/// Runs the program with the arguments of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    match execute(&cli, &mut out).and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough (`hotrow info | head -1`).
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) => fail(1, &format!("writing to standard output: {error}")),
+        Err(Failure::Usage(message)) => fail(2, &message),
+    }
+}
+
+fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
+    let level = level(cli.level.as_deref())?;
+    match &cli.command {
+        Command::Info(arguments) => info::run(arguments, level, out),
+    }
+}
+
+/// The level named by `--level`, else by the environment, else the best one. An empty variable counts as unset.
+fn level(option: Option<&str>) -> Result<Level, Failure> {
+    let variable = std::env::var_os(LEVEL_VARIABLE).unwrap_or_default();
+    let (source, name) = match option {
+        Some(name) => ("--level", name.to_owned()),
+        None if variable.is_empty() => return Ok(Level::detect()),
+        None => (LEVEL_VARIABLE, variable.to_string_lossy().into_owned()),
+    };
+    name.parse().map_err(|error| Failure::Usage(format!("{source}: {error}")))
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    // Nobody is left to be told if standard error is closed too.
+    let _ = writeln!(io::stderr(), "error: {message}");
+    ExitCode::from(code)
+}

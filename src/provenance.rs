@@ -1,0 +1,16 @@
+//! Where this build comes from, for `--version`, reports and file headers.
+
+/// Version of the package.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit that was checked out at build time; `unknown` outside a checkout of hotrow.
+pub const COMMIT: &str = env!("HOTROW_COMMIT");
+
+/// The compiler, as `rustc --version` names it.
+pub const RUSTC: &str = env!("HOTROW_RUSTC");
+
+/// The target triple.
+pub const TARGET: &str = env!("HOTROW_TARGET");
+
+/// The optimisation level: `3` in a release build.
+pub const OPT_LEVEL: &str = env!("HOTROW_OPT_LEVEL");
