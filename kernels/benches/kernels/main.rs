@@ -12,8 +12,14 @@
 #![allow(clippy::print_stdout)] // a program whose output is its purpose
 #![allow(clippy::print_stderr)]
 
+mod answers;
+mod batch;
+mod elementwise;
+mod gemm;
+mod hash;
 mod measure;
 mod memory;
+mod optim;
 mod report;
 mod roofline;
 mod rows;
@@ -24,5 +30,10 @@ fn main() {
     let mut bench = Bench::from_args();
     roofline::run(&mut bench);
     rows::run(&mut bench);
+    batch::run(&mut bench);
+    gemm::run(&mut bench);
+    hash::run(&mut bench);
+    optim::run(&mut bench);
+    elementwise::run(&mut bench);
     bench.finish();
 }

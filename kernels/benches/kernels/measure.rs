@@ -136,7 +136,7 @@ impl Bench {
         let criterion = Criterion::default()
             .sample_size(20)
             .warm_up_time(Duration::from_millis(200))
-            .measurement_time(Duration::from_millis(800))
+            .measurement_time(Duration::from_millis(1500))
             .without_plots()
             .configure_from_args();
         Bench { criterion, report: Report::new(), quick: given("--test") || !given("--bench") }

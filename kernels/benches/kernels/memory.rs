@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use bytemuck::Pod;
-use hotrow_kernels::{RowIds, UniqueRowIds};
+use hotrow_kernels::{MatMut, RowIds, UniqueRowIds};
 use memmap2::MmapMut;
 
 /// Where a table lies, by its size.
@@ -40,13 +40,14 @@ impl Place {
     /// The read-only table of this place, filled when first asked for and shared by all lines.
     pub fn table<T: Pod>(self, quick: bool) -> &'static [T] {
         static TABLES: [OnceLock<&[u8]>; 3] = [const { OnceLock::new() }; 3];
-        let table = TABLES[self as usize].get_or_init(|| weights(self.bytes(quick)));
+        // Never unmapped: the lines that share it run to the end of the process.
+        let table = TABLES[self as usize].get_or_init(|| Box::leak(Box::new(weights(self.bytes(quick)))));
         bytemuck::cast_slice(table)
     }
 }
 
-/// Memory on huge pages where the system grants them, zeroed, never freed: a bench owns what it measures to its end.
-pub fn huge(bytes: usize) -> &'static mut [u8] {
+/// Memory on huge pages where the system grants them, zeroed.
+fn huge(bytes: usize) -> MmapMut {
     let mut map = MmapMut::map_anon(bytes).expect("the machine has the memory");
     #[cfg(target_os = "linux")]
     if let Err(error) = map.advise(memmap2::Advice::HugePage) {
@@ -54,19 +55,48 @@ pub fn huge(bytes: usize) -> &'static mut [u8] {
     }
     // The first write of each page is what makes the system find it: it must not be part of a measurement.
     map.fill(0);
-    let map: &'static mut MmapMut = Box::leak(Box::new(map));
     map
 }
 
 /// Bytes that are numbers of either sign and of magnitude [0.5, 1) whether they are read as bf16 or, two by two, as f32.
-pub fn weights(bytes: usize) -> &'static mut [u8] {
-    let table = huge(bytes);
+fn weights(bytes: usize) -> MmapMut {
+    let mut table = huge(bytes);
     let mut random = Random(7);
     let pattern: Vec<u16> = (0..1 << 19).map(|_| 0x3f00 | (random.next() as u16 & 0x807f)).collect();
     for chunk in table.chunks_mut(1 << 20) {
         chunk.copy_from_slice(&bytemuck::cast_slice(&pattern)[..chunk.len()]);
     }
     table
+}
+
+/// A matrix that a line owns and writes.
+pub struct Table {
+    map: MmapMut,
+    row_bytes: usize,
+}
+
+impl Table {
+    pub fn of_zeros(rows: usize, row_bytes: usize) -> Table {
+        Table { map: huge(rows * row_bytes), row_bytes }
+    }
+
+    /// As [`Place::table`] is filled.
+    pub fn of_weights(rows: usize, row_bytes: usize) -> Table {
+        Table { map: weights(rows * row_bytes), row_bytes }
+    }
+
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    pub fn numbers<T: Pod>(&mut self) -> &mut [T] {
+        bytemuck::cast_slice_mut(&mut self.map)
+    }
+
+    pub fn matrix<T: Pod>(&mut self) -> MatMut<'_, T> {
+        let (rows, cols) = (self.map.len() / self.row_bytes, self.row_bytes / size_of::<T>());
+        MatMut::new(self.numbers(), rows, cols)
+    }
 }
 
 /// `count` lists of `len` rows, each row random below `rows`.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use hotrow_kernels::rows::{rows_axpy, rows_dot};
 use hotrow_kernels::{Level, MatRef, RowIds, Weight, bf16};
 
+use crate::answers::{product, sum_is};
 use crate::measure::{Bench, Contest, Target, Work};
 use crate::memory::{Place, Turns, numbers};
 use crate::roofline::{against_multiplying, against_reading, rows_of};
@@ -72,18 +73,11 @@ fn contest<W: Weight>(
     against_multiplying(contest, level)
 }
 
-/// `(n + 1) * eps * sum |a||b|`: each of the at most `n` additions and the product round once.
-fn bound(terms: usize, magnitude: f64) -> f64 {
-    (terms + 1) as f64 * f32::EPSILON as f64 * magnitude
-}
-
 fn check_dot<W: Weight>(level: Level, w: MatRef<W>, active: RowIds) {
     let (x, mut out) = (numbers(w.cols(), 1), vec![f32::NAN; active.len()]);
     rows_dot(level, &mut out, active, w, &x);
     for (&got, &id) in out.iter().zip(active.as_slice()) {
-        let terms = w.row(id as usize).iter().zip(&x).map(|(w, &x)| w.to_f32() as f64 * x as f64);
-        let (want, magnitude) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
-        assert!((got as f64 - want).abs() <= bound(x.len(), magnitude), "{level}: row {id}: {got} is not {want}");
+        sum_is(got, w.row(id as usize).iter().zip(&x).map(product));
     }
 }
 
@@ -91,8 +85,6 @@ fn check_axpy<W: Weight>(level: Level, w: MatRef<W>, active: RowIds) {
     let (c, mut y) = (numbers(active.len(), 2), vec![0.0; w.cols()]);
     rows_axpy(level, &mut y, active, &c, w);
     for (i, &got) in y.iter().enumerate() {
-        let terms = active.as_slice().iter().zip(&c).map(|(&id, &c)| w.row(id as usize)[i].to_f32() as f64 * c as f64);
-        let (want, magnitude) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
-        assert!((got as f64 - want).abs() <= bound(c.len(), magnitude), "{level}: column {i}: {got} is not {want}");
+        sum_is(got, active.as_slice().iter().zip(&c).map(|(&id, c)| product((&w.row(id as usize)[i], c))));
     }
 }
