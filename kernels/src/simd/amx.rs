@@ -17,7 +17,7 @@ mod emulator {
     }
 }
 
-use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::arch::x86_64::{__cpuid_count, _xgetbv, CpuidResult};
 
 use super::Avx512;
 
@@ -59,10 +59,17 @@ impl Amx {
     }
 }
 
+/// `cpuid` became a safe function after the oldest compiler this crate is written for.
+#[allow(unused_unsafe)]
+fn cpuid(leaf: u32, sub_leaf: u32) -> CpuidResult {
+    // SAFETY: every x86-64 CPU has the instruction.
+    unsafe { __cpuid_count(leaf, sub_leaf) }
+}
+
 fn cpu_has_tiles() -> bool {
     const BF16: u32 = 1 << 22;
     const TILE: u32 = 1 << 24;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (BF16 | TILE) == BF16 | TILE
+    cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & (BF16 | TILE) == BF16 | TILE
 }
 
 fn system_saves_tiles() -> bool {
@@ -74,7 +81,7 @@ fn system_saves_tiles() -> bool {
         unsafe { _xgetbv(0) }
     }
     // SAFETY: OSXSAVE says that `xgetbv` may be executed.
-    __cpuid(1).ecx & OSXSAVE != 0 && unsafe { enabled() } & TILE_STATE == TILE_STATE
+    cpuid(1, 0).ecx & OSXSAVE != 0 && unsafe { enabled() } & TILE_STATE == TILE_STATE
 }
 
 #[cfg(target_os = "linux")]
