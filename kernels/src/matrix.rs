@@ -104,6 +104,15 @@ impl<'a, T> MatRef<'a, T> {
     }
 }
 
+impl<'a, T> MatRef<'a, T> {
+    /// The columns `from..from + len` of row `r`, with the checks that keep the read inside the data and no others: for
+    /// kernels that have checked row numbers and columns at their door.
+    #[inline(always)]
+    pub(crate) fn part(&self, r: u32, from: usize, len: usize) -> &'a [T] {
+        &self.data[r as usize * self.stride + from..][..len]
+    }
+}
+
 impl<'a, T> MatMut<'a, T> {
     /// `rows` rows of `cols`, one after the other.
     ///

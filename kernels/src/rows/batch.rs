@@ -176,21 +176,26 @@ fn sddmm_all<S: Simd, W: Weight>(s: S, out: &mut [f32], batch: RowBatch, w: MatR
     out.fill(0.0);
     for (i, &id) in ids.iter().enumerate() {
         prefetch_ahead(s, w, ids, i, 0);
-        let samples = &batch.samples.as_slice()[batch.range(i)];
-        let out = &mut out[batch.range(i)];
-        for (block, row) in w.row(id as usize).chunks(columns).enumerate() {
-            let row = widen(s, row, &mut widened);
-            let mut e = 0;
-            while S::REGISTERS >= 32 && e + GROUP <= samples.len() {
-                e += dots_of::<S, GROUP>(s, &mut out[e..], row, &samples[e..], x, block * columns);
-            }
-            while e + GROUP / 2 <= samples.len() {
-                e += dots_of::<S, { GROUP / 2 }>(s, &mut out[e..], row, &samples[e..], x, block * columns);
-            }
-            while e < samples.len() {
-                e += dots_of::<S, 1>(s, &mut out[e..], row, &samples[e..], x, block * columns);
-            }
+        let entries = batch.range(i);
+        for from in (0..w.cols()).step_by(columns) {
+            let row = widen(s, w.part(id, from, columns.min(w.cols() - from)), &mut widened);
+            dots(s, &mut out[entries.clone()], row, &batch.samples.as_slice()[entries.clone()], x, from);
         }
+    }
+}
+
+/// Adds the products of `row` with the columns from `from` of `samples` to `out`.
+#[inline(always)]
+fn dots<S: Simd>(s: S, out: &mut [f32], row: &[f32], samples: &[u32], x: MatRef<f32>, from: usize) {
+    let mut e = 0;
+    while S::REGISTERS >= 32 && e + GROUP <= samples.len() {
+        e += dots_of::<S, GROUP>(s, &mut out[e..], row, &samples[e..], x, from);
+    }
+    while e + GROUP / 2 <= samples.len() {
+        e += dots_of::<S, { GROUP / 2 }>(s, &mut out[e..], row, &samples[e..], x, from);
+    }
+    while e < samples.len() {
+        e += dots_of::<S, 1>(s, &mut out[e..], row, &samples[e..], x, from);
     }
 }
 

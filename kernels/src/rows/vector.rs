@@ -142,7 +142,7 @@ fn dot_all<S: Simd, W: Weight>(s: S, out: &mut [f32], ids: &[u32], w: MatRef<W>,
 pub(super) fn pick<'a, W, const R: usize>(w: MatRef<'a, W>, ids: &[u32], from: usize, len: usize) -> [&'a [W]; R] {
     let mut rows: [&[W]; R] = [&[]; R];
     for (row, &id) in rows.iter_mut().zip(&ids[..R]) {
-        *row = &w.row(id as usize)[from..from + len];
+        *row = w.part(id, from, len);
     }
     rows
 }
