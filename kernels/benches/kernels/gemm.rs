@@ -170,7 +170,7 @@ fn beside_the_gemm_crate(contest: Contest) -> Contest {
         let (batch, dim) = (BATCH as isize, DIM as isize);
         // SAFETY: `c` is (A, B), `w` (A, D) and `x` (B, D), each row-major without gaps; `c` is not read.
         unsafe {
-            ::gemm::gemm(
+            gemm_f32::gemm::f32::get_gemm_fn()(
                 ACTIVE,
                 BATCH,
                 DIM,
@@ -189,7 +189,7 @@ fn beside_the_gemm_crate(contest: Contest) -> Contest {
                 false,
                 false,
                 false,
-                ::gemm::Parallelism::None,
+                gemm_common::Parallelism::None,
             );
         }
         black_box(&c);
