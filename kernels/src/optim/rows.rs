@@ -161,14 +161,16 @@ pub(super) trait StoredRow<S: Simd> {
 /// Calls `f(at, full)` for each vector of a row of `cols` elements: `full` is true for all but a shorter last one.
 #[inline(always)]
 pub(super) fn each_vector<S: Simd>(_: S, cols: usize, mut f: impl FnMut(usize, bool)) {
-    let whole = cols - cols % S::LANES;
     let mut at = 0;
-    while at < whole {
+    // Two vectors a turn: their bf16 weights are rounded with halves of the same random words.
+    while at + 2 * S::LANES <= cols {
         f(at, true);
-        at += S::LANES;
+        f(at + S::LANES, true);
+        at += 2 * S::LANES;
     }
-    if whole < cols {
-        f(whole, false);
+    while at < cols {
+        f(at, cols - at >= S::LANES);
+        at += S::LANES;
     }
 }
 
