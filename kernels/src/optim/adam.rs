@@ -285,11 +285,10 @@ impl<W: Store, M: MomentStore> Stores<'_, W, M> {
     }
 
     #[inline(always)]
-    fn prefetch<S: Simd>(&self, s: S, next: Option<(usize, &[f32])>) {
-        if let Some((row, grad)) = next {
+    fn prefetch<S: Simd>(&self, s: S, next: Option<usize>) {
+        if let Some(row) = next {
             self.weights.prefetch(s, row);
             self.moments.prefetch(s, row);
-            s.prefetch(grad);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Adam's two moments of each weight, in f32 or in 8 bits.
 
 use super::dynamic::{encode_signed, encode_unsigned, signed_map, unsigned_map};
-use super::rows::{each_vector, load, store};
+use super::rows::{each_vector, load, prefetch_head, store};
 use crate::MatMut;
 use crate::simd::{Simd, is_nan};
 
@@ -108,8 +108,8 @@ impl MomentStore for F32Moments<'_> {
 
     #[inline(always)]
     fn prefetch<S: Simd>(&self, s: S, row: usize) {
-        s.prefetch(self.m.as_ref().row(row));
-        s.prefetch(self.v.as_ref().row(row));
+        prefetch_head(s, self.m.as_ref().row(row));
+        prefetch_head(s, self.v.as_ref().row(row));
     }
 
     #[inline(always)]
@@ -145,8 +145,8 @@ impl MomentStore for BlockwiseMoments<'_> {
 
     #[inline(always)]
     fn prefetch<S: Simd>(&self, s: S, row: usize) {
-        s.prefetch(self.m.as_ref().row(row));
-        s.prefetch(self.v.as_ref().row(row));
+        prefetch_head(s, self.m.as_ref().row(row));
+        prefetch_head(s, self.v.as_ref().row(row));
         s.prefetch(self.m_scales.as_ref().row(row));
         s.prefetch(self.v_scales.as_ref().row(row));
     }
