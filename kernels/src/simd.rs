@@ -134,6 +134,17 @@ pub trait Simd: Copy + Send + Sync + std::fmt::Debug + Sealed + 'static {
     /// `table[index]` in each lane; 0 where `index` is not below `table.len()` (or not below 2^31). Never reads outside.
     fn gather(self, table: &[f32], index: Self::U32) -> Self::F32;
 
+    /// `table[index % 8]` in each lane: one instruction on x86, where [`Simd::gather`] takes a load for each lane.
+    #[inline(always)]
+    fn lookup(self, table: &[f32; 8], index: Self::U32) -> Self::F32 {
+        let (mut lanes, mut found) = ([0; MAX_LANES], [0.0; MAX_LANES]);
+        self.store_u32(index, &mut lanes);
+        for i in 0..Self::LANES {
+            found[i] = table[lanes[i] as usize % 8];
+        }
+        self.load(&found)
+    }
+
     /// The bits of each lane.
     fn to_bits(self, v: Self::F32) -> Self::U32;
     /// The float with these bits in each lane.

@@ -74,9 +74,22 @@ pub fn bf16_from_f32_stochastic(level: Level, out: &mut [bf16], xs: &[f32], key:
 #[inline(always)]
 fn copy_stochastic<S: Simd>(s: S, out: &mut [bf16], xs: &[f32], key: RandomKey) {
     let noise = Noise::new(s, key);
-    for (i, (out, xs)) in out.chunks_mut(S::LANES).zip(xs.chunks(S::LANES)).enumerate() {
-        let rounded = stochastic_bf16_bits(s, s.load_partial(xs), noise.sixteen(s, i * S::LANES));
-        s.store_bf16_bits_partial(rounded, out);
+    let len = xs.len().min(out.len());
+    let (out, xs) = (&mut out[..len], &xs[..len]);
+    let whole = len - len % (2 * S::LANES);
+    let mut at = 0;
+    // Two vectors a turn: they share their random words.
+    while at < whole {
+        for at in [at, at + S::LANES] {
+            let rounded = stochastic_bf16_bits(s, s.load(&xs[at..at + S::LANES]), noise.sixteen(s, at));
+            s.store_bf16_bits(rounded, &mut out[at..at + S::LANES]);
+        }
+        at += 2 * S::LANES;
+    }
+    while at < len {
+        let rounded = stochastic_bf16_bits(s, s.load_partial(&xs[at..]), noise.sixteen(s, at));
+        s.store_bf16_bits_partial(rounded, &mut out[at..]);
+        at += S::LANES;
     }
 }
 
@@ -94,9 +107,9 @@ fn copy<S: Simd, To: Weight, From: Weight>(s: S, out: &mut [To], xs: &[From]) {
 pub(crate) fn stochastic_bf16_bits<S: Simd>(s: S, v: S::F32, noise: S::U32) -> S::U32 {
     let bits = s.to_bits(v);
     // The carry out of the low half is 1 for `low half` of the 65 536 values of the noise, and an infinity has no low half.
-    let rounded = s.shr(s.add_u32(bits, noise), 16);
-    let quiet = s.or(s.shr(bits, 16), s.splat_u32(0x40));
-    s.select_u32(is_nan(s, v), quiet, rounded)
+    let rounded = s.add_u32(bits, noise);
+    let quiet = s.or(bits, s.splat_u32(0x40_0000));
+    s.shr(s.select_u32(is_nan(s, v), quiet, rounded), 16)
 }
 
 #[cfg(test)]

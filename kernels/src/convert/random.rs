@@ -2,10 +2,10 @@
 
 use crate::simd::Simd;
 
-/// Which random bits: each triple names a sequence of its own, and element `i` of a row takes number `i` of it. So the bits depend
+/// Which random bits: each triple names a sequence of its own, and element `i` of a row takes its own 16 bits of it. So the bits depend
 /// on nothing but the key and the column, and rows may be converted in any order, on any thread.
 ///
-/// A sequence repeats after 2^32 elements. Good enough to round with, not for secrets.
+/// A sequence repeats after 2^33 elements. Good enough to round with, not for secrets.
 ///
 /// ```
 /// use hotrow_kernels::convert::RandomKey;
@@ -54,17 +54,29 @@ impl<S: Simd> Noise<S> {
         Self { before: s.splat_u32(key as u32), between: s.splat_u32((key >> 32) as u32) }
     }
 
-    /// 16 random bits in the low half of each lane, zeros above: those of the elements `first, first + 1, ..`.
+    /// 16 random bits in the low half of each lane, zeros above: those of the elements `first, first + 1, ..`, `first` being a
+    /// multiple of the lanes.
+    ///
+    /// A word of 32 random bits serves two elements 16 apart: element `i` takes the low half of word `i / 32 * 16 + i % 16` if
+    /// `i / 16` is even, else the high half. That is one number of lanes apart on the widest level: two vectors in a row share their
+    /// words, which are computed once where a loop takes two vectors a turn.
+    #[inline(always)]
+    pub fn sixteen(self, s: S, first: usize) -> S::U32 {
+        let words = self.words(s, (first / 32 * 16 + first % 16) as u32);
+        if first & 16 == 0 { s.and(words, s.splat_u32(0xffff)) } else { s.shr(words, 16) }
+    }
+
+    /// The random words `first, first + 1, ..`.
     ///
     /// Two rounds of xor-shift and multiplication, the shape of a 32-bit hash finaliser. Half of the key enters between the rounds:
     /// entering only at the front, two keys that differ in their low bits would give permutations of one sequence.
     #[inline(always)]
-    pub fn sixteen(self, s: S, first: usize) -> S::U32 {
-        let x = s.xor(s.add_u32(s.iota(), s.splat_u32(first as u32)), self.before);
+    fn words(self, s: S, first: u32) -> S::U32 {
+        let x = s.xor(s.add_u32(s.iota(), s.splat_u32(first)), self.before);
         let x = s.mul_u32(s.xor(x, s.shr(x, 16)), s.splat_u32(0x7feb_352d));
         let x = s.add_u32(s.xor(x, s.shr(x, 15)), self.between);
         let x = s.mul_u32(x, s.splat_u32(0x846c_a68b));
-        s.shr(s.xor(x, s.shr(x, 15)), 16)
+        s.xor(x, s.shr(x, 15))
     }
 }
 

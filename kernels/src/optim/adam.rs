@@ -2,10 +2,13 @@
 
 use super::moments::{BlockwiseMoments, F32Moments, MomentStore};
 use super::rows::{Store, StoredRow, each_row, load, with_store};
-use super::sleep::{Sleep, Slept, power};
+use super::sleep::{Sleep, Slept};
 use super::{Moments, RowGrads, Weights};
 use crate::Level;
 use crate::simd::Simd;
+
+mod step;
+use step::{CatchUpSteps, Step};
 
 /// Parameters of Adam (Kingma and Ba 2015), AdamW with `weight_decay` (Loshchilov and Hutter 2019).
 ///
@@ -79,7 +82,7 @@ pub fn adam_lazy(
         each_row(grads, stores.bytes_per_row(grads.cols()), #[inline(always)] |row, grad, next| {
             stores.prefetch(s, next);
             row_steps[row] = row_steps[row].saturating_add(1);
-            let step = Step::new(params, row_steps[row], None);
+            let step = Step::new(params, row_steps[row]);
             stores.update(s, row, Some(grad), step, row_steps[row]);
         })
     })
@@ -134,13 +137,12 @@ pub fn adam_catch_up(
         let (row, last) = (grads.row(a), last_steps[grads.row(a)]);
         assert!(last < step, "row {row} is at step {last}, not before step {step}");
     }
-    let sleep = Sleep::new(params);
+    let mut steps = CatchUpSteps::new(params, step);
     with_stores!(level, weights, moments, s, stores => {
         each_row(grads, stores.bytes_per_row(grads.cols()), #[inline(always)] |row, grad, next| {
             stores.prefetch(s, next);
             let last = std::mem::replace(&mut last_steps[row], step);
-            let slept = (step - last > 1).then(|| (step - last - 1, sleep.slept(last, step - last - 1)));
-            stores.update(s, row, Some(grad), Step::new(params, step, slept), step);
+            stores.update(s, row, Some(grad), steps.after(last), step);
         })
     })
 }
@@ -174,7 +176,7 @@ pub fn adam_settle(level: Level, weights: Weights, moments: Moments, last_steps:
         for (row, last) in last_steps.iter_mut().enumerate() {
             let slept = step - std::mem::replace(last, step);
             if slept > 0 {
-                stores.settle(s, row, params, (slept, sleep.slept(step - slept, slept)), step);
+                stores.settle(s, row, sleep.kept(slept), sleep.slept(step - slept, slept), step);
             }
         }
     })
@@ -205,7 +207,7 @@ pub fn adam_dense(level: Level, weights: Weights, moments: Moments, grads: RowGr
     grads.check(&weights);
     assert!(step > 0, "steps count from 1");
     let rows = weights.rows();
-    let each = Step::new(params, step, None);
+    let each = Step::new(params, step);
     with_stores!(level, weights, moments, s, stores => {
         let mut a = 0;
         for row in 0..rows {
@@ -234,44 +236,6 @@ fn check_sleep(weights: &Weights, last_steps: &[u32], params: &Adam) {
     assert_eq!(last_steps.len(), weights.rows(), "last_steps is not one for each row of weights");
 }
 
-/// The numbers of one step of one row: what is left to do for each element is in f32.
-#[derive(Clone, Copy)]
-struct Step {
-    slept: Option<Slept>,
-    decay: f32,
-    m_kept: f32,
-    m_added: f32,
-    v_kept: f32,
-    v_added: f32,
-    /// `lr / (1 - beta1^t)`
-    lr: f32,
-    /// `1 / sqrt(1 - beta2^t)`
-    root: f32,
-    eps: f32,
-    grad_scale: f32,
-}
-
-impl Step {
-    /// Step `t`, after the sleep steps that are given with their effect.
-    #[inline(always)]
-    fn new(params: &Adam, t: u32, slept: Option<(u32, Slept)>) -> Step {
-        let (beta1, beta2) = (params.beta1 as f64, params.beta2 as f64);
-        let steps = slept.map_or(1, |(slept, _)| slept + 1);
-        Step {
-            slept: slept.map(|(_, slept)| slept),
-            decay: 1.0 - params.lr * params.weight_decay,
-            m_kept: power(beta1, steps) as f32,
-            m_added: (1.0 - beta1) as f32,
-            v_kept: power(beta2, steps) as f32,
-            v_added: (1.0 - beta2) as f32,
-            lr: (params.lr as f64 / (1.0 - power(beta1, t))) as f32,
-            root: (1.0 / (1.0 - power(beta2, t)).sqrt()) as f32,
-            eps: params.eps,
-            grad_scale: params.grad_scale,
-        }
-    }
-}
-
 /// A matrix and its moments in the storage they have.
 struct Stores<'a, W, M> {
     weights: &'a mut W,
@@ -285,11 +249,10 @@ impl<W: Store, M: MomentStore> Stores<'_, W, M> {
     }
 
     #[inline(always)]
-    fn prefetch<S: Simd>(&self, s: S, next: Option<(usize, &[f32])>) {
-        if let Some((row, grad)) = next {
+    fn prefetch<S: Simd>(&self, s: S, next: Option<usize>) {
+        if let Some(row) = next {
             self.weights.prefetch(s, row);
             self.moments.prefetch(s, row);
-            s.prefetch(grad);
         }
     }
 
@@ -323,12 +286,11 @@ impl<W: Store, M: MomentStore> Stores<'_, W, M> {
         );
     }
 
-    /// Sleep steps of `row`, with their effect, and no other.
+    /// Sleep steps of `row`, with what is kept of its moments and their effect, and no other.
     #[inline(always)]
-    fn settle<S: Simd>(&mut self, s: S, row: usize, params: &Adam, (steps, slept): (u32, Slept), number: u32) {
+    fn settle<S: Simd>(&mut self, s: S, row: usize, kept: (f32, f32), slept: Slept, number: u32) {
         let mut weights = self.weights.row(s, row, number as u64);
-        let m_kept = s.splat(power(params.beta1 as f64, steps) as f32);
-        let v_kept = s.splat(power(params.beta2 as f64, steps) as f32);
+        let (m_kept, v_kept) = (s.splat(kept.0), s.splat(kept.1));
         self.moments.update(
             s,
             row,

@@ -18,38 +18,94 @@ const ZERO: u32 = 127;
 
 static SIGNED: [f32; 256] = {
     let mut map = [0.0; 256];
-    let mut decade = 0;
-    while decade < 7 {
-        let mut bin = 0;
-        while bin < 1 << decade {
-            let value = centre(decade, bin, 1 << decade);
-            map[ZERO as usize + (1 << decade) + bin] = value;
-            map[ZERO as usize - (1 << decade) - bin] = -value;
-            bin += 1;
+    let mut magnitude = 1;
+    while magnitude <= 128 {
+        let value = on_line(magnitude, &SIGNED_CENTRES, magnitude);
+        map[ZERO as usize + magnitude as usize] = value;
+        if magnitude < 128 {
+            map[ZERO as usize - magnitude as usize] = -value;
         }
-        decade += 1;
+        magnitude += 1;
     }
-    map[255] = 1.0;
     map
 };
 
 static UNSIGNED: [f32; 256] = {
     let mut map = [0.0; 256];
-    let mut decade = 0;
-    while decade < 7 {
-        let mut bin = 0;
-        while bin < 2 << decade {
-            map[(2 << decade) - 1 + bin] = centre(decade, bin, 2 << decade);
-            bin += 1;
-        }
-        decade += 1;
+    let mut magnitude = 0;
+    while magnitude < 256 {
+        map[magnitude as usize] = on_line(magnitude, &UNSIGNED_CENTRES, magnitude + 1);
+        magnitude += 1;
     }
-    map[255] = 1.0;
     map
 };
 
-const fn centre(decade: usize, bin: usize, bins: usize) -> f32 {
-    (TENTHS[6 - decade] * (0.1 + 0.9 * (bin as f64 + 0.5) / bins as f64)) as f32
+/// Slopes `a` and offsets `b` of the centres `a magnitude + b`, by decade.
+struct Centres {
+    slopes: [f32; 8],
+    offsets: [f32; 8],
+}
+
+/// The number of a magnitude: its line has the place `floor(log2(of))`, from 0 again at 8.
+const fn on_line(magnitude: u32, lines: &Centres, of: u32) -> f32 {
+    let line = (of.ilog2() & 7) as usize;
+    lines.slopes[line] * magnitude as f32 + lines.offsets[line]
+}
+
+/// The centres of a map with `first` bins in decade 0, which starts at magnitude `first - shift` and has the place `first - 1`.
+const fn centres(first: usize, shift: f64, mut lines: Centres) -> Centres {
+    let mut decade = 0;
+    while decade < 7 {
+        let bins = (first << decade) as f64;
+        let unit = TENTHS[6 - decade];
+        let place = decade + first - 1;
+        lines.slopes[place] = (unit * 0.9 / bins) as f32;
+        // Bin `b` is magnitude `bins - shift + b`.
+        lines.offsets[place] = (unit * (0.1 + 0.9 * (0.5 - bins + shift) / bins)) as f32;
+        decade += 1;
+    }
+    lines
+}
+
+/// Magnitude 128 has a place of its own, 7, and is 1.
+const SIGNED_CENTRES: Centres = {
+    let mut lines = centres(1, 0.0, Centres { slopes: [0.0; 8], offsets: [0.0; 8] });
+    lines.offsets[7] = 1.0;
+    lines
+};
+
+/// Magnitudes 0 and 255 share the place 0, the line through 0 and 1.
+const UNSIGNED_CENTRES: Centres = {
+    let mut lines = Centres { slopes: [0.0; 8], offsets: [0.0; 8] };
+    lines.slopes[0] = 1.0 / 255.0;
+    centres(2, 1.0, lines)
+};
+
+/// `on_line` of magnitudes, as floats, without fused multiply-add: the bits of the maps on every level.
+#[inline(always)]
+fn number<S: Simd>(s: S, magnitude: S::F32, lines: &Centres, of: S::F32) -> S::F32 {
+    // The exponent field of a float is 127 + floor(log2), and 127 + 1 is a multiple of 8.
+    let place = s.add_u32(s.shr(s.to_bits(of), 23), s.splat_u32(1));
+    let place = s.and(place, s.splat_u32(7));
+    s.add(s.mul(s.lookup(&lines.slopes, place), magnitude), s.lookup(&lines.offsets, place))
+}
+
+/// The numbers of [`signed_map`] for codes below 256.
+#[inline(always)]
+pub(super) fn decode_signed<S: Simd>(s: S, codes: S::U32) -> S::F32 {
+    let signed = s.to_bits(s.from_i32(s.add_u32(codes, s.splat_u32(ZERO.wrapping_neg()))));
+    let sign = s.and(signed, s.splat_u32(1 << 31));
+    let size = s.xor(signed, sign);
+    let number = number(s, s.from_bits(size), &SIGNED_CENTRES, s.from_bits(size));
+    let number = s.from_bits(s.or(s.to_bits(number), sign));
+    s.select(s.eq_u32(size, s.splat_u32(0)), s.splat(0.0), number)
+}
+
+/// The numbers of [`unsigned_map`] for codes below 256.
+#[inline(always)]
+pub(super) fn decode_unsigned<S: Simd>(s: S, codes: S::U32) -> S::F32 {
+    let magnitude = s.from_i32(codes);
+    number(s, magnitude, &UNSIGNED_CENTRES, s.add(magnitude, s.splat(1.0)))
 }
 
 /// The number that each code of a first moment stands for, in units of its block's scale; increasing.
@@ -157,6 +213,27 @@ pub(super) mod tests {
             let codes = if signed { encode_signed(s, x) } else { encode_unsigned(s, x) };
             s.store_u32(codes, &mut out[i * S::LANES..]);
         }
+    }
+
+    #[inline(always)]
+    fn decode_all<S: Simd>(s: S, signed: bool) -> Vec<u32> {
+        let (mut bits, mut lanes) = (vec![], [0; 16]);
+        for first in (0..256).step_by(S::LANES) {
+            let codes = s.add_u32(s.iota(), s.splat_u32(first as u32));
+            let numbers = if signed { decode_signed(s, codes) } else { decode_unsigned(s, codes) };
+            s.store_u32(s.to_bits(numbers), &mut lanes);
+            bits.extend(&lanes[..S::LANES]);
+        }
+        bits
+    }
+
+    #[test]
+    fn codes_are_read_as_the_numbers_of_the_maps_to_the_bit() {
+        at_every_level(|level| {
+            for (map, signed) in [(signed_map(), true), (unsigned_map(), false)] {
+                assert_eq!(dispatch!(level, s => decode_all(s, signed)), map.map(f32::to_bits));
+            }
+        });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Adam's two moments of each weight, in f32 or in 8 bits.
 
-use super::dynamic::{encode_signed, encode_unsigned, signed_map, unsigned_map};
-use super::rows::{each_vector, load, store};
+use super::dynamic::{decode_signed, decode_unsigned, encode_signed, encode_unsigned};
+use super::rows::{each_vector, load, prefetch_head, store};
 use crate::MatMut;
 use crate::simd::{Simd, is_nan};
 
@@ -36,7 +36,7 @@ pub enum Moments<'a> {
         /// Means of squared gradients.
         v: MatMut<'a, f32>,
     },
-    /// 8-bit codes of [`signed_map`] and [`unsigned_map`] in units of the largest magnitude of their block of [`BLOCK`] columns
+    /// 8-bit codes of [`signed_map`](crate::optim::signed_map) and [`unsigned_map`](crate::optim::unsigned_map) in units of the largest magnitude of their block of [`BLOCK`] columns
     /// (Dettmers et al. 2022): `m` and `v` (rows, D), the scales (rows, D / [`BLOCK`] rounded up).
     ///
     /// A step reads the codes, computes in f32, moves the weights by the exact new moments and rounds these when they are stored:
@@ -108,8 +108,8 @@ impl MomentStore for F32Moments<'_> {
 
     #[inline(always)]
     fn prefetch<S: Simd>(&self, s: S, row: usize) {
-        s.prefetch(self.m.as_ref().row(row));
-        s.prefetch(self.v.as_ref().row(row));
+        prefetch_head(s, self.m.as_ref().row(row));
+        prefetch_head(s, self.v.as_ref().row(row));
     }
 
     #[inline(always)]
@@ -145,8 +145,8 @@ impl MomentStore for BlockwiseMoments<'_> {
 
     #[inline(always)]
     fn prefetch<S: Simd>(&self, s: S, row: usize) {
-        s.prefetch(self.m.as_ref().row(row));
-        s.prefetch(self.v.as_ref().row(row));
+        prefetch_head(s, self.m.as_ref().row(row));
+        prefetch_head(s, self.v.as_ref().row(row));
         s.prefetch(self.m_scales.as_ref().row(row));
         s.prefetch(self.v_scales.as_ref().row(row));
     }
@@ -170,8 +170,8 @@ impl MomentStore for BlockwiseMoments<'_> {
                 cols,
                 #[inline(always)]
                 |at, full| {
-                    let old_m = s.mul(m_unit, s.gather(signed_map(), load_codes(s, m, at, full)));
-                    let old_v = s.mul(v_unit, s.gather(unsigned_map(), load_codes(s, v, at, full)));
+                    let old_m = s.mul(m_unit, decode_signed(s, load_codes(s, m, at, full)));
+                    let old_v = s.mul(v_unit, decode_unsigned(s, load_codes(s, v, at, full)));
                     let (m, v) = f(block * BLOCK + at, full, old_m, old_v);
                     s.store(m, &mut new_m[at..]);
                     s.store(v, &mut new_v[at..]);

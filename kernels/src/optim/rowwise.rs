@@ -143,9 +143,8 @@ impl Rule {
             grads.cols() * (R::BYTES + 4),
             #[inline(always)]
             |row, grad, next| {
-                if let Some((next, grad)) = next {
+                if let Some(next) = next {
                     rows.prefetch(s, next);
-                    s.prefetch(grad);
                     s.prefetch(&state[next..next + 1]);
                 }
                 let squares = sum_of_squares(s, grad, self.grad_scale);

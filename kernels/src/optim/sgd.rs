@@ -1,6 +1,6 @@
 //! Stochastic gradient descent, with and without momentum.
 
-use super::rows::{Store, StoredRow, each_row, each_vector, load, store, with_store};
+use super::rows::{Store, StoredRow, each_row, each_vector, load, prefetch_head, store, with_store};
 use super::{RowGrads, Weights};
 use crate::simd::Simd;
 use crate::{Level, MatMut};
@@ -79,9 +79,8 @@ fn sgd_rows<S: Simd, R: Store>(s: S, rows: &mut R, grads: RowGrads, params: &Sgd
         grads.cols() * (R::BYTES + 4),
         #[inline(always)]
         |row, grad, next| {
-            if let Some((next, grad)) = next {
+            if let Some(next) = next {
                 rows.prefetch(s, next);
-                s.prefetch(grad);
             }
             let mut w = rows.row(s, row, step);
             each_vector(
@@ -148,10 +147,9 @@ fn momentum_rows<S: Simd, R: Store>(
         grads.cols() * (R::BYTES + 8),
         #[inline(always)]
         |row, grad, next| {
-            if let Some((next, grad)) = next {
+            if let Some(next) = next {
                 rows.prefetch(s, next);
-                s.prefetch(velocity.as_ref().row(next));
-                s.prefetch(grad);
+                prefetch_head(s, velocity.as_ref().row(next));
             }
             let mut w = rows.row(s, row, step);
             let u = velocity.row_mut(row);

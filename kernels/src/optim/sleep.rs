@@ -66,6 +66,12 @@ impl Sleep {
         Self { beta1, beta2, lr, eps: params.eps as f64, decay, ratio, terms }
     }
 
+    /// What `steps` steps keep of the first and of the second moment.
+    #[inline(always)]
+    pub fn kept(&self, steps: u32) -> (f32, f32) {
+        (power(self.beta1, steps) as f32, power(self.beta2, steps) as f32)
+    }
+
     /// `steps` of sleep after step `last`.
     #[inline(always)]
     pub fn slept(&self, last: u32, steps: u32) -> Slept {

@@ -114,6 +114,8 @@ impl Simd for Avx2 {
         };
         fn gather(table: &[f32], index: __m256i) -> __m256 = gather(table, index);
 
+        fn lookup(table: &[f32; 8], index: __m256i) -> __m256 =
+            _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), index);
         fn to_bits(v: __m256) -> __m256i = _mm256_castps_si256(v);
         fn from_bits(v: __m256i) -> __m256 = _mm256_castsi256_ps(v);
         fn from_i32(v: __m256i) -> __m256 = _mm256_cvtepi32_ps(v);

@@ -102,6 +102,11 @@ impl Simd for Avx512 {
         };
         fn gather(table: &[f32], index: __m512i) -> __m512 = gather(table, index);
 
+        fn lookup(table: &[f32; 8], index: __m512i) -> __m512 = {
+            // The upper half of the widened table is not defined: no index may reach it.
+            let index = _mm512_and_si512(index, _mm512_set1_epi32(7));
+            _mm512_permutexvar_ps(index, _mm512_castps256_ps512(_mm256_loadu_ps(table.as_ptr())))
+        };
         fn to_bits(v: __m512) -> __m512i = _mm512_castps_si512(v);
         fn from_bits(v: __m512i) -> __m512 = _mm512_castsi512_ps(v);
         fn from_i32(v: __m512i) -> __m512 = _mm512_cvtepi32_ps(v);

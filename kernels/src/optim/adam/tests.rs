@@ -136,7 +136,7 @@ fn levels_with_fused_multiply_add_have_the_bits_of_the_scalar_formula() {
             run.v = numbers(cols, 6).iter().map(|x| x * x).collect();
             let old = run.clone();
             run.step(level, Meaning::Dense, &[0], &grads, &params, 7);
-            let step = Step::new(&params, 7, None);
+            let step = Step::new(&params, 7);
             for (i, g) in grads.iter().enumerate() {
                 let g = step.grad_scale * g;
                 let m = step.m_added.mul_add(g, step.m_kept * old.m[i]);

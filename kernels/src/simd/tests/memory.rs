@@ -184,3 +184,19 @@ fn prefetch_takes_any_slice_and_changes_nothing() {
     }
     at_every_token!(s => check(s));
 }
+
+#[test]
+fn lookup_takes_the_low_three_bits_of_an_index() {
+    #[inline(always)]
+    fn check<S: Simd>(s: S) {
+        let table = [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, f32::INFINITY];
+        for first in [0, 3, 8, 0x7fff_fffe, u32::MAX - 3] {
+            let index = s.add_u32(s.iota(), s.splat_u32(first));
+            let got = lanes(s, s.lookup(&table, index));
+            for (i, got) in got.into_iter().enumerate() {
+                assert_eq!(got, table[first.wrapping_add(i as u32) as usize % 8], "{first} and {i}");
+            }
+        }
+    }
+    at_every_token!(s => check(s));
+}

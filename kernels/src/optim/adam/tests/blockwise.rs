@@ -92,7 +92,7 @@ fn twenty_steps_stay_within_the_sum_of_the_roundings() {
             let grad: Vec<f32> = numbers(cols, 40 + step as u64).iter().map(|g| g.signum() + g).collect();
             full.step(level, Meaning::Dense, &[0], &grad, &params, step);
             run.step(level, &grad, &params, step);
-            let (factor, root) = (Step::new(&params, step, None).lr as f64, Step::new(&params, step, None).root as f64);
+            let (factor, root) = (Step::new(&params, step).lr as f64, Step::new(&params, step).root as f64);
             for (i, bound) in bounds.iter_mut().enumerate() {
                 let block = i / BLOCK;
                 let (m, v) = (full.m[i].abs() as f64, full.v[i] as f64);
