@@ -192,7 +192,8 @@ pub fn padded(dim: usize) -> usize {
 
 /// `y` (n) becomes `H second H first x`, or `H first x` if `second` is empty; without an `x`, of what `y` holds.
 ///
-/// Neighbours in groups of eight vectors (of one, if there are fewer), then distances from there up to `n / 2` eight
+/// Neighbours in groups of eight vectors (of one, if there are fewer; of four, if four are enough for one pass over the
+/// rest: shorter chains of dependent stages), then distances from there up to `n / 2` eight
 /// rows at a time; the last of these passes is also the first of the second round, which goes back the same way. The
 /// result goes to `to`, then `y` holds nothing of use, or else to `y`.
 #[inline(always)]
@@ -206,6 +207,7 @@ fn two_rounds<S: Simd, W: Weight>(
 ) {
     let n = y.len();
     let lowest = match n / S::LANES {
+        32 => within_up::<S, W, 4>(s, y, first, x),
         8.. => within_up::<S, W, 8>(s, y, first, x),
         _ => within_up::<S, W, 1>(s, y, first, x),
     };
@@ -231,6 +233,7 @@ fn two_rounds<S: Simd, W: Weight>(
         across::<S, 8>(s, y, half, butterflies_down);
     }
     match n / S::LANES {
+        32 => within_down::<S, 4>(s, y, to),
         8.. => within_down::<S, 8>(s, y, to),
         _ => within_down::<S, 1>(s, y, to),
     }
