@@ -47,7 +47,7 @@ impl SimHash {
 
     /// The same with `rounds` in 1..=4.
     ///
-    /// One round costs about 0.6 of two and is enough when every vector spreads its energy over all coordinates; with
+    /// One round costs about two thirds of two and is enough when every vector spreads its energy over all coordinates; with
     /// a few dominant coordinates the bits of one round depend on each other (their covariance is the Walsh spectrum
     /// of the energies `x_i^2`). Two flatten the energies first. Three also break the symmetry of two for vectors
     /// with one single non-zero value, whose outputs after two rounds are permutations of each other.
