@@ -25,21 +25,38 @@ pub struct Rotations {
     dim: usize,
     n: usize,
     rounds: usize,
+    blocks: usize,
     /// (blocks, rounds, n): the sign bit of each diagonal element, at its place in an `f32`.
     signs: AVec<u32>,
+}
+
+/// Takes coordinates in order. A trait, because a reference to a closure would be called without being inlined.
+pub trait Sink {
+    /// The next coordinates, up to eight vectors of them.
+    fn take<S: Simd>(&mut self, s: S, y: &[S::F32]);
+}
+
+/// For coordinates that stay in scratch.
+enum Nowhere {}
+
+impl Sink for Nowhere {
+    fn take<S: Simd>(&mut self, _: S, _: &[S::F32]) {
+        match *self {}
+    }
 }
 
 impl Rotations {
     /// Enough of them to have `outputs` coordinates in all.
     pub fn new(seed: u64, dim: usize, rounds: usize, outputs: usize) -> Self {
         let n = padded(dim);
-        let len = outputs.div_ceil(n) * rounds * n;
+        let blocks = outputs.div_ceil(n);
+        let len = blocks * rounds * n;
         let mut random = Random::new(seed, 0x51);
         let words = (0..len.div_ceil(64)).map(|_| random.word());
         let bits = words.flat_map(|word| (0..64).map(move |bit| ((word >> bit) as u32 & 1) << 31));
         // Whole cache lines: a vector that crosses two costs two loads.
         let signs = AVec::from_iter(CACHE_LINE, bits.take(len));
-        Self { dim, n, rounds, signs }
+        Self { dim, n, rounds, blocks, signs }
     }
 
     pub fn dim(&self) -> usize {
@@ -62,7 +79,7 @@ impl Rotations {
 
     /// How many rotations there are.
     pub fn blocks(&self) -> usize {
-        self.signs.len() / (self.rounds * self.n)
+        self.blocks
     }
 
     /// Calls `use_block` with the number of each of `blocks` and that rotation of `x`. `scratch` is (n).
@@ -76,8 +93,7 @@ impl Rotations {
         mut use_block: impl FnMut(usize, &[f32]),
     ) {
         for block in blocks {
-            let signs = self.signs(block);
-            self.rotate(s, scratch, signs, Some(x));
+            self.rotate(s, scratch, block, Some(x), None::<&mut Nowhere>);
             use_block(block, scratch);
         }
     }
@@ -93,13 +109,27 @@ impl Rotations {
         mut use_block: impl FnMut(usize, &[f32]),
     ) {
         for block in blocks {
-            let signs = self.signs(block);
-            scratch.fill(0.0);
-            for (&index, &value) in x.indices().iter().zip(x.values()) {
-                scratch[index as usize] = value;
-            }
-            self.rotate::<S, f32>(s, scratch, signs, None);
+            scatter(scratch, x);
+            self.rotate::<S, f32>(s, scratch, block, None, None::<&mut Nowhere>);
             use_block(block, scratch);
+        }
+    }
+
+    /// Passes the coordinates of all rotations of `x` to `sink`, before they reach memory if the number of rounds is
+    /// even.
+    #[inline(always)]
+    pub fn dense_vectors<S: Simd, W: Weight>(&self, s: S, x: &[W], scratch: &mut [f32], sink: &mut impl Sink) {
+        for block in 0..self.blocks {
+            self.rotate(s, scratch, block, Some(x), Some(&mut *sink));
+        }
+    }
+
+    /// The same for a sparse vector.
+    #[inline(always)]
+    pub fn sparse_vectors<S: Simd>(&self, s: S, x: SparseRow, scratch: &mut [f32], sink: &mut impl Sink) {
+        for block in 0..self.blocks {
+            scatter(scratch, x);
+            self.rotate::<S, f32>(s, scratch, block, None, Some(&mut *sink));
         }
     }
 
@@ -109,30 +139,49 @@ impl Rotations {
         &self.signs[block * self.rounds * self.n..][..self.rounds * self.n]
     }
 
-    /// All rounds of one rotation of `x`, or of what `y` holds, two at a time.
+    /// All rounds of one rotation of `x`, or of what `y` holds, two at a time; the result goes to `sink` or else
+    /// to `y`.
     #[inline(always)]
-    fn rotate<S: Simd, W: Weight>(&self, s: S, y: &mut [f32], signs: &[u32], mut x: Option<&[W]>) {
-        for signs in signs.chunks(2 * self.n) {
+    fn rotate<S: Simd, W: Weight>(
+        &self,
+        s: S,
+        y: &mut [f32],
+        block: usize,
+        x: Option<&[W]>,
+        mut sink: Option<&mut impl Sink>,
+    ) {
+        let mut whole = x.filter(|x| x.len() == self.n);
+        if let (Some(x), None) = (x, whole) {
+            copy_padded(s, y, x);
+        }
+        let pairs = self.signs(block).chunks(2 * self.n);
+        let last = pairs.len() - 1;
+        for (pair, signs) in pairs.enumerate() {
             let (first, second) = signs.split_at(self.n);
-            two_rounds(s, y, first, second, x.take());
+            let to = if pair == last { sink.as_deref_mut() } else { None };
+            match (self.n, whole.take()) {
+                // The usual width of an embedding: the same loops with constant bounds, and without their checks.
+                (512, Some(x)) => two_rounds(s, &mut y[..512], &first[..512], second, Some(&x[..512]), to),
+                (512, None) => two_rounds::<S, W>(s, &mut y[..512], &first[..512], second, None, to),
+                (_, x) => two_rounds(s, y, first, second, x, to),
+            }
         }
     }
 }
 
-/// Fills `v` with the numbers from `at` on: of `x`, continued with zeros, or else of `y`.
+/// `y` becomes the dense form of `x`.
+fn scatter(y: &mut [f32], x: SparseRow) {
+    y.fill(0.0);
+    for (&index, &value) in x.indices().iter().zip(x.values()) {
+        y[index as usize] = value;
+    }
+}
+
+/// `y` (n) becomes `x`, continued with zeros.
 #[inline(always)]
-fn load<S: Simd, W: Weight>(s: S, x: Option<&[W]>, y: &[f32], at: usize, v: &mut [S::F32]) {
-    let group = at..at + v.len() * S::LANES;
-    let Some(x) = x else {
-        return v.iter_mut().zip(y[group].chunks_exact(S::LANES)).for_each(|(v, y)| *v = s.load(y));
-    };
-    match x.get(group) {
-        Some(whole) => v.iter_mut().zip(whole.chunks_exact(S::LANES)).for_each(|(v, x)| *v = W::load(s, x)),
-        None => {
-            for (r, v) in v.iter_mut().enumerate() {
-                *v = W::load_partial(s, x.get(at + r * S::LANES..).unwrap_or_default());
-            }
-        }
+fn copy_padded<S: Simd, W: Weight>(s: S, y: &mut [f32], x: &[W]) {
+    for (i, y) in y.chunks_exact_mut(S::LANES).enumerate() {
+        s.store(W::load_partial(s, x.get(i * S::LANES..).unwrap_or_default()), y);
     }
 }
 
@@ -143,12 +192,22 @@ pub fn padded(dim: usize) -> usize {
 
 /// `y` (n) becomes `H second H first x`, or `H first x` if `second` is empty; without an `x`, of what `y` holds.
 ///
-/// Neighbours in groups of eight vectors (of one, if there are fewer), then distances from there up to `n / 2` eight
-/// rows at a time; the last of these passes is also the first of the second round, which goes back the same way.
+/// Neighbours in groups of eight vectors (of one, if there are fewer; of four, if four are enough for one pass over the
+/// rest: shorter chains of dependent stages), then distances from there up to `n / 2` eight
+/// rows at a time; the last of these passes is also the first of the second round, which goes back the same way. The
+/// result goes to `to`, then `y` holds nothing of use, or else to `y`.
 #[inline(always)]
-fn two_rounds<S: Simd, W: Weight>(s: S, y: &mut [f32], first: &[u32], second: &[u32], x: Option<&[W]>) {
+fn two_rounds<S: Simd, W: Weight>(
+    s: S,
+    y: &mut [f32],
+    first: &[u32],
+    second: &[u32],
+    x: Option<&[W]>,
+    to: Option<&mut impl Sink>,
+) {
     let n = y.len();
     let lowest = match n / S::LANES {
+        32 => within_up::<S, W, 4>(s, y, first, x),
         8.. => within_up::<S, W, 8>(s, y, first, x),
         _ => within_up::<S, W, 1>(s, y, first, x),
     };
@@ -164,6 +223,9 @@ fn two_rounds<S: Simd, W: Weight>(s: S, y: &mut [f32], first: &[u32], second: &[
         _ => turn::<S, 1>(s, y, half, second),
     }
     if second.is_empty() {
+        if let Some(to) = to {
+            hand_over(s, y, to);
+        }
         return;
     }
     while half > lowest {
@@ -171,8 +233,9 @@ fn two_rounds<S: Simd, W: Weight>(s: S, y: &mut [f32], first: &[u32], second: &[
         across::<S, 8>(s, y, half, butterflies_down);
     }
     match n / S::LANES {
-        8.. => within_down::<S, 8>(s, y),
-        _ => within_down::<S, 1>(s, y),
+        32 => within_down::<S, 4>(s, y, to),
+        8.. => within_down::<S, 8>(s, y, to),
+        _ => within_down::<S, 1>(s, y, to),
     }
 }
 
@@ -183,9 +246,13 @@ fn within_up<S: Simd, W: Weight, const R: usize>(s: S, y: &mut [f32], signs: &[u
     let width = R * S::LANES;
     for at in (0..y.len()).step_by(width) {
         let (mut v, signs) = ([s.splat(0.0); R], &signs[at..at + width]);
-        load(s, x, y, at, &mut v);
-        for (v, signs) in v.iter_mut().zip(signs.chunks_exact(S::LANES)) {
-            *v = flip(s, *v, signs);
+        for (r, v) in v.iter_mut().enumerate() {
+            let at = at + r * S::LANES;
+            let number = match x {
+                Some(x) => W::load(s, &x[at..]),
+                None => s.load(&y[at..]),
+            };
+            *v = flip(s, number, &signs[r * S::LANES..]);
         }
         let mut half = 1;
         while half < S::LANES {
@@ -198,9 +265,9 @@ fn within_up<S: Simd, W: Weight, const R: usize>(s: S, y: &mut [f32], signs: &[u
     width
 }
 
-/// The same stages in reverse, without signs.
+/// The same stages in reverse, without signs, and the result to `to` or else to `y`.
 #[inline(always)]
-fn within_down<S: Simd, const R: usize>(s: S, y: &mut [f32]) {
+fn within_down<S: Simd, const R: usize>(s: S, y: &mut [f32], mut to: Option<&mut impl Sink>) {
     for y in y.chunks_exact_mut(R * S::LANES) {
         let mut v = [s.splat(0.0); R];
         for (r, v) in v.iter_mut().enumerate() {
@@ -212,7 +279,27 @@ fn within_down<S: Simd, const R: usize>(s: S, y: &mut [f32]) {
             lane_stage(s, &mut v, half);
             half /= 2;
         }
-        store_all(s, v, y);
+        match &mut to {
+            Some(to) => to.take(s, &v),
+            None => store_all(s, v, y),
+        }
+    }
+}
+
+/// Passes the vectors of `y` to `to`.
+#[inline(always)]
+fn hand_over<S: Simd>(s: S, y: &[f32], to: &mut impl Sink) {
+    // Eight vectors at a time where that is possible, as `within_down` does.
+    let mut groups = y.chunks_exact(8 * S::LANES);
+    for y in &mut groups {
+        let mut v = [s.splat(0.0); 8];
+        for (r, v) in v.iter_mut().enumerate() {
+            *v = s.load(&y[r * S::LANES..]);
+        }
+        to.take(s, &v);
+    }
+    for y in groups.remainder().chunks_exact(S::LANES) {
+        to.take(s, &[s.load(y)]);
     }
 }
 
@@ -377,11 +464,11 @@ mod tests {
                 y[..dim].copy_from_slice(&x);
                 let none = vec![0; n];
                 for _ in 0..2 {
-                    dispatch!(level, s => two_rounds::<_, f32>(s, &mut y, &none, &[], None));
+                    dispatch!(level, s => two_rounds::<_, f32>(s, &mut y, &none, &[], None, None::<&mut Nowhere>));
                 }
                 // Small integers throughout, hence exact.
                 assert!(y.iter().zip(&x).all(|(&y, &x)| y == n as f32 * x));
-                dispatch!(level, s => two_rounds::<_, f32>(s, &mut y, &none, &none, None));
+                dispatch!(level, s => two_rounds::<_, f32>(s, &mut y, &none, &none, None, None::<&mut Nowhere>));
                 assert!(y.iter().zip(&x).all(|(&y, &x)| y == (n * n) as f32 * x));
             });
         }

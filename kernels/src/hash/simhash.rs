@@ -1,7 +1,7 @@
 //! SimHash (Charikar 2002): signs of random projections, so that one bit agrees with probability `1 - angle / pi`.
 
 use super::buckets::{Buckets, Family, HashError, in_range};
-use super::hadamard::Rotations;
+use super::hadamard::{Rotations, Sink};
 use crate::SparseRow;
 use crate::simd::{Simd, Weight};
 
@@ -47,7 +47,7 @@ impl SimHash {
 
     /// The same with `rounds` in 1..=4.
     ///
-    /// One round costs about 0.6 of two and is enough when every vector spreads its energy over all coordinates; with
+    /// One round costs about two thirds of two and is enough when every vector spreads its energy over all coordinates; with
     /// a few dominant coordinates the bits of one round depend on each other (their covariance is the Walsh spectrum
     /// of the energies `x_i^2`). Two flatten the energies first. Three also break the symmetry of two for vectors
     /// with one single non-zero value, whose outputs after two rounds are permutations of each other.
@@ -71,8 +71,11 @@ impl SimHash {
 
 /// Cuts a stream of bits into bucket ids of `codes` bits.
 struct Cutter<'a> {
-    out: std::slice::IterMut<'a, u32>,
+    /// The ids that have not begun to be written.
+    out: &'a mut [u32],
     codes: u32,
+    /// `2^16 / codes` and a little: for a numerator of at most 64, the error of the quotient stays below `1 / codes`.
+    reciprocal: u32,
     /// The bits of an id that has begun: the low `held < codes` ones, the others are zero.
     begun: u64,
     held: u32,
@@ -80,48 +83,67 @@ struct Cutter<'a> {
 
 impl<'a> Cutter<'a> {
     fn new(out: &'a mut [u32], codes: usize) -> Self {
-        Self { out: out.iter_mut(), codes: codes as u32, begun: 0, held: 0 }
+        Self { out, codes: codes as u32, reciprocal: (1 << 16) / codes as u32 + 1, begun: 0, held: 0 }
     }
 
-    /// The bits of `y > 0`, in order.
-    #[inline(always)]
-    fn signs<S: Simd>(&mut self, s: S, y: &[f32]) {
-        let zero = s.splat(0.0);
-        for y in y.chunks(64) {
-            let vectors = y.chunks_exact(S::LANES).enumerate();
-            let word = vectors.fold(0, |word, (i, y)| word | (s.bits(s.gt(s.load(y), zero)) as u64) << (i * S::LANES));
-            self.cut(word, y.len() as u32);
-        }
-    }
-
-    /// The low `len <= 64` bits of `word`; the others are zero.
+    /// The low `len <= 64` bits of `word`; the others are zero. Bits past the last id have nowhere to go.
     #[inline(always)]
     fn cut(&mut self, word: u64, len: u32) {
-        let mask = (1 << self.codes) - 1;
-        if self.held + len < self.codes {
-            self.begun |= word << self.held;
+        let (codes, mask) = (self.codes, (1 << self.codes) - 1);
+        // Nothing to carry from word to word: most hashes in use have codes of 8, 16 or 32 bits.
+        if self.held == 0 && codes.is_power_of_two() && codes <= len {
+            let out = std::mem::take(&mut self.out);
+            let (now, later) = out.split_at_mut(((len >> codes.trailing_zeros()) as usize).min(out.len()));
+            let mut word = word;
+            for id in now {
+                *id = (word & mask) as u32;
+                word >>= codes;
+            }
+            self.out = later;
+            return;
+        }
+        let begun = self.begun | word << self.held;
+        if self.held + len < codes {
+            self.begun = begun;
             self.held += len;
             return;
         }
-        // From here on each id is cut from `word` by itself, so that no id waits for the one before.
-        let mut used = self.codes - self.held;
-        self.write((self.begun | word << self.held) & mask);
-        while used + self.codes <= len {
-            self.write(word >> used & mask);
-            used += self.codes;
+        let used = codes - self.held;
+        let whole = ((len - used) * self.reciprocal) >> 16;
+        let out = std::mem::take(&mut self.out);
+        let (now, later) = out.split_at_mut((1 + whole as usize).min(out.len()));
+        if let [first, others @ ..] = now {
+            *first = (begun & mask) as u32;
+            let mut word = word.checked_shr(used).unwrap_or(0);
+            for id in others {
+                *id = (word & mask) as u32;
+                word >>= codes;
+            }
         }
+        self.out = later;
+        let used = used + whole * codes;
         self.begun = word.checked_shr(used).unwrap_or(0);
         self.held = len - used;
     }
+}
 
-    /// Bits past the last id have nowhere to go.
+impl Sink for Cutter<'_> {
+    /// Cuts the bits of `y > 0`.
     #[inline(always)]
-    fn write(&mut self, id: u64) {
-        if let Some(out) = self.out.next() {
-            *out = id as u32;
+    fn take<S: Simd>(&mut self, s: S, y: &[S::F32]) {
+        let zero = s.splat(0.0);
+        for y in y.chunks(WORD / S::LANES) {
+            let mut word = 0;
+            for (i, &y) in y.iter().enumerate() {
+                word |= (s.bits(s.gt(y, zero)) as u64) << (i * S::LANES);
+            }
+            self.cut(word, (y.len() * S::LANES) as u32);
         }
     }
 }
+
+/// Bits in a word of signs.
+const WORD: usize = 64;
 
 impl Family for SimHash {
     fn layout(&self) -> Buckets {
@@ -138,28 +160,12 @@ impl Family for SimHash {
 
     #[inline(always)]
     fn hash_dense<S: Simd, W: Weight>(&self, s: S, out: &mut [u32], x: &[W], scratch: &mut [f32]) {
-        let mut cutter = Cutter::new(out, self.buckets.codes());
-        self.rotations.dense(
-            s,
-            x,
-            scratch,
-            0..self.rotations.blocks(),
-            #[inline(always)]
-            |_, y| cutter.signs(s, y),
-        );
+        self.rotations.dense_vectors(s, x, scratch, &mut Cutter::new(out, self.buckets.codes()));
     }
 
     #[inline(always)]
     fn hash_sparse<S: Simd>(&self, s: S, out: &mut [u32], x: SparseRow, scratch: &mut [f32]) {
-        let mut cutter = Cutter::new(out, self.buckets.codes());
-        self.rotations.sparse(
-            s,
-            x,
-            scratch,
-            0..self.rotations.blocks(),
-            #[inline(always)]
-            |_, y| cutter.signs(s, y),
-        );
+        self.rotations.sparse_vectors(s, x, scratch, &mut Cutter::new(out, self.buckets.codes()));
     }
 }
 
