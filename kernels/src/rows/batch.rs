@@ -1,7 +1,7 @@
 //! A batch against a list of rows, walked *by row*: a row, once loaded, serves every sample that wants it.
 
 use super::pairs::{BLOCK, block_columns};
-use super::vector::{add_to, axpy_group, check, dot_group, pick, prefetch_ahead};
+use super::vector::{add_to, check, dot_group, pick, prefetch_ahead};
 use crate::simd::{Simd, Weight};
 use crate::{IndexError, Level, MatMut, MatRef, RowIds, dispatch};
 
@@ -221,22 +221,24 @@ fn widen<'a, S: Simd, W: Weight>(s: S, row: &'a [W], buffer: &'a mut [f32; BLOCK
     {
         return same;
     }
-    for (to, from) in buffer.chunks_mut(S::LANES).zip(row.chunks(S::LANES)) {
-        s.store_partial(W::load_partial(s, from), to);
+    let (mut to, mut from) = (buffer[..row.len()].chunks_exact_mut(S::LANES), row.chunks_exact(S::LANES));
+    for (to, from) in (&mut to).zip(&mut from) {
+        s.store(W::load(s, from), to);
     }
+    s.store_partial(W::load_partial(s, from.remainder()), to.into_remainder());
     &buffer[..row.len()]
 }
 
 /// `y += c * row` in natural order.
 #[inline(always)]
 fn add_row<S: Simd, W: Weight>(s: S, y: &mut [f32], c: f32, row: &[W]) {
-    if W::PAIRS_IN_ORDER {
-        return axpy_group(s, y, [c], [row]);
-    }
     let factor = s.splat(c);
-    for (y, row) in y.chunks_mut(S::LANES).zip(row.chunks(S::LANES)) {
-        s.store_partial(s.mul_add(factor, W::load_partial(s, row), s.load_partial(y)), y);
+    let (mut ys, mut rows) = (y.chunks_exact_mut(S::LANES), row.chunks_exact(S::LANES));
+    for (y, row) in (&mut ys).zip(&mut rows) {
+        s.store(s.mul_add(factor, W::load(s, row), s.load(y)), y);
     }
+    let (y, row) = (ys.into_remainder(), rows.remainder());
+    s.store_partial(s.mul_add(factor, W::load_partial(s, row), s.load_partial(y)), y);
 }
 
 /// `out = sum_e c[e] * X[samples[e], :]`, eight vectors of columns at a time so that the sums stay in registers.

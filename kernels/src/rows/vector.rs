@@ -244,7 +244,7 @@ fn axpy_all<S: Simd, W: Weight>(s: S, y: &mut [f32], ids: &[u32], c: &[f32], w: 
 
 /// `y += sum_r c[r] * rows[r]`, `y` in pair order; all of one length.
 #[inline(always)]
-pub(super) fn axpy_group<S: Simd, W: Weight, const R: usize>(s: S, y: &mut [f32], c: [f32; R], rows: [&[W]; R]) {
+fn axpy_group<S: Simd, W: Weight, const R: usize>(s: S, y: &mut [f32], c: [f32; R], rows: [&[W]; R]) {
     let rows = cut(rows, y.len());
     let mut factors = [s.splat(0.0); R];
     for (factor, c) in factors.iter_mut().zip(c) {
