@@ -80,9 +80,12 @@ impl Simd for Avx2 {
     ops! {
         fn splat(x: f32) -> __m256 = _mm256_set1_ps(x);
         fn load(xs: &[f32]) -> __m256 = _mm256_loadu_ps(xs[..8].as_ptr());
-        fn load_partial(xs: &[f32]) -> __m256 = _mm256_maskload_ps(xs.as_ptr(), first(xs.len()));
+        // No lane of an empty slice is read, but emulators fault on its dangling address all the same.
+        fn load_partial(xs: &[f32]) -> __m256 =
+            if xs.is_empty() { _mm256_setzero_ps() } else { _mm256_maskload_ps(xs.as_ptr(), first(xs.len())) };
         fn store(v: __m256, out: &mut [f32]) = _mm256_storeu_ps(out[..8].as_mut_ptr(), v);
-        fn store_partial(v: __m256, out: &mut [f32]) = _mm256_maskstore_ps(out.as_mut_ptr(), first(out.len()), v);
+        fn store_partial(v: __m256, out: &mut [f32]) =
+            if !out.is_empty() { _mm256_maskstore_ps(out.as_mut_ptr(), first(out.len()), v) };
         fn add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         fn sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
         fn mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
