@@ -1,0 +1,349 @@
+//! The configuration of a run: TOML sections, each key settable by `--set section.key=value`, every default written out.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides what a run computes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The network.
+    pub model: Model,
+    /// Which rows are computed.
+    pub sparse: Sparse,
+    /// How weights move.
+    pub optim: Optim,
+    /// How long, in which order, and what is saved.
+    pub train: Train,
+    /// How files become samples.
+    pub data: Data,
+}
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+    };
+}
+
+names! {
+    /// What one sample's loss is.
+    Loss {
+        /// Softmax over all labels; a sample's labels share the target probability evenly.
+        Softmax,
+        /// One independent yes or no for each label.
+        Bce,
+    }
+}
+names! {
+    /// How weights of tables and of the output layer are stored. Dense layers are f32.
+    Storage {
+        /// 4 bytes.
+        F32,
+        /// 2 bytes, updated with seeded stochastic rounding.
+        Bf16,
+        /// 2 bytes to compute with, and 4 that the optimiser updates.
+        Bf16Master,
+    }
+}
+names! {
+    /// How the table rows of a sample's features become one vector.
+    Pooling {
+        /// Each row times its value, added.
+        Sum,
+        /// The same, divided by the number of features.
+        Mean,
+        /// The same, divided by the Euclidean length of the values.
+        Normalized,
+    }
+}
+names! {
+    /// Which rows are guessed to matter.
+    IndexName {
+        /// All: the network is dense.
+        All,
+        /// None but the labels; everything else is the random tail.
+        Random,
+        /// Signs of random projections.
+        Simhash,
+        /// Which of a bin of coordinates is largest.
+        Dwta,
+        /// Sets of the largest coordinates.
+        Minhash,
+        /// The largest coordinate after a rotation.
+        CrossPolytope,
+        /// Balanced clusters of rows.
+        Blocks,
+        /// The rows with the largest scores: an oracle that costs what dense costs.
+        Exact,
+    }
+}
+names! {
+    /// Who shares a set of active rows.
+    Mode {
+        /// All samples of a micro-batch.
+        Shared,
+        /// Nobody (SLIDE).
+        PerSample,
+    }
+}
+names! {
+    /// The rule that moves weights.
+    OptimizerName {
+        /// Plain gradient descent.
+        Sgd,
+        /// With momentum.
+        Momentum,
+        /// One accumulator a row.
+        RowwiseAdagrad,
+        /// One moving average a row.
+        RowwiseRmsprop,
+        /// Adam in which a row that was not touched for a while makes up for it.
+        Adam,
+        /// Adam that counts each row's own steps.
+        AdamLazy,
+        /// Adam that moves every row in every step.
+        AdamDense,
+    }
+}
+names! {
+    /// How the learning rate goes on after the warm-up.
+    Schedule {
+        /// It stays.
+        Constant,
+        /// Falls to `final_lr` in a straight line.
+        Linear,
+        /// Falls to `final_lr` along half a cosine.
+        Cosine,
+    }
+}
+names! {
+    /// What a data file holds.
+    Format {
+        /// Told by the file's name and first lines.
+        Auto,
+        /// The extreme-classification repository's text, with a header.
+        Xc,
+        /// svmlight with several labels, without a header.
+        Svmlight,
+        /// Two CSR arrays of scipy or PECOS, features and labels.
+        Npz,
+        /// Tab-separated columns, one of them text.
+        Tsv,
+        /// A JSON object a line, one field of it text.
+        Jsonl,
+    }
+}
+
+/// `[model]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// Widths of the hidden layers; the first is what table rows have.
+    pub hidden: Vec<usize>,
+    /// The loss.
+    pub loss: Loss,
+    /// How the input is pooled.
+    pub pooling: Pooling,
+    /// Storage of the input table and the output layer.
+    pub storage: Storage,
+    /// Hidden layers (counted from 1, not the first) that compute only the share `sparse.hidden_active` of their neurons.
+    pub sampled_hidden: Vec<usize>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            hidden: vec![128],
+            loss: Loss::Softmax,
+            pooling: Pooling::Normalized,
+            storage: Storage::F32,
+            sampled_hidden: Vec::new(),
+        }
+    }
+}
+
+/// `[sparse]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sparse {
+    /// The index of the output layer.
+    pub index: IndexName,
+    /// Who shares active rows.
+    pub mode: Mode,
+    /// Rows of an active set: of each micro-batch (shared) or of each sample (per-sample). 0 means chosen from the number
+    /// of labels.
+    pub active: usize,
+    /// Share of `active` that is random rows.
+    pub tail: f32,
+    /// Most index hits of one sample.
+    pub hits: usize,
+    /// Samples that share an active set; 0 means the whole batch.
+    pub micro_batch: usize,
+    /// Random rows count for as many as they were drawn from (log-Q correction).
+    pub correction: bool,
+    /// Hash tables (L).
+    pub tables: usize,
+    /// Codes of a bucket id (K); 0 means chosen from the number of rows.
+    pub codes: usize,
+    /// Extra buckets looked up in each table, where the index can.
+    pub probes: usize,
+    /// Rows of a block.
+    pub block: usize,
+    /// Steps between rebuilds of the index in the beginning; the pause grows to `rebuild_most`.
+    pub rebuild_every: u64,
+    /// Most steps between rebuilds.
+    pub rebuild_most: u64,
+    /// The index is built once, and labels are inserted where their samples look (BOLT).
+    pub frozen: bool,
+    /// Share of neurons that a sampled hidden layer computes.
+    pub hidden_active: f32,
+    /// Steps between looks at the index's quality, 0 for never.
+    pub inspect_every: u64,
+}
+
+impl Default for Sparse {
+    fn default() -> Self {
+        Self {
+            index: IndexName::Blocks,
+            mode: Mode::Shared,
+            active: 0,
+            tail: 0.25,
+            hits: 16,
+            micro_batch: 0,
+            correction: true,
+            tables: 32,
+            codes: 0,
+            probes: 0,
+            block: 32,
+            rebuild_every: 50,
+            rebuild_most: 1000,
+            frozen: false,
+            hidden_active: 0.1,
+            inspect_every: 500,
+        }
+    }
+}
+
+/// `[optim]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Optim {
+    /// The rule.
+    pub name: OptimizerName,
+    /// Learning rate after the warm-up.
+    pub lr: f32,
+    /// What it falls to.
+    pub final_lr: f32,
+    /// How it falls.
+    pub schedule: Schedule,
+    /// Steps in which it rises from 0.
+    pub warmup_steps: u64,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Largest Euclidean length of the gradient of all layers together; 0 for no limit.
+    pub clip: f32,
+    /// Momentum, or Adam's average of gradients.
+    pub beta1: f32,
+    /// Adam's and RMSprop's average of squares.
+    pub beta2: f32,
+    /// Added to the root of the squares.
+    pub eps: f32,
+    /// Adam's averages take 1 byte each instead of 4.
+    pub eight_bit: bool,
+}
+
+impl Default for Optim {
+    fn default() -> Self {
+        Self {
+            name: OptimizerName::AdamLazy,
+            lr: 1e-3,
+            final_lr: 0.0,
+            schedule: Schedule::Constant,
+            warmup_steps: 0,
+            weight_decay: 0.0,
+            clip: 0.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            eight_bit: false,
+        }
+    }
+}
+
+/// `[train]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Train {
+    /// Passes over the training file.
+    pub epochs: u64,
+    /// Samples of a step.
+    pub batch_size: usize,
+    /// Steps between checkpoints, 0 for one at the end of each epoch.
+    pub save_every: u64,
+    /// Newest checkpoints that are kept.
+    pub keep: usize,
+    /// Steps between lines of the metrics log.
+    pub log_every: u64,
+    /// Evaluates on the validation file after each so many epochs, 0 for the end only.
+    pub eval_every: u64,
+    /// Everything random follows from it.
+    pub seed: u64,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self { epochs: 5, batch_size: 256, save_every: 0, keep: 2, log_every: 50, eval_every: 1, seed: 1 }
+    }
+}
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// What the files hold.
+    pub format: Format,
+    /// Text column: a number from 1 (tsv) or a field's name (jsonl).
+    pub text: String,
+    /// Label column, the same way: comma-separated ids, or a JSON list.
+    pub label: String,
+    /// Hash buckets of words and n-grams, a power of two.
+    pub hash_size: usize,
+    /// Longest run of words that is one feature.
+    pub word_ngrams: usize,
+    /// Lengths of runs of characters that are features, such as `[3, 4]`; empty for none.
+    pub char_ngrams: Vec<usize>,
+    /// Weighs features by how few training samples have them.
+    pub tf_idf: bool,
+    /// Each sample's features are scaled to length 1.
+    pub normalize: bool,
+    /// Samples without a label: `skip` or `refuse`.
+    pub unlabelled: Unlabelled,
+}
+
+names! {
+    /// What becomes of a training sample without a label.
+    Unlabelled {
+        /// It is left out (and counted).
+        Skip,
+        /// It is an error.
+        Refuse,
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            format: Format::Auto,
+            text: String::new(),
+            label: String::new(),
+            hash_size: 1 << 18,
+            word_ngrams: 1,
+            char_ngrams: Vec::new(),
+            tf_idf: false,
+            normalize: false,
+            unlabelled: Unlabelled::Skip,
+        }
+    }
+}

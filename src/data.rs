@@ -1,0 +1,77 @@
+//! Samples: sparse features and labels, from files to batches.
+
+use crate::ragged::Ragged;
+use crate::sparse::SparseBatch;
+
+/// Samples that are trained or evaluated together.
+///
+/// ```
+/// use hotrow::data::Batch;
+/// let mut batch = Batch::new(100);
+/// batch.features.push(&[3, 40], &[1.0, 0.5])?;
+/// batch.labels.push([7]);
+/// assert_eq!(batch.len(), 1);
+/// # Ok::<(), hotrow::kernels::IndexError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// One sparse vector a sample.
+    pub features: SparseBatch,
+    /// The labels of each sample, strictly increasing.
+    pub labels: Ragged<u32>,
+}
+
+impl Batch {
+    /// No samples, of `features` numbers each.
+    ///
+    /// ```
+    /// assert!(hotrow::data::Batch::new(100).is_empty());
+    /// ```
+    pub fn new(features: usize) -> Self {
+        Self { features: SparseBatch::new(features), labels: Ragged::new() }
+    }
+
+    /// Number of samples.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::data::Batch::new(100).len(), 0);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no sample.
+    ///
+    /// ```
+    /// assert!(hotrow::data::Batch::new(100).is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Removes all samples and keeps the memory.
+    ///
+    /// ```
+    /// hotrow::data::Batch::new(100).clear();
+    /// ```
+    pub fn clear(&mut self) {
+        self.features.clear();
+        self.labels.clear();
+    }
+}
+
+/// A set of samples that can be read in any order, from several threads.
+pub trait Samples: Send + Sync {
+    /// Number of samples.
+    fn len(&self) -> usize;
+    /// Length of the feature vectors.
+    fn features(&self) -> usize;
+    /// Number of labels: each label is below it.
+    fn labels(&self) -> usize;
+    /// Adds sample `sample` to `batch`.
+    fn read(&self, sample: usize, batch: &mut Batch);
+    /// Whether there is no sample.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,131 @@
+//! What can go wrong outside of the program's own hands, and the exit code that says so.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of everything that meets the world.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Wrong data, files, configuration, or a run that ended early. A wrong call panics instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A data file is not what it should be.
+    #[error("{}{}: {message}", path.display(), place(*line, *column))]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1; 0 where a file has none.
+        line: u64,
+        /// Byte of the line, from 1; 0 where it is of no use.
+        column: u64,
+        /// What is wrong, with the number at fault and its limit.
+        message: String,
+    },
+    /// An option cannot be, or cannot be together with another.
+    #[error("{key}: {message}")]
+    Config {
+        /// `section.key`, or the flag.
+        key: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// A checkpoint cannot be used.
+    #[error("{}: {message}{}", path.display(), usable(previous.as_deref()))]
+    Checkpoint {
+        /// The checkpoint's folder or the file in it.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+        /// An older one that is complete.
+        previous: Option<PathBuf>,
+    },
+    /// A number in the network is no longer finite.
+    #[error("diverged at step {step}: {layer} is not finite{}", usable(last_good.as_deref()))]
+    Diverged {
+        /// The step, from 1.
+        step: u64,
+        /// Where it was seen first.
+        layer: String,
+        /// The last checkpoint.
+        last_good: Option<PathBuf>,
+    },
+    /// A signal asked the run to end; its state is saved.
+    #[error("stopped at step {step}; go on with --resume {}", run.display())]
+    Stopped {
+        /// Steps done.
+        step: u64,
+        /// The run's folder.
+        run: PathBuf,
+    },
+}
+
+fn place(line: u64, column: u64) -> String {
+    match (line, column) {
+        (0, _) => String::new(),
+        (line, 0) => format!(":{line}"),
+        (line, column) => format!(":{line}:{column}"),
+    }
+}
+
+fn usable(path: Option<&Path>) -> String {
+    path.map(|path| format!("; {} is complete", path.display())).unwrap_or_default()
+}
+
+impl Error {
+    /// For `map_err`: the system's answer, with the path it was about.
+    ///
+    /// ```
+    /// use hotrow::error::Error;
+    /// let error = std::fs::read("no/such/file").map_err(Error::io("no/such/file")).unwrap_err();
+    /// assert!(error.to_string().starts_with("no/such/file: "));
+    /// ```
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { path, source }
+    }
+
+    /// Wrong data at a line and column (both from 1, 0 for none).
+    ///
+    /// ```
+    /// let error = hotrow::error::Error::data("train.txt", 3, 7, "label 9 is not below 9");
+    /// assert_eq!(error.to_string(), "train.txt:3:7: label 9 is not below 9");
+    /// ```
+    pub fn data(path: impl Into<PathBuf>, line: u64, column: u64, message: impl Into<String>) -> Error {
+        Error::Data { path: path.into(), line, column, message: message.into() }
+    }
+
+    /// A wrong option.
+    ///
+    /// ```
+    /// let error = hotrow::error::Error::config("optim.lr", "-1 is not above 0");
+    /// assert_eq!(error.to_string(), "optim.lr: -1 is not above 0");
+    /// ```
+    pub fn config(key: impl Into<String>, message: impl Into<String>) -> Error {
+        Error::Config { key: key.into(), message: message.into() }
+    }
+
+    /// The exit code of a program that ends with this error: 1 runtime, 2 configuration, 3 diverged, 4 bad data, 75
+    /// stopped and resumable.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::error::Error::config("optim.lr", "-1 is not above 0").exit_code(), 2);
+    /// ```
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Io { .. } => 1,
+            Error::Config { .. } => 2,
+            Error::Diverged { .. } => 3,
+            Error::Data { .. } | Error::Checkpoint { .. } => 4,
+            Error::Stopped { .. } => 75,
+        }
+    }
+}

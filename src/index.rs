@@ -1,0 +1,107 @@
+//! Indexes: which rows of a matrix matter for a query.
+//!
+//! An index is a guess at the rows with the largest scores `<w, q> + b`. Training is right with any guess, because labels
+//! are always among the active rows and a random tail stands for the rest; the better the guess, the fewer rows do.
+
+use std::fmt::Debug;
+
+use half::bf16;
+use serde::Serialize;
+
+use crate::kernels::{Level, MatRef, UniqueRowIds};
+use crate::ragged::Ragged;
+use crate::tensor::Tensor;
+
+/// Weights in one of the two storage types.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum WeightsRef<'a> {
+    F32(MatRef<'a, f32>),
+    Bf16(MatRef<'a, bf16>),
+}
+
+/// The rows that an index is over: row `r` scores `<weights[r], q> + biases[r]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// (rows, D).
+    pub weights: WeightsRef<'a>,
+    /// (rows).
+    pub biases: &'a [f32],
+    /// What to compute with.
+    pub level: Level,
+}
+
+impl Rows<'_> {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.biases.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.biases.is_empty()
+    }
+
+    /// Length of a row.
+    pub fn dim(&self) -> usize {
+        match self.weights {
+            WeightsRef::F32(w) => w.cols(),
+            WeightsRef::Bf16(w) => w.cols(),
+        }
+    }
+}
+
+/// How an index is doing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Statistics {
+    /// Hash tables, or lists of blocks.
+    pub tables: usize,
+    /// Buckets that hold a row, of all tables.
+    pub used_buckets: usize,
+    /// Rows in a used bucket: mean and largest.
+    pub mean_occupancy: f64,
+    /// As `mean_occupancy`.
+    pub largest_bucket: usize,
+    /// Memory that the index takes, in bytes.
+    pub bytes: usize,
+    /// Since the index was made.
+    pub rebuilds: u64,
+}
+
+/// Names the rows that matter for a query.
+///
+/// What every implementation promises (`conformance` checks it):
+/// - `select` returns for each query at most `k` different rows below `rows.len()`, the best guess first. It depends on
+///   the index's state, the arguments and nothing else: not on the number of threads, not on the other queries of the call.
+/// - After `rebuild(rows)` every row can be found.
+/// - `restore` of what `state` gave makes an index that selects the same.
+pub trait Index: Send + Sync + Debug {
+    /// The name in configurations: `simhash`, `blocks`, ...
+    fn name(&self) -> &'static str;
+
+    /// For each query (Q, D) up to `k` rows, best first. `step` is the step of the run, for indexes that draw at random.
+    fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32>;
+
+    /// The weights of `touched` have changed: re-hashes them. What that changes may be seen only after the next rebuild.
+    fn update(&mut self, rows: &Rows, touched: UniqueRowIds);
+
+    /// Makes `select` find row `ids.row(q)[..]` for queries like `queries` (Q, D) from now on, whatever the rows' weights
+    /// are: labels inserted under the samples that have them (BOLT). Indexes that cannot do so ignore it.
+    fn insert(&mut self, queries: MatRef<f32>, ids: &Ragged<u32>);
+
+    /// Builds the index anew from all rows; what `insert` added is forgotten.
+    fn rebuild(&mut self, rows: &Rows);
+
+    /// How it is doing.
+    fn statistics(&self) -> Statistics;
+
+    /// What a checkpoint has to keep, hash functions and tables included (or the seed that they follow from).
+    fn state(&self) -> Vec<Tensor<'_>>;
+
+    /// Takes what `state` gave, for an index made with the same options.
+    ///
+    /// # Errors
+    ///
+    /// A message if a tensor is missing or of another shape.
+    fn restore(&mut self, state: &[Tensor]) -> Result<(), String>;
+}

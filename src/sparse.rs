@@ -1,0 +1,162 @@
+//! Batches of sparse vectors in CSR form, right by construction: indices increase strictly and stay below `dim`.
+
+use crate::kernels::{IndexError, SparseRow};
+
+/// Sparse vectors of `dim` numbers.
+///
+/// ```
+/// use hotrow::sparse::SparseBatch;
+/// let mut batch = SparseBatch::new(10);
+/// batch.push(&[1, 7], &[0.5, 2.0])?;
+/// assert_eq!(batch.row(0).indices(), &[1, 7]);
+/// assert!(batch.push(&[7, 1], &[0.5, 2.0]).is_err());
+/// assert_eq!(batch.len(), 1); // a refused vector leaves the batch as it was
+/// # Ok::<(), hotrow::kernels::IndexError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct SparseBatch {
+    dim: usize,
+    offsets: Vec<usize>,
+    indices: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl SparseBatch {
+    /// No vectors, of `dim` numbers each.
+    ///
+    /// ```
+    /// assert!(hotrow::sparse::SparseBatch::new(10).is_empty());
+    /// ```
+    pub fn new(dim: usize) -> Self {
+        Self { dim, offsets: vec![0], indices: Vec::new(), values: Vec::new() }
+    }
+
+    /// Adds a vector.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many values as indices, or the indices do not increase strictly below `dim`.
+    ///
+    /// ```
+    /// assert!(hotrow::sparse::SparseBatch::new(3).push(&[3], &[1.0]).is_err());
+    /// ```
+    pub fn push(&mut self, indices: &[u32], values: &[f32]) -> Result<(), IndexError> {
+        self.push_row(SparseRow::new(indices, values, self.dim)?);
+        Ok(())
+    }
+
+    /// Adds a vector that has been checked.
+    ///
+    /// # Panics
+    ///
+    /// If it is of another dimension.
+    ///
+    /// ```
+    /// use hotrow::{kernels::SparseRow, sparse::SparseBatch};
+    /// let mut batch = SparseBatch::new(3);
+    /// batch.push_row(SparseRow::new(&[2], &[1.0], 3)?);
+    /// assert_eq!(batch.nnz(), 1);
+    /// # Ok::<(), hotrow::kernels::IndexError>(())
+    /// ```
+    #[track_caller]
+    pub fn push_row(&mut self, row: SparseRow) {
+        assert_eq!(row.dim(), self.dim, "the row and the batch differ in dimension");
+        self.indices.extend_from_slice(row.indices());
+        self.values.extend_from_slice(row.values());
+        self.offsets.push(self.indices.len());
+    }
+
+    /// Removes all vectors and keeps the memory.
+    ///
+    /// ```
+    /// let mut batch = hotrow::sparse::SparseBatch::new(3);
+    /// batch.push(&[0], &[1.0]).unwrap();
+    /// batch.clear();
+    /// assert!(batch.is_empty());
+    /// ```
+    pub fn clear(&mut self) {
+        self.offsets.truncate(1);
+        self.indices.clear();
+        self.values.clear();
+    }
+
+    /// Vector `r`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such vector.
+    ///
+    /// ```
+    /// let mut batch = hotrow::sparse::SparseBatch::new(3);
+    /// batch.push(&[2], &[1.0]).unwrap();
+    /// assert_eq!(batch.row(0).values(), &[1.0]);
+    /// ```
+    #[track_caller]
+    pub fn row(&self, r: usize) -> SparseRow<'_> {
+        let range = self.offsets[r]..self.offsets[r + 1];
+        SparseRow::new(&self.indices[range.clone()], &self.values[range], self.dim).expect("checked when it was added")
+    }
+
+    /// Number of vectors.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::sparse::SparseBatch::new(3).len(), 0);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there is no vector.
+    ///
+    /// ```
+    /// assert!(hotrow::sparse::SparseBatch::new(3).is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The length of each vector.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::sparse::SparseBatch::new(3).dim(), 3);
+    /// ```
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Stored values of all vectors.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::sparse::SparseBatch::new(3).nnz(), 0);
+    /// ```
+    pub fn nnz(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Where each vector begins, and the end of the last.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::sparse::SparseBatch::new(3).offsets(), &[0]);
+    /// ```
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// The indices of all vectors, in order.
+    ///
+    /// ```
+    /// assert!(hotrow::sparse::SparseBatch::new(3).indices().is_empty());
+    /// ```
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// The values of all vectors, in order.
+    ///
+    /// ```
+    /// assert!(hotrow::sparse::SparseBatch::new(3).values().is_empty());
+    /// ```
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
