@@ -1,18 +1,24 @@
 //! hotrow trains and runs very large networks on CPUs by computing only the rows that matter.
 #![forbid(unsafe_code)]
 
+pub mod active;
 pub mod config;
 pub mod data;
 pub mod error;
 pub mod flops;
 pub mod index;
+pub mod loss;
 pub mod machine;
+pub mod layer;
 pub mod matrix;
+pub mod model;
+pub mod optim;
 pub mod provenance;
 pub mod ragged;
 pub mod rng;
 pub mod sparse;
 pub mod tensor;
+pub mod train;
 
 pub use hotrow_kernels as kernels;
 

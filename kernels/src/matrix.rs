@@ -1,5 +1,7 @@
 //! Borrowed row-major matrices with a stride.
 
+use std::ops::Range;
+
 /// A row-major matrix: row `r` is `data[r * stride..][..cols]`.
 ///
 /// ```
@@ -48,6 +50,17 @@ fn check(len: usize, rows: usize, cols: usize, stride: usize) {
         needed.is_some_and(|needed| needed <= len),
         "{rows} rows of {cols} with stride {stride} do not fit into {len} elements"
     );
+}
+
+/// The elements from the first to the last of a window.
+#[track_caller]
+fn check_window(rows: usize, cols: usize, stride: usize, r: &Range<usize>, c: &Range<usize>) -> Range<usize> {
+    assert!(r.start <= r.end && r.end <= rows, "rows {r:?} of {rows}");
+    assert!(c.start <= c.end && c.end <= cols, "columns {c:?} of {cols}");
+    match r.is_empty() || c.is_empty() {
+        true => 0..0,
+        false => r.start * stride + c.start..(r.end - 1) * stride + c.end,
+    }
 }
 
 impl<'a, T> MatRef<'a, T> {
@@ -101,6 +114,23 @@ impl<'a, T> MatRef<'a, T> {
     pub fn row(&self, r: usize) -> &'a [T] {
         assert!(r < self.rows, "row {r} is not below {}", self.rows);
         &self.data[r * self.stride..][..self.cols]
+    }
+
+    /// The part with the rows `rows` and the columns `cols`.
+    ///
+    /// # Panics
+    ///
+    /// If a range reaches past the end or goes backwards.
+    ///
+    /// ```
+    /// use hotrow_kernels::MatRef;
+    /// let w = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3);
+    /// assert_eq!(w.window(1..2, 1..3).row(0), &[5.0, 6.0]);
+    /// ```
+    #[track_caller]
+    pub fn window(self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        let data = check_window(self.rows, self.cols, self.stride, &rows, &cols);
+        Self { data: &self.data[data], rows: rows.len(), cols: cols.len(), stride: self.stride }
     }
 }
 
@@ -174,5 +204,50 @@ impl<'a, T> MatMut<'a, T> {
     /// The same matrix, borrowed for a shorter time.
     pub fn reborrow(&mut self) -> MatMut<'_, T> {
         MatMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
+    }
+
+    /// The part with the rows `rows` and the columns `cols`, as [`MatRef::window`].
+    ///
+    /// # Panics
+    ///
+    /// If a range reaches past the end or goes backwards.
+    ///
+    /// ```
+    /// use hotrow_kernels::MatMut;
+    /// let mut data = [0.0; 6];
+    /// MatMut::new(&mut data, 2, 3).window(1..2, 1..3).row_mut(0).fill(1.0);
+    /// assert_eq!(data, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+    /// ```
+    #[track_caller]
+    pub fn window(self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        let data = check_window(self.rows, self.cols, self.stride, &rows, &cols);
+        Self { data: &mut self.data[data], rows: rows.len(), cols: cols.len(), stride: self.stride }
+    }
+
+    /// Pieces of `rows` rows that may be written at the same time; the last may have fewer.
+    ///
+    /// # Panics
+    ///
+    /// If `rows` is 0.
+    ///
+    /// ```
+    /// use hotrow_kernels::MatMut;
+    /// let mut data = [0.0; 6];
+    /// let pieces: Vec<_> = MatMut::new(&mut data, 3, 2).into_chunks(2).map(|piece| piece.rows()).collect();
+    /// assert_eq!(pieces, [2, 1]);
+    /// ```
+    #[track_caller]
+    pub fn into_chunks(self, rows: usize) -> impl Iterator<Item = MatMut<'a, T>> {
+        assert!(rows > 0, "pieces of no rows");
+        let Self { data, rows: all, cols, stride } = self;
+        // The last row may lack the gap behind it. A matrix without columns has no data to cut.
+        let mut rest = data;
+        (0..all).step_by(rows).map(move |from| {
+            let count = rows.min(all - from);
+            let whole = std::mem::take(&mut rest);
+            let (piece, tail) = whole.split_at_mut((count * stride).min(whole.len()));
+            rest = tail;
+            MatMut { data: piece, rows: count, cols, stride }
+        })
     }
 }

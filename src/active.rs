@@ -1,0 +1,301 @@
+//! Which rows take part: the labels, what the index names, and a random tail that stands for all the rest.
+//!
+//! With `H` the labels and hits, and `T` the `m` rows drawn evenly from the others, a sample's partition function
+//! `Z = sum over all rows of exp(z)` is estimated by `sum over H of exp(z) + (rows - |H|) / m * sum over T of exp(z)`. Given
+//! `H`, which does not depend on the draw, that has the right mean (Spring and Shrivastava 2017; Mussmann and Ermon 2016): tail
+//! rows enter with `log((rows - |H|) / m)` added to their logits, the rows of `H` with nothing, whoever brought them in.
+
+use rand::{Rng, RngExt};
+
+use crate::kernels::UniqueRowIds;
+use crate::optim::RowSet;
+
+/// How large active sets are and what they are made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ActiveOptions {
+    /// Rows of the layer.
+    pub rows: usize,
+    /// Rows of a set; more if there are more labels.
+    pub active: usize,
+    /// Share of `active` that is random rows.
+    pub tail: f32,
+    /// Whether random rows are weighted by the inverse of their probability.
+    pub correction: bool,
+}
+
+/// The active rows of samples that share them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ActiveSet {
+    /// Increasing; empty where all rows take part.
+    rows: Vec<u32>,
+    /// What is added to the logits of each row, if anything is.
+    log_weights: Vec<f32>,
+    /// All so many rows take part.
+    all: Option<usize>,
+    /// Rows of the layer.
+    limit: usize,
+    /// Where the rows came from.
+    pub sources: Sources,
+}
+
+/// Rows by where they came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sources {
+    /// The samples' labels.
+    pub labels: usize,
+    /// The index.
+    pub hits: usize,
+    /// The random tail.
+    pub tail: usize,
+}
+
+impl std::ops::AddAssign for Sources {
+    fn add_assign(&mut self, other: Sources) {
+        self.labels += other.labels;
+        self.hits += other.hits;
+        self.tail += other.tail;
+    }
+}
+
+impl ActiveSet {
+    /// All rows.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::active::ActiveSet::all(7).len(), 7);
+    /// ```
+    pub fn all(rows: usize) -> Self {
+        Self { all: Some(rows), limit: rows, ..Self::default() }
+    }
+
+    /// The rows, increasing; none are listed where all take part.
+    pub fn listed(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// How many rows take part.
+    pub fn len(&self) -> usize {
+        self.all.unwrap_or(self.rows.len())
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows, for layers.
+    pub fn rows(&self) -> RowSet<'_> {
+        match self.all {
+            Some(rows) => RowSet::All(rows),
+            None => RowSet::Some(UniqueRowIds::new(&self.rows, self.limit).expect("checked when it was made")),
+        }
+    }
+
+    /// Forgets the weights of random rows: for hidden layers, in which no sum over all rows is estimated.
+    pub fn uncorrected(&mut self) {
+        self.log_weights.clear();
+    }
+
+    /// Rows of the layer, active or not.
+    pub fn rows_of_layer(&self) -> usize {
+        self.limit
+    }
+
+    /// What is added to the logit of each row.
+    pub fn log_weights(&self) -> Option<&[f32]> {
+        (!self.log_weights.is_empty()).then_some(&self.log_weights)
+    }
+}
+
+/// Makes active sets; keeps a mark for each row so that nothing is allocated but the sets.
+#[derive(Debug)]
+pub struct Selector {
+    options: ActiveOptions,
+    /// The mark of each row: `now` means it is in the set.
+    marks: Vec<u32>,
+    now: u32,
+}
+
+impl Selector {
+    /// For the rows of one layer.
+    ///
+    /// ```
+    /// use hotrow::active::{ActiveOptions, Selector};
+    /// use hotrow::rng::rng;
+    /// let options = ActiveOptions { rows: 1000, active: 10, tail: 0.5, correction: true };
+    /// let hits = [&[5, 6][..], &[7, 5]];
+    /// let set = Selector::new(options).shared([&[3][..], &[9]], &hits, &mut rng(1, "tail", 0));
+    /// assert_eq!((set.len(), set.sources.labels, set.sources.hits, set.sources.tail), (10, 2, 3, 5));
+    /// assert!([3, 5, 6, 7, 9].iter().all(|&row| set.rows().position(row).is_some()));
+    /// ```
+    pub fn new(options: ActiveOptions) -> Self {
+        Self { options, marks: vec![0; options.rows], now: 0 }
+    }
+
+    /// One set for several samples: all `labels`; then hits, the best of each sample before the second-best of any, as
+    /// long as there is room for them; then the random tail.
+    ///
+    /// # Panics
+    ///
+    /// If a label or a hit is not a row.
+    #[track_caller]
+    pub fn shared<'a>(
+        &mut self,
+        labels: impl IntoIterator<Item = &'a [u32]>,
+        hits: &[&[u32]],
+        rng: &mut impl Rng,
+    ) -> ActiveSet {
+        let ActiveOptions { rows, active, tail, .. } = self.options;
+        let active = active.min(rows);
+        self.begin();
+        let mut set = ActiveSet { limit: rows, ..ActiveSet::default() };
+        labels.into_iter().flatten().for_each(|&label| self.add(label, &mut set.rows));
+        set.sources.labels = set.rows.len();
+
+        let tail = (tail * active as f32).round() as usize;
+        let room = active.saturating_sub(tail);
+        let deepest = hits.iter().map(|hits| hits.len()).max().unwrap_or(0);
+        'full: for rank in 0..deepest {
+            for sample in hits {
+                if set.rows.len() >= room {
+                    break 'full;
+                }
+                if let Some(&row) = sample.get(rank) {
+                    self.add(row, &mut set.rows);
+                }
+            }
+        }
+        set.sources.hits = set.rows.len() - set.sources.labels;
+
+        let hard = set.rows.len();
+        let tail = active.saturating_sub(hard).max(tail).min(rows - hard);
+        self.fill(tail, &mut set.rows, rng);
+        set.sources.tail = tail;
+        self.finish(&mut set, hard);
+        set
+    }
+
+    fn begin(&mut self) {
+        if self.now == u32::MAX {
+            self.marks.fill(0);
+            self.now = 0;
+        }
+        self.now += 1;
+    }
+
+    fn add(&mut self, row: u32, rows: &mut Vec<u32>) {
+        let mark = &mut self.marks[row as usize];
+        if *mark != self.now {
+            *mark = self.now;
+            rows.push(row);
+        }
+    }
+
+    /// Adds `count` rows that are not marked, each as likely as any other.
+    fn fill(&mut self, count: usize, rows: &mut Vec<u32>, rng: &mut impl Rng) {
+        let goal = rows.len() + count;
+        // Draws again what is taken already: at most two draws a row on average while half of the rows are free.
+        while rows.len() < goal && goal <= self.options.rows / 2 {
+            self.add(rng.random_range(0..self.options.rows as u32), rows);
+        }
+        // Nearly all rows are wanted: the free ones in order, each kept with the chance that the count comes out right
+        // (selection sampling, Knuth 3.4.2).
+        let mut free = self.options.rows - rows.len();
+        for row in 0..self.options.rows as u32 {
+            if rows.len() == goal {
+                break;
+            }
+            if self.marks[row as usize] != self.now {
+                if rng.random_range(0..free) < goal - rows.len() {
+                    self.add(row, rows);
+                }
+                free -= 1;
+            }
+        }
+    }
+
+    /// Sorts the rows; those after the first `hard` are the tail.
+    fn finish(&self, set: &mut ActiveSet, hard: usize) {
+        let (rows, tail) = (self.options.rows, set.rows.len() - hard);
+        if tail == rows - hard || tail == 0 || !self.options.correction {
+            set.rows.sort_unstable();
+            return;
+        }
+        let weight = ((rows - hard) as f64 / tail as f64).ln() as f32;
+        // The lowest bit says which are tail.
+        let mut keyed: Vec<u64> =
+            set.rows.iter().enumerate().map(|(at, &row)| (row as u64) << 1 | (at >= hard) as u64).collect();
+        keyed.sort_unstable();
+        set.rows.clear();
+        set.rows.extend(keyed.iter().map(|key| (key >> 1) as u32));
+        set.log_weights = keyed.iter().map(|key| if key & 1 == 1 { weight } else { 0.0 }).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::rng;
+    use proptest::prelude::*;
+
+    fn options(rows: usize, active: usize, tail: f32) -> ActiveOptions {
+        ActiveOptions { rows, active, tail, correction: true }
+    }
+
+    #[test]
+    fn hits_are_cut_by_rank_and_not_by_sample() {
+        let hits = [&[1, 2, 3][..], &[11, 12, 13], &[21, 22, 23]];
+        let set = Selector::new(options(100, 5, 0.0)).shared([], &hits, &mut rng(1, "tail", 0));
+        assert_eq!(set.rows, [1, 2, 11, 12, 21]);
+    }
+
+    #[test]
+    fn labels_are_in_the_set_even_when_they_are_more_than_its_size() {
+        let labels: Vec<u32> = (0..50).collect();
+        let set = Selector::new(options(100, 10, 0.5)).shared([&labels[..]], &[], &mut rng(1, "tail", 0));
+        assert_eq!((set.sources.labels, set.sources.tail), (50, 5));
+    }
+
+    /// The mean over many draws of the estimated partition function is the partition function. Each draw deviates by at
+    /// most `max(z) * rows`; by Hoeffding's inequality the mean of 20 000 draws deviates by more than 2.5 % of that with a
+    /// probability below 2 exp(-2 * 20 000 * 0.025^2), about 3e-11.
+    #[test]
+    fn the_estimate_of_the_partition_function_is_unbiased() {
+        let rows = 60;
+        let z: Vec<f64> = (0..rows).map(|row| (row % 7) as f64 / 7.0).collect();
+        let exact: f64 = z.iter().sum();
+        let mut selector = Selector::new(options(rows, 20, 0.25));
+        let hits: Vec<u32> = (10..20).collect();
+        let draws = 20_000;
+        let mean = (0..draws)
+            .map(|draw| {
+                let set = selector.shared([&[3][..]], &[&hits], &mut rng(1, "tail", draw));
+                let weights = set.log_weights().unwrap();
+                set.rows.iter().zip(weights).map(|(&row, w)| (*w as f64).exp() * z[row as usize]).sum::<f64>()
+            })
+            .sum::<f64>()
+            / draws as f64;
+        assert!((mean - exact).abs() < 0.025 * rows as f64, "{mean} is not {exact}");
+    }
+
+    proptest! {
+        #[test]
+        fn sets_have_the_rows_they_must_have_and_no_row_twice(
+            rows in 1_usize..200,
+            active in 0_usize..250,
+            tail in 0.0_f32..=1.0,
+            picks in prop::collection::vec((0_u32..200, 0_u32..200), 0..40),
+            seed: u64,
+        ) {
+            let labels: Vec<u32> = picks.iter().map(|pick| pick.0 % rows as u32).collect();
+            let hits: Vec<u32> = picks.iter().map(|pick| pick.1 % rows as u32).collect();
+            let set = Selector::new(options(rows, active, tail)).shared([&labels[..]], &[&hits], &mut rng(seed, "tail", 0));
+            prop_assert!(set.rows.is_sorted_by(|a, b| a < b));
+            prop_assert!(set.rows.iter().all(|&row| (row as usize) < rows));
+            prop_assert!(labels.iter().all(|&label| set.rows().position(label).is_some()));
+            prop_assert!(set.len() >= active.min(rows));
+            prop_assert!(set.log_weights().is_none_or(|weights| weights.len() == set.len()));
+            let Sources { labels, hits, tail } = set.sources;
+            prop_assert_eq!(labels + hits + tail, set.len());
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Layers: plain structs with forward, backward and update side by side. The sparse side owns the rows.
+//!
+//! | layer | input | output | rows are |
+//! |---|---|---|---|
+//! | [`Table`] | sparse features | (B, D) | features |
+//! | [`Linear`] | (B, D) | (B, active): all rows, or a set that the samples share | neurons or labels |
+//! | [`per_sample`] | (B, D) | a set of rows of its own for each sample | the same |
+//!
+//! Work is cut into pieces of fixed sizes and sums are taken in a fixed order: the number of threads changes no bit.
+
+mod linear;
+mod pack;
+pub mod per_sample;
+mod table;
+mod top_k;
+
+pub use linear::{Linear, LinearGradient};
+pub use table::{Table, TableGradient};
+pub use top_k::TopK;
+
+use std::time::Instant;
+
+use crate::flops::{Costs, Phase};
+use crate::kernels::Level;
+use crate::kernels::gemm::PackedPanel;
+
+/// What layers compute with: the level, memory that is used again, and the count of what it has cost.
+///
+/// ```
+/// let work = hotrow::layer::Workspace::new(hotrow::kernels::Level::detect());
+/// assert_eq!(work.costs.total().flops, 0);
+/// ```
+#[derive(Debug)]
+pub struct Workspace {
+    /// The instruction set.
+    pub level: Level,
+    /// What has been done so far.
+    pub costs: Costs,
+    /// Packed rows, and packed samples as left and as right factors.
+    panels: Vec<PackedPanel>,
+    lefts: Vec<PackedPanel>,
+    rights: Vec<PackedPanel>,
+}
+
+impl Workspace {
+    /// Nothing counted yet.
+    pub fn new(level: Level) -> Self {
+        Self { level, costs: Costs::default(), panels: Vec::new(), lefts: Vec::new(), rights: Vec::new() }
+    }
+
+    /// Runs `f` and counts its time to `phase`.
+    pub fn timed<R>(&mut self, phase: Phase, f: impl FnOnce(&mut Self) -> R) -> R {
+        let start = Instant::now();
+        let result = f(self);
+        self.costs.time(phase, start.elapsed());
+        result
+    }
+}

@@ -1,0 +1,313 @@
+//! A layer whose rows are neurons or labels: `z[s, a] = <W[active[a]], x[s]> + b[active[a]]`, all rows or a set that the
+//! samples share, as products with gathered rows.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Workspace;
+use super::pack::{LEFT, SAMPLES, Side, blocks, groups, pack_rows, pack_samples};
+use crate::config::{Optim, Storage};
+use crate::flops::Phase;
+use crate::index::{Rows, WeightsRef};
+use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
+use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds, Weight};
+use crate::optim::{Init, Parameter, RowSet, StepOptions};
+
+/// Weights (rows, D) and biases (rows).
+#[derive(Debug)]
+pub struct Linear {
+    /// (rows, D).
+    pub weights: Parameter,
+    /// (rows, 1).
+    pub biases: Parameter,
+    /// Factors are rounded to bf16 where weights are stored so.
+    precision: Precision,
+}
+
+/// The gradient of the output for samples that share a set of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearGradient<'a> {
+    /// Which rows.
+    pub active: RowSet<'a>,
+    /// (B, active).
+    pub dz: MatRef<'a, f32>,
+    /// The input: (B, D).
+    pub x: MatRef<'a, f32>,
+}
+
+impl Linear {
+    /// `rows` neurons or labels for inputs of `cols` numbers, called `name` in checkpoints. Weights start as normal numbers
+    /// of variance `1 / cols`.
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, Storage}, layer::Linear};
+    /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7);
+    /// assert_eq!((layer.rows(), layer.cols()), (10, 4));
+    /// ```
+    pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, seed: u64) -> Self {
+        let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
+        Self {
+            weights: Parameter::new(&format!("{name}.weight"), rows, cols, storage, optim, init, seed),
+            biases: Parameter::new(&format!("{name}.bias"), rows, 1, Storage::F32, optim, Init::Zeros, seed),
+            precision: if storage == Storage::F32 { Precision::F32 } else { Precision::Bf16 },
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.weights.rows()
+    }
+
+    /// Length of a row.
+    pub fn cols(&self) -> usize {
+        self.weights.cols()
+    }
+
+    /// The rows as an index takes them.
+    pub fn view(&self, level: Level) -> Rows<'_> {
+        Rows { weights: self.weights.weights(), biases: self.biases.f32(), level }
+    }
+
+    /// `z` (B, active) for `x` (B, D).
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, Storage}, layer::{Linear, Workspace}, optim::RowSet};
+    /// use hotrow::kernels::{Level, MatMut, MatRef, UniqueRowIds};
+    /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7);
+    /// let (x, mut some, mut all) = ([0.5; 4], [0.0; 2], [0.0; 10]);
+    /// let (x, work) = (MatRef::new(&x, 1, 4), &mut Workspace::new(Level::detect()));
+    /// layer.forward(work, x, RowSet::All(10), MatMut::new(&mut all, 1, 10));
+    /// let active = RowSet::Some(UniqueRowIds::new(&[3, 9], 10)?);
+    /// layer.forward(work, x, active, MatMut::new(&mut some, 1, 2));
+    /// assert_eq!(some, [all[3], all[9]]);
+    /// # Ok::<(), hotrow::kernels::IndexError>(())
+    /// ```
+    #[track_caller]
+    pub fn forward(&self, work: &mut Workspace, x: MatRef<f32>, active: RowSet, z: MatMut<f32>) {
+        assert_eq!((x.rows(), active.len()), (z.rows(), z.cols()), "z is not (samples, active rows)");
+        assert_eq!(x.cols(), self.cols(), "x and the rows differ in length");
+        self.count(work, x.rows(), active.len());
+        match self.weights.weights() {
+            WeightsRef::F32(w) => self.forward_with(work, w, x, active, z),
+            WeightsRef::Bf16(w) => self.forward_with(work, w, x, active, z),
+        }
+    }
+
+    fn forward_with<W: Weight + Sync>(
+        &self,
+        work: &mut Workspace,
+        w: MatRef<W>,
+        x: MatRef<f32>,
+        active: RowSet,
+        mut z: MatMut<f32>,
+    ) {
+        let (level, precision, biases) = (work.level, self.precision, self.biases.f32());
+        work.timed(Phase::Gather, |work| pack_samples(&mut work.lefts, level, precision, x));
+        for group in groups(active.len()) {
+            work.timed(Phase::Gather, |work| {
+                pack_rows(&mut work.panels, level, precision, w, active, group.clone(), Side::Transposed);
+            });
+            work.timed(Phase::Gemm, |work| {
+                let chunks: Vec<MatMut<f32>> = z.reborrow().into_chunks(SAMPLES).collect();
+                chunks.into_par_iter().zip(&work.lefts).for_each(|(mut chunk, left)| {
+                    for r in 0..chunk.rows() {
+                        let row = chunk.row_mut(r)[group.clone()].iter_mut();
+                        row.zip(group.clone()).for_each(|(z, at)| *z = biases[active.row(at)]);
+                    }
+                    for (panel, block) in work.panels.iter().zip(blocks(group.clone())) {
+                        let rows = 0..chunk.rows();
+                        gemm(level, Output::new(chunk.reborrow().window(rows, block)).added(), left, panel);
+                    }
+                });
+            });
+        }
+    }
+
+    /// `dx` (B, D) `+= dz W[active]`, `dz` (B, active).
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn backward(&self, work: &mut Workspace, dz: MatRef<f32>, active: RowSet, dx: MatMut<f32>) {
+        assert_eq!((dx.rows(), active.len()), (dz.rows(), dz.cols()), "dz is not (samples, active rows)");
+        assert_eq!(dx.cols(), self.cols(), "dx and the rows differ in length");
+        self.count(work, dz.rows(), active.len());
+        match self.weights.weights() {
+            WeightsRef::F32(w) => self.backward_with(work, w, dz, active, dx),
+            WeightsRef::Bf16(w) => self.backward_with(work, w, dz, active, dx),
+        }
+    }
+
+    fn backward_with<W: Weight + Sync>(
+        &self,
+        work: &mut Workspace,
+        w: MatRef<W>,
+        dz: MatRef<f32>,
+        active: RowSet,
+        mut dx: MatMut<f32>,
+    ) {
+        let (level, precision) = (work.level, self.precision);
+        for group in groups(active.len()) {
+            work.timed(Phase::Gather, |work| {
+                pack_rows(&mut work.panels, level, precision, w, active, group.clone(), Side::Plain);
+            });
+            work.timed(Phase::Gemm, |work| {
+                let chunks: Vec<MatMut<f32>> = dx.reborrow().into_chunks(SAMPLES).collect();
+                chunks.into_par_iter().enumerate().for_each(|(c, mut chunk)| {
+                    let samples = c * SAMPLES..c * SAMPLES + chunk.rows();
+                    LEFT.with_borrow_mut(|left| {
+                        for (panel, block) in work.panels.iter().zip(blocks(group.clone())) {
+                            left.pack_left(level, precision, Operand::new(dz.window(samples.clone(), block)));
+                            gemm(level, Output::new(chunk.reborrow()).added(), left, panel);
+                        }
+                    });
+                });
+            });
+        }
+    }
+
+    /// One step along the gradients of all groups of samples. Rows of no group stay as they are (save in a dense Adam).
+    /// Returns the rows of all groups, increasing: those that moved.
+    ///
+    /// # Panics
+    ///
+    /// If a group is of another number of rows.
+    #[track_caller]
+    pub fn update(&mut self, work: &mut Workspace, groups: &[LinearGradient], step: &StepOptions) -> Vec<u32> {
+        let union = union(groups);
+        let pairs: usize = groups.iter().map(|group| group.dz.rows() * group.active.len()).sum();
+        let samples: usize = groups.iter().map(|group| group.dz.rows()).sum();
+        let flops = |pairs: usize| 2 * pairs as u64 * self.cols() as u64;
+        let bytes = union.len() as u64 * (self.weights.bytes_per_row() + self.biases.bytes_per_row());
+        work.costs.count(Phase::Update, flops(pairs), flops(samples * self.rows()), bytes);
+        work.timed(Phase::Update, |work| {
+            let active = RowSet::Some(UniqueRowIds::new(&union, self.rows()).expect("active rows are rows"));
+            let gradient = Gradient::new(work, self.precision, groups, active);
+            self.weights.update(active, step, |block, out| gradient.weights(block, out));
+            self.biases.update(active, step, |block, out| gradient.biases(block, out));
+        });
+        union
+    }
+
+    /// The squared Euclidean length of the gradient that [`update`](Self::update) would apply.
+    pub fn squared_gradient(&self, work: &mut Workspace, groups: &[LinearGradient]) -> f64 {
+        let union = union(groups);
+        work.timed(Phase::Update, |work| {
+            let (level, precision) = (work.level, self.precision);
+            let active = RowSet::Some(UniqueRowIds::new(&union, self.rows()).expect("active rows are rows"));
+            let gradient = Gradient::new(work, precision, groups, active);
+            self.weights.squared_gradient(active, level, |block, out| gradient.weights(block, out))
+                + self.biases.squared_gradient(active, level, |block, out| gradient.biases(block, out))
+        })
+    }
+
+    /// One of the two products with the weights.
+    fn count(&self, work: &mut Workspace, samples: usize, active: usize) {
+        let flops = |rows: usize| 2 * (samples * self.cols()) as u64 * rows as u64;
+        let bytes = (active * self.cols()) as u64 * if self.precision == Precision::F32 { 4 } else { 2 };
+        work.costs.count(Phase::Gemm, flops(active), flops(self.rows()), bytes);
+    }
+}
+
+/// The rows of all groups, once each, increasing.
+fn union(groups: &[LinearGradient]) -> Vec<u32> {
+    let mut rows: Vec<u32> = Vec::new();
+    for group in groups {
+        match group.active {
+            RowSet::All(all) => return (0..all as u32).collect(),
+            RowSet::Some(ids) => rows.extend_from_slice(ids.as_slice()),
+        }
+    }
+    if groups.len() > 1 {
+        rows.sort_unstable();
+        rows.dedup();
+    }
+    rows
+}
+
+/// The gradients of weights and biases, a block of rows at a time.
+struct Gradient<'a> {
+    level: Level,
+    precision: Precision,
+    groups: &'a [LinearGradient<'a>],
+    /// The input of each group as a right factor.
+    inputs: &'a [PackedPanel],
+    /// The rows of all groups.
+    active: RowSet<'a>,
+}
+
+impl<'a> Gradient<'a> {
+    fn new(
+        work: &'a mut Workspace,
+        precision: Precision,
+        groups: &'a [LinearGradient<'a>],
+        active: RowSet<'a>,
+    ) -> Self {
+        let (level, inputs) = (work.level, &mut work.rights);
+        inputs.resize_with(groups.len().max(inputs.len()), PackedPanel::new);
+        inputs.par_iter_mut().zip(groups).for_each(|(panel, group)| {
+            panel.pack_right(level, precision, Operand::new(group.x));
+        });
+        Self { level, precision, groups, inputs, active }
+    }
+
+    /// `out` (block, D) `= sum over groups of dz^T x`.
+    fn weights(&self, block: Range<usize>, mut out: MatMut<f32>) {
+        (0..out.rows()).for_each(|r| out.row_mut(r).fill(0.0));
+        for (group, x) in self.groups.iter().zip(self.inputs) {
+            let (columns, rows) = self.part(group, &block);
+            LEFT.with_borrow_mut(|left| {
+                let dz = group.dz.window(0..group.dz.rows(), columns);
+                left.pack_left(self.level, self.precision, Operand::new(dz).transposed());
+                let rows = UniqueRowIds::new(&rows, out.rows()).expect("rows of this block, increasing");
+                gemm(self.level, Output::scattered(out.reborrow(), rows).added(), left, x);
+            });
+        }
+    }
+
+    /// `out` (block, 1) `= sum over groups and samples of dz`.
+    fn biases(&self, block: Range<usize>, mut out: MatMut<f32>) {
+        (0..out.rows()).for_each(|r| out.row_mut(r).fill(0.0));
+        for group in self.groups {
+            let (columns, rows) = self.part(group, &block);
+            let mut sums = vec![0.0; columns.len()];
+            for sample in 0..group.dz.rows() {
+                sums.iter_mut().zip(&group.dz.row(sample)[columns.clone()]).for_each(|(sum, dz)| *sum += dz);
+            }
+            rows.iter().zip(sums).for_each(|(&row, sum)| out.row_mut(row as usize)[0] += sum);
+        }
+    }
+
+    /// The columns of `group` whose rows lie in `block` of all rows, and where these stand in the block.
+    fn part(&self, group: &LinearGradient, block: &Range<usize>) -> (Range<usize>, Vec<u32>) {
+        if block.is_empty() {
+            return (0..0, Vec::new());
+        }
+        let (first, last) = (self.active.row(block.start), self.active.row(block.end - 1));
+        let columns = match group.active {
+            RowSet::All(_) => first..last + 1,
+            RowSet::Some(ids) => {
+                let ids = ids.as_slice();
+                ids.partition_point(|&id| (id as usize) < first)..ids.partition_point(|&id| (id as usize) <= last)
+            }
+        };
+        let mut at = block.start;
+        let within = |column: usize| {
+            let row = group.active.row(column);
+            while self.active.row(at) != row {
+                at += 1;
+            }
+            (at - block.start) as u32
+        };
+        (columns.clone(), columns.map(within).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

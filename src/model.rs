@@ -1,0 +1,5 @@
+//! Networks.
+
+mod mlp;
+
+pub use mlp::{Activations, Gradients, Mlp};

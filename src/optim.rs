@@ -1,0 +1,94 @@
+//! Weights with the state of the rule that moves them, updated row by row by the thread that owns the row.
+
+mod parameter;
+mod schedule;
+mod split;
+mod state;
+
+pub use parameter::{Init, Parameter};
+pub use schedule::learning_rate;
+
+use crate::config::{Optim, OptimizerName};
+use crate::kernels::{Level, UniqueRowIds};
+
+/// Which rows of a matrix take part.
+#[derive(Clone, Copy, Debug)]
+pub enum RowSet<'a> {
+    /// All of so many.
+    All(usize),
+    /// These, increasing.
+    Some(UniqueRowIds<'a>),
+}
+
+impl<'a> RowSet<'a> {
+    /// How many take part.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::optim::RowSet::All(7).len(), 7);
+    /// ```
+    pub fn len(&self) -> usize {
+        match self {
+            RowSet::All(rows) => *rows,
+            RowSet::Some(ids) => ids.len(),
+        }
+    }
+
+    /// Whether none does.
+    ///
+    /// ```
+    /// assert!(hotrow::optim::RowSet::All(0).is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The row at `position` of the set.
+    ///
+    /// # Panics
+    ///
+    /// If a listed set has no such position.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::optim::RowSet::All(7).row(3), 3);
+    /// ```
+    pub fn row(&self, position: usize) -> usize {
+        match self {
+            RowSet::All(_) => position,
+            RowSet::Some(ids) => ids.as_slice()[position] as usize,
+        }
+    }
+
+    /// Where `row` stands in the set.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::optim::RowSet::All(7).position(7), None);
+    /// ```
+    pub fn position(&self, row: u32) -> Option<usize> {
+        match self {
+            RowSet::All(rows) => ((row as usize) < *rows).then_some(row as usize),
+            RowSet::Some(ids) => ids.as_slice().binary_search(&row).ok(),
+        }
+    }
+}
+
+/// One step of a run, as the rules need it.
+#[derive(Clone, Copy, Debug)]
+pub struct StepOptions<'a> {
+    /// The rule and its constants.
+    pub optim: &'a Optim,
+    /// Number of the step, from 1.
+    pub number: u32,
+    /// Learning rate of this step.
+    pub lr: f32,
+    /// Gradients are multiplied by it: 1 / samples, times the factor of clipping.
+    pub grad_scale: f32,
+    /// The seed of stochastic rounding.
+    pub seed: u64,
+    /// What to compute with.
+    pub level: Level,
+}
+
+/// Whether rows without a gradient move too, so that weights have to be settled before they are read as a whole.
+pub(crate) fn sleeps(name: OptimizerName) -> bool {
+    name == OptimizerName::Adam
+}

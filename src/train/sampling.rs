@@ -1,0 +1,80 @@
+//! What a sampled layer keeps beside its weights: the index, the marks of the selector, and when to rebuild.
+
+use crate::active::{ActiveOptions, Selector};
+use crate::config::Sparse;
+use crate::error::Result;
+use crate::index::{self, Index, Rows};
+use crate::kernels::{Level, UniqueRowIds};
+
+/// The index of one layer, with its schedule: rebuilt after `rebuild_every` steps, then after pauses that grow by a half up to
+/// `rebuild_most`, because rows move less and less.
+#[derive(Debug)]
+pub struct Sampling {
+    /// Names rows.
+    pub index: Box<dyn Index>,
+    /// Makes sets of them.
+    pub selector: Selector,
+    /// The step after which the next rebuild is due, and the pause after it.
+    pub next_rebuild: u64,
+    /// As `next_rebuild`.
+    pub pause: u64,
+    most: u64,
+    frozen: bool,
+}
+
+/// Rows of an active set for a layer of `rows`: what the configuration says, or a 32nd of the rows but 1024 to 4096.
+///
+/// ```
+/// use hotrow::config::Sparse;
+/// assert_eq!(hotrow::train::active_rows(&Sparse::default(), 670_091), 4096);
+/// assert_eq!(hotrow::train::active_rows(&Sparse { active: 77, ..Sparse::default() }, 670_091), 77);
+/// ```
+pub fn active_rows(sparse: &Sparse, rows: usize) -> usize {
+    match sparse.active {
+        0 => (rows / 32).clamp(1024, 4096).min(rows),
+        active => active.min(rows),
+    }
+}
+
+impl Sampling {
+    /// For a layer of `rows` rows of `dim` numbers; nothing is built yet.
+    ///
+    /// # Errors
+    ///
+    /// If the index cannot be made with these options.
+    pub fn new(sparse: &Sparse, active: usize, seed: u64, rows: usize, dim: usize, level: Level) -> Result<Self> {
+        let options = ActiveOptions { rows, active, tail: sparse.tail, correction: sparse.correction };
+        Ok(Self {
+            index: index::new(sparse, seed, rows, dim, level)?,
+            selector: Selector::new(options),
+            next_rebuild: 0,
+            pause: sparse.rebuild_every,
+            most: sparse.rebuild_most,
+            frozen: sparse.frozen,
+        })
+    }
+
+    /// Whether the index follows the weights at all.
+    fn follows(&self) -> bool {
+        !matches!(self.index.name(), "all" | "random" | "exact")
+    }
+
+    /// Rebuilds if it is due after `steps` steps. A frozen index is built once.
+    pub fn rebuild(&mut self, rows: &Rows, steps: u64) -> bool {
+        if steps < self.next_rebuild || !self.follows() || (self.frozen && steps > 0) {
+            return false;
+        }
+        self.index.rebuild(rows);
+        self.next_rebuild = steps + self.pause;
+        self.pause = (self.pause + self.pause.div_ceil(2)).min(self.most.max(1));
+        true
+    }
+
+    /// Tells the index which rows have moved.
+    pub fn update(&mut self, rows: &Rows, touched: &[u32]) {
+        if self.follows() && !self.frozen {
+            let touched = UniqueRowIds::new(touched, rows.len()).expect("touched rows are rows, increasing");
+            self.index.update(rows, touched);
+        }
+    }
+}

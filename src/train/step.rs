@@ -1,0 +1,315 @@
+//! One step: forward, choice of active rows, loss, backward, update.
+
+use std::ops::Range;
+
+use super::sampling::{Sampling, active_rows};
+use crate::active::{ActiveSet, Sources};
+use crate::config::{Config, IndexName, Mode};
+use crate::data::Batch;
+use crate::error::{Error, Result};
+use crate::flops::Phase;
+use crate::kernels::{Level, MatMut, MatRef};
+use crate::layer::per_sample::Sets;
+use crate::layer::{LinearGradient, Workspace};
+use crate::loss;
+use crate::model::{Activations, Gradients, Mlp};
+use crate::optim::{StepOptions, learning_rate};
+use crate::ragged::Ragged;
+use crate::rng::rng;
+
+/// A network with all that its steps need.
+#[derive(Debug)]
+pub struct Trainer {
+    /// What decides what is computed.
+    pub config: Config,
+    /// The network.
+    pub network: Mlp,
+    /// The output layer's index; none where every row is computed.
+    pub output: Option<Sampling>,
+    /// The same for each hidden layer but the first.
+    pub hidden: Vec<Option<Sampling>>,
+    /// Counts of what has been done, and memory that is used again.
+    pub work: Workspace,
+    /// Steps done.
+    pub steps: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    activations: Activations,
+    gradients: Gradients,
+    /// Logits of each micro-batch.
+    logits: Vec<Vec<f32>>,
+}
+
+/// What a step has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// Mean over the samples, in nats.
+    pub loss: f64,
+    /// Learning rate.
+    pub lr: f32,
+    /// Samples of the batch.
+    pub samples: usize,
+    /// Pairs of a sample and a label that were computed.
+    pub pairs: u64,
+    /// Labels that any sample computed.
+    pub union_rows: usize,
+    /// Where active rows came from, added up over the active sets.
+    pub sources: Sources,
+}
+
+impl Trainer {
+    /// A new network, before its first step.
+    ///
+    /// # Errors
+    ///
+    /// If an index cannot be made as the configuration says.
+    ///
+    /// ```
+    /// use hotrow::{config::Config, kernels::Level, train::Trainer};
+    /// let trainer = Trainer::new(Config::default(), 1000, 5000, 10, Level::detect())?;
+    /// assert_eq!(trainer.network.output.rows(), 5000);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn new(config: Config, features: usize, labels: usize, total_steps: u64, level: Level) -> Result<Self> {
+        let network = Mlp::new(&config, features, labels);
+        let (sparse, seed) = (&config.sparse, config.train.seed);
+        let active = active_rows(sparse, labels);
+        // From half of the rows on, computing all of them costs less than choosing and gathering, and is exact.
+        let dense = sparse.index == IndexName::All || 2 * active >= labels;
+        let output = match dense {
+            true => None,
+            false => Some(Sampling::new(sparse, active, seed, labels, network.width(), level)?),
+        };
+        let sampled = |(i, layer): (usize, &crate::layer::Linear)| {
+            if !config.model.sampled_hidden.contains(&(i + 2)) || sparse.index == IndexName::All {
+                return Ok(None);
+            }
+            let active = (sparse.hidden_active * layer.rows() as f32).ceil() as usize;
+            Sampling::new(sparse, active.max(1), seed + 1 + i as u64, layer.rows(), layer.cols(), level).map(Some)
+        };
+        let hidden = network.hidden.iter().enumerate().map(sampled).collect::<Result<_>>()?;
+        Ok(Self {
+            config,
+            network,
+            output,
+            hidden,
+            work: Workspace::new(level),
+            steps: 0,
+            total_steps,
+            activations: Activations::default(),
+            gradients: Gradients::default(),
+            logits: Vec::new(),
+        })
+    }
+
+    /// One step on `batch`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Diverged`] if a number is not finite; the weights are those of before the step.
+    pub fn step(&mut self, batch: &Batch) -> Result<StepReport> {
+        self.rebuild();
+        let lr = learning_rate(&self.config.optim, self.steps + 1, self.total_steps);
+        let mut report = StepReport { lr, samples: batch.len(), ..StepReport::default() };
+        if batch.is_empty() {
+            return Ok(report);
+        }
+        self.forward(batch);
+        let labels: Vec<&[u32]> = batch.labels.iter().collect();
+        let mut dlast = vec![0.0; batch.len() * self.network.width()];
+        let hits = self.hits();
+        let choice = match (&self.output, self.config.sparse.mode) {
+            (Some(_), Mode::PerSample) => Choice::Own(self.per_sample(&labels, &hits, &mut dlast, &mut report)),
+            _ => Choice::Shared(self.shared(&labels, &hits, &mut dlast, &mut report)),
+        };
+        report.loss /= batch.len() as f64;
+        if !report.loss.is_finite() {
+            return Err(self.diverged());
+        }
+        self.network.backward(&mut self.work, &self.activations, dlast, &mut self.gradients);
+        self.update(batch, choice, lr, &mut report, &labels);
+        self.steps += 1;
+        Ok(report)
+    }
+
+    /// Indexes that are due.
+    fn rebuild(&mut self) {
+        let (network, hidden, output, steps) = (&self.network, &mut self.hidden, &mut self.output, self.steps);
+        self.work.timed(Phase::Hash, |work| {
+            let layers = network.hidden.iter().chain([&network.output]);
+            for (layer, sampling) in layers.zip(hidden.iter_mut().chain([output])) {
+                if let Some(sampling) = sampling {
+                    sampling.rebuild(&layer.view(work.level), steps);
+                }
+            }
+        });
+    }
+
+    fn forward(&mut self, batch: &Batch) {
+        let (steps, seed, hidden) = (self.steps, self.config.train.seed, &mut self.hidden);
+        let level = self.work.level;
+        self.network.forward(&mut self.work, &batch.features, &mut self.activations, |layer, x, linear| {
+            let Some(sampling) = &mut hidden[layer - 1] else { return ActiveSet::all(linear.rows()) };
+            let hits = sampling.index.select(&linear.view(level), x, linear.rows(), steps);
+            let hits: Vec<&[u32]> = hits.iter().collect();
+            let mut set = sampling.selector.shared([], &hits, &mut rng(seed, &format!("hidden/{layer}"), steps));
+            set.uncorrected();
+            set
+        });
+    }
+
+    /// What the index names for each sample.
+    fn hits(&mut self) -> Ragged<u32> {
+        let Some(sampling) = &self.output else { return Ragged::new() };
+        let (network, x, sparse, steps) = (&self.network, self.activations.last(), &self.config.sparse, self.steps);
+        self.work.timed(Phase::Select, |work| {
+            sampling.index.select(&network.output.view(work.level), x, sparse.hits, steps)
+        })
+    }
+
+    /// Forward, loss and backward of the output layer, a micro-batch at a time.
+    fn shared(
+        &mut self,
+        labels: &[&[u32]],
+        hits: &Ragged<u32>,
+        dlast: &mut [f32],
+        report: &mut StepReport,
+    ) -> Vec<(Range<usize>, ActiveSet)> {
+        let (samples, width, layer) = (labels.len(), self.network.width(), &self.network.output);
+        let micro = match self.config.sparse.micro_batch {
+            0 => samples,
+            micro => micro.min(samples),
+        };
+        let x = self.activations.last();
+        let (mut sets, work) = (Vec::new(), &mut self.work);
+        self.logits.resize_with(samples.div_ceil(micro).max(self.logits.len()), Vec::new);
+        for (m, from) in (0..samples).step_by(micro).enumerate() {
+            let range = from..samples.min(from + micro);
+            let set = match &mut self.output {
+                None => ActiveSet::all(layer.rows()),
+                Some(sampling) => work.timed(Phase::Select, |_| {
+                    let hits: Vec<&[u32]> = range.clone().map(|s| hits.row(s)).collect();
+                    let mut rng = rng(self.config.train.seed, "tail", self.steps << 16 | m as u64);
+                    sampling.selector.shared(labels[range.clone()].iter().copied(), &hits, &mut rng)
+                }),
+            };
+            let z = &mut self.logits[m];
+            z.resize(range.len() * set.len(), 0.0);
+            let x = x.window(range.clone(), 0..width);
+            layer.forward(work, x, set.rows(), MatMut::new(z, range.len(), set.len()));
+            let z = MatMut::new(z, range.len(), set.len());
+            report.loss += loss::gradient(self.config.model.loss, work, z, &set, &labels[range.clone()]);
+            report.pairs += (range.len() * set.len()) as u64;
+            report.sources += set.sources;
+            let dx = MatMut::new(&mut dlast[range.start * width..range.end * width], range.len(), width);
+            layer.backward(work, MatRef::new(&self.logits[m], range.len(), set.len()), set.rows(), dx);
+            sets.push((range, set));
+        }
+        sets
+    }
+
+    /// The same with a set for each sample.
+    fn per_sample(
+        &mut self,
+        labels: &[&[u32]],
+        hits: &Ragged<u32>,
+        dlast: &mut [f32],
+        report: &mut StepReport,
+    ) -> Sets {
+        let (layer, work) = (&self.network.output, &mut self.work);
+        let sampling = self.output.as_mut().expect("per-sample sets have an index");
+        let chosen: Vec<ActiveSet> = work.timed(Phase::Select, |_| {
+            let draw = |s: usize| rng(self.config.train.seed, "tail", self.steps << 16 | s as u64);
+            let set = |s: usize| sampling.selector.shared([labels[s]], &[hits.row(s)], &mut draw(s));
+            (0..labels.len()).map(set).collect()
+        });
+        let sets = Sets::new(chosen.iter().map(|set| set.listed().iter().copied()).collect());
+        let z = &mut self.logits;
+        z.resize_with(1, Vec::new);
+        z[0].resize(sets.entries(), 0.0);
+        layer.forward_per_sample(work, self.activations.last(), &sets, &mut z[0]);
+        report.loss += loss::gradient_per_sample(self.config.model.loss, work, &mut z[0], &chosen, labels);
+        report.pairs = sets.entries() as u64;
+        chosen.iter().for_each(|set| report.sources += set.sources);
+        let dx = MatMut::new(dlast, labels.len(), layer.cols());
+        layer.backward_per_sample(work, &z[0], &sets, dx);
+        sets
+    }
+
+    fn update(&mut self, batch: &Batch, choice: Choice, lr: f32, report: &mut StepReport, labels: &[&[u32]]) {
+        let (width, x, work) = (self.network.width(), self.activations.last(), &mut self.work);
+        let groups: Vec<LinearGradient> = match &choice {
+            Choice::Own(_) => Vec::new(),
+            Choice::Shared(sets) => sets.iter().zip(&self.logits).map(|((range, set), z)| LinearGradient {
+                active: set.rows(),
+                dz: MatRef::new(z, range.len(), set.len()),
+                x: x.window(range.clone(), 0..width),
+            }).collect(),
+        };
+        let mut step = StepOptions {
+            optim: &self.config.optim,
+            number: (self.steps + 1) as u32,
+            lr,
+            grad_scale: 1.0 / batch.len() as f32,
+            seed: self.config.train.seed,
+            level: work.level,
+        };
+        if self.config.optim.clip > 0.0 {
+            let network = &self.network;
+            let squares = match &choice {
+                Choice::Shared(_) => network.output.squared_gradient(work, &groups),
+                Choice::Own(sets) => network.output.squared_gradient_per_sample(work, x, &self.logits[0], sets),
+            } + network.squared_gradient(work, &batch.features, &self.activations, &self.gradients);
+            let length = squares.sqrt() as f32 * step.grad_scale;
+            step.grad_scale *= if length > self.config.optim.clip { self.config.optim.clip / length } else { 1.0 };
+        }
+        let touched = match &choice {
+            Choice::Shared(_) => self.network.output.update(work, &groups, &step),
+            Choice::Own(sets) => {
+                self.network.output.update_per_sample(work, x, &self.logits[0], sets, &step);
+                sets.rows().to_vec()
+            }
+        };
+        report.union_rows = touched.len();
+        if let Some(sampling) = &mut self.output {
+            let (network, frozen) = (&self.network, self.config.sparse.frozen);
+            work.timed(Phase::Hash, |work| {
+                sampling.update(&network.output.view(work.level), &touched);
+                if frozen {
+                    sampling.index.insert(x, &labels.iter().map(|labels| labels.iter().copied()).collect());
+                }
+            });
+        }
+        self.network.update(work, &batch.features, &self.activations, &self.gradients, &step);
+        for (layer, sampling) in self.network.hidden.iter().zip(&mut self.hidden) {
+            if let Some(sampling) = sampling {
+                let all: Vec<u32> = (0..layer.rows() as u32).collect();
+                sampling.update(&layer.view(work.level), &all);
+            }
+        }
+    }
+
+    /// Which layer went wrong.
+    fn diverged(&self) -> Error {
+        let layer = match self.activations.not_finite() {
+            Some(0) => "the input layer".to_owned(),
+            Some(layer) => format!("hidden layer {layer}"),
+            None => "the output layer".to_owned(),
+        };
+        Error::Diverged { step: self.steps + 1, layer, last_good: None }
+    }
+
+    /// Brings rows that slept through steps up to date, before weights are read as a whole.
+    pub fn settle(&mut self) {
+        let (number, level) = (self.steps as u32, self.work.level);
+        let lr = learning_rate(&self.config.optim, self.steps.max(1), self.total_steps);
+        let (optim, seed) = (&self.config.optim, self.config.train.seed);
+        self.network.settle(&StepOptions { optim, number, lr, grad_scale: 1.0, seed, level });
+    }
+}
+
+/// Who shares active rows in this step.
+enum Choice {
+    Shared(Vec<(Range<usize>, ActiveSet)>),
+    Own(Sets),
+}
