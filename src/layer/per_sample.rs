@@ -108,7 +108,14 @@ impl Linear {
         });
     }
 
-    fn forward_entries<W: Weight + Sync>(&self, level: Level, w: MatRef<W>, x: MatRef<f32>, sets: &Sets, z: &mut [f32]) {
+    fn forward_entries<W: Weight + Sync>(
+        &self,
+        level: Level,
+        w: MatRef<W>,
+        x: MatRef<f32>,
+        sets: &Sets,
+        z: &mut [f32],
+    ) {
         let mut by_row = vec![0.0; z.len()];
         let mut rest = by_row.as_mut_slice();
         let blocks: Vec<(Range<usize>, &mut [f32])> = blocks(sets.rows.len())

@@ -54,7 +54,8 @@ impl Linear {
                     let found = top_k(work.level, z, &mut new, &mut values);
                     // What is there already has lower rows.
                     let kept = if from == 0 { 0 } else { k.min(from) };
-                    let old: Vec<(f32, u32)> = scores[..kept].iter().copied().zip(ids[..kept].iter().copied()).collect();
+                    let old: Vec<(f32, u32)> =
+                        scores[..kept].iter().copied().zip(ids[..kept].iter().copied()).collect();
                     let new: Vec<(f32, u32)> =
                         values[..found].iter().copied().zip(new[..found].iter().map(|id| id + from as u32)).collect();
                     merge(&old, &new, ids, scores);

@@ -58,9 +58,10 @@ impl Mlp {
         let (model, optim, seed) = (&config.model, &config.optim, config.train.seed);
         let widths = &model.hidden;
         let first = *widths.first().expect("at least one hidden layer");
-        let hidden = widths.windows(2).enumerate().map(|(i, pair)| {
-            Linear::new(&format!("hidden.{}", i + 1), pair[1], pair[0], Storage::F32, optim, seed)
-        });
+        let hidden = widths
+            .windows(2)
+            .enumerate()
+            .map(|(i, pair)| Linear::new(&format!("hidden.{}", i + 1), pair[1], pair[0], Storage::F32, optim, seed));
         Self {
             input: Table::new("input", features, first, model.pooling, model.storage, optim, seed),
             hidden: hidden.collect(),
@@ -111,7 +112,13 @@ impl Mlp {
     }
 
     /// From the gradient at the last hidden layer (B, width) to that of every layer below.
-    pub fn backward(&self, work: &mut Workspace, activations: &Activations, dlast: Vec<f32>, gradients: &mut Gradients) {
+    pub fn backward(
+        &self,
+        work: &mut Workspace,
+        activations: &Activations,
+        dlast: Vec<f32>,
+        gradients: &mut Gradients,
+    ) {
         let samples = activations.samples;
         gradients.dz.resize(1 + self.hidden.len(), Vec::new());
         let mut d = dlast;

@@ -139,7 +139,8 @@ impl Parameter {
     /// Bytes that a step reads and writes for each row it touches: gradient not counted.
     pub fn bytes_per_row(&self) -> u64 {
         let rows = self.rows().max(1);
-        let all: usize = self.weight_tensors().iter().chain(&self.state_tensors()).map(|t| t.elements.bytes().len()).sum();
+        let all: usize =
+            self.weight_tensors().iter().chain(&self.state_tensors()).map(|t| t.elements.bytes().len()).sum();
         2 * (all / rows) as u64
     }
 
@@ -167,7 +168,8 @@ impl Parameter {
             blocks.push(0..0);
         }
         // Rows up to the last of each block; the last block has the rest.
-        let mut ends: Vec<usize> = blocks.iter().map(|b| b.end.checked_sub(1).map_or(0, |at| active.row(at) + 1)).collect();
+        let mut ends: Vec<usize> =
+            blocks.iter().map(|b| b.end.checked_sub(1).map_or(0, |at| active.row(at) + 1)).collect();
         *ends.last_mut().expect("there is a block") = rows;
         let pieces = self.split(&ends, step.seed);
         pieces.into_par_iter().zip(blocks).for_each(|((first, weights, state), block)| {
@@ -184,7 +186,12 @@ impl Parameter {
     }
 
     /// The squared Euclidean length of the gradient that [`update`](Self::update) would apply.
-    pub fn squared_gradient(&self, active: RowSet, level: Level, gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync) -> f64 {
+    pub fn squared_gradient(
+        &self,
+        active: RowSet,
+        level: Level,
+        gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync,
+    ) -> f64 {
         let cols = self.cols();
         let blocks: Vec<Range<usize>> = blocks_of(active.len()).collect();
         let squares: Vec<f64> = blocks

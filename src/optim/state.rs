@@ -4,7 +4,7 @@ use super::StepOptions;
 use super::split::Splitter;
 use crate::config::{Optim, OptimizerName};
 use crate::kernels::optim::{
-    self as kernel, Adam, BLOCK, Momentum, Moments, RowGrads, RowwiseAdagrad, RowwiseRmsprop, Sgd, Weights,
+    self as kernel, Adam, BLOCK, Moments, Momentum, RowGrads, RowwiseAdagrad, RowwiseRmsprop, Sgd, Weights,
 };
 use crate::kernels::{Level, MatMut};
 use crate::matrix::Matrix;

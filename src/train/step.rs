@@ -162,9 +162,8 @@ impl Trainer {
     fn hits(&mut self) -> Ragged<u32> {
         let Some(sampling) = &self.output else { return Ragged::new() };
         let (network, x, sparse, steps) = (&self.network, self.activations.last(), &self.config.sparse, self.steps);
-        self.work.timed(Phase::Select, |work| {
-            sampling.index.select(&network.output.view(work.level), x, sparse.hits, steps)
-        })
+        self.work
+            .timed(Phase::Select, |work| sampling.index.select(&network.output.view(work.level), x, sparse.hits, steps))
     }
 
     /// Forward, loss and backward of the output layer, a micro-batch at a time.
@@ -240,11 +239,15 @@ impl Trainer {
         let (width, x, work) = (self.network.width(), self.activations.last(), &mut self.work);
         let groups: Vec<LinearGradient> = match &choice {
             Choice::Own(_) => Vec::new(),
-            Choice::Shared(sets) => sets.iter().zip(&self.logits).map(|((range, set), z)| LinearGradient {
-                active: set.rows(),
-                dz: MatRef::new(z, range.len(), set.len()),
-                x: x.window(range.clone(), 0..width),
-            }).collect(),
+            Choice::Shared(sets) => sets
+                .iter()
+                .zip(&self.logits)
+                .map(|((range, set), z)| LinearGradient {
+                    active: set.rows(),
+                    dz: MatRef::new(z, range.len(), set.len()),
+                    x: x.window(range.clone(), 0..width),
+                })
+                .collect(),
         };
         let mut step = StepOptions {
             optim: &self.config.optim,
