@@ -8,6 +8,7 @@ pub mod flops;
 pub mod index;
 pub mod machine;
 pub mod matrix;
+pub mod metrics;
 pub mod provenance;
 pub mod ragged;
 pub mod rng;
