@@ -11,6 +11,7 @@ pub mod layer;
 pub mod loss;
 pub mod machine;
 pub mod matrix;
+pub mod metrics;
 pub mod model;
 pub mod optim;
 pub mod provenance;
