@@ -105,30 +105,3 @@ pub trait Index: Send + Sync + Debug {
     /// A message if a tensor is missing or of another shape.
     fn restore(&mut self, state: &[Tensor]) -> Result<(), String>;
 }
-
-/// temporary
-pub fn new(_: &crate::config::Sparse, _: u64, _: usize, _: usize, _: Level) -> crate::error::Result<Box<dyn Index>> {
-    #[derive(Debug)]
-    struct R;
-    impl Index for R {
-        fn name(&self) -> &'static str {
-            "random"
-        }
-        fn select(&self, _: &Rows, q: MatRef<f32>, _: usize, _: u64) -> Ragged<u32> {
-            (0..q.rows()).map(|_| []).collect()
-        }
-        fn update(&mut self, _: &Rows, _: UniqueRowIds) {}
-        fn insert(&mut self, _: MatRef<f32>, _: &Ragged<u32>) {}
-        fn rebuild(&mut self, _: &Rows) {}
-        fn statistics(&self) -> Statistics {
-            Statistics::default()
-        }
-        fn state(&self) -> Vec<Tensor<'_>> {
-            vec![]
-        }
-        fn restore(&mut self, _: &[Tensor]) -> Result<(), String> {
-            Ok(())
-        }
-    }
-    Ok(Box::new(R))
-}

@@ -145,7 +145,7 @@ impl Trainer {
         });
     }
 
-    fn forward(&mut self, batch: &Batch) {
+    pub(super) fn forward(&mut self, batch: &Batch) {
         let (steps, seed, hidden) = (self.steps, self.config.train.seed, &mut self.hidden);
         let level = self.work.level;
         self.network.forward(&mut self.work, &batch.features, &mut self.activations, |layer, x, linear| {
@@ -158,8 +158,13 @@ impl Trainer {
         });
     }
 
+    /// What the hidden layers put out.
+    pub(super) fn activations(&self) -> &Activations {
+        &self.activations
+    }
+
     /// What the index names for each sample.
-    fn hits(&mut self) -> Ragged<u32> {
+    pub(super) fn hits(&mut self) -> Ragged<u32> {
         let Some(sampling) = &self.output else { return Ragged::new() };
         let (network, x, sparse, steps) = (&self.network, self.activations.last(), &self.config.sparse, self.steps);
         self.work
@@ -174,37 +179,46 @@ impl Trainer {
         dlast: &mut [f32],
         report: &mut StepReport,
     ) -> Vec<(Range<usize>, ActiveSet)> {
-        let (samples, width, layer) = (labels.len(), self.network.width(), &self.network.output);
-        let micro = match self.config.sparse.micro_batch {
-            0 => samples,
-            micro => micro.min(samples),
-        };
-        let x = self.activations.last();
-        let (mut sets, work) = (Vec::new(), &mut self.work);
-        self.logits.resize_with(samples.div_ceil(micro).max(self.logits.len()), Vec::new);
-        for (m, from) in (0..samples).step_by(micro).enumerate() {
-            let range = from..samples.min(from + micro);
-            let set = match &mut self.output {
-                None => ActiveSet::all(layer.rows()),
-                Some(sampling) => work.timed(Phase::Select, |_| {
-                    let hits: Vec<&[u32]> = range.clone().map(|s| hits.row(s)).collect();
-                    let mut rng = rng(self.config.train.seed, "tail", self.steps << 16 | m as u64);
-                    sampling.selector.shared(labels[range.clone()].iter().copied(), &hits, &mut rng)
-                }),
-            };
-            let z = &mut self.logits[m];
+        let sets = self.choose(labels, hits);
+        let (width, layer) = (self.network.width(), &self.network.output);
+        let (x, work) = (self.activations.last(), &mut self.work);
+        self.logits.resize_with(sets.len().max(self.logits.len()), Vec::new);
+        for ((range, set), z) in sets.iter().zip(&mut self.logits) {
             z.resize(range.len() * set.len(), 0.0);
             let x = x.window(range.clone(), 0..width);
             layer.forward(work, x, set.rows(), MatMut::new(z, range.len(), set.len()));
-            let z = MatMut::new(z, range.len(), set.len());
-            report.loss += loss::gradient(self.config.model.loss, work, z, &set, &labels[range.clone()]);
+            let dz = MatMut::new(z, range.len(), set.len());
+            report.loss += loss::gradient(self.config.model.loss, work, dz, set, &labels[range.clone()]);
             report.pairs += (range.len() * set.len()) as u64;
             report.sources += set.sources;
             let dx = MatMut::new(&mut dlast[range.start * width..range.end * width], range.len(), width);
-            layer.backward(work, MatRef::new(&self.logits[m], range.len(), set.len()), set.rows(), dx);
-            sets.push((range, set));
+            layer.backward(work, MatRef::new(z, range.len(), set.len()), set.rows(), dx);
         }
         sets
+    }
+
+    /// The samples that share a set, and the set.
+    pub(super) fn choose(&mut self, labels: &[&[u32]], hits: &Ragged<u32>) -> Vec<(Range<usize>, ActiveSet)> {
+        let (samples, sparse) = (labels.len(), &self.config.sparse);
+        let Some(sampling) = &mut self.output else {
+            return vec![(0..samples, ActiveSet::all(self.network.output.rows()))];
+        };
+        let together = match (sparse.mode, sparse.micro_batch) {
+            (Mode::PerSample, _) => 1,
+            (Mode::Shared, 0) => samples,
+            (Mode::Shared, micro_batch) => micro_batch.min(samples),
+        };
+        let (seed, steps) = (self.config.train.seed, self.steps);
+        self.work.timed(Phase::Select, |_| {
+            let ranges = (0..samples).step_by(together).map(|from| from..samples.min(from + together));
+            let set = |range: Range<usize>| {
+                let hits: Vec<&[u32]> = range.clone().map(|sample| hits.row(sample)).collect();
+                let mut rng = rng(seed, "tail", steps << 20 | range.start as u64);
+                let set = sampling.selector.shared(labels[range.clone()].iter().copied(), &hits, &mut rng);
+                (range, set)
+            };
+            ranges.map(set).collect()
+        })
     }
 
     /// The same with a set for each sample.
@@ -215,13 +229,8 @@ impl Trainer {
         dlast: &mut [f32],
         report: &mut StepReport,
     ) -> Sets {
+        let chosen: Vec<ActiveSet> = self.choose(labels, hits).into_iter().map(|(_, set)| set).collect();
         let (layer, work) = (&self.network.output, &mut self.work);
-        let sampling = self.output.as_mut().expect("per-sample sets have an index");
-        let chosen: Vec<ActiveSet> = work.timed(Phase::Select, |_| {
-            let draw = |s: usize| rng(self.config.train.seed, "tail", self.steps << 16 | s as u64);
-            let set = |s: usize| sampling.selector.shared([labels[s]], &[hits.row(s)], &mut draw(s));
-            (0..labels.len()).map(set).collect()
-        });
         let sets = Sets::new(chosen.iter().map(|set| set.listed().iter().copied()).collect());
         let z = &mut self.logits;
         z.resize_with(1, Vec::new);

@@ -1,0 +1,90 @@
+//! How good the active sets are: a look at some samples with all rows computed.
+
+use serde::Serialize;
+
+use super::step::Trainer;
+use crate::data::Batch;
+use crate::index::Statistics;
+use crate::kernels::reduce::{log_sum_exp, top_k};
+use crate::kernels::{MatMut, MatRef};
+use crate::optim::RowSet;
+
+/// Samples that are looked at: all rows of each are computed.
+const SAMPLES: usize = 32;
+
+/// The true best rows that are looked for in the active set.
+const BEST: usize = 10;
+
+/// The quality of the active sets at one step, as means over the samples that were looked at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Health {
+    /// Steps done.
+    pub step: u64,
+    /// Share of the ten rows with the largest scores that are active.
+    pub recall: f64,
+    /// Share of the softmax's mass that is on active rows.
+    pub captured_mass: f64,
+    /// Sampled minus exact logarithm of the partition function, in nats.
+    pub log_z_drift: f64,
+    /// Rows that are active for any sample of the batch.
+    pub union_rows: usize,
+    /// Share of the active rows that are labels.
+    pub share_labels: f64,
+    /// Share that the index named.
+    pub share_index: f64,
+    /// Share that is random.
+    pub share_tail: f64,
+    /// What the index says of itself.
+    pub index: Statistics,
+}
+
+impl Trainer {
+    /// Looks at the active sets that the next step on `batch` would use; nothing of the run changes by it. `None` where
+    /// every row is computed, or the batch is empty.
+    pub fn inspect(&mut self, batch: &Batch) -> Option<Health> {
+        let (sampling, samples) = (self.output.as_ref()?, batch.len().min(SAMPLES));
+        let mut health = Health { step: self.steps, index: sampling.index.statistics(), ..Health::default() };
+        if samples == 0 {
+            return None;
+        }
+        let costs = self.work.costs;
+        self.forward(batch);
+        let labels: Vec<&[u32]> = batch.labels.iter().collect();
+        let hits = self.hits();
+        let sets = self.choose(&labels, &hits);
+        let (layer, width) = (&self.network.output, self.network.width());
+        let (x, rows, level) = (self.activations().last(), layer.rows(), self.work.level);
+        let mut all = vec![0.0; samples * rows];
+        let x: Vec<f32> = (0..samples).flat_map(|sample| x.row(sample).to_vec()).collect();
+        let x = MatRef::new(&x, samples, width);
+        self.network.output.forward(&mut self.work, x, RowSet::All(rows), MatMut::new(&mut all, samples, rows));
+
+        let (mut best, mut values) = (vec![0; BEST.min(rows)], vec![0.0; BEST.min(rows)]);
+        for (sample, z) in all.chunks(rows).enumerate() {
+            let (_, set) = sets.iter().find(|(range, _)| range.contains(&sample)).expect("a set for each sample");
+            let found = top_k(level, z, &mut best, &mut values);
+            let active = best[..found].iter().filter(|&&row| set.rows().position(row).is_some()).count();
+            health.recall += active as f64 / found as f64;
+            let exact = log_sum_exp(level, z, None) as f64;
+            let some: Vec<f32> = set.listed().iter().map(|&row| z[row as usize]).collect();
+            health.captured_mass += (log_sum_exp(level, &some, None) as f64 - exact).exp();
+            health.log_z_drift += log_sum_exp(level, &some, set.log_weights()) as f64 - exact;
+        }
+        for mean in [&mut health.recall, &mut health.captured_mass, &mut health.log_z_drift] {
+            *mean /= samples as f64;
+        }
+        let mut union: Vec<u32> = sets.iter().flat_map(|(_, set)| set.listed().iter().copied()).collect();
+        union.sort_unstable();
+        union.dedup();
+        health.union_rows = union.len();
+        let sum = |of: fn(&crate::active::Sources) -> usize| sets.iter().map(|(_, set)| of(&set.sources)).sum::<usize>();
+        let (labels, hits, tail) = (sum(|s| s.labels), sum(|s| s.hits), sum(|s| s.tail));
+        let total = (labels + hits + tail).max(1) as f64;
+        health.share_labels = labels as f64 / total;
+        health.share_index = hits as f64 / total;
+        health.share_tail = tail as f64 / total;
+        // What it has cost is no cost of training.
+        self.work.costs = costs;
+        Some(health)
+    }
+}
