@@ -1,4 +1,30 @@
 //! Samples: sparse features and labels, from files to batches.
+//!
+//! [`open`] reads a training set (and a validation set) into memory-mapped caches, [`Vocabulary`] is what later files need
+//! to be read in the same way, and [`Loader`] puts batches together in the order of training while others are trained on.
+
+mod cache;
+mod dataset;
+mod ids;
+mod lines;
+mod loader;
+mod map;
+mod npz;
+mod open;
+mod records;
+mod samples;
+mod source;
+mod summary;
+mod text;
+mod text_lines;
+mod vocabulary;
+mod weighting;
+
+pub use dataset::Dataset;
+pub use loader::{Loader, order, place, steps_per_epoch};
+pub use open::{Datasets, open};
+pub use summary::Summary;
+pub use vocabulary::Vocabulary;
 
 use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;

@@ -97,6 +97,24 @@ impl SparseBatch {
         SparseRow::new(&self.indices[range.clone()], &self.values[range], self.dim).expect("checked when it was added")
     }
 
+    /// The indices of vector `r`, and its values to be changed in place.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such vector.
+    ///
+    /// ```
+    /// let mut batch = hotrow::sparse::SparseBatch::new(3);
+    /// batch.push(&[2], &[1.0]).unwrap();
+    /// batch.row_mut(0).1[0] = 0.5;
+    /// assert_eq!(batch.row(0).values(), &[0.5]);
+    /// ```
+    #[track_caller]
+    pub fn row_mut(&mut self, r: usize) -> (&[u32], &mut [f32]) {
+        let range = self.offsets[r]..self.offsets[r + 1];
+        (&self.indices[range.clone()], &mut self.values[range])
+    }
+
     /// Number of vectors.
     ///
     /// ```

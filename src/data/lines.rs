@@ -1,0 +1,188 @@
+//! Files as blocks of whole lines, unpacked on the way, that are parsed in parallel and handed on in order.
+
+use super::summary::Summary;
+use crate::error::{Error, Result};
+use rayon::prelude::*;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+/// Bytes of a block. The size must not depend on the number of threads; large enough that a block's overhead is nothing
+/// beside parsing it (milliseconds), small enough that `GROUP` of them, and `GROUP` more being read, fit anywhere.
+const BLOCK: usize = 1 << 20;
+
+/// Blocks that are parsed at the same time.
+const GROUP: usize = 16;
+
+/// No line is longer: what is, is no text.
+const LONGEST: usize = 1 << 28;
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Lines of the block before this one.
+    pub line: u64,
+    /// Byte, from 1.
+    pub column: u64,
+    pub message: String,
+}
+
+impl Fault {
+    pub fn at(column: usize, message: impl Into<String>) -> Self {
+        Self { line: 0, column: column as u64, message: message.into() }
+    }
+}
+
+/// The bytes of `path`, unpacked if they begin like gzip or zstd.
+pub(crate) fn unpack(path: &Path) -> Result<Box<dyn Read + Send>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    unpacked(BufReader::with_capacity(1 << 18, file)).map_err(Error::io(path))
+}
+
+/// The bytes of `packed`, unpacked in the same way.
+pub(crate) fn unpacked<'a>(mut packed: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut magic = Vec::with_capacity(4);
+    packed.by_ref().take(4).read_to_end(&mut magic)?;
+    let kind = (magic.starts_with(&[0x1f, 0x8b]), magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+    let whole = io::Cursor::new(magic).chain(packed);
+    Ok(match kind {
+        (true, _) => Box::new(flate2::read::MultiGzDecoder::new(whole)),
+        (_, true) => Box::new(zstd::stream::read::Decoder::new(whole)?),
+        _ => Box::new(whole),
+    })
+}
+
+/// Whole lines of a file, about [`BLOCK`] bytes at a time.
+struct Blocks<'a> {
+    reader: Box<dyn Read + Send + 'a>,
+    /// The beginning of a line whose end has not been read.
+    rest: Vec<u8>,
+    started: bool,
+    ended: bool,
+}
+
+impl Blocks<'_> {
+    /// Up to [`GROUP`] blocks, and what came after them: nothing yet, the end or a failure.
+    fn group(&mut self) -> (Vec<Vec<u8>>, io::Result<()>) {
+        let mut blocks = Vec::with_capacity(GROUP);
+        while blocks.len() < GROUP && !self.ended {
+            let mut block = std::mem::take(&mut self.rest);
+            let failed = self.fill(&mut block).err();
+            self.ended |= failed.is_some();
+            if failed.is_some() {
+                // A line that was cut off would be blamed for what the file lacks.
+                block.truncate(block.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1));
+            }
+            if !block.is_empty() {
+                blocks.push(block);
+            }
+            if let Some(error) = failed {
+                return (blocks, Err(error));
+            }
+        }
+        (blocks, Ok(()))
+    }
+
+    /// Adds whole lines to `block`, and leaves the line after them in `rest`.
+    fn fill(&mut self, block: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            let before = block.len();
+            self.reader.by_ref().take(BLOCK as u64).read_to_end(block)?;
+            if !std::mem::replace(&mut self.started, true) && block.starts_with("\u{feff}".as_bytes()) {
+                block.drain(..3);
+                continue;
+            }
+            if block.len() == before {
+                self.ended = true;
+                return Ok(());
+            }
+            if let Some(at) = block[before..].iter().rposition(|&byte| byte == b'\n') {
+                self.rest = block.split_off(before + at + 1);
+                return Ok(());
+            }
+            if block.len() > LONGEST {
+                return Err(io::Error::other(format!("a line has more than {LONGEST} bytes")));
+            }
+        }
+    }
+}
+
+/// The lines of `block`, without their ends (LF or CR LF).
+pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = block.len() - usize::from(block.last() == Some(&b'\n'));
+    let nothing = block.is_empty();
+    block[..end]
+        .split(|&byte| byte == b'\n')
+        .filter(move |_| !nothing)
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Parses the blocks of `reader` in parallel; `take` gets the results in the order of the file.
+///
+/// # Errors
+///
+/// The first fault of the file, whatever the number of threads, or what `take` returns.
+pub(crate) fn for_each_block<'a, T: Send>(
+    path: &Path,
+    reader: Box<dyn Read + Send + 'a>,
+    parse: impl Fn(&[u8], bool) -> Result<T, Fault> + Sync,
+    mut take: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    let mut blocks = Blocks { reader, rest: Vec::new(), started: false, ended: false };
+    let (mut group, mut state) = blocks.group();
+    let (mut line, mut first) = (0, true);
+    while !group.is_empty() || state.is_err() {
+        let (next, parsed) = rayon::join(
+            || if state.is_ok() { blocks.group() } else { (Vec::new(), Ok(())) },
+            || -> Vec<_> {
+                let parse_one = |(at, block): (usize, &Vec<u8>)| {
+                    let newlines = block.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                    (parse(block, first && at == 0), newlines)
+                };
+                group.par_iter().enumerate().map(parse_one).collect()
+            },
+        );
+        for (result, newlines) in parsed {
+            match result {
+                Ok(value) => take(value)?,
+                Err(fault) => return Err(Error::data(path, line + fault.line + 1, fault.column, fault.message)),
+            }
+            line += newlines;
+        }
+        state.map_err(|error| unreadable(path, line, error))?;
+        first &= group.is_empty();
+        (group, state) = next;
+    }
+    Ok(())
+}
+
+/// A failure of the system as it is, one of unpacking as wrong data after line `line`.
+pub(crate) fn unreadable(path: &Path, line: u64, error: io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(_) => Error::io(path)(error),
+        None => Error::data(path, line + 1, 0, format!("cannot be read on: {error}")),
+    }
+}
+
+/// The first line of `reader`, without its end, cut at 64 KiB.
+pub(crate) fn first_line(path: &Path, reader: impl Read) -> Result<Vec<u8>> {
+    let (mut start, mut bytes) = (Vec::new(), reader.take(1 << 16));
+    while !start.contains(&b'\n') {
+        let before = start.len();
+        bytes.by_ref().take(1 << 10).read_to_end(&mut start).map_err(|error| unreadable(path, 0, error))?;
+        if start.len() == before {
+            break;
+        }
+    }
+    let start = start.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&start);
+    Ok(lines(start).next().unwrap_or_default().to_vec())
+}
+
+/// Refuses a file without a sample.
+pub(crate) fn not_empty(path: &Path, summary: &Summary) -> Result<()> {
+    match (summary.samples, summary.skipped) {
+        (0, 0) => Err(Error::data(path, 0, 0, "the file has no sample")),
+        (0, skipped) => Err(Error::data(path, 0, 0, format!("none of the file's {skipped} samples has a label"))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,222 @@
+//! From paths to data sets: finds the cache, or reads the files into a new one.
+
+use super::cache::{Cache, Writer};
+use super::ids::{self, IdParser};
+use super::lines::{self, Fault, first_line, for_each_block, not_empty, unpack};
+use super::records::{Records, Scratch};
+use super::samples::{Limits, Policy};
+use super::source::Source;
+use super::text::Featurizer;
+use super::text_lines::{Census, Columns, Labels, TextParser};
+use super::{Dataset, Vocabulary, npz};
+use crate::config::{self, Format};
+use crate::error::{Error, Result};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// What is trained on, and what it is measured on in between.
+#[derive(Clone, Debug)]
+pub struct Datasets {
+    /// The training set.
+    pub train: Dataset,
+    /// The validation set.
+    pub valid: Option<Dataset>,
+    /// What the training set decides; to be saved with the run.
+    pub vocabulary: Vocabulary,
+}
+
+/// Reads a training set, and perhaps a validation set, each into a cache file in the folder `cache` (made if need be).
+/// Files that are there already and belong to the same data and options are used as they are.
+///
+/// A path names a text file (plain, gzip or zstd), or two arrays as `features.npz,labels.npz`.
+///
+/// # Errors
+///
+/// If a file cannot be read or is faulty (then its name, line and byte are told, of the first fault), no training sample
+/// is left, or an option cannot be.
+pub fn open(train: &str, valid: Option<&str>, config: &config::Data, cache: &Path) -> Result<Datasets> {
+    let source = Source::find(train, config.format)?;
+    let samples = Arc::new(cached(&source, config, None, cache)?);
+    let frequencies = config.tf_idf.then(|| document_frequencies(&samples));
+    let dimensions = (samples.features(), samples.labels());
+    let names = samples.meta.names.clone();
+    let count = samples.len() as u64;
+    let vocabulary = Vocabulary::new(config, source.format, dimensions, names, count, frequencies);
+    let valid = valid.map(|path| vocabulary.open(path, cache)).transpose()?;
+    Ok(Datasets { train: Dataset::new(samples, &vocabulary), valid, vocabulary })
+}
+
+pub(crate) fn with_vocabulary(path: &str, vocabulary: &Vocabulary, cache: &Path) -> Result<Dataset> {
+    let source = Source::find(path, vocabulary.options().format)?;
+    if source.is_text() != super::source::is_text(vocabulary.format()) {
+        let message = format!("is {:?}, but the training set was {:?}", source.format, vocabulary.format());
+        return Err(Error::data(path, 0, 0, message));
+    }
+    let samples = cached(&source, vocabulary.options(), Some(vocabulary), cache)?;
+    Ok(Dataset::new(Arc::new(samples), vocabulary))
+}
+
+/// In how many samples each feature occurs.
+fn document_frequencies(samples: &Cache) -> Vec<u32> {
+    let mut frequencies = vec![0; samples.features()];
+    for sample in 0..samples.len() {
+        samples.get(sample).indices.iter().for_each(|&index| frequencies[index as usize] += 1);
+    }
+    frequencies
+}
+
+fn cached(source: &Source, config: &config::Data, vocabulary: Option<&Vocabulary>, folder: &Path) -> Result<Cache> {
+    let identity = source.identity()?;
+    // TF-IDF and normalisation are worked out when a sample is read: they do not make another cache.
+    let options = config::Data { format: source.format, tf_idf: false, normalize: false, ..config.clone() };
+    let known = vocabulary.map(|known| (known.features(), known.labels(), digest(&known.names())));
+    let paths: Vec<_> = identity.iter().map(|(path, ..)| path).collect();
+    let name = format!("{:016x}.samples", digest(&(paths, &options, known)));
+    let key = xxh3_128(&json(&(&identity, &options, known)));
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let path = folder.join(name);
+    // Whatever is wrong with the file, the answer is the same: it is made again.
+    if let Ok(cache) = Cache::open(&path, key) {
+        return Ok(cache);
+    }
+    let mut writer = Writer::create(&path, key)?;
+    let names = fill(source, &options, vocabulary, &mut writer)?;
+    not_empty(&source.paths[0], writer.summary())?;
+    writer.finish(names)
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("names and numbers")
+}
+
+fn digest(value: &impl serde::Serialize) -> u64 {
+    xxh3_64(&json(value))
+}
+
+/// Reads the files into `writer`; returns the names of the labels if they are learnt here.
+fn fill(
+    source: &Source,
+    config: &config::Data,
+    vocabulary: Option<&Vocabulary>,
+    writer: &mut Writer,
+) -> Result<Option<Vec<String>>> {
+    let policy = vocabulary.map_or(Policy::from(config.unlabelled), |_| Policy::Keep);
+    let path = &source.paths[0];
+    match source.format {
+        Format::Npz => npz::fill(&source.paths, policy, vocabulary, writer).map(|()| None),
+        Format::Tsv | Format::Jsonl => fill_text(source, config, policy, vocabulary, writer),
+        Format::Xc => fill_xc(path, policy, vocabulary, writer).map(|()| None),
+        _ => {
+            let limits = vocabulary.map_or(Limits::NONE, Vocabulary::limits);
+            let parser = IdParser { limits, policy, comments: true };
+            stream(path, 0, |line, scratch, out| parser.line(line, scratch, out), writer)?;
+            dimensions(vocabulary, writer, None);
+            Ok(None)
+        }
+    }
+}
+
+/// Parses every line but the first `skip`.
+fn stream(
+    path: &Path,
+    skip: usize,
+    parse: impl Fn(&[u8], &mut Scratch, &mut Records) -> Result<(), Fault> + Sync,
+    writer: &mut Writer,
+) -> Result<u64> {
+    let parse_block = |block: &[u8], first: bool| {
+        let (mut scratch, mut out, mut count) = (Scratch::default(), Records::default(), 0);
+        for (at, line) in lines::lines(block).enumerate().skip(if first { skip } else { 0 }) {
+            parse(line, &mut scratch, &mut out).map_err(|fault| Fault { line: at as u64, ..fault })?;
+            count += 1;
+        }
+        Ok((out, count))
+    };
+    let mut total = 0;
+    for_each_block(path, unpack(path)?, parse_block, |(records, count)| {
+        total += count;
+        writer.append(&records)
+    })?;
+    Ok(total)
+}
+
+fn fill_xc(path: &Path, policy: Policy, vocabulary: Option<&Vocabulary>, writer: &mut Writer) -> Result<()> {
+    let line = first_line(path, unpack(path)?)?;
+    let bad = |message: String| Error::data(path, 1, 1, message);
+    let found = ids::header(&line);
+    let Some([samples, features, labels]) = found else {
+        return Err(bad("the header `samples features labels` is missing".into()));
+    };
+    let limits = vocabulary.map_or(Limits::NONE, Vocabulary::limits);
+    for (what, number, limit) in [("features", features, limits.features), ("labels", labels, limits.labels)] {
+        if number > limit {
+            return Err(bad(format!("{number} {what} are more than {limit}")));
+        }
+    }
+    let parser = IdParser { limits: Limits { features, labels, drop: false }, policy, comments: false };
+    let found = stream(path, 1, |line, scratch, out| parser.line(line, scratch, out), writer)?;
+    if found != samples {
+        return Err(bad(format!("the header says {samples} samples, the file has {found}")));
+    }
+    dimensions(vocabulary, writer, Some((features, labels)));
+    Ok(())
+}
+
+fn fill_text(
+    source: &Source,
+    config: &config::Data,
+    policy: Policy,
+    vocabulary: Option<&Vocabulary>,
+    writer: &mut Writer,
+) -> Result<Option<Vec<String>>> {
+    let path = &source.paths[0];
+    let columns = Columns::new(source.format, config)?;
+    let featurizer = Featurizer::new(config)?;
+    let (parser, names) = match vocabulary {
+        Some(vocabulary) => (vocabulary.text_parser(columns)?, None),
+        None => {
+            let names = census(path, &columns)?;
+            let labels = match &names {
+                Some(names) => Labels::Names(Arc::new(
+                    names.iter().enumerate().map(|(id, name)| (name.clone(), id as u32)).collect(),
+                )),
+                None => Labels::Ids,
+            };
+            (TextParser { columns, featurizer, labels, limits: Limits::NONE, policy }, names)
+        }
+    };
+    stream(path, 0, |line, scratch, out| parser.line(line, scratch, out), writer)?;
+    let known = (config.hash_size as u64, names.as_ref().map_or(0, |names| names.len() as u64));
+    dimensions(vocabulary, writer, Some(known));
+    Ok(names)
+}
+
+/// The names of the labels, if they are not numbers.
+fn census(path: &Path, columns: &Columns) -> Result<Option<Vec<String>>> {
+    let count_block = |block: &[u8], _| {
+        let mut census = Census::default();
+        for (at, line) in lines::lines(block).enumerate() {
+            census.line(columns, line).map_err(|fault| Fault { line: at as u64, ..fault })?;
+        }
+        Ok(census)
+    };
+    let mut total = Census::default();
+    for_each_block(path, unpack(path)?, count_block, |census| {
+        total.add(census);
+        Ok(())
+    })?;
+    Ok(total.names())
+}
+
+/// Sets the dimensions: the training set's, else those `known` beforehand, else what was seen.
+pub(crate) fn dimensions(vocabulary: Option<&Vocabulary>, writer: &mut Writer, known: Option<(u64, u64)>) {
+    let summary = writer.summary();
+    let (features, labels) = match (vocabulary, known) {
+        (Some(vocabulary), _) => (vocabulary.features() as u64, vocabulary.labels() as u64),
+        (None, Some(known)) => known,
+        (None, None) => (0, 0),
+    };
+    summary.features = summary.features.max(features);
+    summary.labels = summary.labels.max(labels);
+}

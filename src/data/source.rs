@@ -1,0 +1,91 @@
+//! Which files a path means, and what they hold.
+
+use super::ids;
+use super::lines::{first_line, unpack, unpacked};
+use crate::config::Format;
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// One file, or the two of a pair of arrays.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub paths: Vec<PathBuf>,
+    pub format: Format,
+}
+
+impl Source {
+    /// The files of `path` (two arrays have a comma between them), as `format` or as they look.
+    pub fn find(path: &str, format: Format) -> Result<Self> {
+        let paths: Vec<PathBuf> = match Path::new(path).exists() {
+            true => vec![path.into()],
+            false => path.split(',').map(PathBuf::from).collect(),
+        };
+        for path in &paths {
+            let meta = path.metadata().map_err(Error::io(path))?;
+            if meta.is_dir() {
+                return Err(Error::data(path, 0, 0, "is a folder, not a file"));
+            }
+        }
+        let format = if format == Format::Auto { detect(&paths[0])? } else { format };
+        let (least, most) = if format == Format::Npz { (1, 2) } else { (1, 1) };
+        if !(least..=most).contains(&paths.len()) {
+            return Err(Error::data(path, 0, 0, format!("{} files, where {format:?} takes {most}", paths.len())));
+        }
+        Ok(Self { paths, format })
+    }
+
+    /// Whether the files hold text.
+    pub fn is_text(&self) -> bool {
+        is_text(self.format)
+    }
+
+    /// The name, size and time of change of each file, and its full path: what a cache is valid for.
+    pub fn identity(&self) -> Result<Vec<(PathBuf, u64, u128)>> {
+        let identity = |path: &PathBuf| {
+            let (full, meta) = (path.canonicalize()?, path.metadata()?);
+            let changed = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Ok((full, meta.len(), changed.as_nanos()))
+        };
+        self.paths.iter().map(|path| identity(path).map_err(Error::io(path))).collect()
+    }
+}
+
+/// Whether files of `format` hold text.
+pub(crate) fn is_text(format: Format) -> bool {
+    matches!(format, Format::Tsv | Format::Jsonl)
+}
+
+fn detect(path: &Path) -> Result<Format> {
+    let name = path.to_string_lossy().to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+    match Path::new(name).extension().and_then(|extension| extension.to_str()) {
+        Some("npz") => Ok(Format::Npz),
+        Some("tsv") => Ok(Format::Tsv),
+        Some("jsonl" | "ndjson" | "json") => Ok(Format::Jsonl),
+        Some("svm" | "svmlight" | "libsvm") => Ok(Format::Svmlight),
+        _ => by_first_line(path, &first_line(path, unpack(path)?)?),
+    }
+}
+
+fn by_first_line(path: &Path, line: &[u8]) -> Result<Format> {
+    if line.starts_with(b"PK\x03\x04") {
+        Ok(Format::Npz)
+    } else if line.trim_ascii_start().starts_with(b"{") {
+        Ok(Format::Jsonl)
+    } else if ids::header(line).is_some() {
+        Ok(Format::Xc)
+    } else if line.contains(&b'\t') && !line.contains(&b':') {
+        Ok(Format::Tsv)
+    } else if line.contains(&b':') || line.starts_with(b"#") {
+        Ok(Format::Svmlight)
+    } else {
+        Err(Error::data(path, 1, 0, "the format cannot be told from this line; set data.format"))
+    }
+}
+
+/// The format of a file's bytes.
+pub(crate) fn detect_bytes(bytes: &[u8]) -> Result<Format> {
+    let path = Path::new("input");
+    by_first_line(path, &first_line(path, unpacked(bytes).map_err(Error::io(path))?)?)
+}

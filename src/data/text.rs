@@ -1,0 +1,162 @@
+//! Text to sparse features: hashed words, runs of words and runs of characters.
+//!
+//! Words are runs of letters and digits (of any alphabet), in lower case. A run of words is hashed as its words with a
+//! blank between them; a run of characters lies inside one word, which has a blank at either end to tell beginnings and
+//! ends (`char_wb` of scikit-learn). The value of a feature is how often it occurs.
+
+use super::records::{Entry, Scratch};
+use crate::config;
+use crate::error::{Error, Result};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Seeds of the hashes of words and of characters: the same string is another feature.
+const WORDS: u64 = 1;
+const CHARACTERS: u64 = 2;
+
+/// How text becomes features.
+#[derive(Clone, Debug)]
+pub(crate) struct Featurizer {
+    buckets: u64,
+    word_ngrams: usize,
+    char_ngrams: Vec<usize>,
+}
+
+impl Featurizer {
+    /// The features that `config` asks for.
+    ///
+    /// # Errors
+    ///
+    /// If an option is out of its range, or there would be no feature at all.
+    pub fn new(config: &config::Data) -> Result<Self> {
+        if !config.hash_size.is_power_of_two() || config.hash_size > 1 << 31 {
+            let message = format!("{} is not a power of two up to {}", config.hash_size, 1_u64 << 31);
+            return Err(Error::config("data.hash_size", message));
+        }
+        if config.word_ngrams > 16 {
+            return Err(Error::config("data.word_ngrams", format!("{} is above 16", config.word_ngrams)));
+        }
+        if let Some(n) = config.char_ngrams.iter().find(|n| !(1..=16).contains(*n)) {
+            return Err(Error::config("data.char_ngrams", format!("{n} is not in 1..=16")));
+        }
+        if config.word_ngrams == 0 && config.char_ngrams.is_empty() {
+            return Err(Error::config("data.word_ngrams", "0 and no data.char_ngrams leaves no feature"));
+        }
+        let mut char_ngrams = config.char_ngrams.clone();
+        char_ngrams.sort_unstable();
+        char_ngrams.dedup();
+        Ok(Self { buckets: config.hash_size as u64, word_ngrams: config.word_ngrams, char_ngrams })
+    }
+
+    /// Fills `scratch.features` with the features of `text`.
+    pub fn features(&self, text: &str, scratch: &mut Scratch) {
+        let Scratch { features, text: lower, words, buckets, .. } = scratch;
+        split(text, lower, words);
+        buckets.clear();
+        let mut add = |part: &str, seed| {
+            let hash = xxh3_64_with_seed(part.as_bytes(), seed);
+            // The high half times the number of buckets: a power of two below 2^32.
+            buckets.push((((hash >> 32) * self.buckets) >> 32) as u32);
+        };
+        for n in 1..=self.word_ngrams {
+            for run in words.windows(n) {
+                add(&lower[run[0].start..run[n - 1].end], WORDS);
+            }
+        }
+        for word in words.iter().filter(|_| !self.char_ngrams.is_empty()) {
+            let padded = &lower[word.start - 1..word.end + 1];
+            for &n in &self.char_ngrams {
+                let starts = padded.char_indices().map(|(at, _)| at);
+                let ends = padded.char_indices().map(|(at, c)| at + c.len_utf8()).skip(n - 1);
+                let mut runs = starts.zip(ends).map(|(start, end)| &padded[start..end]).peekable();
+                // A word shorter than `n` is one run by itself.
+                if runs.peek().is_none() {
+                    add(padded, CHARACTERS);
+                }
+                runs.for_each(|run| add(run, CHARACTERS));
+            }
+        }
+        buckets.sort_unstable();
+        let count = |run: &[u32]| Entry { index: run[0], value: run.len() as f32, column: 0 };
+        features.clear();
+        features.extend(buckets.chunk_by(|a, b| a == b).map(count));
+    }
+}
+
+/// ` word word ` in lower case, and where the words are.
+fn split(text: &str, lower: &mut String, words: &mut Vec<std::ops::Range<usize>>) {
+    lower.clear();
+    words.clear();
+    lower.push(' ');
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let start = lower.len();
+        match word.is_ascii() {
+            true => lower.extend(word.bytes().map(|byte| byte.to_ascii_lowercase() as char)),
+            false => lower.extend(word.chars().flat_map(char::to_lowercase)),
+        }
+        words.push(start..lower.len());
+        lower.push(' ');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(text: &str, word_ngrams: usize, char_ngrams: &[usize]) -> Vec<(u32, f32)> {
+        let config = config::Data { word_ngrams, char_ngrams: char_ngrams.to_vec(), ..Default::default() };
+        let mut scratch = Scratch::default();
+        Featurizer::new(&config).unwrap().features(text, &mut scratch);
+        scratch.features.iter().map(|entry| (entry.index, entry.value)).collect()
+    }
+
+    fn total(features: &[(u32, f32)]) -> f32 {
+        features.iter().map(|feature| feature.1).sum()
+    }
+
+    #[test]
+    fn words_are_lower_case_runs_of_letters_and_digits_of_any_alphabet() {
+        let (mut lower, mut words) = (String::new(), Vec::new());
+        split("Über-Größe, \tx86 — ΣΊΣ!", &mut lower, &mut words);
+        assert_eq!(lower, " über größe x86 σίσ ");
+        assert_eq!(words.iter().map(|word| &lower[word.clone()]).collect::<Vec<_>>(), ["über", "größe", "x86", "σίσ"]);
+    }
+
+    #[test]
+    fn a_feature_counts_its_occurrences_and_does_not_see_case_or_punctuation() {
+        assert_eq!(features("The cat. The CAT!", 1, &[]), features("cat cat the the", 1, &[]));
+        assert_eq!(total(&features("a b a", 1, &[])), 3.0);
+        assert_eq!(features("a b a", 1, &[]).len(), 2);
+        assert!(features(" ... ", 2, &[3]).is_empty());
+    }
+
+    #[test]
+    fn runs_of_words_tell_their_order_and_runs_of_characters_stay_in_their_word() {
+        assert_ne!(features("man bites dog", 2, &[]), features("dog bites man", 2, &[]));
+        assert_eq!(total(&features("man bites dog", 3, &[])), 3.0 + 2.0 + 1.0);
+        assert_eq!(features("ab cd", 0, &[2, 3]), features("cd ab", 0, &[3, 2, 3]));
+        // " ab ": 3 runs of 2 and 2 of 3 for each word.
+        assert_eq!(total(&features("ab cd", 0, &[2, 3])), 10.0);
+        // " ß ": shorter than 5 characters, one run.
+        assert_eq!(total(&features("ß", 0, &[5])), 1.0);
+    }
+
+    #[test]
+    fn a_word_and_the_same_characters_are_two_features() {
+        assert_eq!(features("a", 1, &[1]).len(), 3); // the word, its letter, and the blanks
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused() {
+        let refused = |change: fn(&mut config::Data), key: &str| {
+            let mut config = config::Data::default();
+            change(&mut config);
+            let message = Featurizer::new(&config).unwrap_err().to_string();
+            assert!(message.starts_with(key), "{message}");
+        };
+        refused(|config| config.hash_size = 1000, "data.hash_size");
+        refused(|config| config.hash_size = 1 << 32, "data.hash_size");
+        refused(|config| config.word_ngrams = 0, "data.word_ngrams");
+        refused(|config| config.word_ngrams = 17, "data.word_ngrams");
+        refused(|config| config.char_ngrams = vec![0], "data.char_ngrams");
+    }
+}

@@ -1,0 +1,192 @@
+//! Lines with a text and labels: tab-separated columns, and JSON objects.
+
+use super::lines::Fault;
+use super::records::{Records, Scratch};
+use super::samples::{Limits, Policy, keep};
+use super::text::Featurizer;
+use crate::config::{self, Format};
+use crate::error::{Error, Result};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+mod json;
+
+/// Where text and labels stand in a line.
+#[derive(Clone, Debug)]
+pub(crate) enum Columns {
+    /// Numbers from 0.
+    Tsv { text: usize, label: usize },
+    /// Names of fields.
+    Jsonl { text: String, label: String },
+}
+
+impl Columns {
+    /// The columns that `config` names.
+    ///
+    /// # Errors
+    ///
+    /// If it names none, or a tab-separated column otherwise than by a number from 1.
+    pub fn new(format: Format, config: &config::Data) -> Result<Self> {
+        for (key, value) in [("data.text", &config.text), ("data.label", &config.label)] {
+            if value.is_empty() {
+                let kind = if format == Format::Tsv { "a column number from 1" } else { "a field's name" };
+                return Err(Error::config(key, format!("is not set; a file of text needs {kind}")));
+            }
+        }
+        let number = |key: &str, value: &str| match value.parse::<usize>() {
+            Ok(number @ 1..) => Ok(number - 1),
+            _ => Err(Error::config(key, format!("`{value}` is not a column number from 1"))),
+        };
+        Ok(match format {
+            Format::Jsonl => Self::Jsonl { text: config.text.clone(), label: config.label.clone() },
+            _ => Self::Tsv { text: number("data.text", &config.text)?, label: number("data.label", &config.label)? },
+        })
+    }
+
+    /// The text and the labels of `line`, each label with the byte it stands at, from 1.
+    ///
+    /// Without a label column there are no labels if `labelled` is false, otherwise it is a fault.
+    fn split<'a>(&self, line: &'a str, labelled: bool) -> Result<(Cow<'a, str>, Vec<Token<'a>>), Fault> {
+        match self {
+            Self::Jsonl { text, label } => json::split(line, text, label),
+            Self::Tsv { text, label } => {
+                let missing = |at: usize| {
+                    let columns = line.split('\t').count();
+                    Fault::at(line.len() + 1, format!("column {} is missing: the line has {columns}", at + 1))
+                };
+                let found = line.split('\t').nth(*text).ok_or_else(|| missing(*text))?;
+                let labels = match line.split('\t').nth(*label) {
+                    Some(labels) => comma_separated(labels, labels.as_ptr() as usize - line.as_ptr() as usize),
+                    None if labelled => return Err(missing(*label)),
+                    None => Vec::new(),
+                };
+                Ok((Cow::Borrowed(found), labels))
+            }
+        }
+    }
+}
+
+/// A label as it is written, and where: the byte, from 1.
+type Token<'a> = (Cow<'a, str>, usize);
+
+/// The labels of `list`, which begins `start` bytes into its line.
+fn comma_separated(list: &str, start: usize) -> Vec<Token<'_>> {
+    if list.trim().is_empty() {
+        return Vec::new();
+    }
+    let mut at = start;
+    let token = |part: &str| {
+        let column = at + part.len() - part.trim_start().len() + 1;
+        at += part.len() + 1;
+        column
+    };
+    let columns: Vec<usize> = list.split(',').map(token).collect();
+    list.split(',').map(|part| Cow::Borrowed(part.trim())).zip(columns).collect()
+}
+
+/// How labels become ids.
+#[derive(Clone, Debug)]
+pub(crate) enum Labels {
+    /// They are ids.
+    Ids,
+    /// They are names, with these ids.
+    Names(Arc<HashMap<String, u32>>),
+}
+
+/// How a line of text is read.
+#[derive(Clone, Debug)]
+pub(crate) struct TextParser {
+    pub columns: Columns,
+    pub featurizer: Featurizer,
+    pub labels: Labels,
+    pub limits: Limits,
+    pub policy: Policy,
+}
+
+impl TextParser {
+    /// Adds the sample of `line`.
+    pub fn line(&self, line: &[u8], scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
+        let Some(line) = nonblank(line)? else { return Ok(()) };
+        let (text, tokens) = self.columns.split(line, self.policy != Policy::Keep)?;
+        self.featurizer.features(&text, scratch);
+        scratch.labels.clear();
+        for (token, column) in tokens {
+            let label = match &self.labels {
+                Labels::Ids => self.limits.label(id(&token, column)?, column)?,
+                Labels::Names(_) if token.is_empty() => return Err(Fault::at(column, "a label is empty")),
+                Labels::Names(names) => names.get(&*token).copied(),
+            };
+            match label {
+                Some(label) => scratch.labels.push(label),
+                None => out.summary.unknown_labels += 1,
+            }
+        }
+        keep(self.policy, scratch, out)
+    }
+}
+
+fn id(token: &str, column: usize) -> Result<u64, Fault> {
+    match integer(token) {
+        // Too long for 64 bits is above every limit.
+        Some(false) => Ok(token.parse().unwrap_or(u64::MAX)),
+        Some(true) => Err(Fault::at(column, format!("label {token} is negative"))),
+        None => Err(Fault::at(column, format!("label `{}` is not a number", cut(token)))),
+    }
+}
+
+/// Whether `token` is an integer, and if so whether it is negative.
+fn integer(token: &str) -> Option<bool> {
+    let digits = token.strip_prefix('-').unwrap_or(token);
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits.len() < token.len())
+}
+
+/// The beginning of `text`, short enough for a message.
+fn cut(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// The line as text, unless there is nothing on it.
+fn nonblank(line: &[u8]) -> Result<Option<&str>, Fault> {
+    match std::str::from_utf8(line) {
+        Ok(line) => Ok((!line.trim().is_empty()).then_some(line)),
+        Err(error) => Err(Fault::at(error.valid_up_to() + 1, "the text is not UTF-8")),
+    }
+}
+
+/// How often each label occurs, to tell whether they are ids or names, and to number the names.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    counts: HashMap<String, u64>,
+    named: bool,
+}
+
+impl Census {
+    /// Counts the labels of `line`.
+    pub fn line(&mut self, columns: &Columns, line: &[u8]) -> Result<(), Fault> {
+        let Some(line) = nonblank(line)? else { return Ok(()) };
+        for (token, _) in columns.split(line, true)?.1 {
+            self.named |= integer(&token).is_none();
+            match self.counts.get_mut(&*token) {
+                Some(count) => *count += 1,
+                None => drop(self.counts.insert(token.into_owned(), 1)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, other: Self) {
+        self.named |= other.named;
+        for (name, count) in other.counts {
+            *self.counts.entry(name).or_default() += count;
+        }
+    }
+
+    /// The names by falling frequency, equally frequent ones by name; nothing if every label is an integer.
+    pub fn names(self) -> Option<Vec<String>> {
+        let mut names: Vec<(String, u64)> = self.counts.into_iter().filter(|_| self.named).collect();
+        names.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        self.named.then(|| names.into_iter().map(|(name, _)| name).collect())
+    }
+}

@@ -1,0 +1,220 @@
+//! What the training set decides, so that other files are read in the same way.
+
+use super::ids::IdParser;
+use super::lines::Fault;
+use super::records::{Records, Scratch};
+use super::samples::{Limits, Policy};
+use super::source::is_text;
+use super::text::Featurizer;
+use super::text_lines::{Columns, Labels, TextParser};
+use super::weighting::Weighting;
+use super::{Batch, Dataset};
+use crate::config::{self, Format};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is saved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    version: u32,
+    options: config::Data,
+    /// The training file's, where the options say `auto`.
+    format: Format,
+    features: u64,
+    labels: u64,
+    names: Option<Vec<String>>,
+    /// Training samples, and how many of them have each feature.
+    samples: u64,
+    frequencies: Option<Vec<u32>>,
+}
+
+/// What the training set decides: dimensions, label names, weights of features, and the options it was read with.
+///
+/// It is saved with a run ([`Vocabulary::save`]), and reads every later file of that run ([`Vocabulary::open`]).
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    saved: Saved,
+    ids: Arc<HashMap<String, u32>>,
+    weighting: Weighting,
+}
+
+impl Vocabulary {
+    pub(crate) fn new(
+        options: &config::Data,
+        format: Format,
+        (features, labels): (usize, usize),
+        names: Option<Vec<String>>,
+        samples: u64,
+        frequencies: Option<Vec<u32>>,
+    ) -> Self {
+        Self::from_saved(Saved {
+            version: 1,
+            options: options.clone(),
+            format,
+            features: features as u64,
+            labels: labels as u64,
+            names,
+            samples,
+            frequencies,
+        })
+    }
+
+    fn from_saved(saved: Saved) -> Self {
+        let names = saved.names.iter().flatten();
+        let ids = Arc::new(names.enumerate().map(|(id, name)| (name.clone(), id as u32)).collect());
+        let weighting = Weighting::new(saved.samples, saved.frequencies.as_deref(), saved.options.normalize);
+        Self { saved, ids, weighting }
+    }
+
+    /// Length of the feature vectors.
+    pub fn features(&self) -> usize {
+        self.saved.features as usize
+    }
+
+    /// Number of labels.
+    pub fn labels(&self) -> usize {
+        self.saved.labels as usize
+    }
+
+    /// The options that the training set was read with.
+    pub fn options(&self) -> &config::Data {
+        &self.saved.options
+    }
+
+    /// The names of the labels, by id, if the training set names them.
+    pub fn names(&self) -> Option<&[String]> {
+        self.saved.names.as_deref()
+    }
+
+    /// The name of label `label`: from the training set, else its number.
+    pub fn name(&self, label: u32) -> String {
+        let name = self.names().and_then(|names| names.get(label as usize));
+        name.cloned().unwrap_or_else(|| label.to_string())
+    }
+
+    pub(crate) fn weighting(&self) -> &Weighting {
+        &self.weighting
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.saved.format
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { features: self.saved.features, labels: self.saved.labels, drop: true }
+    }
+
+    pub(crate) fn label_ids(&self) -> Labels {
+        match self.saved.names {
+            Some(_) => Labels::Names(Arc::clone(&self.ids)),
+            None => Labels::Ids,
+        }
+    }
+
+    /// Reads another file as the training set was read. Samples without a label are kept; features and labels that the
+    /// training set had no place for are left out and counted.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is faulty, or its header has more features or labels than the training set.
+    pub fn open(&self, path: &str, cache: &Path) -> Result<Dataset> {
+        super::open::with_vocabulary(path, self, cache)
+    }
+
+    /// Adds the sample of one line of a file like the training set's (a label is not needed) to `batch`. An empty line of
+    /// a format in which those are no samples adds nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the line is faulty, or the training set had no lines.
+    #[track_caller]
+    pub fn push_line(&self, line: &str, batch: &mut Batch) -> Result<()> {
+        let (mut scratch, mut out) = (Scratch::default(), Records::default());
+        let line = line.trim_end_matches(['\r', '\n']);
+        let fault = |fault: Fault| Error::data("input", 1, fault.column, fault.message);
+        match self.format() {
+            Format::Npz => return Err(Error::config("data.format", "the training set has arrays, not lines")),
+            format if is_text(format) => {
+                let columns = Columns::new(format, self.options())?;
+                self.text_parser(columns)?.line(line.as_bytes(), &mut scratch, &mut out).map_err(fault)?;
+            }
+            format => {
+                let comments = format == Format::Svmlight;
+                let parser = IdParser { limits: self.limits(), policy: Policy::Keep, comments };
+                parser.line(line.as_bytes(), &mut scratch, &mut out).map_err(fault)?;
+            }
+        }
+        for at in 0..out.len() {
+            self.weighting.push(out.get(at), batch);
+        }
+        Ok(())
+    }
+
+    /// Adds a sample without labels, of this text, to `batch`.
+    ///
+    /// # Errors
+    ///
+    /// If the training set was no text.
+    pub fn push_text(&self, text: &str, batch: &mut Batch) -> Result<()> {
+        if !is_text(self.format()) {
+            return Err(Error::config("data.format", "the training set has features, not text"));
+        }
+        let (mut scratch, mut out) = (Scratch::default(), Records::default());
+        Featurizer::new(self.options())?.features(text, &mut scratch);
+        out.push(&[], &scratch.features);
+        self.weighting.push(out.get(0), batch);
+        Ok(())
+    }
+
+    pub(crate) fn text_parser(&self, columns: Columns) -> Result<TextParser> {
+        let featurizer = Featurizer::new(self.options())?;
+        Ok(TextParser { columns, featurizer, labels: self.label_ids(), limits: self.limits(), policy: Policy::Keep })
+    }
+
+    /// Writes it to a JSON file; an interrupted call leaves no part of one.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!("{name}.{}.tmp", std::process::id()));
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&serde_json::to_vec(&self.saved)?)?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(Error::io(path))
+    }
+
+    /// Reads what [`Vocabulary::save`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or is not such a file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bad = |message: String| Error::data(path, 0, 0, message);
+        let saved: Saved = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+        if saved.version != 1 {
+            return Err(bad(format!("vocabulary version {} is not 1", saved.version)));
+        }
+        let lengths = [
+            ("label names", saved.names.as_ref().map(Vec::len), saved.labels),
+            ("feature frequencies", saved.frequencies.as_ref().map(Vec::len), saved.features),
+        ];
+        for (what, length, limit) in lengths {
+            if length.is_some_and(|length| length as u64 != limit) {
+                return Err(bad(format!("{} {what}, not {limit}", length.unwrap_or_default())));
+            }
+        }
+        Ok(Self::from_saved(saved))
+    }
+}
