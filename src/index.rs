@@ -3,14 +3,32 @@
 //! An index is a guess at the rows with the largest scores `<w, q> + b`. Training is right with any guess, because labels
 //! are always among the active rows and a random tail stands for the rest; the better the guess, the fewer rows do.
 
+mod centre;
+mod collisions;
+mod exact;
+mod family;
+mod hashed;
+mod inserted;
+mod plain;
+mod saved;
+mod scan;
+mod tables;
+
 use std::fmt::Debug;
 
 use half::bf16;
 use serde::Serialize;
 
+use crate::config::{IndexName, Sparse};
+use crate::error::Result as Answer;
 use crate::kernels::{Level, MatRef, UniqueRowIds};
 use crate::ragged::Ragged;
 use crate::tensor::Tensor;
+
+pub use exact::ExactTopK;
+pub use family::HashName;
+pub use hashed::{HashOptions, Hashed};
+pub use plain::{All, Random};
 
 /// Weights in one of the two storage types.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +97,11 @@ pub trait Index: Send + Sync + Debug {
     /// The name in configurations: `simhash`, `blocks`, ...
     fn name(&self) -> &'static str;
 
+    /// Whether all rows are to be computed, so that nothing has to be selected.
+    fn computes_all(&self) -> bool {
+        false
+    }
+
     /// For each query (Q, D) up to `k` rows, best first. `step` is the step of the run, for indexes that draw at random.
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32>;
 
@@ -104,4 +127,35 @@ pub trait Index: Send + Sync + Debug {
     ///
     /// A message if a tensor is missing or of another shape.
     fn restore(&mut self, state: &[Tensor]) -> Result<(), String>;
+}
+
+/// The index that a configuration names, over `rows` rows of `dim` numbers. It knows no row before the first `rebuild`.
+///
+/// # Errors
+///
+/// [`Error::Config`](crate::error::Error::Config) if there cannot be so many codes or tables.
+///
+/// ```
+/// use hotrow::config::{IndexName, Sparse};
+/// let config = Sparse { index: IndexName::Simhash, ..Sparse::default() };
+/// let index = hotrow::index::new(&config, 1, 1000, 64, hotrow::kernels::Level::detect())?;
+/// assert_eq!(index.name(), "simhash");
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+pub fn new(config: &Sparse, seed: u64, rows: usize, dim: usize, level: Level) -> Answer<Box<dyn Index>> {
+    let hashed = |hash| -> Answer<Box<dyn Index>> {
+        let &Sparse { codes, tables, probes, .. } = config;
+        let options = HashOptions { hash, codes, tables, probes, ..HashOptions::default() };
+        Ok(Box::new(Hashed::new(options, seed, rows, dim, level)?))
+    };
+    match config.index {
+        IndexName::All => Ok(Box::new(All)),
+        IndexName::Random => Ok(Box::new(Random)),
+        IndexName::Simhash => hashed(HashName::SimHash),
+        IndexName::Dwta => hashed(HashName::Dwta),
+        IndexName::Minhash => hashed(HashName::MinHash),
+        IndexName::CrossPolytope => hashed(HashName::CrossPolytope),
+        IndexName::Blocks => Ok(Box::new(ExactTopK)),
+        IndexName::Exact => Ok(Box::new(ExactTopK)),
+    }
 }

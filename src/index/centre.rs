@@ -1,0 +1,68 @@
+//! The mean of all rows, which hash functions are blind to.
+
+use rayon::prelude::*;
+
+use super::Rows;
+use super::scan::centred;
+
+/// Rows whose sums are f32; sums of sums are f64.
+const CHUNK: usize = 1024;
+
+/// How far the mean may be from the one in use, as a share of the root mean square distance of rows from it. Angles between
+/// rows change by less than that.
+const DRIFT: f64 = 0.1;
+
+/// The mean row and bias (D + 1) that rows are hashed without.
+#[derive(Debug)]
+pub(super) struct Centre {
+    mean: Vec<f32>,
+    set: bool,
+}
+
+impl Centre {
+    pub fn new(len: usize) -> Self {
+        Self { mean: vec![0.0; len], set: false }
+    }
+
+    /// What [`Centre::mean`] gave.
+    pub fn at(mean: Vec<f32>, set: bool) -> Self {
+        Self { mean, set }
+    }
+
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// Moves to the mean of `rows` if it has none yet or that is too far away; returns whether it moved.
+    pub fn follow(&mut self, rows: &Rows) -> bool {
+        let len = self.mean.len();
+        let chunks: Vec<(Vec<f32>, f64)> = (0..rows.len().div_ceil(CHUNK))
+            .into_par_iter()
+            .map(|c| {
+                let (mut sum, mut x, mut squares) = (vec![0.0; len], vec![0.0; len], 0.0);
+                for r in c * CHUNK..rows.len().min((c + 1) * CHUNK) {
+                    // Less the mean in use, so that the squares do not drown in it.
+                    centred(rows, r, &self.mean, &mut x);
+                    squares += crate::kernels::reduce::squared_norm(rows.level, &x) as f64;
+                    sum.iter_mut().zip(&x).for_each(|(sum, x)| *sum += x);
+                }
+                (sum, squares)
+            })
+            .collect();
+        let (mut moved, mut squares) = (vec![0.0_f64; len], 0.0);
+        for (sum, chunk_squares) in &chunks {
+            moved.iter_mut().zip(sum).for_each(|(moved, &sum)| *moved += sum as f64);
+            squares += chunk_squares;
+        }
+        let count = rows.len().max(1) as f64;
+        moved.iter_mut().for_each(|moved| *moved /= count);
+        let drift: f64 = moved.iter().map(|moved| moved * moved).sum();
+        let spread = squares / count - drift;
+        if self.set && drift <= DRIFT * DRIFT * spread {
+            return false;
+        }
+        self.mean.iter_mut().zip(&moved).for_each(|(mean, &moved)| *mean = (*mean as f64 + moved) as f32);
+        self.set = true;
+        true
+    }
+}

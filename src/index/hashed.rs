@@ -1,0 +1,352 @@
+//! Hash indexes: rows that share buckets with the query, ranked by how many they share.
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+use super::centre::Centre;
+use super::collisions::Collisions;
+use super::family::{Family, HashName, HashScratch};
+use super::inserted::Inserted;
+use super::scan::{centred, check, each_query, scores};
+use super::tables::{CHUNK, Tables};
+use super::{Index, Rows, Statistics};
+use crate::error::{Error, Result};
+use crate::kernels::reduce::top_k;
+use crate::kernels::{Level, MatRef, UniqueRowIds};
+use crate::ragged::Ragged;
+use crate::tensor::{Elements, Tensor};
+
+/// Rows that one bucket gives at most. A bucket with more says little about its rows (while all rows are alike, one bucket
+/// holds them all), and reading it would cost more than the others together.
+const MOST_OF_BUCKET: usize = 256;
+
+/// Candidates that are scored for each row asked for.
+const RESCORED: usize = 4;
+
+/// What a bucket that a row was inserted into counts: more than any number of tables, so that inserted rows come first.
+const INSERTED: u32 = 1 << 20;
+
+/// How a hash index is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashOptions {
+    /// The hash function.
+    pub hash: HashName,
+    /// Codes of a bucket id (K); 0 for as many as make buckets hold 16 rows or so.
+    pub codes: usize,
+    /// Tables (L).
+    pub tables: usize,
+    /// Buckets looked up in each table beside the query's own; only cross-polytope hashing has them, others look up none.
+    pub probes: usize,
+    /// The best candidates by collisions, four times as many as asked for, are scored exactly and the best of these
+    /// returned; otherwise the best by collisions are.
+    pub rescore: bool,
+}
+
+impl Default for HashOptions {
+    fn default() -> Self {
+        Self { hash: HashName::SimHash, codes: 0, tables: 32, probes: 0, rescore: true }
+    }
+}
+
+/// Hash tables over the rows (w, b), for queries (q, 1): their inner products are the scores.
+///
+/// - **Centring.** Rows are hashed less their mean, which changes all scores of a query by the same amount. Hashes see
+///   angles only (or the order of coordinates), so nothing has to be scaled to length 1.
+/// - **Candidates** of a query are the rows in its bucket of each table, ranked by the number of tables; see
+///   [`HashOptions::rescore`]. Among equal numbers a fixed permutation of the row numbers decides. A bucket of more than
+///   256 rows gives 256 of them that stand side by side, from a place drawn from the step, the table and the bucket.
+/// - **Updates** mark rows. The next rebuild hashes the marked rows, or all if the mean has moved by more than a tenth of
+///   the root mean square distance of rows from it, and sorts the tables anew.
+/// - **Inserted rows** ([`Index::insert`]) stand beside the tables, at most four for each row of the matrix and table (more
+///   are ignored). While there are any, candidates are not rescored, and those found through insertion come first.
+///
+/// ```
+/// use hotrow::index::{Hashed, HashOptions, Index, Rows, WeightsRef};
+/// use hotrow::kernels::{Level, MatRef};
+/// let weights = MatRef::new(&[3.0, 0.0, 0.0, 3.0, -3.0, -3.0], 3, 2);
+/// let rows = Rows { weights: WeightsRef::F32(weights), biases: &[0.0; 3], level: Level::detect() };
+/// let mut index = Hashed::new(HashOptions::default(), 1, 3, 2, Level::detect())?;
+/// index.rebuild(&rows);
+/// let found = index.select(&rows, MatRef::new(&[1.0, 0.0], 1, 2), 1, 0);
+/// assert_eq!(found.row(0), &[0]);
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Hashed {
+    options: HashOptions,
+    family: Family,
+    dim: usize,
+    seed: u64,
+    level: Level,
+    tables: Tables,
+    centre: Centre,
+    /// One bit a row: its weights have changed since it was hashed.
+    touched: Vec<u64>,
+    inserted: Inserted,
+    /// How often the tables were sorted.
+    rebuilds: [u64; 1],
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    hash: HashScratch,
+    x: Vec<f32>,
+    ids: Vec<u32>,
+    probes: Vec<u32>,
+    /// Bucket, counted through all tables, and where its rows are.
+    buckets: Vec<(u32, (usize, usize))>,
+    collisions: Collisions,
+    candidates: Vec<u32>,
+    scores: Vec<f32>,
+    values: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// The output function of SplitMix64 (Steele, Lea and Flood 2014).
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+impl Hashed {
+    /// For `rows` rows of `dim` numbers. The hash functions follow from `seed`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there cannot be so many codes or tables.
+    ///
+    /// ```
+    /// use hotrow::index::{Hashed, HashOptions};
+    /// let options = HashOptions { codes: 33, ..HashOptions::default() };
+    /// let error = Hashed::new(options, 1, 1000, 64, hotrow::kernels::Level::detect()).unwrap_err();
+    /// assert_eq!(error.to_string(), "sparse.codes: codes is 33, which is not in 1..=32");
+    /// ```
+    pub fn new(options: HashOptions, seed: u64, rows: usize, dim: usize, level: Level) -> Result<Self> {
+        let family =
+            Family::new(options.hash, seed, rows, dim + 1, options.codes, options.tables).map_err(|error| {
+                let key =
+                    if options.tables == 0 || error.to_string().starts_with("tables") { "tables" } else { "codes" };
+                Error::config(format!("sparse.{key}"), error.to_string())
+            })?;
+        let slots = Tables::slots_for(rows, family.buckets().per_table());
+        if rows >= 1 << 32 || options.tables.saturating_mul(slots) >= 1 << 32 {
+            let message = format!("{} tables over {rows} rows are more than 2^32 buckets", options.tables);
+            return Err(Error::config("sparse.tables", message));
+        }
+        Ok(Self {
+            options,
+            family,
+            dim,
+            seed,
+            level,
+            tables: Tables::new(rows, options.tables, slots),
+            centre: Centre::new(dim + 1),
+            touched: vec![0; rows.div_ceil(CHUNK) * (CHUNK / 64)],
+            inserted: Inserted::default(),
+            rebuilds: [0],
+        })
+    }
+
+    /// Where a bucket id of the hash stands in a table: itself, or scrambled and cut to the table's slots.
+    fn slot(&self, id: u32) -> u32 {
+        if self.family.buckets().per_table() <= self.tables.slots as u64 {
+            return id;
+        }
+        mix(id as u64) as u32 & (self.tables.slots as u32 - 1)
+    }
+
+    /// The query's buckets, probes included, into `scratch.buckets`.
+    fn look_up(&self, query: &[f32], scratch: &mut Scratch) {
+        let Scratch { hash, x, ids, probes, buckets, .. } = scratch;
+        x.clear();
+        x.extend(query);
+        x.push(1.0);
+        ids.resize(self.options.tables, 0);
+        self.family.ids(self.level, ids, x, hash);
+        probes.resize(self.options.probes, 0);
+        buckets.clear();
+        for (table, &id) in ids.iter().enumerate() {
+            let found = self.family.probes(self.level, probes, x, table, hash);
+            for &id in [id].iter().chain(&probes[..found]) {
+                let slot = self.slot(id);
+                let bucket = table as u32 * self.tables.slots as u32 + slot;
+                buckets.push((bucket, self.tables.range(table, slot)));
+            }
+        }
+    }
+
+    fn find(&self, rows: &Rows, step: u64, scratch: &mut Scratch, query: &[f32], out: &mut [u32]) -> usize {
+        self.look_up(query, scratch);
+        let Scratch { buckets, collisions, candidates, scores: line, values, .. } = scratch;
+        let mut most = 0;
+        for (bucket, range) in buckets.iter_mut() {
+            let len = range.1 - range.0;
+            if len > MOST_OF_BUCKET {
+                let key = mix(self.seed ^ mix(step)) ^ *bucket as u64;
+                let start = range.0 + (mix(key) % (len - MOST_OF_BUCKET + 1) as u64) as usize;
+                *range = (start, start + MOST_OF_BUCKET);
+            }
+            most += range.1 - range.0;
+        }
+        let inserting = !self.inserted.is_empty();
+        if inserting {
+            most += buckets.iter().map(|&(bucket, _)| self.inserted.rows(bucket).count()).sum::<usize>();
+        }
+        collisions.reset(most);
+        for &(bucket, range) in buckets.iter() {
+            self.tables.items(range).iter().for_each(|&row| collisions.add(row, 1));
+            if inserting {
+                self.inserted.rows(bucket).for_each(|row| collisions.add(row, INSERTED));
+            }
+        }
+        let rescore = self.options.rescore && !inserting;
+        collisions.best(if rescore { out.len().saturating_mul(RESCORED) } else { out.len() }, candidates);
+        let found = candidates.len().min(out.len());
+        if !rescore {
+            out[..found].copy_from_slice(candidates);
+            return found;
+        }
+        line.resize(candidates.len(), 0.0);
+        scores(rows, query, candidates, line);
+        values.resize(found, 0.0);
+        top_k(rows.level, line, &mut out[..found], values);
+        out[..found].iter_mut().for_each(|place| *place = candidates[*place as usize]);
+        found
+    }
+
+    /// Hashes the marked rows and removes the marks.
+    fn hash_touched(&mut self, rows: &Rows) {
+        let Self { family, tables, centre, touched, .. } = &mut *self;
+        let (count, slots) = (tables.tables, tables.slots);
+        let scrambled = family.buckets().per_table() > slots as u64;
+        let chunks = tables.chosen.par_chunks_mut(count * CHUNK).zip(touched.par_chunks_mut(CHUNK / 64)).enumerate();
+        chunks.for_each(|(c, (chosen, marks))| {
+            SCRATCH.with_borrow_mut(|Scratch { hash, x, ids, .. }| {
+                x.resize(centre.mean().len(), 0.0);
+                ids.resize(count, 0);
+                for i in 0..CHUNK.min(rows.len() - c * CHUNK) {
+                    if marks[i / 64] >> (i % 64) & 1 == 0 {
+                        continue;
+                    }
+                    centred(rows, c * CHUNK + i, centre.mean(), x);
+                    family.ids(rows.level, ids, x, hash);
+                    for (table, &id) in ids.iter().enumerate() {
+                        chosen[table * CHUNK + i] =
+                            if scrambled { mix(id as u64) as u32 & (slots as u32 - 1) } else { id };
+                    }
+                }
+            });
+            marks.fill(0);
+        });
+    }
+}
+
+impl Index for Hashed {
+    fn name(&self) -> &'static str {
+        self.family.name()
+    }
+
+    fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32> {
+        check(rows, self.tables.rows, self.dim);
+        assert_eq!(queries.cols(), self.dim, "queries and rows differ in length");
+        let find = |scratch: &mut _, _, query: &[f32], out: &mut [u32]| self.find(rows, step, scratch, query, out);
+        each_query(queries, k.min(rows.len()), &SCRATCH, find)
+    }
+
+    fn update(&mut self, rows: &Rows, touched: UniqueRowIds) {
+        check(rows, self.tables.rows, self.dim);
+        for &row in touched.as_slice() {
+            self.touched[row as usize / 64] |= 1 << (row % 64);
+        }
+    }
+
+    fn insert(&mut self, queries: MatRef<f32>, ids: &Ragged<u32>) {
+        assert_eq!(queries.cols(), self.dim, "queries and rows differ in length");
+        assert_eq!(queries.rows(), ids.len(), "queries and lists of ids differ in number");
+        let mut fresh = Vec::new();
+        SCRATCH.with_borrow_mut(|scratch| {
+            for (q, ids) in ids.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
+                self.look_up(queries.row(q), scratch);
+                for &(bucket, _) in scratch.buckets.iter().step_by(1 + self.options.probes) {
+                    for &id in ids {
+                        assert!((id as usize) < self.tables.rows, "row {id} is not below {}", self.tables.rows);
+                        let entry = (bucket as u64) << 32 | id as u64;
+                        if !self.inserted.contains(entry) {
+                            fresh.push(entry);
+                        }
+                    }
+                }
+            }
+        });
+        let most = (4 * self.tables.rows).saturating_mul(self.options.tables);
+        fresh.truncate(most.saturating_sub(self.inserted.len()));
+        self.inserted.add(fresh);
+    }
+
+    fn rebuild(&mut self, rows: &Rows) {
+        check(rows, self.tables.rows, self.dim);
+        if self.centre.follow(rows) {
+            self.touched.fill(u64::MAX);
+        }
+        self.hash_touched(rows);
+        self.inserted.clear();
+        self.tables.build();
+        self.rebuilds[0] += 1;
+    }
+
+    fn statistics(&self) -> Statistics {
+        let tables = self.tables.statistics();
+        let bytes = tables.bytes + size_of::<u64>() * (self.touched.len() + self.inserted.len());
+        Statistics { bytes, rebuilds: self.rebuilds[0], ..tables }
+    }
+
+    fn state(&self) -> Vec<Tensor<'_>> {
+        let chunks = self.tables.rows.div_ceil(CHUNK);
+        let tensor =
+            |name: &str, shape: Vec<usize>, elements| Tensor { name: format!("index.{name}"), shape, elements };
+        let mut state = vec![
+            tensor("buckets", vec![chunks, self.tables.tables, CHUNK], Elements::U32(&self.tables.chosen)),
+            tensor("touched", vec![self.touched.len()], Elements::U64(&self.touched)),
+            tensor("centre", vec![self.dim + 1], Elements::F32(self.centre.mean())),
+            tensor("rebuilds", vec![1], Elements::U64(&self.rebuilds)),
+        ];
+        for (i, run) in self.inserted.runs().iter().enumerate() {
+            state.push(tensor(&format!("inserted.{i}"), vec![run.len()], Elements::U64(run)));
+        }
+        state
+    }
+
+    fn restore(&mut self, state: &[Tensor]) -> Result<(), String> {
+        let state = super::saved::Saved(state);
+        let chosen = state.u32s("index.buckets", self.tables.chosen.len())?;
+        if let Some(slot) = chosen.iter().find(|&&slot| slot as usize >= self.tables.slots) {
+            return Err(format!("index.buckets: bucket {slot} is not below {}", self.tables.slots));
+        }
+        let touched = state.u64s("index.touched", Some(self.touched.len()))?;
+        let centre = state.f32s("index.centre", self.dim + 1)?;
+        let rebuilds = state.u64s("index.rebuilds", Some(1))?;
+        let mut runs = Vec::new();
+        while let Some(name) = state.has(format!("index.inserted.{}", runs.len())) {
+            runs.push(state.u64s(&name, None)?.to_vec());
+        }
+        let buckets = (self.tables.tables * self.tables.slots) as u64;
+        let known = |entry: &u64| entry >> 32 < buckets && (*entry as u32 as usize) < self.tables.rows;
+        let inserted = Inserted::from_runs(runs).filter(|inserted| inserted.runs().iter().flatten().all(known));
+        let inserted = inserted.ok_or("index.inserted: not sorted, or beyond the rows and buckets")?;
+
+        self.tables.chosen.copy_from_slice(chosen);
+        self.touched.copy_from_slice(touched);
+        self.centre = Centre::at(centre.to_vec(), rebuilds[0] > 0);
+        self.rebuilds = [rebuilds[0]];
+        self.inserted = inserted;
+        if self.rebuilds[0] > 0 {
+            self.tables.build();
+        }
+        Ok(())
+    }
+}
