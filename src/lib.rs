@@ -1,6 +1,7 @@
 //! hotrow trains and runs very large networks on CPUs by computing only the rows that matter.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod error;
