@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use digest::digest;
+pub(crate) use folder::has_name;
 pub use folder::{clean, contains};
 pub use owned::{OwnedElements, OwnedTensor};
 pub use read::{Loaded, open};

@@ -12,6 +12,7 @@ pub mod matrix;
 pub mod provenance;
 pub mod ragged;
 pub mod rng;
+pub mod run;
 pub mod sparse;
 pub mod tensor;
 

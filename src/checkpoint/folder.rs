@@ -26,6 +26,11 @@ pub(super) fn step(folder: &str) -> Option<u64> {
     (name(step) == folder).then_some(step)
 }
 
+/// Whether `path` is called as checkpoints are.
+pub(crate) fn has_name(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).and_then(step).is_some()
+}
+
 /// The folder of checkpoint `name`. Between the two renames that replace a checkpoint it is where the first has put it.
 pub(super) fn locate(run: &Path, name: &str) -> PathBuf {
     let (path, replaced) = (run.join(name), run.join(format!("{REPLACED}{name}")));

@@ -33,7 +33,7 @@ pub struct Loaded {
 /// what is wrong, and the newest other checkpoint of the run that is complete.
 pub fn open(path: &Path) -> Result<Loaded> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if folder::step(name).is_some() || path.join(MANIFEST).exists() {
+    if folder::has_name(path) || path.join(MANIFEST).exists() {
         let path = path.parent().map_or_else(|| path.to_owned(), |run| folder::locate(run, name));
         return Loaded::open(path);
     }

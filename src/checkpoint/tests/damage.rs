@@ -46,8 +46,9 @@ fn every_length_but_the_right_one_is_refused() {
         let path = newest.join(name);
         let bytes = fs::read(&path).unwrap();
         let longer = [bytes.as_slice(), b" "].concat();
-        for length in (0..=longer.len()).filter(|&length| length != bytes.len()) {
-            fs::write(&path, &longer[..length]).unwrap();
+        fs::write(&path, &longer).unwrap();
+        for length in (0..=longer.len()).rev().filter(|&length| length != bytes.len()) {
+            fs::File::options().write(true).open(&path).unwrap().set_len(length as u64).unwrap();
             let (file, message, named) = refused(open(folder.path()));
             assert_eq!((file, &named), (path.clone(), &previous));
             assert!(path.ends_with(MANIFEST) || message == format!("{length} bytes, not {}", bytes.len()), "{message}");
