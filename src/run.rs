@@ -73,7 +73,7 @@ impl RunDir {
         // A run is recognised by its configuration, so that comes last.
         let environment = serde_json::to_vec_pretty(environment).expect("names and numbers are JSON");
         replace_file(&System, path, ENVIRONMENT, &environment)?;
-        replace_file(&System, path, CONFIG, config.to_toml().as_bytes())?;
+        run.write_config(config)?;
         Ok(run)
     }
 
@@ -135,6 +135,15 @@ impl RunDir {
     /// As [`Config::load`].
     pub fn config(&self, sets: &[String]) -> Result<Config> {
         Config::load(Some(&self.path.join(CONFIG)), sets)
+    }
+
+    /// Writes `config.toml`, all at once: for a run that goes on with other options.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses.
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        replace_file(&System, &self.path, CONFIG, config.to_toml().as_bytes())
     }
 
     /// The environment that the run was started in.

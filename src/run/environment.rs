@@ -1,7 +1,7 @@
 //! What a run was started with, for whoever wants to repeat it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -34,33 +34,32 @@ pub struct Environment {
     pub seed: u64,
     /// The command line.
     pub command: Vec<String>,
-    /// Files that the run reads, absolute, by what they are (`train`, `valid`): a resumed run reads them again.
-    pub inputs: BTreeMap<String, PathBuf>,
+    /// What the run reads, by what it is (`train`, `valid`), with absolute paths: a resumed run reads it again.
+    pub inputs: BTreeMap<String, String>,
     /// Seconds since 1970 at the start.
     pub started: u64,
 }
 
 impl Environment {
-    /// Of this machine and this build. `inputs` are made absolute.
+    /// Of this machine and this build. `inputs` are made absolute; one that is no file and has commas is several paths
+    /// (`features.npz,labels.npz`).
     ///
     /// ```
     /// use hotrow::{kernels::Level, run::Environment};
-    /// let inputs = [("train".to_owned(), "train.txt".into())].into();
+    /// let inputs = [("train".into(), "train.txt".into())].into();
     /// let environment = Environment::read(Level::PORTABLE, 2, 7, vec!["hotrow".into()], inputs);
     /// assert_eq!((environment.level.as_str(), environment.threads), ("portable", 2));
-    /// assert!(environment.inputs["train"].is_absolute());
+    /// assert!(environment.inputs["train"].ends_with("/train.txt"));
     /// ```
     pub fn read(
         level: Level,
         threads: usize,
         seed: u64,
         command: Vec<String>,
-        inputs: BTreeMap<String, PathBuf>,
+        inputs: BTreeMap<String, String>,
     ) -> Environment {
-        let absolute = |(name, path): (String, PathBuf)| {
-            let path = std::path::absolute(&path).unwrap_or(path);
-            (name, path)
-        };
+        let several = |paths: &str| paths.split(',').map(absolute).collect::<Vec<_>>().join(",");
+        let input = |paths: &str| if Path::new(paths).exists() { absolute(paths) } else { several(paths) };
         Environment {
             schema: 1,
             version: provenance::VERSION.to_owned(),
@@ -72,8 +71,30 @@ impl Environment {
             threads,
             seed,
             command,
-            inputs: inputs.into_iter().map(absolute).collect(),
+            inputs: inputs.into_iter().map(|(name, paths)| (name, input(&paths))).collect(),
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         }
+    }
+}
+
+fn absolute(path: &str) -> String {
+    let absolute = std::path::absolute(path).ok().and_then(|path| path.into_os_string().into_string().ok());
+    absolute.unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_one_path_or_several() {
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("a,b.txt").to_str().unwrap().to_owned();
+        std::fs::write(&odd, "").unwrap();
+        let inputs = [("train".into(), "x.npz,y.npz".into()), ("valid".into(), odd.clone())].into();
+        let environment = Environment::read(Level::PORTABLE, 1, 7, Vec::new(), inputs);
+        let here = std::env::current_dir().unwrap();
+        let want = format!("{0}/x.npz,{0}/y.npz", here.display());
+        assert_eq!((&environment.inputs["train"], &environment.inputs["valid"]), (&want, &odd));
     }
 }

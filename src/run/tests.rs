@@ -32,6 +32,9 @@ fn a_new_run_has_its_configuration_and_environment() {
     assert_eq!(run.config(&[]).unwrap(), config);
     assert_eq!(run.config(&["train.seed=10".into()]).unwrap().train.seed, 10);
     assert_eq!(run.environment().unwrap(), environment);
+    config.train.epochs = 10;
+    run.write_config(&config).unwrap();
+    assert_eq!(run.config(&[]).unwrap(), config);
     run.write_summary(&Summary::default()).unwrap();
     assert_eq!(fs::read_to_string(path.join("summary.json")).unwrap(), Summary::default().to_json());
     let leftovers = fs::read_dir(&path).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().starts_with('.'));
