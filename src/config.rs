@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+mod check;
+mod load;
+#[cfg(test)]
+mod tests;
+
 /// Everything that decides what a run computes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod active;
+pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod optim;
 pub mod provenance;
 pub mod ragged;
 pub mod rng;
+pub mod run;
 pub mod sparse;
 pub mod tensor;
 pub mod train;

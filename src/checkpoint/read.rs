@@ -1,0 +1,202 @@
+//! Reading: verified before anything is used, then straight to where the tensors belong.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::folder;
+use super::header::Header;
+use super::manifest::{MANIFEST, Manifest};
+use super::owned::OwnedTensor;
+use super::{CONFIG, STATE, TrainerState};
+use crate::error::{Error, Result};
+use crate::tensor::TensorMut;
+
+/// A checkpoint that is complete and as it was written.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    path: PathBuf,
+    state: TrainerState,
+    config: serde_json::Value,
+    manifest: Manifest,
+}
+
+/// Opens a checkpoint: a folder `checkpoint-..`, or a run, of which it takes the one that `latest` names. (A run without
+/// `latest`, killed just before its first was written, gives its newest complete one.) All bytes are read once to compare
+/// their digests.
+///
+/// See [`save`](super::save) for an example.
+///
+/// # Errors
+///
+/// [`Error::Checkpoint`] if there is none, or if a file is missing, of another length or has other bytes: with the file,
+/// what is wrong, and the newest other checkpoint of the run that is complete.
+pub fn open(path: &Path) -> Result<Loaded> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if folder::has_name(path) || path.join(MANIFEST).exists() {
+        let path = path.parent().map_or_else(|| path.to_owned(), |run| folder::locate(run, name));
+        return Loaded::open(path);
+    }
+    let none = |message: String, previous| Error::Checkpoint { path: path.to_owned(), message, previous };
+    match folder::latest(path) {
+        Ok(Some(name)) => Loaded::open(folder::locate(path, &name)),
+        Ok(None) if !path.is_dir() => Err(none("there is no such folder".into(), None)),
+        Ok(None) => match folder::newest_complete(path, None) {
+            Some(path) => Loaded::open(path),
+            None => Err(none("there is no checkpoint in this folder".into(), None)),
+        },
+        Err(message) => {
+            let previous = folder::newest_complete(path, None);
+            Err(Error::Checkpoint { path: path.join(folder::LATEST), message, previous })
+        }
+    }
+}
+
+impl Loaded {
+    fn open(path: PathBuf) -> Result<Self> {
+        let refuse = |(file, message)| refusal(&path, file, message);
+        let manifest = if path.is_dir() {
+            Manifest::verify(&path).map_err(refuse)?
+        } else {
+            return Err(refuse((path.clone(), "there is no such checkpoint".into())));
+        };
+        let json = |name: &str| {
+            let file = path.join(name);
+            let listed = manifest.files.iter().any(|entry| entry.name == name);
+            let bytes = if listed { std::fs::read(&file).map_err(|error| error.to_string()) } else { Err(unlisted()) };
+            bytes.map_err(|message| refuse((file.clone(), message))).map(|bytes| (file, bytes))
+        };
+        let wrong = |file, error: serde_json::Error| refuse((file, error.to_string()));
+        let (file, bytes) = json(STATE)?;
+        let state = serde_json::from_slice(&bytes).map_err(|error| wrong(file, error))?;
+        let (file, bytes) = json(CONFIG)?;
+        let config = serde_json::from_slice(&bytes).map_err(|error| wrong(file, error))?;
+        Ok(Self { state, config, manifest, path })
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the run stood.
+    pub fn state(&self) -> &TrainerState {
+        &self.state
+    }
+
+    /// What [`save`](super::save) was given as `config`.
+    pub fn config(&self) -> &serde_json::Value {
+        &self.config
+    }
+
+    /// The names of its files.
+    ///
+    /// ```no_run
+    /// let loaded = hotrow::checkpoint::open("runs/first".as_ref())?;
+    /// assert!(loaded.files().any(|name| name == "model.safetensors"));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.manifest.files.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// Reads the tensors of `file` to `tensors`: the same names with the same shapes and types, in any order. Nothing is
+    /// written before all of them were compared.
+    ///
+    /// See [`save`](super::save) for an example.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] with the tensor that is missing, left over, of another shape or type, and the newest other
+    /// checkpoint that is complete.
+    pub fn fill(&self, file: &str, tensors: &mut [TensorMut]) -> Result<()> {
+        let fault = |message| self.refuse(file, message);
+        let (mut source, header) = self.header(file)?;
+        let position = |name: &str| tensors.iter().position(|tensor| tensor.name == name);
+        let mut found = vec![false; tensors.len()];
+        let mut places = Vec::with_capacity(header.tensors.len());
+        for (name, info) in &header.tensors {
+            let Some(i) = position(name) else {
+                return Err(fault(format!("tensor {name} belongs to another network: this one has none of that name")));
+            };
+            let (type_name, tensor) = (info.dtype.to_string(), &tensors[i]);
+            if info.shape != tensor.shape {
+                return Err(fault(format!("tensor {name} has the shape {:?}, not {:?}", info.shape, tensor.shape)));
+            }
+            if type_name != tensor.elements.type_name() {
+                return Err(fault(format!("tensor {name} is {type_name}, not {}", tensor.elements.type_name())));
+            }
+            found[i] = true;
+            places.push(i);
+        }
+        if let Some(i) = found.iter().position(|&found| !found) {
+            return Err(fault(format!("tensor {} is missing", tensors[i].name)));
+        }
+        for ((name, info), i) in header.tensors.iter().zip(places) {
+            let bytes = tensors[i].elements.bytes_mut();
+            let (start, end) = info.data_offsets;
+            assert_eq!(bytes.len(), end - start, "tensor {name}: its elements and its shape disagree");
+            source.read_exact(bytes).map_err(|error| fault(format!("tensor {name}: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// The tensors of `file`, in the order of the file.
+    ///
+    /// ```no_run
+    /// let loaded = hotrow::checkpoint::open("runs/first".as_ref())?;
+    /// let tensors = loaded.tensors("index.safetensors")?;
+    /// let views: Vec<_> = tensors.iter().map(|tensor| tensor.view()).collect();
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] if the file is none of this checkpoint, no safetensors, or has a type that hotrow does not
+    /// write.
+    pub fn tensors(&self, file: &str) -> Result<Vec<OwnedTensor>> {
+        let (mut source, header) = self.header(file)?;
+        let mut read = |(name, info): (String, safetensors::tensor::TensorInfo)| {
+            let unknown = format!("tensor {name} is {}: none of F32, BF16, U8, U32, U64", info.dtype);
+            let mut tensor = OwnedTensor::zeros(name, info.shape, info.dtype).ok_or(unknown)?;
+            let read = source.read_exact(tensor.view_mut().elements.bytes_mut());
+            read.map_err(|error| format!("tensor {}: {error}", tensor.name))?;
+            Ok(tensor)
+        };
+        header
+            .tensors
+            .into_iter()
+            .map(&mut read)
+            .collect::<Result<_, _>>()
+            .map_err(|message| self.refuse(file, message))
+    }
+
+    /// The file, at the first tensor's first byte.
+    fn header(&self, file: &str) -> Result<(File, Header)> {
+        let Some(entry) = self.manifest.files.iter().find(|entry| entry.name == file) else {
+            return Err(self.refuse(file, unlisted()));
+        };
+        let open = || {
+            let mut source = File::open(self.path.join(file)).map_err(|error| error.to_string())?;
+            let header = Header::read(&mut source, entry.bytes)?;
+            source.seek(SeekFrom::Start(header.start)).map_err(|error| error.to_string())?;
+            Ok((source, header))
+        };
+        open().map_err(|message| self.refuse(file, message))
+    }
+
+    fn refuse(&self, file: &str, message: String) -> Error {
+        refusal(&self.path, self.path.join(file), message)
+    }
+}
+
+fn unlisted() -> String {
+    format!("{MANIFEST} has no such file")
+}
+
+fn refusal(checkpoint: &Path, file: PathBuf, message: String) -> Error {
+    let here = Path::new(".");
+    let run = checkpoint.parent().map(|run| if run.as_os_str().is_empty() { here } else { run });
+    let previous = run.and_then(|run| folder::newest_complete(run, Some(checkpoint)));
+    Error::Checkpoint { path: file, message, previous }
+}

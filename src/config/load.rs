@@ -1,0 +1,154 @@
+//! From files and `--set section.key=value` to a configuration, and back to a file with every default written out.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::Config;
+use crate::error::{Error, Result};
+
+impl Config {
+    /// The defaults, changed by `file` (TOML), then by each of `sets` (`section.key=value`, the last one wins), and
+    /// [checked](Config::check). Values of `sets` are TOML; what is none is a string, so that names need no quotes.
+    ///
+    /// ```
+    /// use hotrow::config::{Config, IndexName};
+    /// let config = Config::load(None, &["sparse.index=simhash".into(), "model.hidden=[64, 32]".into()])?;
+    /// assert_eq!((config.sparse.index, config.model.hidden), (IndexName::Simhash, vec![64, 32]));
+    /// let error = Config::load(None, &["optim.lrr=1".into()]).unwrap_err();
+    /// assert_eq!(error.to_string(), "optim.lrr: no such key; did you mean optim.lr?");
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be read; [`Error::Config`] for what is no TOML (with line and column), for unknown
+    /// sections and keys (with the nearest valid one), for values of the wrong type (with what is allowed), and for what
+    /// `check` refuses.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config> {
+        let mut table = defaults();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+            for (section, keys) in parse(path, &text)? {
+                let Value::Table(keys) = keys else {
+                    return Err(in_file(path, not_a_section(&section)));
+                };
+                for (key, value) in keys {
+                    assign(&mut table, &section, &key, value).map_err(|error| in_file(path, error))?;
+                }
+            }
+        }
+        for set in sets {
+            let Some((name, text)) = set.split_once('=') else {
+                return Err(Error::config("--set", format!("{set:?} is not section.key=value")));
+            };
+            let name = name.trim();
+            let Some((section, key)) = name.split_once('.') else {
+                return Err(unknown(name, "", "section.key is expected"));
+            };
+            let value = value_of(&table, section, key, text.trim());
+            assign(&mut table, section, key, value)?;
+        }
+        let config: Config = table.try_into().map_err(|error| Error::config("configuration", error.message()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Every key with its value, as a file that [`Config::load`] reads to an equal configuration.
+    ///
+    /// ```
+    /// use hotrow::config::Config;
+    /// let text = Config::default().to_toml();
+    /// assert!(text.contains("[optim]\nname = \"adam-lazy\"\nlr = 0.001\n"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If a number is above `i64::MAX`, the largest that TOML has ([`Config::check`] refuses it).
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration that check accepts is TOML")
+    }
+
+    /// All keys, as `section.key`, in alphabetical order.
+    ///
+    /// ```
+    /// assert!(hotrow::config::Config::keys().contains(&"optim.lr".to_owned()));
+    /// ```
+    pub fn keys() -> Vec<String> {
+        let keys_of = |(section, keys): (&String, &Value)| -> Vec<String> {
+            keys.as_table().into_iter().flatten().map(|(key, _)| format!("{section}.{key}")).collect()
+        };
+        defaults().iter().flat_map(keys_of).collect()
+    }
+}
+
+fn defaults() -> Table {
+    Table::try_from(Config::default()).expect("the defaults are TOML")
+}
+
+fn parse(path: &Path, text: &str) -> Result<Table> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
+        let line = before.matches('\n').count() + 1;
+        let column = before.len() - before.rfind('\n').map_or(0, |end| end + 1) + 1;
+        Error::config(format!("{}:{line}:{column}", path.display()), error.message())
+    })
+}
+
+fn in_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Config { key, message } => Error::config(key, format!("{message} (in {})", path.display())),
+        error => error,
+    }
+}
+
+/// Where text is wanted, it needs no quotes even if it looks like something else (`data.text=3`).
+fn value_of(table: &Table, section: &str, key: &str, text: &str) -> Value {
+    let wants_text = table.get(section).and_then(|keys| keys.get(key)).is_some_and(Value::is_str);
+    // One value: what has a line break in it could be several.
+    let parsed = format!("value = {text}").parse::<Table>().ok().filter(|table| table.len() == 1);
+    match parsed.and_then(|mut table| table.remove("value")) {
+        Some(value) if value.is_str() || !wants_text => value,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+/// Sets a key that there is to a value that it can have.
+fn assign(table: &mut Table, section: &str, key: &str, value: Value) -> Result<()> {
+    let name = format!("{section}.{key}");
+    let Some(keys) = table.get_mut(section).and_then(Value::as_table_mut) else {
+        return Err(unknown(section, key, "no such section"));
+    };
+    let Some(place) = keys.get_mut(key) else {
+        return Err(unknown(section, key, "no such key"));
+    };
+    let alone =
+        Table::from_iter([(section.to_owned(), Value::Table(Table::from_iter([(key.to_owned(), value.clone())])))]);
+    alone.try_into::<Config>().map_err(|error| Error::config(&name, error.message()))?;
+    *place = value;
+    Ok(())
+}
+
+fn unknown(section: &str, key: &str, what: &str) -> Error {
+    let name = if key.is_empty() { section.to_owned() } else { format!("{section}.{key}") };
+    Error::config(name, format!("{what}; did you mean {}?", nearest(section, key)))
+}
+
+fn not_a_section(name: &str) -> Error {
+    let sections: Vec<_> = defaults().into_iter().map(|(section, _)| format!("[{section}]")).collect();
+    Error::config(
+        name,
+        format!("keys stand in one of the sections {}; did you mean {}?", sections.join(" "), nearest(name, "")),
+    )
+}
+
+/// The key that takes the fewest insertions, deletions, replacements and swaps of neighbours. The key itself counts double:
+/// it is remembered better than the section that it is in. A name without a section may be either.
+fn nearest(section: &str, key: &str) -> String {
+    let distance = |name: &String| {
+        let (to_section, to_key) = name.split_once('.').expect("section.key");
+        let edits = strsim::damerau_levenshtein;
+        if key.is_empty() { edits(section, to_key) } else { edits(section, to_section) + 2 * edits(key, to_key) }
+    };
+    Config::keys().into_iter().min_by_key(distance).expect("there are keys")
+}

@@ -1,0 +1,208 @@
+//! What a run is outside of arithmetic: its folder, its log, its summary, the machine it runs on, and how it is stopped.
+//!
+//! ```text
+//! DIR/config.toml     the resolved configuration, every default written out
+//!     env.json        machine, level, threads, version, commit, command line, input files
+//!     metrics.jsonl   one object an event
+//!     summary.json    what the run has come to
+//!     latest, checkpoint-*   see `checkpoint`
+//!     lock            held by the program that is at work here
+//! ```
+
+mod environment;
+mod memory;
+mod metrics;
+mod progress;
+mod signals;
+mod summary;
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+pub use environment::Environment;
+pub use memory::{memory_bytes, peak_memory_bytes};
+pub use metrics::MetricsLog;
+pub use progress::{Observer, Progress, Report};
+pub use signals::Signals;
+pub use summary::{Flops, PhaseCost, Seconds, Summary};
+
+use crate::checkpoint::disk::{System, replace_file};
+use crate::checkpoint::{self, Loaded};
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+const CONFIG: &str = "config.toml";
+const ENVIRONMENT: &str = "env.json";
+const METRICS: &str = "metrics.jsonl";
+const SUMMARY: &str = "summary.json";
+const LOCK: &str = "lock";
+
+/// The folder of a run, held by this program: no other one can be at work in it until this value is dropped.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    /// Locked. The system gives it back however the program ends.
+    _lock: File,
+}
+
+impl RunDir {
+    /// Makes the folder of a new run, with its `config.toml` and `env.json`. The folder may exist if it is empty.
+    ///
+    /// ```
+    /// use hotrow::{config::Config, kernels::Level, run::{Environment, RunDir}};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let environment = Environment::read(Level::PORTABLE, 1, 7, vec!["hotrow".into()], Default::default());
+    /// let path = folder.path().join("first");
+    /// let run = RunDir::create(&path, &Config::default(), &environment)?;
+    /// assert_eq!(Config::load(Some(&run.path().join("config.toml")), &[])?, Config::default());
+    ///
+    /// let error = RunDir::create(&path, &Config::default(), &environment).unwrap_err();
+    /// assert!(error.to_string().contains("--resume"));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there is a run in the folder already, or something else; [`Error::Io`] if the system refuses.
+    pub fn create(path: &Path, config: &Config, environment: &Environment) -> Result<RunDir> {
+        fs::create_dir_all(path).map_err(Error::io(path))?;
+        refuse_used(path)?;
+        let run = RunDir::lock(path, "--out")?;
+        // Another program may have come first.
+        refuse_used(path)?;
+        // A run is recognised by its configuration, so that comes last.
+        let environment = serde_json::to_vec_pretty(environment).expect("names and numbers are JSON");
+        replace_file(&System, path, ENVIRONMENT, &environment)?;
+        run.write_config(config)?;
+        Ok(run)
+    }
+
+    /// Takes up the run in `path` (or the run that the checkpoint `path` belongs to), at the checkpoint that `latest` names
+    /// (or at `path`). `None` if it was stopped before its first checkpoint: then it starts at the beginning. What a killed
+    /// program has left half done is removed.
+    ///
+    /// ```
+    /// use hotrow::{checkpoint, config::Config, kernels::Level, run::{Environment, RunDir}};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path();
+    /// let environment = Environment::read(Level::PORTABLE, 1, 7, vec!["hotrow".into()], Default::default());
+    /// let run = RunDir::create(path, &Config::default(), &environment)?;
+    /// checkpoint::save(path, &[], &checkpoint::TrainerState::new(500, 1, 7), &serde_json::json!({}), 2)?;
+    /// drop(run);
+    /// let (run, loaded) = RunDir::resume(path)?;
+    /// assert_eq!(loaded.unwrap().state().step, 500);
+    /// assert_eq!(run.environment()?.command, ["hotrow"]);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there is no run, or another program is at work in it; [`Error::Checkpoint`] if the checkpoint is
+    /// damaged; [`Error::Io`] if the system refuses.
+    pub fn resume(path: &Path) -> Result<(RunDir, Option<Loaded>)> {
+        let run = run_of(path);
+        if !run.join(CONFIG).is_file() {
+            return Err(Error::config("--resume", format!("there is no run in {} (no {CONFIG})", run.display())));
+        }
+        let held = RunDir::lock(run, "--resume")?;
+        checkpoint::clean(run)?;
+        let loaded = if run != path || checkpoint::contains(run) { Some(checkpoint::open(path)?) } else { None };
+        Ok((held, loaded))
+    }
+
+    fn lock(path: &Path, flag: &str) -> Result<RunDir> {
+        let name = path.join(LOCK);
+        let options = File::options().create(true).truncate(false).write(true).open(&name);
+        let file = options.map_err(Error::io(&name))?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunDir { path: path.to_owned(), _lock: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::config(flag, format!("another program is at work in {}", path.display())))
+            }
+            Err(TryLockError::Error(error)) => Err(Error::io(name)(error)),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration that the run was started with, changed by `sets` (see [`Config::load`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn config(&self, sets: &[String]) -> Result<Config> {
+        Config::load(Some(&self.path.join(CONFIG)), sets)
+    }
+
+    /// Writes `config.toml`, all at once: for a run that goes on with other options.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses.
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        replace_file(&System, &self.path, CONFIG, config.to_toml().as_bytes())
+    }
+
+    /// The environment that the run was started in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if `env.json` cannot be read, [`Error::Data`] if it is none.
+    pub fn environment(&self) -> Result<Environment> {
+        let path = self.path.join(ENVIRONMENT);
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        let wrong = |error: serde_json::Error| {
+            Error::data(&path, error.line() as u64, error.column() as u64, error.to_string())
+        };
+        serde_json::from_slice(&bytes).map_err(wrong)
+    }
+
+    /// Opens the log of a run that stands at `step`: what was logged later is cut off, because it will happen again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses.
+    pub fn metrics(&self, step: u64) -> Result<MetricsLog> {
+        MetricsLog::open(&self.path.join(METRICS), step)
+    }
+
+    /// Writes `summary.json`, all at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses.
+    pub fn write_summary(&self, summary: &Summary) -> Result<()> {
+        replace_file(&System, &self.path, SUMMARY, summary.to_json().as_bytes())
+    }
+}
+
+/// The run that a folder is or, for a checkpoint, belongs to.
+fn run_of(path: &Path) -> &Path {
+    let checkpoint = checkpoint::has_name(path) && !path.join(CONFIG).exists();
+    match path.parent() {
+        Some(run) if checkpoint && run.as_os_str().is_empty() => Path::new("."),
+        Some(run) if checkpoint => run,
+        _ => path,
+    }
+}
+
+/// An error if anything but a lock is in the folder.
+fn refuse_used(path: &Path) -> Result<()> {
+    let refuse = |message: &str| Err(Error::config("--out", format!("{} {message}", path.display())));
+    if path.join(CONFIG).exists() {
+        return refuse(&format!("holds a run: go on with --resume {}, or choose another folder", path.display()));
+    }
+    let names = fs::read_dir(path).map_err(Error::io(path))?.flatten().map(|entry| entry.file_name());
+    // What a program leaves that was killed between its first steps here.
+    let ours = [LOCK.to_owned(), ENVIRONMENT.to_owned(), format!(".tmp-{ENVIRONMENT}"), format!(".tmp-{CONFIG}")];
+    match names.into_iter().find(|name| !ours.iter().any(|ours| name == ours.as_str())) {
+        Some(name) => refuse(&format!("holds {} and is no run: choose another folder", name.to_string_lossy())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! What a run tells whoever watches, and the bar that shows it.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Mean loss since the last report.
+    pub loss: f64,
+    /// Learning rate.
+    pub lr: f64,
+    /// Samples per second since the last report.
+    pub samples_per_second: f64,
+    /// Share of the output layer's rows that were computed.
+    pub active_share: f64,
+    /// Main memory in use, if the system says.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Watches a run. `()` does not look.
+pub trait Observer {
+    /// Some steps are done.
+    fn step(&mut self, report: &Report) {
+        let _ = report;
+    }
+
+    /// Something that people may want to know: an epoch's quality, a checkpoint, a warning.
+    fn note(&mut self, text: &str) {
+        let _ = text;
+    }
+}
+
+impl Observer for () {}
+
+/// A bar on standard error, if that is a terminal; otherwise nothing is drawn, and only notes are written, a line each.
+///
+/// ```
+/// use hotrow::run::{Observer, Progress, Report};
+/// let mut bar = Progress::hidden();
+/// bar.step(&Report { step: 5, steps: 10, ..Report::default() });
+/// bar.finish();
+/// ```
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    notes: bool,
+}
+
+impl Progress {
+    /// On standard error.
+    ///
+    /// ```
+    /// hotrow::run::Progress::stderr().finish();
+    /// ```
+    pub fn stderr() -> Progress {
+        let target = match std::io::stderr().is_terminal() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        Progress::on(target, true)
+    }
+
+    /// Nowhere.
+    ///
+    /// ```
+    /// hotrow::run::Progress::hidden().finish();
+    /// ```
+    pub fn hidden() -> Progress {
+        Progress::on(ProgressDrawTarget::hidden(), false)
+    }
+
+    fn on(target: ProgressDrawTarget, notes: bool) -> Progress {
+        let style =
+            ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} ETA {eta}").expect("the template is right");
+        Progress { bar: ProgressBar::with_draw_target(Some(0), target).with_style(style), notes }
+    }
+
+    /// Removes the bar.
+    ///
+    /// ```
+    /// hotrow::run::Progress::hidden().finish();
+    /// ```
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Progress {
+    fn step(&mut self, report: &Report) {
+        self.bar.set_length(report.steps);
+        self.bar.set_position(report.step);
+        self.bar.set_message(line(report));
+    }
+
+    fn note(&mut self, text: &str) {
+        if self.notes {
+            use std::io::Write;
+            // Nobody is left to be told if standard error is closed.
+            self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
+        }
+    }
+}
+
+fn line(report: &Report) -> String {
+    let &Report { epoch, loss, lr, samples_per_second, active_share, memory_bytes, .. } = report;
+    let memory = memory_bytes.map(|bytes| format!(" | {:.2} GiB", bytes as f64 / (1 << 30) as f64)).unwrap_or_default();
+    let active = 100.0 * active_share;
+    format!(
+        "epoch {epoch} | loss {loss:.4} | lr {lr:.2e} | {samples_per_second:.0} samples/s | {active:.2} % active{memory} |"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_has_loss_rate_speed_share_and_memory() {
+        let report = Report {
+            step: 5,
+            steps: 10,
+            epoch: 2,
+            loss: 1.23456,
+            lr: 0.001,
+            samples_per_second: 12345.6,
+            active_share: 0.0061,
+            memory_bytes: Some(3 << 29),
+        };
+        assert_eq!(line(&report), "epoch 2 | loss 1.2346 | lr 1.00e-3 | 12346 samples/s | 0.61 % active | 1.50 GiB |");
+        assert!(line(&Report { memory_bytes: None, ..report }).ends_with("active |"));
+    }
+
+    #[test]
+    fn the_bar_goes_where_the_run_goes() {
+        let mut bar = Progress::hidden();
+        bar.step(&Report { step: 5, steps: 10, ..Report::default() });
+        assert_eq!((bar.bar.position(), bar.bar.length()), (5, Some(10)));
+        bar.note("an epoch is over");
+        bar.finish();
+        assert!(bar.bar.is_finished());
+    }
+}

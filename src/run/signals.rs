@@ -1,0 +1,84 @@
+//! Ctrl-C and `kill`: the first asks, the second ends.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// Exit code of a program that was interrupted twice.
+const INTERRUPTED: i32 = 130;
+
+/// Whether the run shall stop after this step. The first SIGINT or SIGTERM asks for it; the second ends the process with
+/// exit code 130 at once.
+///
+/// ```
+/// let signals = hotrow::run::Signals::unconnected();
+/// assert!(!signals.requested());
+/// signals.request();
+/// assert!(signals.requested());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Signals(Arc<AtomicBool>);
+
+impl Signals {
+    /// Listens to the signals of this process from now on. For the program; a library should leave them alone.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    pub fn install() -> io::Result<Signals> {
+        let signals = Signals::unconnected();
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal finds the flag down and raises it, the second finds it up.
+            flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&signals.0))?;
+            flag::register(signal, Arc::clone(&signals.0))?;
+        }
+        Ok(signals)
+    }
+
+    /// Listens to nothing but [`request`](Self::request).
+    pub fn unconnected() -> Signals {
+        Signals(Arc::new(AtomicBool::new(false)))
+    }
+
+    /// Asks to stop, as the first signal does.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has asked to stop.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signal_hook::low_level::raise;
+
+    const CHILD: &str = "HOTROW_TEST_SIGNALS";
+    const NAME: &str = "run::signals::tests::the_first_signal_asks_and_the_second_ends_with_130";
+
+    /// In a process of its own, which the second signal ends.
+    #[test]
+    fn the_first_signal_asks_and_the_second_ends_with_130() {
+        if let Ok(order) = std::env::var(CHILD) {
+            let signals = Signals::install().unwrap();
+            let signal = |name| if name == "int" { SIGINT } else { SIGTERM };
+            let (first, second) = order.split_once(' ').unwrap();
+            assert!(!signals.requested());
+            raise(signal(first)).unwrap();
+            assert!(signals.requested());
+            raise(signal(second)).unwrap();
+            unreachable!("the second signal ends the process");
+        }
+        for order in ["int int", "term term", "int term", "term int"] {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            let output = child.args(["--exact", NAME, "--nocapture"]).env(CHILD, order).output().unwrap();
+            assert_eq!(output.status.code(), Some(130), "{order}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What a run has come to: `summary.json`, the output of `--json`, and a table for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::flops::{Costs, Phase};
+
+/// The result of a run or an evaluation. As JSON it is a contract: keys are added, never changed, and always come in this
+/// order.
+///
+/// ```
+/// use hotrow::run::Summary;
+/// let mut summary = Summary { task: "train xmc".into(), steps: 500, ..Summary::default() };
+/// summary.metrics.insert("p@1".into(), 0.25);
+/// let json = summary.to_json();
+/// assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+/// assert!(summary.to_string().contains("p@1"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Raised when a key is added.
+    pub schema: u32,
+    /// `train xmc`, `eval xmc`, ...
+    pub task: String,
+    /// Optimiser steps of the whole run, those before a resumption included.
+    pub steps: u64,
+    /// Passes over the training file.
+    pub epochs: u64,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// Samples per second of training (or of evaluation), without loading and saving.
+    pub samples_per_second: f64,
+    /// Measures of quality: `p@1`, `ndcg@5`, `psp@5`, `loss`, ...
+    pub metrics: BTreeMap<String, f64>,
+    /// Floating-point operations.
+    pub flops: Flops,
+    /// Bytes of weights and optimiser state that were read or written.
+    pub bytes: u64,
+    /// What each phase of a step has cost, by its name.
+    pub phases: BTreeMap<String, PhaseCost>,
+    /// Share of the output layer's rows that one step computes, on average.
+    pub active_share: f64,
+    /// Rows of the output layer that one step computes, on average.
+    pub union_rows: f64,
+    /// Numbers that are trained.
+    pub parameters: u64,
+    /// Most main memory at once; `null` where the system does not say.
+    pub peak_memory_bytes: Option<u64>,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// The instruction set.
+    pub level: String,
+    /// Threads.
+    pub threads: usize,
+    /// Of all weights: equal runs have equal digests.
+    pub digest: String,
+}
+
+/// Wall-clock time, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// From start to end.
+    pub total: f64,
+    /// Opening and parsing of data, making or loading of the network.
+    pub load: f64,
+    /// Training steps.
+    pub train: f64,
+    /// Evaluation.
+    pub eval: f64,
+    /// Building of indexes.
+    pub index: f64,
+}
+
+/// Floating-point operations; a multiply-add is two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Flops {
+    /// That were executed.
+    pub executed: u64,
+    /// That a network which computes every row would have executed.
+    pub dense_equivalent: u64,
+}
+
+/// What one phase has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PhaseCost {
+    /// Wall-clock time.
+    pub seconds: f64,
+    /// Floating-point operations that were executed.
+    pub flops: u64,
+    /// Bytes of weights and optimiser state.
+    pub bytes: u64,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self {
+            schema: 1,
+            task: String::new(),
+            steps: 0,
+            epochs: 0,
+            seconds: Seconds::default(),
+            samples_per_second: 0.0,
+            metrics: BTreeMap::new(),
+            flops: Flops::default(),
+            bytes: 0,
+            phases: BTreeMap::new(),
+            active_share: 0.0,
+            union_rows: 0.0,
+            parameters: 0,
+            peak_memory_bytes: None,
+            seed: 0,
+            level: String::new(),
+            threads: 0,
+            digest: String::new(),
+        }
+    }
+}
+
+impl Summary {
+    /// Sets `flops`, `bytes` and `phases`.
+    ///
+    /// ```
+    /// use hotrow::{flops::{Costs, Phase}, run::Summary};
+    /// let (mut summary, mut costs) = (Summary::default(), Costs::default());
+    /// costs.count(Phase::Gemm, 20, 2000, 64);
+    /// summary.set_costs(&costs);
+    /// assert_eq!((summary.flops.executed, summary.flops.dense_equivalent, summary.phases["gemm"].bytes), (20, 2000, 64));
+    /// ```
+    pub fn set_costs(&mut self, costs: &Costs) {
+        let total = costs.total();
+        self.flops = Flops { executed: total.flops, dense_equivalent: total.dense_flops };
+        self.bytes = total.bytes;
+        let cost = |phase| {
+            let cost = costs.of(phase);
+            PhaseCost { seconds: cost.seconds, flops: cost.flops, bytes: cost.bytes }
+        };
+        self.phases = Phase::ALL.iter().map(|&phase| (phase.name().to_owned(), cost(phase))).collect();
+    }
+
+    /// One JSON object, over several lines.
+    ///
+    /// ```
+    /// let json = hotrow::run::Summary::default().to_json();
+    /// assert!(json.starts_with("{\n  \"schema\": 1,") && json.ends_with("}\n"));
+    /// ```
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("names and numbers are JSON") + "\n"
+    }
+}
+
+/// A table for people: what is zero or unknown is left out.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut line = |name: &str, value: String| writeln!(f, "{name:<18}{value}");
+        line("task", self.task.clone())?;
+        line("steps", format!("{} ({} epochs)", self.steps, self.epochs))?;
+        for (name, value) in &self.metrics {
+            line(name, format!("{value:.4}"))?;
+        }
+        let Seconds { total, load, train, eval, index } = self.seconds;
+        line("seconds", format!("{total:.1} (load {load:.1}, train {train:.1}, eval {eval:.1}, index {index:.1})"))?;
+        line("samples/s", format!("{:.0}", self.samples_per_second))?;
+        if self.flops.dense_equivalent > 0 {
+            let share = 100.0 * self.flops.executed as f64 / self.flops.dense_equivalent as f64;
+            line("operations", format!("{:.3e}, {share:.2} % of the dense network's", self.flops.executed as f64))?;
+        }
+        line("active rows", format!("{:.0} ({:.3} %)", self.union_rows, 100.0 * self.active_share))?;
+        line("parameters", self.parameters.to_string())?;
+        if let Some(bytes) = self.peak_memory_bytes {
+            line("peak memory", format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64))?;
+        }
+        let spent: f64 = self.phases.values().map(|cost| cost.seconds).sum();
+        for phase in Phase::ALL.iter().filter_map(|phase| self.phases.get_key_value(phase.name())) {
+            let (name, &PhaseCost { seconds, flops, bytes }) = phase;
+            if seconds > 0.0 {
+                let (share, gflops, gigabytes) = (100.0 * seconds / spent, flops as f64 / 1e9, bytes as f64 / 1e9);
+                line(
+                    &format!("  {name}"),
+                    format!("{share:5.1} %  {seconds:9.2} s  {gflops:11.1} GFLOP  {gigabytes:9.1} GB"),
+                )?;
+            }
+        }
+        line("seed", self.seed.to_string())?;
+        line("level, threads", format!("{}, {}", self.level, self.threads))?;
+        line("digest", self.digest.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_keys_are_those_of_the_contract_in_its_order() {
+        let keys: Vec<_> =
+            "schema task steps epochs seconds samples_per_second metrics flops bytes phases active_share \
+            union_rows parameters peak_memory_bytes seed level threads digest"
+                .split_whitespace()
+                .collect();
+        let json = Summary::default().to_json();
+        let places: Vec<_> = keys.iter().map(|key| json.find(&format!("\n  \"{key}\": ")).expect(key)).collect();
+        assert!(places.is_sorted(), "{json}");
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), keys.len());
+        let inner = |key: &str| value[key].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(inner("seconds"), ["eval", "index", "load", "total", "train"]);
+        assert_eq!(inner("flops"), ["dense_equivalent", "executed"]);
+    }
+
+    #[test]
+    fn the_table_has_each_phase_that_took_time_in_the_order_of_a_step() {
+        let mut costs = Costs::default();
+        costs.time(Phase::Update, Duration::from_secs(3));
+        costs.time(Phase::Read, Duration::from_secs(1));
+        costs.count(Phase::Read, 2_000_000_000, 0, 500_000_000);
+        let mut summary = Summary { digest: "d1".into(), peak_memory_bytes: Some(3 << 19), ..Summary::default() };
+        summary.set_costs(&costs);
+        let text = summary.to_string();
+        let (read, update) = (text.find("  read").unwrap(), text.find("  update").unwrap());
+        assert!(read < update && !text.contains("gemm"), "{text}");
+        assert!(text.contains(" 25.0 %       1.00 s          2.0 GFLOP        0.5 GB\n"), "{text}");
+        assert!(text.contains("1.5 MiB") && text.ends_with("d1\n"), "{text}");
+    }
+}
