@@ -10,6 +10,7 @@ pub mod machine;
 pub mod matrix;
 pub mod provenance;
 pub mod ragged;
+pub mod report;
 pub mod rng;
 pub mod sparse;
 pub mod tensor;
