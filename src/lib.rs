@@ -18,6 +18,7 @@ pub mod model;
 pub mod optim;
 pub mod provenance;
 pub mod ragged;
+pub mod report;
 pub mod rng;
 pub mod run;
 pub mod sparse;
