@@ -67,13 +67,13 @@ impl Header {
         words
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, String> {
+    fn read(bytes: &[u8], digest: bool) -> Result<Self, String> {
         let bytes = bytes.get(..HEADER * 8).ok_or("is shorter than its header")?;
         let words: [u64; HEADER] = bytemuck::pod_read_unaligned(bytes);
         if words[..2] != [MAGIC, VERSION] {
             return Err("is not a cache of this version".into());
         }
-        if words[HEADER - 1] != xxh3_64(&bytes[..(HEADER - 1) * 8]) {
+        if digest && words[HEADER - 1] != xxh3_64(&bytes[..(HEADER - 1) * 8]) {
             return Err("has a damaged header".into());
         }
         Ok(Self {
@@ -132,7 +132,7 @@ impl Cache {
         Self::checked(Bytes::Map(map), Some(key), full)
     }
 
-    /// A cache from bytes that may be anything. The digests of the parts are not looked at, everything else is.
+    /// A cache from bytes that may be anything. The digests are not looked at, everything else is.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let mut words = vec![0_u64; bytes.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
@@ -140,7 +140,7 @@ impl Cache {
     }
 
     fn checked(bytes: Bytes, key: Option<u128>, full: bool) -> Result<Self, String> {
-        let header = Header::read(bytes.all())?;
+        let header = Header::read(bytes.all(), key.is_some())?;
         if key.is_some_and(|key| key != header.key) {
             return Err("is of another file or of other options".into());
         }
