@@ -36,3 +36,13 @@ tf_idf.sort_indices()
 for name, array in [("tf-idf", tf_idf), ("normalized", normalize(counts))]:
     array.sort_indices()
     print(name, [round(float(x), 7) for x in array.data])
+
+# Arrays with a fault.
+sp.save_npz(here / "features-short.npz", counts[:3])
+twice, infinite, beyond = counts.copy(), counts.copy(), counts.copy()
+twice.indices[2:4] = 4
+infinite.data[1] = np.inf
+beyond._shape = (4, 3)
+sp.save_npz(here / "features-twice.npz", twice)
+sp.save_npz(here / "features-infinite.npz", infinite)
+sp.save_npz(here / "features-beyond.npz", beyond)
