@@ -3,9 +3,11 @@
 //! [`open`] reads a training set (and a validation set) into memory-mapped caches, [`Vocabulary`] is what later files need
 //! to be read in the same way, and [`Loader`] puts batches together in the order of training while others are trained on.
 
+mod bytes;
 mod cache;
 mod dataset;
 mod ids;
+mod input;
 mod lines;
 mod loader;
 mod map;
@@ -13,6 +15,7 @@ mod npz;
 mod open;
 mod records;
 mod samples;
+mod sink;
 mod source;
 mod summary;
 mod text;
@@ -20,6 +23,7 @@ mod text_lines;
 mod vocabulary;
 mod weighting;
 
+pub use bytes::{read_bytes, read_cache};
 pub use dataset::Dataset;
 pub use loader::{Loader, order, place, steps_per_epoch};
 pub use open::{Datasets, open};

@@ -67,13 +67,22 @@ impl Header {
         words
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, String> {
+    /// Bytes of the records, with the padding.
+    fn padded_bytes(&self) -> u64 {
+        self.words.div_ceil(2).saturating_mul(8)
+    }
+
+    fn table_bytes(&self) -> u64 {
+        self.samples.saturating_add(1).saturating_mul(8)
+    }
+
+    fn read(bytes: &[u8], digest: bool) -> Result<Self, String> {
         let bytes = bytes.get(..HEADER * 8).ok_or("is shorter than its header")?;
         let words: [u64; HEADER] = bytemuck::pod_read_unaligned(bytes);
         if words[..2] != [MAGIC, VERSION] {
             return Err("is not a cache of this version".into());
         }
-        if words[HEADER - 1] != xxh3_64(&bytes[..(HEADER - 1) * 8]) {
+        if digest && words[HEADER - 1] != xxh3_64(&bytes[..(HEADER - 1) * 8]) {
             return Err("has a damaged header".into());
         }
         Ok(Self {
@@ -132,7 +141,7 @@ impl Cache {
         Self::checked(Bytes::Map(map), Some(key), full)
     }
 
-    /// A cache from bytes that may be anything. The digests of the parts are not looked at, everything else is.
+    /// A cache from bytes that may be anything. The digests are not looked at, everything else is.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let mut words = vec![0_u64; bytes.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
@@ -140,11 +149,11 @@ impl Cache {
     }
 
     fn checked(bytes: Bytes, key: Option<u128>, full: bool) -> Result<Self, String> {
-        let header = Header::read(bytes.all())?;
+        let header = Header::read(bytes.all(), key.is_some())?;
         if key.is_some_and(|key| key != header.key) {
             return Err("is of another file or of other options".into());
         }
-        let lengths = [HEADER as u64 * 8, header.words.div_ceil(2).saturating_mul(8), header.table_bytes()];
+        let lengths = [HEADER as u64 * 8, header.padded_bytes(), header.table_bytes()];
         let meta_start = lengths.iter().fold(0_u64, |sum, &length| sum.saturating_add(length));
         let end = meta_start.saturating_add(header.meta_bytes);
         if end != bytes.all().len() as u64 {
@@ -172,8 +181,8 @@ impl Cache {
             return Err("has not one name for each label".into());
         }
         if full {
-            let records = bytemuck::cast_slice(self.records());
-            if digests && xxh3_64(records) != header.records_digest {
+            let table_start = HEADER * 8 + header.padded_bytes() as usize;
+            if digests && xxh3_64(&self.bytes.all()[HEADER * 8..table_start]) != header.records_digest {
                 return Err("has damaged records".into());
             }
             let sound = |at| self.try_get(at).is_some_and(|record| record.is_sound(header.features, header.labels));
@@ -189,7 +198,7 @@ impl Cache {
     }
 
     fn table(&self) -> &[u64] {
-        let start = HEADER * 8 + self.header.words.div_ceil(2) as usize * 8;
+        let start = HEADER * 8 + self.header.padded_bytes() as usize;
         bytemuck::cast_slice(&self.bytes.all()[start..][..self.header.table_bytes() as usize])
     }
 
@@ -218,11 +227,5 @@ impl Cache {
     fn try_get(&self, at: usize) -> Option<Record<'_>> {
         let table = self.table();
         Record::new(self.records().get(table[at] as usize..table[at + 1] as usize)?)
-    }
-}
-
-impl Header {
-    fn table_bytes(&self) -> u64 {
-        self.samples.saturating_add(1).saturating_mul(8)
     }
 }

@@ -37,7 +37,7 @@ impl IdParser {
             }
             self.feature(&mut cursor, scratch, out)?;
         }
-        sort(&mut scratch.features)?;
+        sort(&mut scratch.features, "feature")?;
         keep(self.policy, scratch, out)
     }
 
@@ -81,15 +81,15 @@ pub(crate) fn header(line: &[u8]) -> Option<[u64; 3]> {
     numbers.next().is_none().then_some(header)
 }
 
-/// Sorts by feature; two values of one feature are refused.
-fn sort(features: &mut [Entry]) -> Result<(), Fault> {
+/// Sorts by index; two values of one index, which is a `what`, are refused.
+pub(crate) fn sort(features: &mut [Entry], what: &str) -> Result<(), Fault> {
     if features.is_sorted_by(|a, b| a.index < b.index) {
         return Ok(());
     }
     features.sort_by_key(|entry| entry.index);
     let twice = features.windows(2).filter(|pair| pair[0].index == pair[1].index).map(|pair| pair[1]);
     match twice.min_by_key(|entry| entry.column) {
-        Some(entry) => Err(Fault::at(entry.column as usize, format!("feature {} stands twice", entry.index))),
+        Some(entry) => Err(Fault::at(entry.column as usize, format!("{what} {} stands twice", entry.index))),
         None => Ok(()),
     }
 }

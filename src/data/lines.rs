@@ -1,10 +1,10 @@
 //! Files as blocks of whole lines, unpacked on the way, that are parsed in parallel and handed on in order.
 
+use super::input::Input;
 use super::summary::Summary;
 use crate::error::{Error, Result};
 use rayon::prelude::*;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Bytes of a block. The size must not depend on the number of threads; large enough that a block's overhead is nothing
@@ -33,13 +33,7 @@ impl Fault {
     }
 }
 
-/// The bytes of `path`, unpacked if they begin like gzip or zstd.
-pub(crate) fn unpack(path: &Path) -> Result<Box<dyn Read + Send>> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    unpacked(BufReader::with_capacity(1 << 18, file)).map_err(Error::io(path))
-}
-
-/// The bytes of `packed`, unpacked in the same way.
+/// The bytes of `packed`, unpacked if they begin like gzip or zstd.
 pub(crate) fn unpacked<'a>(mut packed: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut magic = Vec::with_capacity(4);
     packed.by_ref().take(4).read_to_end(&mut magic)?;
@@ -117,17 +111,17 @@ pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Parses the blocks of `reader` in parallel; `take` gets the results in the order of the file.
+/// Parses the blocks of `input` in parallel; `take` gets the results in the order of the file.
 ///
 /// # Errors
 ///
 /// The first fault of the file, whatever the number of threads, or what `take` returns.
-pub(crate) fn for_each_block<'a, T: Send>(
-    path: &Path,
-    reader: Box<dyn Read + Send + 'a>,
+pub(crate) fn for_each_block<T: Send>(
+    input: Input,
     parse: impl Fn(&[u8], bool) -> Result<T, Fault> + Sync,
     mut take: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
+    let (path, reader) = (input.path(), input.unpack()?);
     let mut blocks = Blocks { reader, rest: Vec::new(), started: false, ended: false };
     let (mut group, mut state) = blocks.group();
     let (mut line, mut first) = (0, true);
@@ -164,9 +158,9 @@ pub(crate) fn unreadable(path: &Path, line: u64, error: io::Error) -> Error {
     }
 }
 
-/// The first line of `reader`, without its end, cut at 64 KiB.
-pub(crate) fn first_line(path: &Path, reader: impl Read) -> Result<Vec<u8>> {
-    let (mut start, mut bytes) = (Vec::new(), reader.take(1 << 16));
+/// The first line of `input`, without its end, cut at 64 KiB.
+pub(crate) fn first_line(input: Input) -> Result<Vec<u8>> {
+    let (path, mut start, mut bytes) = (input.path(), Vec::new(), input.unpack()?.take(1 << 16));
     while !start.contains(&b'\n') {
         let before = start.len();
         bytes.by_ref().take(1 << 10).read_to_end(&mut start).map_err(|error| unreadable(path, 0, error))?;

@@ -2,9 +2,11 @@
 
 use super::cache::{Cache, Writer};
 use super::ids::{self, IdParser};
-use super::lines::{self, Fault, first_line, for_each_block, not_empty, unpack};
+use super::input::Input;
+use super::lines::{self, Fault, first_line, for_each_block};
 use super::records::{Records, Scratch};
 use super::samples::{Limits, Policy};
+use super::sink::Sink;
 use super::source::Source;
 use super::text::Featurizer;
 use super::text_lines::{Census, Columns, Labels, TextParser};
@@ -82,8 +84,8 @@ fn cached(source: &Source, config: &config::Data, vocabulary: Option<&Vocabulary
         return Ok(cache);
     }
     let mut writer = Writer::create(&path, key)?;
-    let names = fill(source, &options, vocabulary, &mut writer)?;
-    not_empty(&source.paths[0], writer.summary())?;
+    let names = fill(&source.inputs(), source.format, &options, vocabulary, &mut writer)?;
+    lines::not_empty(&source.paths[0], writer.summary())?;
     writer.finish(names)
 }
 
@@ -95,24 +97,27 @@ fn digest(value: &impl serde::Serialize) -> u64 {
     xxh3_64(&json(value))
 }
 
-/// Reads the files into `writer`; returns the names of the labels if they are learnt here.
-fn fill(
-    source: &Source,
+/// Reads the files of `format` into `sink`; returns the names of the labels if they are learnt here.
+pub(crate) fn fill(
+    inputs: &[Input],
+    format: Format,
     config: &config::Data,
     vocabulary: Option<&Vocabulary>,
-    writer: &mut Writer,
+    sink: &mut impl Sink,
 ) -> Result<Option<Vec<String>>> {
     let policy = vocabulary.map_or(Policy::from(config.unlabelled), |_| Policy::Keep);
-    let path = &source.paths[0];
-    match source.format {
-        Format::Npz => npz::fill(&source.paths, policy, vocabulary, writer).map(|()| None),
-        Format::Tsv | Format::Jsonl => fill_text(source, config, policy, vocabulary, writer),
-        Format::Xc => fill_xc(path, policy, vocabulary, writer).map(|()| None),
+    match format {
+        Format::Npz => npz::fill(inputs, policy, vocabulary, sink).map(|()| None),
+        Format::Tsv | Format::Jsonl => {
+            let columns = Columns::new(format, config)?;
+            fill_text(inputs[0], columns, config, policy, vocabulary, sink)
+        }
+        Format::Xc => fill_xc(inputs[0], policy, vocabulary, sink).map(|()| None),
         _ => {
             let limits = vocabulary.map_or(Limits::NONE, Vocabulary::limits);
             let parser = IdParser { limits, policy, comments: true };
-            stream(path, 0, |line, scratch, out| parser.line(line, scratch, out), writer)?;
-            dimensions(vocabulary, writer, None);
+            stream(inputs[0], 0, |line, scratch, out| parser.line(line, scratch, out), sink)?;
+            dimensions(vocabulary, sink, None);
             Ok(None)
         }
     }
@@ -120,10 +125,10 @@ fn fill(
 
 /// Parses every line but the first `skip`.
 fn stream(
-    path: &Path,
+    input: Input,
     skip: usize,
     parse: impl Fn(&[u8], &mut Scratch, &mut Records) -> Result<(), Fault> + Sync,
-    writer: &mut Writer,
+    sink: &mut impl Sink,
 ) -> Result<u64> {
     let parse_block = |block: &[u8], first: bool| {
         let (mut scratch, mut out, mut count) = (Scratch::default(), Records::default(), 0);
@@ -134,16 +139,16 @@ fn stream(
         Ok((out, count))
     };
     let mut total = 0;
-    for_each_block(path, unpack(path)?, parse_block, |(records, count)| {
+    for_each_block(input, parse_block, |(records, count)| {
         total += count;
-        writer.append(&records)
+        sink.append(&records)
     })?;
     Ok(total)
 }
 
-fn fill_xc(path: &Path, policy: Policy, vocabulary: Option<&Vocabulary>, writer: &mut Writer) -> Result<()> {
-    let line = first_line(path, unpack(path)?)?;
-    let bad = |message: String| Error::data(path, 1, 1, message);
+fn fill_xc(input: Input, policy: Policy, vocabulary: Option<&Vocabulary>, sink: &mut impl Sink) -> Result<()> {
+    let line = first_line(input)?;
+    let bad = |message: String| Error::data(input.path(), 1, 1, message);
     let found = ids::header(&line);
     let Some([samples, features, labels]) = found else {
         return Err(bad("the header `samples features labels` is missing".into()));
@@ -155,28 +160,27 @@ fn fill_xc(path: &Path, policy: Policy, vocabulary: Option<&Vocabulary>, writer:
         }
     }
     let parser = IdParser { limits: Limits { features, labels, drop: false }, policy, comments: false };
-    let found = stream(path, 1, |line, scratch, out| parser.line(line, scratch, out), writer)?;
+    let found = stream(input, 1, |line, scratch, out| parser.line(line, scratch, out), sink)?;
     if found != samples {
         return Err(bad(format!("the header says {samples} samples, the file has {found}")));
     }
-    dimensions(vocabulary, writer, Some((features, labels)));
+    dimensions(vocabulary, sink, Some((features, labels)));
     Ok(())
 }
 
 fn fill_text(
-    source: &Source,
+    input: Input,
+    columns: Columns,
     config: &config::Data,
     policy: Policy,
     vocabulary: Option<&Vocabulary>,
-    writer: &mut Writer,
+    sink: &mut impl Sink,
 ) -> Result<Option<Vec<String>>> {
-    let path = &source.paths[0];
-    let columns = Columns::new(source.format, config)?;
     let featurizer = Featurizer::new(config)?;
     let (parser, names) = match vocabulary {
         Some(vocabulary) => (vocabulary.text_parser(columns)?, None),
         None => {
-            let names = census(path, &columns)?;
+            let names = census(input, &columns)?;
             let labels = match &names {
                 Some(names) => Labels::Names(Arc::new(
                     names.iter().enumerate().map(|(id, name)| (name.clone(), id as u32)).collect(),
@@ -186,14 +190,14 @@ fn fill_text(
             (TextParser { columns, featurizer, labels, limits: Limits::NONE, policy }, names)
         }
     };
-    stream(path, 0, |line, scratch, out| parser.line(line, scratch, out), writer)?;
+    stream(input, 0, |line, scratch, out| parser.line(line, scratch, out), sink)?;
     let known = (config.hash_size as u64, names.as_ref().map_or(0, |names| names.len() as u64));
-    dimensions(vocabulary, writer, Some(known));
+    dimensions(vocabulary, sink, Some(known));
     Ok(names)
 }
 
 /// The names of the labels, if they are not numbers.
-fn census(path: &Path, columns: &Columns) -> Result<Option<Vec<String>>> {
+fn census(input: Input, columns: &Columns) -> Result<Option<Vec<String>>> {
     let count_block = |block: &[u8], _| {
         let mut census = Census::default();
         for (at, line) in lines::lines(block).enumerate() {
@@ -202,7 +206,7 @@ fn census(path: &Path, columns: &Columns) -> Result<Option<Vec<String>>> {
         Ok(census)
     };
     let mut total = Census::default();
-    for_each_block(path, unpack(path)?, count_block, |census| {
+    for_each_block(input, count_block, |census| {
         total.add(census);
         Ok(())
     })?;
@@ -210,8 +214,8 @@ fn census(path: &Path, columns: &Columns) -> Result<Option<Vec<String>>> {
 }
 
 /// Sets the dimensions: the training set's, else those `known` beforehand, else what was seen.
-pub(crate) fn dimensions(vocabulary: Option<&Vocabulary>, writer: &mut Writer, known: Option<(u64, u64)>) {
-    let summary = writer.summary();
+pub(crate) fn dimensions(vocabulary: Option<&Vocabulary>, sink: &mut impl Sink, known: Option<(u64, u64)>) {
+    let summary = sink.summary();
     let (features, labels) = match (vocabulary, known) {
         (Some(vocabulary), _) => (vocabulary.features() as u64, vocabulary.labels() as u64),
         (None, Some(known)) => known,

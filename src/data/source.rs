@@ -1,7 +1,8 @@
 //! Which files a path means, and what they hold.
 
 use super::ids;
-use super::lines::{first_line, unpack, unpacked};
+use super::input::Input;
+use super::lines::first_line;
 use crate::config::Format;
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,11 @@ impl Source {
         Ok(Self { paths, format })
     }
 
+    /// Where to read.
+    pub fn inputs(&self) -> Vec<Input<'_>> {
+        self.paths.iter().map(|path| Input::File(path)).collect()
+    }
+
     /// Whether the files hold text.
     pub fn is_text(&self) -> bool {
         is_text(self.format)
@@ -64,28 +70,24 @@ fn detect(path: &Path) -> Result<Format> {
         Some("tsv") => Ok(Format::Tsv),
         Some("jsonl" | "ndjson" | "json") => Ok(Format::Jsonl),
         Some("svm" | "svmlight" | "libsvm") => Ok(Format::Svmlight),
-        _ => by_first_line(path, &first_line(path, unpack(path)?)?),
+        _ => by_first_line(Input::File(path)),
     }
 }
 
-fn by_first_line(path: &Path, line: &[u8]) -> Result<Format> {
+/// What the first line looks like.
+pub(crate) fn by_first_line(input: Input) -> Result<Format> {
+    let line = first_line(input)?;
     if line.starts_with(b"PK\x03\x04") {
         Ok(Format::Npz)
     } else if line.trim_ascii_start().starts_with(b"{") {
         Ok(Format::Jsonl)
-    } else if ids::header(line).is_some() {
+    } else if ids::header(&line).is_some() {
         Ok(Format::Xc)
     } else if line.contains(&b'\t') && !line.contains(&b':') {
         Ok(Format::Tsv)
     } else if line.contains(&b':') || line.starts_with(b"#") {
         Ok(Format::Svmlight)
     } else {
-        Err(Error::data(path, 1, 0, "the format cannot be told from this line; set data.format"))
+        Err(Error::data(input.path(), 1, 0, "the format cannot be told from this line; set data.format"))
     }
-}
-
-/// The format of a file's bytes.
-pub(crate) fn detect_bytes(bytes: &[u8]) -> Result<Format> {
-    let path = Path::new("input");
-    by_first_line(path, &first_line(path, unpacked(bytes).map_err(Error::io(path))?)?)
 }

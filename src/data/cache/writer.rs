@@ -86,6 +86,7 @@ impl Writer {
     fn complete(&mut self) -> io::Result<()> {
         if self.words % 2 == 1 {
             self.records.write_all(&[0; 4])?;
+            self.digests[0].update(&[0; 4]);
         }
         self.table.flush()?;
         self.table.get_mut().seek(SeekFrom::Start(0))?;

@@ -1,0 +1,181 @@
+//! One sparse array, row by row.
+
+use crate::data::ids::sort;
+use crate::data::input::{Input, Seekable};
+use crate::data::records::Entry;
+use crate::error::{Error, Result};
+use npyz::{NpyFile, NpyHeader};
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::Path;
+use zip::ZipArchive;
+
+/// An npz file, opened once for each of the arrays that are read side by side.
+pub(super) struct Archives<'a> {
+    path: &'a Path,
+    archives: [ZipArchive<Box<dyn Seekable + 'a>>; 3],
+}
+
+type Numbers<'a, T> = Box<dyn Iterator<Item = io::Result<T>> + 'a>;
+
+/// A sparse array (rows, columns) in compressed rows: the entries of row `r` are `indptr[r]..indptr[r + 1]`.
+pub(super) struct Csr<'a> {
+    path: &'a Path,
+    pub rows: u64,
+    pub columns: u64,
+    indptr: Numbers<'a, i64>,
+    indices: Numbers<'a, i64>,
+    data: Numbers<'a, f64>,
+    /// Entries there are, and entries read.
+    entries: i64,
+    read: i64,
+    row: u64,
+}
+
+impl<'a> Archives<'a> {
+    pub fn open(input: &'a Input) -> Result<Self> {
+        let open = || ZipArchive::new(input.seekable()?).map_err(|error| wrong(input.path(), error));
+        Ok(Self { path: input.path(), archives: [open()?, open()?, open()?] })
+    }
+
+    /// The array, at its first row.
+    pub fn csr(&mut self) -> Result<Csr<'_>> {
+        let path = self.path;
+        let [first, second, third] = &mut self.archives;
+        let mut format = String::new();
+        let name = array(path, first, "format")?.reader;
+        name.take(16).read_to_string(&mut format).map_err(|error| wrong(path, error))?;
+        // Text of scipy for Python 2 and 3: 1 and 4 bytes a character.
+        let format = format.replace('\0', "");
+        if format != "csr" {
+            return Err(wrong(path, format!("is a `{}` array, not `csr`", format.escape_default())));
+        }
+        let shape = integers(path, array(path, first, "shape")?)?.take(3).collect::<io::Result<Vec<i64>>>();
+        let [rows, columns] = shape.map_err(|error| wrong(path, error))?[..] else {
+            return Err(wrong(path, "is not an array of two dimensions"));
+        };
+        let (Ok(rows), Ok(columns)) = (u64::try_from(rows), u64::try_from(columns)) else {
+            return Err(wrong(path, format!("has the shape ({rows}, {columns})")));
+        };
+        let indptr = array(path, first, "indptr")?;
+        if indptr.len != rows.saturating_add(1) {
+            return Err(wrong(path, format!("indptr has {} numbers, not one more than {rows} rows", indptr.len)));
+        }
+        let (indices, data) = (array(path, second, "indices")?, array(path, third, "data")?);
+        if indices.len != data.len {
+            return Err(wrong(path, format!("{} indices for {} data", indices.len, data.len)));
+        }
+        let entries = i64::try_from(data.len).map_err(|error| wrong(path, error))?;
+        let mut indptr = integers(path, indptr)?;
+        let start = indptr.next().transpose().map_err(|error| wrong(path, error))?;
+        if start != Some(0) {
+            return Err(wrong(path, "indptr does not begin with 0"));
+        }
+        let (indices, data) = (integers(path, indices)?, reals(path, data)?);
+        Ok(Csr { path, rows, columns, indptr, indices, data, entries, read: 0, row: 0 })
+    }
+}
+
+impl Csr<'_> {
+    /// Reads the next row into `entries`, sorted.
+    pub fn row(&mut self, entries: &mut Vec<Entry>) -> Result<()> {
+        entries.clear();
+        let row = self.row;
+        let end = self.indptr.next().unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()));
+        let end = end.map_err(|error| self.wrong(error))?;
+        if end < self.read || end > self.entries {
+            let message = format!("row {row}: ends at {end}, which is not in {}..={}", self.read, self.entries);
+            return Err(self.wrong(message));
+        }
+        for _ in self.read..end {
+            let (Some(index), Some(value)) = (self.indices.next(), self.data.next()) else {
+                return Err(self.wrong(format!("row {row}: the arrays are cut off")));
+            };
+            let cut = |error| self.wrong(format!("row {row}: {error}"));
+            let (index, value) = (index.map_err(cut)?, value.map_err(cut)? as f32);
+            match u32::try_from(index) {
+                Ok(index) if u64::from(index) < self.columns => entries.push(Entry { index, value, column: 0 }),
+                _ => return Err(self.wrong(format!("row {row}: index {index} is not below {}", self.columns))),
+            }
+            if !value.is_finite() {
+                return Err(self.wrong(format!("row {row}: the value of index {index} is not finite")));
+            }
+        }
+        (self.read, self.row) = (end, row + 1);
+        sort(entries, "index").map_err(|fault| self.wrong(format!("row {row}: {}", fault.message)))
+    }
+
+    /// After the last row: nothing may be left.
+    pub fn end(self) -> Result<()> {
+        if self.read != self.entries {
+            return Err(self.wrong(format!("the rows end at {}, the entries at {}", self.read, self.entries)));
+        }
+        Ok(())
+    }
+
+    pub fn wrong(&self, message: impl ToString) -> Error {
+        wrong(self.path, message)
+    }
+}
+
+fn wrong(path: &Path, message: impl ToString) -> Error {
+    Error::data(path, 0, 0, message.to_string())
+}
+
+/// A part of the archive, at its first number.
+struct Array<'a> {
+    header: NpyHeader,
+    len: u64,
+    reader: BufReader<Box<dyn Read + 'a>>,
+}
+
+fn array<'a>(path: &Path, archive: &'a mut ZipArchive<Box<dyn Seekable + '_>>, name: &str) -> Result<Array<'a>> {
+    let fault = |message: String| wrong(path, format!("{name}: {message}"));
+    let part = archive.by_name(&format!("{name}.npy")).map_err(|error| fault(error.to_string()))?;
+    let mut reader = BufReader::with_capacity(1 << 16, Box::new(part) as Box<dyn Read>);
+    let bytes = header_bytes(&mut reader).map_err(|error| fault(error.to_string()))?;
+    let header = NpyHeader::from_reader(Cursor::new(bytes)).map_err(|error| fault(error.to_string()))?;
+    Ok(Array { len: header.len(), header, reader })
+}
+
+/// The header of a `.npy`, if it is one of an ordinary array. The reader of the crate takes any Python literal: deep
+/// nesting would exhaust the stack, and a product of large dimensions would overflow.
+fn header_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let invalid = |message: &str| io::Error::new(io::ErrorKind::InvalidData, message);
+    let mut bytes = vec![0; 10];
+    reader.read_exact(&mut bytes)?;
+    // Version 1: two bytes of length. Later ones are for headers that we would not take.
+    if !bytes.starts_with(b"\x93NUMPY\x01") {
+        return Err(invalid("is no array"));
+    }
+    let len = u16::from_le_bytes([bytes[8], bytes[9]]);
+    reader.take(u64::from(len)).read_to_end(&mut bytes)?;
+    let count = |wanted: fn(&u8) -> bool| bytes[10..].iter().filter(|byte| wanted(byte)).count();
+    if bytes.len() > 1024 || count(u8::is_ascii_digit) > 18 || count(|byte| b"([{".contains(byte)) > 4 {
+        return Err(invalid("is no ordinary array"));
+    }
+    Ok(bytes)
+}
+
+/// The first of the types that the numbers are stored as.
+macro_rules! numbers {
+    ($path:expr, $array:expr; $($stored:ty => $convert:expr),*) => {{
+        let (kind, file) = ($array.header.dtype(), NpyFile::with_header($array.header, $array.reader));
+        $(let file = match file.try_data::<$stored>() {
+            Ok(numbers) => return Ok(Box::new(numbers.map(|number| number.map($convert)))),
+            Err(file) => file,
+        };)*
+        drop(file);
+        Err(wrong($path, format!("numbers of type {} are not taken", kind.descr())))
+    }};
+}
+
+fn integers<'a>(path: &Path, array: Array<'a>) -> Result<Numbers<'a, i64>> {
+    numbers!(path, array; i32 => i64::from, i64 => |number| number, u32 => i64::from)
+}
+
+fn reals<'a>(path: &Path, array: Array<'a>) -> Result<Numbers<'a, f64>> {
+    numbers!(path, array;
+        f32 => f64::from, f64 => |number| number, i8 => f64::from, u8 => f64::from, i16 => f64::from, u16 => f64::from,
+        i32 => f64::from, u32 => f64::from, i64 => |number| number as f64, u64 => |number| number as f64,
+        bool => |number| f64::from(u8::from(number)))
+}

@@ -1,0 +1,51 @@
+//! Data files to samples, as a user calls it.
+
+#[path = "data/cache.rs"]
+mod cache;
+#[path = "data/faults.rs"]
+mod faults;
+#[path = "data/formats.rs"]
+mod formats;
+#[path = "data/laws.rs"]
+mod laws;
+#[path = "data/loader.rs"]
+mod loader;
+#[path = "data/text.rs"]
+mod text;
+
+use hotrow::config::{Data, Format};
+use hotrow::data::{Batch, Samples};
+use std::fs;
+use std::path::Path;
+
+/// One sample: labels, then features.
+type Sample = (Vec<u32>, Vec<(u32, f32)>);
+
+/// The samples of `batch`.
+fn samples(batch: &Batch) -> Vec<Sample> {
+    let features = |at| {
+        let row = batch.features.row(at);
+        row.indices().iter().copied().zip(row.values().iter().copied()).collect()
+    };
+    (0..batch.len()).map(|at| (batch.labels.row(at).to_vec(), features(at))).collect()
+}
+
+/// All samples of a set.
+fn all(set: &dyn Samples) -> Vec<Sample> {
+    let mut batch = Batch::new(set.features());
+    (0..set.len()).for_each(|sample| set.read(sample, &mut batch));
+    samples(&batch)
+}
+
+/// Options for files of `format`, with text in column 1 or `text` and labels in column 2 or `labels`.
+fn options(format: Format) -> Data {
+    let (text, label) = if format == Format::Tsv { ("1", "2") } else { ("text", "labels") };
+    Data { format, text: text.into(), label: label.into(), hash_size: 1 << 10, ..Data::default() }
+}
+
+/// Writes `bytes` to a file in `folder` and returns its path.
+fn file(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> String {
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().into()
+}

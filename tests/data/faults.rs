@@ -1,0 +1,178 @@
+//! Each fault is refused with its place and the limit it broke.
+
+use super::{file, options};
+use hotrow::config::{Data, Format, Unlabelled};
+use hotrow::data::{self, read_bytes};
+use hotrow::error::Error;
+
+fn refused(bytes: &[u8], config: &Data) -> String {
+    let error = read_bytes(&[bytes], config).expect_err(&format!("{:?}", bytes.escape_ascii().to_string()));
+    assert_eq!(error.exit_code(), 4);
+    error.to_string()
+}
+
+#[test]
+fn faults_of_ids_are_refused_with_line_and_column() {
+    for (line, want) in [
+        ("4 1:1", "2:1: label 4 is not below 4"),
+        ("1,99999999999999999999999 1:1", "2:3: label 18446744073709551615 is not below 4"),
+        ("1 0:1 6:1", "2:7: feature 6 is not below 6"),
+        ("1 1:1 0:1 1:2", "2:11: feature 1 stands twice"),
+        ("1 2:1 2:1", "2:7: feature 2 stands twice"),
+        ("1 2:1 3", "2:8: feature 3 is not followed by `:` and a value"),
+        ("1 2 3:1", "2:4: feature 2 is not followed by `:` and a value"),
+        ("1 2:", "2:5: value `` is not a number"),
+        ("1 2:one", "2:5: value `one` is not a number"),
+        ("1 2:1,5", "2:5: value `1,5` is not a number"),
+        ("1 2:1:5", "2:5: value `1:5` is not a number"),
+        ("1 2:inf", "2:5: value `inf` is not finite"),
+        ("1 2:NaN", "2:5: value `NaN` is not finite"),
+        ("1 2:1e39", "2:5: value `1e39` is not finite"),
+        ("1 :1", "2:3: unexpected `:` where a feature should be"),
+        ("1 -2:1", "2:3: a feature is negative"),
+        ("-1 2:1", "2:1: a label is negative"),
+        ("1,,2 2:1", "2:3: unexpected `,` where a label should be"),
+        ("1, 2:1", "2:3: a label is missing"),
+        ("1,", "2:3: a label is missing"),
+        ("x 2:1", "2:1: unexpected `x` where a label should be"),
+        ("1.5 2:1", "2:2: unexpected `.` after a label"),
+        ("1 2:\u{fc}", "2:5: value `\u{fc}` is not a number"),
+    ] {
+        let text = format!("1 6 4\n{line}\n");
+        assert_eq!(refused(text.as_bytes(), &options(Format::Xc)), format!("input:{want}"), "{line}");
+    }
+    let huge = options(Format::Svmlight);
+    assert_eq!(refused(b"1 4294967295:1\n", &huge), "input:1:3: feature 4294967295 is not below 4294967295");
+}
+
+#[test]
+fn a_header_must_be_there_and_right() {
+    let xc = options(Format::Xc);
+    let header = "input:1:1: the header `samples features labels` is missing";
+    for text in ["0 1:1\n", "1 2\n", "1 2 3 4\n", "-1 2 3\n"] {
+        assert_eq!(refused(text.as_bytes(), &xc), header, "{text}");
+    }
+    assert_eq!(refused(b"2 6 4\n1 1:1\n", &xc), "input:1:1: the header says 2 samples, the file has 1");
+    assert_eq!(refused(b"1 6 4\n1 1:1\n\n", &xc), "input:1:1: the header says 1 samples, the file has 2");
+    assert_eq!(refused(b"1 4294967296 4\n", &xc), "input:1:1: 4294967296 features are more than 4294967295");
+}
+
+#[test]
+fn a_header_beyond_the_training_sets_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = file(folder.path(), "a.txt", "1 6 4\n0 1:1\n");
+    for (header, want) in [("1 7 4", "7 features are more than 6"), ("1 6 5", "5 labels are more than 4")] {
+        let valid = file(folder.path(), "b.txt", format!("{header}\n0 1:1\n"));
+        let error = data::open(&train, Some(&valid), &Data::default(), folder.path()).unwrap_err();
+        assert!(error.to_string().ends_with(want), "{error}");
+    }
+}
+
+#[test]
+fn files_without_a_sample_are_refused() {
+    for format in [Format::Svmlight, Format::Tsv, Format::Jsonl] {
+        assert_eq!(refused(b"", &options(format)), "input: the file has no sample", "{format:?}");
+        assert_eq!(refused(b"\n\n", &options(format)), "input: the file has no sample", "{format:?}");
+    }
+    assert_eq!(refused(b"0 6 4\n", &options(Format::Xc)), "input: the file has no sample");
+    assert_eq!(refused(b"1 6 4\n 1:1\n", &options(Format::Xc)), "input: none of the file's 1 samples has a label");
+}
+
+#[test]
+fn a_sample_without_a_label_is_refused_if_asked() {
+    let refuse = |format| Data { unlabelled: Unlabelled::Refuse, ..options(format) };
+    assert_eq!(refused(b"2 6 4\n1\n 1:1\n", &refuse(Format::Xc)), "input:3:1: the sample has no label");
+    assert_eq!(refused(b"hot\t\n", &refuse(Format::Tsv)), "input:1:1: the sample has no label");
+    let json = br#"{"text": "hot", "labels": []}"#;
+    assert_eq!(refused(json, &refuse(Format::Jsonl)), "input:1:1: the sample has no label");
+}
+
+#[test]
+fn faults_of_text_are_refused_with_line_and_column() {
+    let tsv = options(Format::Tsv);
+    for (line, want) in [
+        (&b"hot"[..], "2:4: column 2 is missing: the line has 1"),
+        (b"hot\t3,-1", "2:7: label -1 is negative"),
+        (b"hot\t3,,1", "2:7: a label is empty"),
+        (b"hot\t4294967295", "2:5: label 4294967295 is not below 4294967295"),
+        (b"h\xffot\t3", "2:2: the text is not UTF-8"),
+    ] {
+        let text = [b"x\t0\n", line, b"\n"].concat();
+        assert_eq!(refused(&text, &tsv), format!("input:{want}"));
+    }
+    let json = options(Format::Jsonl);
+    for (line, want) in [
+        (r#"{"text": "hot", "labels": [1}"#, "2:29: expected `,` or `]`"),
+        (r#"{"labels": [1]}"#, "2:1: field `text` is missing"),
+        (r#"{"text": 5, "labels": [1]}"#, "2:1: field `text` is no text"),
+        (r#"{"text": "hot", "labels": [1.5]}"#, "2:1: field `labels` holds 1.5, which is no label"),
+        (r#"{"text": "hot", "labels": {"a": 1}}"#, "2:1: field `labels` holds {\"a\":1}, which is no label"),
+        (r#"{"text": "hot", "labels": [-1]}"#, "2:1: label -1 is negative"),
+        (r#"{"text": "hot"} x"#, "2:17: trailing characters"),
+        (r#"[1]"#, "2:1: invalid type: sequence, expected a JSON object"),
+    ] {
+        let text = format!("{{\"text\": \"x\", \"labels\": 0}}\n{line}\n");
+        assert_eq!(refused(text.as_bytes(), &json), format!("input:{want}"), "{line}");
+    }
+}
+
+#[test]
+fn columns_of_text_must_be_named() {
+    for (config, want) in [
+        (Data { text: String::new(), ..options(Format::Jsonl) }, "data.text: is not set"),
+        (Data { label: String::new(), ..options(Format::Tsv) }, "data.label: is not set"),
+        (Data { text: "0".into(), ..options(Format::Tsv) }, "data.text: `0` is not a column number"),
+        (Data { label: "title".into(), ..options(Format::Tsv) }, "data.label: `title` is not a column number"),
+    ] {
+        let error = read_bytes(&[b"x\t1\n"], &config).unwrap_err();
+        assert!(matches!(error, Error::Config { .. }));
+        assert!(error.to_string().starts_with(want), "{error}");
+    }
+}
+
+#[test]
+fn packed_files_that_are_cut_off_are_refused_after_the_faults_before_the_cut() {
+    let good: String = (0..2000).map(|at| format!("{} {}:{}\n", at % 7, at * 37 % 911, at)).collect();
+    let bad = good.replacen("\n4 ", "\nx ", 1);
+    for (text, want) in [(&good, "cannot be read on"), (&bad, "5:1: unexpected `x`")] {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+        for mut packed in [gzip.finish().unwrap(), zstd::encode_all(text.as_bytes(), 1).unwrap()] {
+            packed.truncate(packed.len() - 5);
+            let got = refused(&packed, &options(Format::Svmlight));
+            // zstd unpacks whole blocks: of this small file it gives nothing.
+            assert!(got.contains(want) || got.starts_with("input:1: cannot be read on"), "{got}");
+        }
+    }
+}
+
+#[test]
+fn arrays_that_do_not_fit_are_refused() {
+    let (features, labels) = (include_bytes!("features.npz"), include_bytes!("labels.npz"));
+    let pair = |first: &[u8], second: &[u8]| {
+        let npz = Data { format: Format::Npz, ..Data::default() };
+        read_bytes(&[first, second], &npz).unwrap_err().to_string()
+    };
+    assert_eq!(pair(include_bytes!("columns.npz"), labels), "input: is a `csc` array, not `csr`");
+    assert_eq!(pair(features, b"PK"), "input: invalid Zip archive: Could not find EOCD");
+    let cut = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
+    assert!(pair(&cut(features), labels).contains("Zip"));
+    let short = include_bytes!("features-short.npz");
+    assert_eq!(pair(short, labels), "input: 4 rows of labels for 3 of features");
+    let twice = include_bytes!("features-twice.npz");
+    assert_eq!(pair(twice, labels), "input: row 1: index 4 stands twice");
+    let infinite = include_bytes!("features-infinite.npz");
+    assert_eq!(pair(infinite, labels), "input: row 0: the value of index 3 is not finite");
+    let beyond = include_bytes!("features-beyond.npz");
+    assert_eq!(pair(beyond, labels), "input: row 0: index 3 is not below 3");
+}
+
+#[test]
+fn unreadable_paths_and_lines_without_a_format_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |path: &str| data::open(path, None, &Data::default(), folder.path()).unwrap_err();
+    assert_eq!(open("no/such/file").exit_code(), 1);
+    assert!(open(folder.path().to_str().unwrap()).to_string().ends_with("is a folder, not a file"));
+    let path = file(folder.path(), "strange.bin", "something else\n");
+    assert!(open(&path).to_string().ends_with(":1: the format cannot be told from this line; set data.format"));
+}
