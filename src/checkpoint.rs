@@ -24,6 +24,7 @@ mod save;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,4 +73,13 @@ impl TrainerState {
     pub fn new(step: u64, epoch: u64, seed: u64) -> Self {
         Self { schema: SCHEMA, step, epoch, seed, counters: BTreeMap::new(), other: serde_json::Value::Null }
     }
+}
+
+/// The checkpoint that `latest` of the run names, if it names one; its files are not looked at.
+///
+/// ```
+/// assert_eq!(hotrow::checkpoint::last("no/such/run".as_ref()), None);
+/// ```
+pub fn last(run: &Path) -> Option<PathBuf> {
+    folder::latest(run).ok().flatten().map(|name| run.join(name))
 }

@@ -1,14 +1,19 @@
 //! The command line: what is asked for, where the answer goes, and how the program ends.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a failure at run time, 2 wrong
-//! usage or configuration.
+//! usage or configuration, 3 diverged, 4 bad data, 75 stopped and resumable, 130 interrupted.
 
+mod evaluate;
+mod generate;
 mod info;
+mod predict;
+mod train;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use hotrow::error::Error;
 use hotrow::kernels::Level;
 
 const LEVEL_VARIABLE: &str = "HOTROW_LEVEL";
@@ -37,6 +42,34 @@ struct Cli {
 enum Command {
     /// Describe this machine: CPU, memory, which instruction sets hotrow can use, and why the others are absent
     Info(info::Arguments),
+    /// Train a network
+    Train(train::Arguments),
+    /// Measure a trained network on a file
+    Eval(evaluate::Arguments),
+    /// Print the best labels of each sample of a file, or of standard input
+    Predict(predict::Arguments),
+    /// Make data
+    Gen(generate::Arguments),
+}
+
+/// How many threads compute.
+#[derive(Args)]
+struct Threads {
+    /// Threads to compute with; they change the time and no bit of the result [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl Threads {
+    /// Starts the threads; how many there are.
+    fn start(&self) -> Result<usize, Failure> {
+        if self.threads == Some(0) {
+            return Err(Failure::Usage("--threads: 0 is not above 0".to_owned()));
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0));
+        pool.build_global().map_err(|error| Failure::Usage(format!("--threads: {error}")))?;
+        Ok(rayon::current_num_threads())
+    }
 }
 
 /// Why the program ends early.
@@ -45,6 +78,14 @@ enum Failure {
     Usage(String),
     /// Writing the result failed.
     Output(io::Error),
+    /// Data, files or the run itself.
+    Run(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Run(error)
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -63,6 +104,7 @@ pub fn run() -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => fail(1, &format!("writing to standard output: {error}")),
         Err(Failure::Usage(message)) => fail(2, &message),
+        Err(Failure::Run(error)) => fail(error.exit_code(), &error.to_string()),
     }
 }
 
@@ -70,6 +112,10 @@ fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
     let level = level(cli.level.as_deref())?;
     match &cli.command {
         Command::Info(arguments) => info::run(arguments, level, out),
+        Command::Train(arguments) => train::run(arguments, level, out),
+        Command::Eval(arguments) => evaluate::run(arguments, level, out),
+        Command::Predict(arguments) => predict::run(arguments, level, out),
+        Command::Gen(arguments) => generate::run(arguments, out),
     }
 }
 

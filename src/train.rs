@@ -1,11 +1,17 @@
 //! Training: one step after the other, and everything around them.
 
+mod estimate;
 mod evaluate;
 mod inspect;
+mod predict;
 mod sampling;
+mod state;
 mod step;
+pub mod xmc;
 
+pub use estimate::{Estimate, estimate};
 pub use evaluate::evaluate;
 pub use inspect::Health;
+pub use predict::Predictor;
 pub use sampling::{Sampling, active_rows};
 pub use step::{StepReport, Trainer};

@@ -5,6 +5,7 @@ use crate::config::Sparse;
 use crate::error::Result;
 use crate::index::{self, Index, Rows};
 use crate::kernels::{Level, UniqueRowIds};
+use crate::tensor::{Elements, Tensor};
 
 /// The index of one layer, with its schedule: rebuilt after `rebuild_every` steps, then after pauses that grow by a half up to
 /// `rebuild_most`, because rows move less and less.
@@ -15,9 +16,7 @@ pub struct Sampling {
     /// Makes sets of them.
     pub selector: Selector,
     /// The step after which the next rebuild is due, and the pause after it.
-    pub next_rebuild: u64,
-    /// As `next_rebuild`.
-    pub pause: u64,
+    schedule: [u64; 2],
     most: u64,
     frozen: bool,
 }
@@ -47,8 +46,7 @@ impl Sampling {
         Ok(Self {
             index: index::new(sparse, seed, rows, dim, level)?,
             selector: Selector::new(options),
-            next_rebuild: 0,
-            pause: sparse.rebuild_every,
+            schedule: [0, sparse.rebuild_every],
             most: sparse.rebuild_most,
             frozen: sparse.frozen,
         })
@@ -61,12 +59,12 @@ impl Sampling {
 
     /// Rebuilds if it is due after `steps` steps. A frozen index is built once.
     pub fn rebuild(&mut self, rows: &Rows, steps: u64) -> bool {
-        if steps < self.next_rebuild || !self.follows() || (self.frozen && steps > 0) {
+        let [next, pause] = self.schedule;
+        if steps < next || !self.follows() || (self.frozen && steps > 0) {
             return false;
         }
         self.index.rebuild(rows);
-        self.next_rebuild = steps + self.pause;
-        self.pause = (self.pause + self.pause.div_ceil(2)).min(self.most.max(1));
+        self.schedule = [steps + pause, (pause + pause.div_ceil(2)).min(self.most.max(1))];
         true
     }
 
@@ -76,5 +74,26 @@ impl Sampling {
             let touched = UniqueRowIds::new(touched, rows.len()).expect("touched rows are rows, increasing");
             self.index.update(rows, touched);
         }
+    }
+
+    /// The index's tensors, and the schedule's.
+    pub fn state(&self) -> Vec<Tensor<'_>> {
+        let mut tensors = self.index.state();
+        tensors.push(Tensor { name: "schedule".into(), shape: vec![2], elements: Elements::U64(&self.schedule) });
+        tensors
+    }
+
+    /// Takes what `state` gave, for the same options.
+    ///
+    /// # Errors
+    ///
+    /// A message that names the tensor which is missing or of another shape.
+    pub fn restore(&mut self, tensors: &[Tensor]) -> std::result::Result<(), String> {
+        let (schedule, index): (Vec<&Tensor>, Vec<&Tensor>) = tensors.iter().partition(|t| t.name == "schedule");
+        let Some(&Elements::U64(&[next, pause])) = schedule.first().map(|tensor| &tensor.elements) else {
+            return Err("schedule: not two numbers".to_owned());
+        };
+        self.schedule = [next, pause];
+        self.index.restore(&index.into_iter().cloned().collect::<Vec<_>>())
     }
 }

@@ -1,0 +1,366 @@
+//! A whole run of extreme classification: data, steps, evaluations, checkpoints, log and summary.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+pub use super::predict::Predictor;
+use super::{Trainer, evaluate};
+use crate::checkpoint::{self, TrainerState};
+use crate::config::Config;
+use crate::data::{self, Batch, Datasets, Loader, Samples};
+use crate::error::{Error, Result};
+use crate::flops::{Costs, Phase};
+use crate::kernels::Level;
+use crate::metrics::{Propensity, count_labels};
+use crate::run::{
+    Environment, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes, peak_memory_bytes,
+};
+
+/// The cuts of the ranking metrics.
+pub const KS: [usize; 3] = [1, 3, 5];
+
+/// The file of the run folder that says how later files are read.
+pub const VOCABULARY: &str = "vocabulary.json";
+
+/// What a run is started or taken up with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The instruction set.
+    pub level: Level,
+    /// Threads, for the record: the pool is the caller's.
+    pub threads: usize,
+    /// The command line, for the record.
+    pub command: Vec<String>,
+    /// Where parsed data is kept; in the run's folder if not said.
+    pub cache: Option<PathBuf>,
+}
+
+/// Starts a run in the folder `out` on the files `train` and `valid`.
+///
+/// # Errors
+///
+/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it.
+pub fn start(
+    out: &Path,
+    (train, valid): (&str, Option<&str>),
+    config: Config,
+    options: &Options,
+    signals: &Signals,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    config.check()?;
+    let inputs = [("train", Some(train)), ("valid", valid)];
+    let inputs = inputs.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path?.to_owned())));
+    let (level, threads, command) = (options.level, options.threads, options.command.clone());
+    let environment = Environment::read(level, threads, config.train.seed, command, inputs.collect());
+    let run = RunDir::create(out, &config, &environment)?;
+    Run::open(run, config, &environment, None, options)?.go(signals, observer)
+}
+
+/// Takes up the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
+/// of the run changed by `sets`.
+///
+/// # Errors
+///
+/// As [`start`].
+pub fn resume(
+    path: &Path,
+    sets: &[String],
+    options: &Options,
+    signals: &Signals,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    let (run, loaded) = RunDir::resume(path)?;
+    let (config, environment) = (run.config(sets)?, run.environment()?);
+    config.check()?;
+    if config.train.seed != environment.seed || run.config(&[])?.model != config.model {
+        return Err(Error::config("--set", "the seed and the network of a run cannot change when it is resumed"));
+    }
+    run.write_config(&config)?;
+    Run::open(run, config, &environment, loaded.as_ref(), options)?.go(signals, observer)
+}
+
+/// Measures the last checkpoint of a run (or the checkpoint `path`) on a file.
+///
+/// # Errors
+///
+/// If the checkpoint or the file is bad.
+pub fn evaluate_file(path: &Path, file: &str, options: &Options) -> Result<Summary> {
+    let started = Instant::now();
+    let mut predictor = Predictor::open(path, options.level)?;
+    let run = checkpoint::open(path)?.path().parent().unwrap_or(Path::new(".")).to_owned();
+    let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
+    let data = predictor.vocabulary().open(file, &cache)?;
+    let load = started.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let trainer = predictor.trainer_mut();
+    let ranking = evaluate(&trainer.network, &mut trainer.work, &data, &KS, None);
+    let eval = start.elapsed().as_secs_f64();
+    let mut summary = summary_of(trainer, options.threads);
+    summary.task = "eval xmc".to_owned();
+    summary.seconds = Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() };
+    summary.samples_per_second = data.len() as f64 / eval;
+    summary.metrics = ranking.metrics();
+    (summary.active_share, summary.union_rows) = (1.0, data.labels() as f64);
+    Ok(summary)
+}
+
+/// What the network alone says of a summary.
+fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
+    let mut summary = Summary {
+        steps: trainer.steps,
+        epochs: trainer.config.train.epochs,
+        parameters: trainer.network.parameters().iter().map(|p| (p.rows() * p.cols()) as u64).sum(),
+        peak_memory_bytes: peak_memory_bytes(),
+        seed: trainer.config.train.seed,
+        level: trainer.work.level.name().to_owned(),
+        threads,
+        digest: checkpoint::digest(&trainer.network.weight_tensors()),
+        ..Summary::default()
+    };
+    summary.set_costs(&trainer.work.costs);
+    summary
+}
+
+/// A run at work.
+struct Run {
+    dir: RunDir,
+    data: Datasets,
+    /// Inverse propensities of the labels.
+    inverse: Arc<[f64]>,
+    trainer: Trainer,
+    log: MetricsLog,
+    started: Instant,
+    seconds: Seconds,
+    /// Since the run began, and since the last line of the log.
+    total: Sums,
+    recent: Sums,
+    metrics: BTreeMap<String, f64>,
+    threads: usize,
+}
+
+/// What reports are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Sums {
+    loss: f64,
+    samples: u64,
+    pairs: u64,
+    union_rows: u64,
+    steps: u64,
+    seconds: f64,
+}
+
+impl Run {
+    fn open(
+        dir: RunDir,
+        config: Config,
+        environment: &Environment,
+        loaded: Option<&checkpoint::Loaded>,
+        options: &Options,
+    ) -> Result<Self> {
+        let started = Instant::now();
+        let input = |name: &str| environment.inputs.get(name).map(String::as_str);
+        let train = input("train").ok_or_else(|| Error::config("env.json", "names no training file"))?;
+        let cache = options.cache.clone().unwrap_or_else(|| dir.path().join("cache"));
+        let data = data::open(train, input("valid"), &config.data, &cache)?;
+        data.vocabulary.save(&dir.path().join(VOCABULARY))?;
+        let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
+        let items = (0..samples).flat_map(|sample| data.train.labels_of(sample));
+        let inverse = Propensity::default().inverse(samples as u64, &count_labels(labels, items));
+        let steps = data::steps_per_epoch(samples, config.train.batch_size) * config.train.epochs;
+        let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
+        let mut run = Memory::default();
+        if let Some(loaded) = loaded {
+            trainer.restore(loaded)?;
+            run = Memory::read(loaded)?;
+            trainer.work.costs = run.costs;
+        }
+        let log = dir.metrics(trainer.steps)?;
+        let seconds = Seconds { load: started.elapsed().as_secs_f64(), ..run.seconds };
+        let Memory { total, recent, metrics, .. } = run;
+        let threads = options.threads;
+        Ok(Self { dir, data, inverse, trainer, log, started, seconds, total, recent, metrics, threads })
+    }
+
+    fn go(mut self, signals: &Signals, observer: &mut dyn Observer) -> Result<Summary> {
+        let train = self.trainer.config.train.clone();
+        let per_epoch = data::steps_per_epoch(self.data.train.len(), train.batch_size);
+        let (samples, total) = (Arc::new(self.data.train.clone()), self.trainer.total_steps);
+        let mut loader = Loader::new(samples, train.seed, train.batch_size, self.trainer.steps, total);
+        while self.trainer.steps < total {
+            let start = Instant::now();
+            let batch = loader.next().expect("a batch for each step");
+            self.trainer.work.costs.time(Phase::Read, start.elapsed());
+            self.inspect(&batch)?;
+            self.step(&batch, start)?;
+            loader.recycle(batch);
+            let step = self.trainer.steps;
+            let (epoch, ends) = (step.div_ceil(per_epoch), step.is_multiple_of(per_epoch));
+            if step.is_multiple_of(train.log_every.max(1)) || step == total {
+                self.report(epoch, observer)?;
+            }
+            if step == total || (ends && train.eval_every > 0 && epoch.is_multiple_of(train.eval_every)) {
+                self.evaluate(epoch, observer)?;
+            }
+            let due = match train.save_every {
+                0 => ends,
+                every => step.is_multiple_of(every),
+            };
+            let stop = signals.requested() && step < total;
+            if due || stop || step == total {
+                self.save(step / per_epoch)?;
+            }
+            if stop {
+                return Err(Error::Stopped { step, run: self.dir.path().to_owned() });
+            }
+        }
+        let summary = self.summary();
+        self.dir.write_summary(&summary)?;
+        Ok(summary)
+    }
+
+    /// Looks at the active sets where that is due.
+    fn inspect(&mut self, batch: &Batch) -> Result<()> {
+        let every = self.trainer.config.sparse.inspect_every;
+        if every == 0 || !(self.trainer.steps + 1).is_multiple_of(every) {
+            return Ok(());
+        }
+        let start = Instant::now();
+        if let Some(health) = self.trainer.inspect(batch) {
+            self.log.write("index", self.trainer.steps, &health)?;
+        }
+        self.seconds.index += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn step(&mut self, batch: &Batch, start: Instant) -> Result<()> {
+        let inspected = self.seconds.index;
+        let report = self.trainer.step(batch).map_err(|error| self.diverged(error))?;
+        let seconds = start.elapsed().as_secs_f64() - (self.seconds.index - inspected);
+        self.seconds.train += seconds;
+        for sums in [&mut self.total, &mut self.recent] {
+            sums.loss += report.loss * report.samples as f64;
+            sums.samples += report.samples as u64;
+            sums.pairs += report.pairs;
+            sums.union_rows += report.union_rows as u64;
+            sums.steps += 1;
+            sums.seconds += seconds;
+        }
+        Ok(())
+    }
+
+    fn diverged(&mut self, error: Error) -> Error {
+        let Error::Diverged { step, layer, .. } = error else { return error };
+        // The log is for people; that it could not be written is not what they have to know first.
+        let _ = self.log.write("diverged", step, &json!({ "layer": layer }));
+        Error::Diverged { step, layer, last_good: checkpoint::last(self.dir.path()) }
+    }
+
+    fn report(&mut self, epoch: u64, observer: &mut dyn Observer) -> Result<()> {
+        let (step, labels) = (self.trainer.steps, self.data.train.labels());
+        let Sums { loss, samples, pairs, union_rows, steps, seconds } = std::mem::take(&mut self.recent);
+        let lr = crate::optim::learning_rate(&self.trainer.config.optim, step, self.trainer.total_steps);
+        let report = Report {
+            step,
+            steps: self.trainer.total_steps,
+            epoch,
+            loss: loss / samples as f64,
+            lr: lr as f64,
+            samples_per_second: samples as f64 / seconds,
+            active_share: pairs as f64 / (samples as f64 * labels as f64),
+            memory_bytes: memory_bytes(),
+        };
+        observer.step(&report);
+        let event = json!({
+            "epoch": epoch,
+            "seconds": self.seconds.train,
+            "samples": self.total.samples,
+            "loss": report.loss,
+            "lr": lr,
+            "samples_per_second": report.samples_per_second,
+            "active_share": report.active_share,
+            "union_rows": union_rows as f64 / steps as f64,
+            "memory_bytes": report.memory_bytes,
+        });
+        self.log.write("train", step, &event)
+    }
+
+    fn evaluate(&mut self, epoch: u64, observer: &mut dyn Observer) -> Result<()> {
+        self.trainer.settle();
+        let Some(valid) = &self.data.valid else { return Ok(()) };
+        let start = Instant::now();
+        let trainer = &mut self.trainer;
+        let costs = trainer.work.costs;
+        let ranking = evaluate(&trainer.network, &mut trainer.work, valid, &KS, Some(self.inverse.clone()));
+        trainer.work.costs = costs;
+        self.seconds.eval += start.elapsed().as_secs_f64();
+        self.metrics = ranking.metrics();
+        let percent = |k: usize| 100.0 * ranking.precision(k);
+        let text = format!("epoch {epoch}: P@1 {:.2}  P@3 {:.2}  P@5 {:.2}", percent(1), percent(3), percent(5));
+        observer.note(&text);
+        let mut event: BTreeMap<&str, Value> = self.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
+        event.insert("epoch", json!(epoch));
+        event.insert("seconds", json!(self.seconds.train));
+        event.insert("samples", json!(self.total.samples));
+        self.log.write("eval", self.trainer.steps, &event)
+    }
+
+    fn save(&mut self, epoch: u64) -> Result<()> {
+        self.log.sync()?;
+        let mut state = TrainerState::new(self.trainer.steps, epoch, self.trainer.config.train.seed);
+        let memory = Memory {
+            total: self.total,
+            recent: self.recent,
+            seconds: self.seconds,
+            metrics: self.metrics.clone(),
+            costs: self.trainer.work.costs,
+        };
+        state.other = memory.write();
+        self.trainer.save(self.dir.path(), &state)?;
+        Ok(())
+    }
+
+    fn summary(&self) -> Summary {
+        let Sums { loss, samples, pairs, union_rows, steps, .. } = self.total;
+        let mut metrics = self.metrics.clone();
+        metrics.insert("loss".to_owned(), loss / samples as f64);
+        Summary {
+            task: "train xmc".to_owned(),
+            seconds: Seconds { total: self.started.elapsed().as_secs_f64(), ..self.seconds },
+            samples_per_second: samples as f64 / self.seconds.train,
+            metrics,
+            active_share: pairs as f64 / (samples as f64 * self.data.train.labels() as f64),
+            union_rows: union_rows as f64 / steps as f64,
+            ..summary_of(&self.trainer, self.threads)
+        }
+    }
+}
+
+/// What the reports of a resumed run need of the time before.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Memory {
+    total: Sums,
+    recent: Sums,
+    seconds: Seconds,
+    metrics: BTreeMap<String, f64>,
+    costs: Costs,
+}
+
+impl Memory {
+    fn write(&self) -> Value {
+        serde_json::to_value(self).expect("numbers are JSON")
+    }
+
+    fn read(loaded: &checkpoint::Loaded) -> Result<Self> {
+        let wrong = |error: serde_json::Error| Error::Checkpoint {
+            path: loaded.path().join("trainer_state.json"),
+            message: error.to_string(),
+            previous: None,
+        };
+        serde_json::from_value(loaded.state().other.clone()).map_err(wrong)
+    }
+}
