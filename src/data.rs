@@ -1,5 +1,7 @@
 //! Samples: sparse features and labels, from files to batches.
 
+pub mod planted;
+
 use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;
 
