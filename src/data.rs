@@ -30,6 +30,8 @@ pub use open::{Datasets, open};
 pub use summary::Summary;
 pub use vocabulary::Vocabulary;
 
+pub mod planted;
+
 use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;
 

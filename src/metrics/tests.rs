@@ -93,8 +93,11 @@ fn wrong_calls_are_told() {
 
 const LABELS: u32 = 30;
 
-/// Samples of distinct predictions and sorted true labels, and a training count for each label.
-fn samples() -> impl Strategy<Value = (Vec<(Vec<u32>, Vec<u32>)>, Vec<u64>)> {
+/// Distinct predictions, and true labels in order.
+type Sample = (Vec<u32>, Vec<u32>);
+
+/// Samples, and a training count for each label.
+fn samples() -> impl Strategy<Value = (Vec<Sample>, Vec<u64>)> {
     let all: Vec<u32> = (0..LABELS).collect();
     let predicted = prop::sample::subsequence(all.clone(), 0..8).prop_shuffle();
     let truth = prop::sample::subsequence(all, 0..12);
@@ -105,7 +108,7 @@ fn ranking(counts: &[u64]) -> Ranking {
     Ranking::new(&[1, 3, 5], Some(Propensity::default().inverse(1000, counts)))
 }
 
-fn fed(counts: &[u64], samples: &[(Vec<u32>, Vec<u32>)]) -> Ranking {
+fn fed(counts: &[u64], samples: &[Sample]) -> Ranking {
     let mut fed = ranking(counts);
     samples.iter().for_each(|(predicted, truth)| fed.add(predicted, truth));
     fed
