@@ -87,7 +87,8 @@ fn write_batch(
     for sample in &best {
         let named = sample.iter().map(|&(label, score)| (predictor.vocabulary().name(label), score));
         if arguments.json {
-            let labels: Vec<_> = named.map(|(label, score)| serde_json::json!({"label": label, "score": score})).collect();
+            let labels: Vec<_> =
+                named.map(|(label, score)| serde_json::json!({"label": label, "score": score})).collect();
             writeln!(out, "{}", serde_json::json!({ "labels": labels }))?;
         } else {
             let labels: Vec<String> = named.map(|(label, score)| format!("{label}:{score:.4}")).collect();

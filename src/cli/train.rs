@@ -117,7 +117,7 @@ fn dry_run(arguments: &Xmc, level: Level, threads: usize, out: &mut impl Write) 
     let opened = data::open(train, None, &config.data, cache);
     let sizes = opened.map(|data| {
         let summary = data.train.summary();
-        let per_sample = summary.nnz as f64 / data.train.len().max(1) as f64;
+        let per_sample = summary.feature_entries as f64 / data.train.len().max(1) as f64;
         ((data.train.len(), per_sample), data.train.features(), data.train.labels())
     });
     // Whatever was read is of no use to anyone else.
@@ -149,10 +149,21 @@ fn dry_run(arguments: &Xmc, level: Level, threads: usize, out: &mut impl Write) 
     let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
     writeln!(out, "samples     {:>14}   features {features}, labels {labels}", samples.0)?;
     writeln!(out, "parameters  {:>14}", estimate.parameters)?;
-    writeln!(out, "memory      {:>10.2} GiB   weights and optimiser {:.2}, index {:.2}, step {:.2}",
-        gib(memory), gib(estimate.state_bytes), gib(estimate.index_bytes), gib(estimate.scratch_bytes))?;
+    writeln!(
+        out,
+        "memory      {:>10.2} GiB   weights and optimiser {:.2}, index {:.2}, step {:.2}",
+        gib(memory),
+        gib(estimate.state_bytes),
+        gib(estimate.index_bytes),
+        gib(estimate.scratch_bytes)
+    )?;
     writeln!(out, "active rows {:>14}   {:.3} % of the labels", estimate.union_rows, 100.0 * estimate.active_share)?;
-    writeln!(out, "steps       {:>14}   {:.1} ms each, with {threads} threads", estimate.steps, 1e3 * estimate.seconds_per_step)?;
+    writeln!(
+        out,
+        "steps       {:>14}   {:.1} ms each, with {threads} threads",
+        estimate.steps,
+        1e3 * estimate.seconds_per_step
+    )?;
     writeln!(out, "training    {:>10.1} min", seconds / 60.0)?;
     Ok(())
 }

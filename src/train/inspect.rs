@@ -77,7 +77,8 @@ impl Trainer {
         union.sort_unstable();
         union.dedup();
         health.union_rows = union.len();
-        let sum = |of: fn(&crate::active::Sources) -> usize| sets.iter().map(|(_, set)| of(&set.sources)).sum::<usize>();
+        let sum =
+            |of: fn(&crate::active::Sources) -> usize| sets.iter().map(|(_, set)| of(&set.sources)).sum::<usize>();
         let (labels, hits, tail) = (sum(|s| s.labels), sum(|s| s.hits), sum(|s| s.tail));
         let total = (labels + hits + tail).max(1) as f64;
         health.share_labels = labels as f64 / total;

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::xmc::VOCABULARY;
 use super::Trainer;
+use super::xmc::VOCABULARY;
 use crate::checkpoint;
 use crate::data::{Batch, Vocabulary};
 use crate::error::Result;
+use crate::index::WeightsRef;
 use crate::kernels::reduce::dot;
 use crate::kernels::{Level, MatRef};
-use crate::index::WeightsRef;
 
 /// A network with the vocabulary it was trained with.
 #[derive(Debug)]

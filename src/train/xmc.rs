@@ -302,7 +302,8 @@ impl Run {
         let percent = |k: usize| 100.0 * ranking.precision(k);
         let text = format!("epoch {epoch}: P@1 {:.2}  P@3 {:.2}  P@5 {:.2}", percent(1), percent(3), percent(5));
         observer.note(&text);
-        let mut event: BTreeMap<&str, Value> = self.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
+        let mut event: BTreeMap<&str, Value> =
+            self.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
         event.insert("epoch", json!(epoch));
         event.insert("seconds", json!(self.seconds.train));
         event.insert("samples", json!(self.total.samples));
