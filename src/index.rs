@@ -3,8 +3,10 @@
 //! An index is a guess at the rows with the largest scores `<w, q> + b`. Training is right with any guess, because labels
 //! are always among the active rows and a random tail stands for the rest; the better the guess, the fewer rows do.
 
+mod blocks;
 mod centre;
 mod collisions;
+pub mod conformance;
 mod exact;
 mod family;
 mod hashed;
@@ -25,6 +27,7 @@ use crate::kernels::{Level, MatRef, UniqueRowIds};
 use crate::ragged::Ragged;
 use crate::tensor::Tensor;
 
+pub use blocks::Blocks;
 pub use exact::ExactTopK;
 pub use family::HashName;
 pub use hashed::{HashOptions, Hashed};
@@ -155,7 +158,7 @@ pub fn new(config: &Sparse, seed: u64, rows: usize, dim: usize, level: Level) ->
         IndexName::Dwta => hashed(HashName::Dwta),
         IndexName::Minhash => hashed(HashName::MinHash),
         IndexName::CrossPolytope => hashed(HashName::CrossPolytope),
-        IndexName::Blocks => Ok(Box::new(ExactTopK)),
+        IndexName::Blocks => Ok(Box::new(Blocks::new(config.block, config.probes, seed, rows, dim, level)?)),
         IndexName::Exact => Ok(Box::new(ExactTopK)),
     }
 }

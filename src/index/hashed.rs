@@ -8,6 +8,7 @@ use super::centre::Centre;
 use super::collisions::Collisions;
 use super::family::{Family, HashName, HashScratch};
 use super::inserted::Inserted;
+use super::saved::Saved;
 use super::scan::{centred, check, each_query, scores};
 use super::tables::{CHUNK, Tables};
 use super::{Index, Rows, Statistics};
@@ -315,29 +316,21 @@ impl Index for Hashed {
             tensor("centre", vec![self.dim + 1], Elements::F32(self.centre.mean())),
             tensor("rebuilds", vec![1], Elements::U64(&self.rebuilds)),
         ];
-        for (i, run) in self.inserted.runs().iter().enumerate() {
-            state.push(tensor(&format!("inserted.{i}"), vec![run.len()], Elements::U64(run)));
-        }
+        state.extend(self.inserted.tensors());
         state
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<(), String> {
-        let state = super::saved::Saved(state);
+        let state = Saved(state);
         let chosen = state.u32s("index.buckets", self.tables.chosen.len())?;
         if let Some(slot) = chosen.iter().find(|&&slot| slot as usize >= self.tables.slots) {
             return Err(format!("index.buckets: bucket {slot} is not below {}", self.tables.slots));
         }
-        let touched = state.u64s("index.touched", Some(self.touched.len()))?;
+        let touched = state.u64s("index.touched", self.touched.len())?;
         let centre = state.f32s("index.centre", self.dim + 1)?;
-        let rebuilds = state.u64s("index.rebuilds", Some(1))?;
-        let mut runs = Vec::new();
-        while let Some(name) = state.has(format!("index.inserted.{}", runs.len())) {
-            runs.push(state.u64s(&name, None)?.to_vec());
-        }
+        let rebuilds = state.u64s("index.rebuilds", 1)?;
         let buckets = (self.tables.tables * self.tables.slots) as u64;
-        let known = |entry: &u64| entry >> 32 < buckets && (*entry as u32 as usize) < self.tables.rows;
-        let inserted = Inserted::from_runs(runs).filter(|inserted| inserted.runs().iter().flatten().all(known));
-        let inserted = inserted.ok_or("index.inserted: not sorted, or beyond the rows and buckets")?;
+        let inserted = Inserted::restored(state, buckets, self.tables.rows)?;
 
         self.tables.chosen.copy_from_slice(chosen);
         self.touched.copy_from_slice(touched);
@@ -350,3 +343,6 @@ impl Index for Hashed {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

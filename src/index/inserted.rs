@@ -1,5 +1,8 @@
 //! Rows added to buckets beside the tables.
 
+use super::saved::Saved;
+use crate::tensor::{Elements, Tensor};
+
 /// Sorted runs of `bucket << 32 | row`, `bucket` counted through all tables. A run that is not at least twice as long as the
 /// next is merged with it, so an entry moves as often as its run can double, and there are few runs to search.
 #[derive(Debug, Default)]
@@ -47,15 +50,29 @@ impl Inserted {
         }
     }
 
-    /// The runs, the longest first.
-    pub fn runs(&self) -> &[Vec<u64>] {
-        &self.runs
+    /// What a checkpoint has to keep.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
+        self.runs.iter().enumerate().map(|(i, run)| Tensor {
+            name: format!("index.inserted.{i}"),
+            shape: vec![run.len()],
+            elements: Elements::U64(run),
+        })
     }
 
-    /// What [`Inserted::runs`] gave.
-    pub fn from_runs(runs: Vec<Vec<u64>>) -> Option<Self> {
-        let right = |run: &Vec<u64>| !run.is_empty() && run.is_sorted_by(|a, b| a < b);
-        runs.iter().all(right).then_some(Self { runs })
+    /// What [`Inserted::tensors`] gave, for so many buckets and rows.
+    pub fn restored(state: Saved, buckets: u64, rows: usize) -> Result<Self, String> {
+        let mut runs = Vec::new();
+        while let Some(name) = state.has(format!("index.inserted.{}", runs.len())) {
+            let run = state.u64s(&name, None)?;
+            if !run.is_sorted_by(|a, b| a < b) {
+                return Err(format!("{name}: entries do not increase"));
+            }
+            if let Some(entry) = run.iter().find(|&&entry| entry >> 32 >= buckets || entry as u32 as usize >= rows) {
+                return Err(format!("{name}: row {} in bucket {} of {buckets}", *entry as u32, entry >> 32));
+            }
+            runs.push(run.to_vec());
+        }
+        Ok(Self { runs })
     }
 }
 
@@ -83,7 +100,7 @@ mod tests {
                 let want: Vec<u32> = want.iter().filter(|entry| entry.0 == bucket).map(|entry| entry.1).collect();
                 prop_assert_eq!(got, want);
             }
-            prop_assert!(inserted.runs().windows(2).all(|pair| pair[0].len() >= 2 * pair[1].len()));
+            prop_assert!(inserted.runs.windows(2).all(|pair| pair[0].len() >= 2 * pair[1].len()));
         }
     }
 }

@@ -1,0 +1,150 @@
+//! The rows of a group, cut in halves along the direction in which they differ until the parts are blocks.
+
+use super::groups::inverse_length;
+use crate::index::Rows;
+use crate::index::scan::centred;
+use crate::kernels::rows::rows_dot;
+use crate::kernels::{MatRef, RowIds};
+
+/// Times that the direction of a cut is taken from the means of the two halves (balanced 2-means, as in Parabel: Prabhu et
+/// al. 2018).
+const PASSES: usize = 2;
+
+/// Least share of the members on either side of a cut. Halves would be of equal size and cut through clusters.
+const LEAST: f64 = 0.25;
+
+/// Blocks of the rows of a group.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// Rows, block by block, increasing inside a block.
+    pub items: Vec<u32>,
+    /// Rows of each block.
+    pub lens: Vec<u32>,
+    /// Mean row of each block (blocks, D).
+    pub means: Vec<f32>,
+    /// Mean bias of each block.
+    pub biases: Vec<f32>,
+}
+
+struct Group<'a, 'b> {
+    rows: &'a Rows<'b>,
+    centre: &'a [f32],
+    /// (members, D + 1): the group's rows less the centre.
+    x: Vec<f32>,
+    inverse_lengths: Vec<f32>,
+    ids: &'a [u32],
+    block: usize,
+    parts: Parts,
+    /// Score of a member, and the member.
+    scored: Vec<(f32, u32)>,
+    scores: Vec<f32>,
+}
+
+/// Blocks of at most `block` rows of `ids`.
+pub fn bisect(rows: &Rows, centre: &[f32], ids: &[u32], block: usize) -> Parts {
+    let len = centre.len();
+    let mut x = vec![0.0; ids.len() * len];
+    x.chunks_mut(len).zip(ids).for_each(|(x, &id)| centred(rows, id as usize, centre, x));
+    let inverse_lengths = x.chunks(len).map(|x| inverse_length(rows, x)).collect();
+    let (parts, scored, scores) = (Parts::default(), Vec::new(), Vec::new());
+    let mut group = Group { rows, centre, x, inverse_lengths, ids, block, parts, scored, scores };
+    let mut members: Vec<u32> = (0..ids.len() as u32).collect();
+    group.cut(&mut members);
+    group.parts
+}
+
+impl Group<'_, '_> {
+    fn row(&self, member: u32) -> &[f32] {
+        let len = self.centre.len();
+        &self.x[member as usize * len..][..len]
+    }
+
+    fn cut(&mut self, members: &mut [u32]) {
+        if members.len() <= self.block {
+            return self.finish(members);
+        }
+        let far = self.farthest(members);
+        let mut direction: Vec<f32> = self.unit(far.0).zip(self.unit(far.1)).map(|(one, other)| one - other).collect();
+        let mut left = self.split(members, members.len() / 2, &direction);
+        for _ in 0..PASSES {
+            self.difference(members, left, &mut direction);
+            left = self.split(members, left, &direction);
+        }
+        let (left, right) = members.split_at_mut(left);
+        self.cut(left);
+        self.cut(right);
+    }
+
+    /// A member's row, scaled to length 1.
+    fn unit(&self, member: u32) -> impl Iterator<Item = f32> {
+        let scale = self.inverse_lengths[member as usize];
+        self.row(member).iter().map(move |x| scale * x)
+    }
+
+    /// Cosines of the members with `direction`, but for a common factor.
+    fn score(&mut self, members: &[u32], direction: &[f32]) {
+        let count = self.ids.len();
+        self.scores.resize(members.len(), 0.0);
+        let active = RowIds::new(members, count).expect("members are places of the group");
+        rows_dot(self.rows.level, &mut self.scores, active, MatRef::new(&self.x, count, direction.len()), direction);
+        self.scored.clear();
+        let scale = |(&score, &member): (&f32, &u32)| (score * self.inverse_lengths[member as usize], member);
+        self.scored.extend(self.scores.iter().zip(members).map(scale));
+    }
+
+    /// The member least like the first, and the one least like that.
+    fn farthest(&mut self, members: &[u32]) -> (u32, u32) {
+        let mut ends = [members[0]; 2];
+        for i in 0..2 {
+            let from = self.row(ends[0]).to_vec();
+            self.score(members, &from);
+            let least = self.scored.iter().min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            ends = [least.map_or(members[i], |least| least.1), ends[0]];
+        }
+        (ends[0], ends[1])
+    }
+
+    /// Reorders `members` so that those that point along `direction` come first, and returns how many these are: those above
+    /// the middle between the mean scores of the first `left` and of the others, but between [`LEAST`] of the members and
+    /// all but so many. Equal ones stay in the order of their numbers.
+    fn split(&mut self, members: &mut [u32], left: usize, direction: &[f32]) -> usize {
+        self.score(members, direction);
+        let mean = |part: &[(f32, u32)]| part.iter().map(|scored| scored.0).sum::<f32>() / part.len() as f32;
+        let middle = (mean(&self.scored[..left]) + mean(&self.scored[left..])) / 2.0;
+        let above = self.scored.iter().filter(|scored| scored.0 > middle).count();
+        let least = (members.len() as f64 * LEAST) as usize;
+        let left = above.clamp(least.max(1), members.len() - least.max(1));
+        self.scored.select_nth_unstable_by(left, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        members.iter_mut().zip(&self.scored).for_each(|(member, scored)| *member = scored.1);
+        left
+    }
+
+    /// The mean of the first `left` members less that of the others, each member scaled to length 1.
+    fn difference(&self, members: &[u32], left: usize, direction: &mut [f32]) {
+        direction.fill(0.0);
+        let (first, second) = (1.0 / left as f32, -1.0 / (members.len() - left) as f32);
+        for (i, &member) in members.iter().enumerate() {
+            let scale = self.inverse_lengths[member as usize] * if i < left { first } else { second };
+            direction.iter_mut().zip(self.row(member)).for_each(|(sum, x)| *sum += scale * x);
+        }
+    }
+
+    /// Makes a block of `members`.
+    fn finish(&mut self, members: &mut [u32]) {
+        if members.is_empty() {
+            return;
+        }
+        members.sort_unstable();
+        let mut mean = vec![0.0; self.centre.len()];
+        for &member in members.iter() {
+            mean.iter_mut().zip(self.row(member)).for_each(|(sum, x)| *sum += x);
+        }
+        let share = 1.0 / members.len() as f32;
+        mean.iter_mut().zip(self.centre).for_each(|(mean, centre)| *mean = *mean * share + centre);
+        let (bias, mean) = mean.split_last().expect("a row and its bias");
+        self.parts.means.extend(mean);
+        self.parts.biases.push(*bias);
+        self.parts.lens.push(members.len() as u32);
+        self.parts.items.extend(members.iter().map(|&member| self.ids[member as usize]));
+    }
+}

@@ -1,0 +1,148 @@
+//! From a query to groups, to blocks, to rows.
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+use super::Blocks;
+use crate::index::scan::scores;
+use crate::index::{Rows, WeightsRef};
+use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
+use crate::kernels::reduce::top_k;
+use crate::kernels::{MatMut, MatRef, RowIds};
+
+/// Rows that are scored for each row asked for, at least.
+const SCORED: usize = 4;
+
+/// Blocks whose means are scored for each block that is read, at least.
+const COMPARED: usize = 64;
+
+/// Queries whose scores with all groups are one product.
+const TOGETHER: usize = 64;
+
+#[derive(Debug, Default)]
+pub struct Scratch {
+    panel: PackedPanel,
+    ids: Vec<u32>,
+    scores: Vec<f32>,
+    best: Vec<u32>,
+    values: Vec<f32>,
+    pub blocks: Vec<u32>,
+}
+
+thread_local! {
+    pub static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Blocks {
+    /// Scores (Q, groups) of the groups' mean rows.
+    pub(super) fn score_groups(&self, queries: MatRef<f32>) -> Vec<f32> {
+        let count = self.groups.count;
+        let mut all = vec![0.0; queries.rows() * count];
+        all.par_chunks_mut(TOGETHER * count).enumerate().for_each(|(c, scores)| {
+            SCRATCH.with_borrow_mut(|Scratch { panel, ids, .. }| {
+                let len = scores.len() / count;
+                ids.clear();
+                ids.extend((c * TOGETHER) as u32..(c * TOGETHER + len) as u32);
+                let active = RowIds::new(ids, queries.rows()).expect("a piece of the queries");
+                panel.pack_left(self.level, Precision::F32, Operand::gathered(queries, active));
+                scores.chunks_mut(count).for_each(|scores| scores.copy_from_slice(&self.group_biases));
+                gemm(self.level, Output::new(MatMut::new(scores, len, count)).added(), panel, &self.packed);
+            });
+        });
+        all
+    }
+
+    /// The `most` best of the means `ids`, best first, into `scratch.best`.
+    pub(super) fn best_means(&self, means: &[f32], biases: &[f32], query: &[f32], most: usize, scratch: &mut Scratch) {
+        let Scratch { ids, scores: line, best, values, .. } = scratch;
+        let means = MatRef::new(means, biases.len(), self.dim);
+        let means = Rows { weights: WeightsRef::F32(means), biases, level: self.level };
+        line.resize(ids.len(), 0.0);
+        scores(&means, query, ids, line);
+        let most = most.min(ids.len());
+        best.resize(most, 0);
+        values.resize(most, 0.0);
+        top_k(self.level, line, best, values);
+        best.iter_mut().for_each(|place| *place = ids[*place as usize]);
+    }
+
+    /// The best blocks, until they hold `wanted` rows, into `scratch.blocks`. `of_groups` are the scores of the groups.
+    pub(super) fn best_blocks(&self, query: &[f32], of_groups: &[f32], wanted: usize, scratch: &mut Scratch) {
+        let read = wanted.div_ceil(self.block) + self.probes;
+        // Twice as many groups as have enough blocks if all have as many.
+        let most = (2 * COMPARED * read * self.groups.count).div_ceil(self.biases.len().max(1)) + 1;
+        let most = most.min(self.groups.count);
+        scratch.best.resize(most, 0);
+        scratch.values.resize(most, 0.0);
+        top_k(self.level, of_groups, &mut scratch.best, &mut scratch.values);
+        scratch.ids.clear();
+        for &group in &scratch.best {
+            if scratch.ids.len() >= COMPARED * read {
+                break;
+            }
+            scratch.ids.extend(self.blocks_of(group));
+        }
+        // Blocks are at least half full.
+        self.best_means(&self.means, &self.biases, query, 2 * read, scratch);
+        scratch.blocks.clear();
+        let mut held = 0;
+        for &block in &scratch.best {
+            if scratch.blocks.len() >= read && held >= wanted {
+                break;
+            }
+            scratch.blocks.push(block);
+            held += self.rows_of(block).len();
+        }
+    }
+
+    pub(super) fn blocks_of(&self, group: u32) -> std::ops::Range<u32> {
+        self.first_block[group as usize]..self.first_block[group as usize + 1]
+    }
+
+    pub(super) fn rows_of(&self, block: u32) -> &[u32] {
+        &self.items[self.offsets[block as usize] as usize..self.offsets[block as usize + 1] as usize]
+    }
+
+    pub(super) fn find(
+        &self,
+        rows: &Rows,
+        query: &[f32],
+        of_groups: &[f32],
+        scratch: &mut Scratch,
+        out: &mut [u32],
+    ) -> usize {
+        self.best_blocks(query, of_groups, out.len().saturating_mul(SCORED), scratch);
+        let Scratch { ids, scores: line, best, values, blocks, .. } = scratch;
+        // Inserted rows of the best block, then the rows of all blocks, which have none in common.
+        ids.clear();
+        ids.extend(blocks.first().iter().flat_map(|&&block| self.inserted.rows(block)));
+        ids.sort_unstable();
+        let first = ids.len();
+        for &block in blocks.iter() {
+            let rows = self.rows_of(block);
+            match first {
+                0 => ids.extend(rows),
+                _ => ids.extend(rows.iter().filter(|&row| self.not_inserted(blocks[0], *row))),
+            }
+        }
+        line.resize(ids.len(), 0.0);
+        scores(rows, query, ids, line);
+        let mut found = 0;
+        for part in [0..first, first..ids.len()] {
+            let most = part.len().min(out.len() - found);
+            best.resize(most, 0);
+            values.resize(most, 0.0);
+            top_k(self.level, &line[part.clone()], best, values);
+            for (out, &place) in out[found..].iter_mut().zip(best.iter()) {
+                *out = ids[part.start + place as usize];
+            }
+            found += most;
+        }
+        found
+    }
+
+    pub(super) fn not_inserted(&self, block: u32, row: u32) -> bool {
+        !self.inserted.contains((block as u64) << 32 | row as u64)
+    }
+}

@@ -1,0 +1,297 @@
+//! Checks that an index keeps the promises written at [`Index`]: for the indexes of this crate, and for one's own.
+//!
+//! What is checked, each with f32 and with bf16 rows:
+//!
+//! - At most `k` different rows below the number of rows for each query, also where `k` is 0 or more than there are rows,
+//!   where there is no query, for queries of NaN, infinities and zeros, and before the first rebuild.
+//! - The same rows in pools of 1, 2, 3 and 8 threads, of which each has built an index of its own.
+//! - The same rows for a query alone as among others.
+//! - The same rows from an index that was restored.
+//! - After a rebuild, rows are found by queries that point at them; so are rows whose weights have changed since, after an
+//!   update and another rebuild. See [`Claims::found`].
+//! - An inserted row is found by the query it was inserted for, and forgotten at the next rebuild. See [`Claims::inserts`].
+//!
+//! What cannot be checked: that rows are found however they are distributed. Locality-sensitive hashing promises no such
+//! thing; on the rows of this kit, which lie in clusters, it finds nearly all.
+
+use half::bf16;
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::{Index, Rows, WeightsRef};
+use crate::kernels::{Level, MatRef, UniqueRowIds};
+use crate::ragged::Ragged;
+use crate::rng::rng;
+use crate::tensor::Tensor;
+
+/// Rows, their length, and the clusters that they lie in: enough for hash tables to have more than one bucket a table and
+/// for blocks to have groups, little enough for tests without optimisation.
+const ROWS: usize = 1500;
+
+/// As above.
+const DIM: usize = 24;
+
+/// As above.
+const CLUSTERS: usize = 50;
+
+/// Rows asked for.
+const K: usize = 10;
+
+/// What an index says of itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Claims {
+    /// The least share of rows that are among the 10 found by the query that they are the best of all for: 1 for an index
+    /// that computes all scores, 0 for one that names no row.
+    pub found: f64,
+    /// Whether [`Index::insert`] does anything.
+    pub inserts: bool,
+}
+
+/// Rows of one length in clusters, and biases that are small beside the distances of rows.
+fn clustered(seed: u64) -> (Vec<f32>, Vec<f32>) {
+    let random = &mut rng(seed, "index/conformance", 0);
+    let mut normal = |deviation: f32| {
+        let z: f32 = StandardNormal.sample(&mut *random);
+        z * deviation
+    };
+    let centres: Vec<f32> = (0..CLUSTERS * DIM).map(|_| normal(1.0)).collect();
+    let cluster = |row: usize| &centres[row * 7 % CLUSTERS * DIM..][..DIM];
+    let mut weights: Vec<f32> = (0..ROWS).flat_map(|row| cluster(row).to_vec()).map(|w| w + normal(0.4)).collect();
+    for row in weights.chunks_mut(DIM) {
+        let scale = 5.0 / row.iter().map(|w| w * w).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|w| *w *= scale);
+    }
+    (weights, (0..ROWS).map(|_| normal(0.1)).collect())
+}
+
+/// The rows that an index gets for the queries `weights`: each plus the same vector, which changes all scores of a query by
+/// the same amount. So each query is the one that its own row is best for.
+fn shifted(weights: &[f32]) -> Vec<f32> {
+    weights.iter().enumerate().map(|(i, w)| w + (i % DIM) as f32 * 0.02).collect()
+}
+
+/// The first `count` queries.
+fn first(queries: &[f32], count: usize) -> MatRef<'_, f32> {
+    MatRef::new(&queries[..count * DIM], count, DIM)
+}
+
+/// Checks the indexes that `make(rows, dim, level)` makes.
+///
+/// # Panics
+///
+/// With what was promised and what came, at the first promise that is broken.
+///
+/// ```
+/// use hotrow::index::{ExactTopK, conformance::{Claims, check}};
+/// check(|_, _, _| Box::new(ExactTopK), Claims { found: 1.0, inserts: false });
+/// ```
+pub fn check(make: impl Fn(usize, usize, Level) -> Box<dyn Index> + Sync, claims: Claims) {
+    let (queries, biases) = clustered(1);
+    let weights = shifted(&queries);
+    let half: Vec<bf16> = weights.iter().map(|&w| bf16::from_f32(w)).collect();
+    let level = Level::detect();
+    let rows = Rows { weights: WeightsRef::F32(MatRef::new(&weights, ROWS, DIM)), biases: &biases, level };
+    let half_rows = Rows { weights: WeightsRef::Bf16(MatRef::new(&half, ROWS, DIM)), ..rows };
+
+    for rows in [rows, half_rows] {
+        let fresh = make(ROWS, DIM, level);
+        well_formed(&*fresh, &rows, &queries);
+        let mut index = make(ROWS, DIM, level);
+        index.rebuild(&rows);
+        well_formed(&*index, &rows, &queries);
+        found(&*index, &rows, &queries, claims.found);
+        alone_as_among_others(&*index, &rows, &queries);
+        let mut restored = make(ROWS, DIM, level);
+        round_trip(&*index, &mut *restored, &rows, &queries);
+        // The bits of `index` were made with as many threads as this machine has.
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+            let got = pool.install(|| {
+                let mut index = make(ROWS, DIM, level);
+                index.rebuild(&rows);
+                index.select(&rows, first(&queries, 200), K, 3)
+            });
+            assert!(
+                got == index.select(&rows, first(&queries, 200), K, 3),
+                "{}: {threads} threads build and select another index",
+                index.name()
+            );
+        }
+    }
+    changed_rows_are_found(&make, &queries, &biases, claims.found);
+    inserted_rows(&make, &rows, &queries, claims.inserts);
+    no_rows(&make);
+}
+
+/// Checks one answer.
+fn check_answer(index: &dyn Index, answer: &Ragged<u32>, queries: usize, k: usize, rows: usize) {
+    let name = index.name();
+    assert_eq!(answer.len(), queries, "{name}: answers are not as many as queries");
+    for row in answer.iter() {
+        assert!(row.len() <= k, "{name}: {} rows where at most {k} were asked for", row.len());
+        assert!(row.iter().all(|&id| (id as usize) < rows), "{name}: a row of {row:?} is not below {rows}");
+        let mut different = row.to_vec();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), row.len(), "{name}: a row stands twice in {row:?}");
+    }
+}
+
+fn well_formed(index: &dyn Index, rows: &Rows, queries: &[f32]) {
+    let mut strange = vec![0.0; 4 * DIM];
+    strange[DIM..2 * DIM].fill(f32::NAN);
+    strange[2 * DIM] = f32::INFINITY;
+    strange[3 * DIM + 1] = f32::MAX;
+    for k in [0, 1, K, ROWS + 5] {
+        for (queries, count) in [(queries, 20), (queries, 0), (&strange[..], 4)] {
+            let answer = index.select(rows, first(queries, count), k, 0);
+            check_answer(index, &answer, count, k, ROWS);
+        }
+    }
+}
+
+fn found(index: &dyn Index, rows: &Rows, queries: &[f32], least: f64) {
+    let answer = index.select(rows, first(queries, ROWS), K, 0);
+    let found = answer.iter().enumerate().filter(|(row, ids)| ids.contains(&(*row as u32))).count();
+    let share = found as f64 / ROWS as f64;
+    assert!(share >= least, "{}: {share} of the rows are found where {least} are claimed", index.name());
+}
+
+fn alone_as_among_others(index: &dyn Index, rows: &Rows, queries: &[f32]) {
+    let together = index.select(rows, first(queries, 37), K, 5);
+    for q in 0..37 {
+        let alone = index.select(rows, MatRef::new(&queries[q * DIM..][..DIM], 1, DIM), K, 5);
+        assert_eq!(alone.row(0), together.row(q), "{}: query {q} depends on the others", index.name());
+    }
+}
+
+fn round_trip(index: &dyn Index, restored: &mut dyn Index, rows: &Rows, queries: &[f32]) {
+    let name = index.name();
+    restored.restore(&index.state()).unwrap_or_else(|error| panic!("{name}: its own state is refused: {error}"));
+    let queries = first(queries, 100);
+    assert_eq!(index.select(rows, queries, K, 9), restored.select(rows, queries, K, 9), "{name}: restored");
+    // Whatever is missing, an error says so and nothing has changed.
+    let state = index.state();
+    for missing in 0..state.len() {
+        let others: Vec<Tensor> =
+            state.iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, t)| t.clone()).collect();
+        if restored.restore(&others).is_err() {
+            let again = restored.select(rows, queries, K, 9);
+            assert_eq!(index.select(rows, queries, K, 9), again, "{name}: a refused state has changed the index");
+        }
+    }
+    let (before, after) = (index.statistics(), restored.statistics());
+    assert_eq!(before, after, "{name}: statistics of the restored index");
+}
+
+fn changed_rows_are_found(
+    make: &impl Fn(usize, usize, Level) -> Box<dyn Index>,
+    queries: &[f32],
+    biases: &[f32],
+    least: f64,
+) {
+    let level = Level::detect();
+    let mut index = make(ROWS, DIM, level);
+    let (mut queries, mut weights) = (queries.to_vec(), shifted(queries));
+    index.rebuild(&Rows { weights: WeightsRef::F32(MatRef::new(&weights, ROWS, DIM)), biases, level });
+    // Every fifth row moves to where another was.
+    let touched: Vec<u32> = (0..ROWS as u32).step_by(5).collect();
+    let before = queries.clone();
+    for (i, &row) in touched.iter().enumerate() {
+        let from = touched[(i + 7) % touched.len()] as usize * DIM;
+        queries[row as usize * DIM..][..DIM].copy_from_slice(&before[from..from + DIM]);
+    }
+    weights.copy_from_slice(&shifted(&queries));
+    let rows = Rows { weights: WeightsRef::F32(MatRef::new(&weights, ROWS, DIM)), biases, level };
+    index.update(&rows, UniqueRowIds::new(&touched, ROWS).expect("increasing and below the rows"));
+    index.rebuild(&rows);
+    well_formed(&*index, &rows, &queries);
+    found(&*index, &rows, &queries, least);
+}
+
+fn inserted_rows(make: &impl Fn(usize, usize, Level) -> Box<dyn Index>, rows: &Rows, queries: &[f32], inserts: bool) {
+    let mut index = make(ROWS, DIM, rows.level);
+    index.rebuild(rows);
+    let queries = first(queries, 64);
+    let before = index.select(rows, queries, K, 0);
+    // Two rows for each query that have nothing to do with it.
+    let random = &mut rng(2, "index/conformance", 0);
+    let ids: Ragged<u32> =
+        (0..64).map(|_| (0..2).map(|_| random.random_range(0..ROWS as u32)).collect::<Vec<_>>()).collect();
+    for from in [0, 16] {
+        let part: Vec<f32> = (from..from + 48).flat_map(|q| queries.row(q).to_vec()).collect();
+        index.insert(MatRef::new(&part, 48, DIM), &(from..from + 48).map(|q| ids.row(q).to_vec()).collect());
+    }
+    let after = index.select(rows, queries, K, 0);
+    check_answer(&*index, &after, 64, K, ROWS);
+    let name = index.name();
+    if inserts {
+        for q in 0..64 {
+            let all = ids.row(q).iter().all(|id| after.row(q).contains(id));
+            assert!(all, "{name}: {:?} was inserted for query {q}, which finds {:?}", ids.row(q), after.row(q));
+        }
+    } else {
+        assert_eq!(before, after, "{name}: inserting changes what it finds, but it claims to ignore it");
+    }
+    let mut restored = make(ROWS, DIM, rows.level);
+    restored.restore(&index.state()).unwrap_or_else(|error| panic!("{name}: its own state is refused: {error}"));
+    assert_eq!(restored.select(rows, queries, K, 0), after, "{name}: inserted rows are lost in the state");
+    index.rebuild(rows);
+    check_answer(&*index, &index.select(rows, queries, K, 0), 64, K, ROWS);
+}
+
+fn no_rows(make: &impl Fn(usize, usize, Level) -> Box<dyn Index>) {
+    let level = Level::detect();
+    let mut index = make(0, DIM, level);
+    let rows = Rows { weights: WeightsRef::F32(MatRef::new(&[], 0, DIM)), biases: &[], level };
+    index.rebuild(&rows);
+    check_answer(&*index, &index.select(&rows, MatRef::new(&[1.0; DIM], 1, DIM), K, 0), 1, 0, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{IndexName, Sparse};
+
+    fn check_named(name: IndexName, change: impl Fn(&mut Sparse) + Sync, claims: Claims) {
+        let make = |rows, dim, level| {
+            let mut config = Sparse { index: name, ..Sparse::default() };
+            change(&mut config);
+            super::super::new(&config, 7, rows, dim, level).unwrap()
+        };
+        check(make, claims);
+    }
+
+    #[test]
+    fn indexes_that_guess_nothing_conform() {
+        check_named(IndexName::Random, |_| (), Claims { found: 0.0, inserts: false });
+        check_named(IndexName::All, |_| (), Claims { found: 0.0, inserts: false });
+    }
+
+    #[test]
+    fn exact_conforms_and_finds_every_row() {
+        check_named(IndexName::Exact, |_| (), Claims { found: 1.0, inserts: false });
+    }
+
+    #[test]
+    fn blocks_conform() {
+        check_named(IndexName::Blocks, |_| (), Claims { found: 0.95, inserts: true });
+        check_named(IndexName::Blocks, |config| config.block = 7, Claims { found: 0.9, inserts: true });
+    }
+
+    /// The query that points at a row has the row's own codes in all tables but for the bias coordinate.
+    #[test]
+    fn hash_tables_conform() {
+        for name in [IndexName::Simhash, IndexName::Dwta, IndexName::Minhash, IndexName::CrossPolytope] {
+            check_named(name, |_| (), Claims { found: 0.9, inserts: true });
+        }
+        let probes = |config: &mut Sparse| (config.probes, config.tables) = (2, 8);
+        check_named(IndexName::CrossPolytope, probes, Claims { found: 0.9, inserts: true });
+    }
+
+    #[test]
+    #[should_panic(expected = "claimed")]
+    fn a_false_claim_is_seen() {
+        check_named(IndexName::Random, |_| (), Claims { found: 0.1, inserts: false });
+    }
+}
