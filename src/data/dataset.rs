@@ -33,6 +33,12 @@ impl Dataset {
         &self.samples.meta.summary
     }
 
+    /// A hash of all samples as they are in the file (before TF-IDF and scaling): equal data have equal digests, however
+    /// they were packed. A run that is resumed can tell whether its data are still the same.
+    pub fn digest(&self) -> u64 {
+        self.samples.digest()
+    }
+
     /// The labels of sample `sample`, strictly increasing.
     ///
     /// # Panics

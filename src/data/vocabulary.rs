@@ -297,6 +297,17 @@ impl Vocabulary {
         if saved.version != 1 {
             return Err(bad(format!("vocabulary version {} is not 1", saved.version)));
         }
+        let text = is_text(saved.format);
+        if text && saved.features != saved.options.hash_size as u64 {
+            return Err(bad(format!("{} features of {} buckets", saved.features, saved.options.hash_size)));
+        }
+        if text {
+            Featurizer::new(&saved.options)?;
+        }
+        let most = Limits::NONE;
+        if saved.features > most.features || saved.labels > most.labels {
+            return Err(bad(format!("{} features or {} labels are too many", saved.features, saved.labels)));
+        }
         let lengths = [
             ("label names", saved.names.as_ref().map(Vec::len), saved.labels),
             ("feature frequencies", saved.frequencies.as_ref().map(Vec::len), saved.features),
