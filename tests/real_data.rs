@@ -10,7 +10,8 @@ use std::sync::Arc;
 fn folder(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("HOTROW_DATA").map(|data| Path::new(&data).join(name)).filter(|path| path.is_dir());
     if folder.is_none() {
-        writeln!(std::io::stderr(), "left out: {name} is not there (HOTROW_DATA)").unwrap();
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "left out: {name} is not there (HOTROW_DATA)").unwrap();
     }
     folder
 }

@@ -238,3 +238,17 @@ pub fn fused_levels() -> impl Iterator<Item = Level> {
 pub fn is_subnormal<W: Weight>(x: W) -> bool {
     x.to_f32().is_subnormal()
 }
+
+/// `good` with a byte changed for each three bytes of `edits`: two say where, one says what is there instead. A last one
+/// or two say where the file is cut off.
+pub fn changed(good: &[u8], edits: &[u8]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    let (edits, cut) = edits.as_chunks::<3>();
+    for &[low, high, byte] in edits {
+        bytes[u16::from_le_bytes([low, high]) as usize % good.len()] = byte;
+    }
+    if !cut.is_empty() {
+        bytes.truncate(cut.iter().fold(0, |at, &byte| at << 8 | byte as usize) % good.len());
+    }
+    bytes
+}

@@ -217,6 +217,11 @@ impl Cache {
         self.header.labels as usize
     }
 
+    /// Hash of the samples.
+    pub fn digest(&self) -> u64 {
+        self.header.records_digest
+    }
+
     /// Sample `at`.
     #[track_caller]
     pub fn get(&self, at: usize) -> Record<'_> {

@@ -6,6 +6,17 @@ use super::{Batch, Samples, Summary, Vocabulary};
 use std::sync::Arc;
 
 /// The samples of a file, in a memory-mapped cache; a clone shares it.
+///
+/// ```
+/// use hotrow::{config::Data, data::{self, Samples}};
+/// let folder = tempfile::tempdir()?;
+/// let train = folder.path().join("train.svm");
+/// std::fs::write(&train, "0,2 1:0.5 4:1\n 0:2\n")?;
+/// let train = data::open(train.to_str().unwrap(), None, &Data::default(), folder.path())?.train;
+/// assert_eq!((train.len(), train.features(), train.labels()), (1, 5, 3));
+/// assert_eq!((train.labels_of(0), train.summary().skipped), (&[0, 2][..], 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Dataset {
     samples: Arc<Cache>,
@@ -20,6 +31,12 @@ impl Dataset {
     /// What was read, and what was left out.
     pub fn summary(&self) -> &Summary {
         &self.samples.meta.summary
+    }
+
+    /// A hash of all samples as they are in the file (before TF-IDF and scaling): equal data have equal digests, however
+    /// they were packed. A run that is resumed can tell whether its data are still the same.
+    pub fn digest(&self) -> u64 {
+        self.samples.digest()
     }
 
     /// The labels of sample `sample`, strictly increasing.

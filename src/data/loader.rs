@@ -73,6 +73,27 @@ pub fn order(samples: usize, seed: u64, epoch: u64) -> Vec<u32> {
 ///
 /// What a step gets depends on the seed and the step only: a loader that starts at step 1000 goes on where another
 /// stopped.
+///
+/// ```
+/// use hotrow::data::{Batch, Loader, Samples};
+/// struct Three;
+/// impl Samples for Three {
+///     fn len(&self) -> usize { 3 }
+///     fn features(&self) -> usize { 1 }
+///     fn labels(&self) -> usize { 3 }
+///     fn read(&self, sample: usize, batch: &mut Batch) {
+///         batch.features.push(&[0], &[1.0]).unwrap();
+///         batch.labels.push([sample as u32]);
+///     }
+/// }
+/// let mut loader = Loader::new(std::sync::Arc::new(Three), 7, 2, 0, 4); // two epochs
+/// let mut samples = 0;
+/// while let Some(batch) = loader.next() {
+///     samples += batch.len();
+///     loader.recycle(batch);
+/// }
+/// assert_eq!(samples, 6);
+/// ```
 pub struct Loader {
     /// Both are taken when the loader is dropped: that ends the thread.
     batches: Option<Receiver<Batch>>,
@@ -88,7 +109,7 @@ impl Loader {
     /// If there are no samples, or a batch has none.
     #[track_caller]
     pub fn new(samples: Arc<dyn Samples>, seed: u64, batch_size: usize, start: u64, total: u64) -> Self {
-        let per_epoch = steps_per_epoch(samples.len(), batch_size);
+        place(samples.len(), batch_size, start);
         let (send, batches) = sync_channel(AHEAD);
         let (used, returned) = channel::<Batch>();
         let assemble = move || {
@@ -106,7 +127,6 @@ impl Loader {
                 }
             }
         };
-        debug_assert!(per_epoch > 0);
         Self { batches: Some(batches), used: Some(used), thread: Some(spawn(assemble)) }
     }
 

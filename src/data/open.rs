@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-/// What is trained on, and what it is measured on in between.
+/// What is trained on, and what it is measured on in between: see [`open`].
 #[derive(Clone, Debug)]
 pub struct Datasets {
     /// The training set.
@@ -38,6 +38,18 @@ pub struct Datasets {
 ///
 /// If a file cannot be read or is faulty (then its name, line and byte are told, of the first fault), no training sample
 /// is left, or an option cannot be.
+///
+/// ```
+/// use hotrow::{config::Data, data::{self, Batch, Samples}};
+/// let folder = tempfile::tempdir()?;
+/// let train = folder.path().join("train.txt");
+/// std::fs::write(&train, "2 5 3\n0,2 1:0.5 4:1\n1 0:2\n")?;
+/// let sets = data::open(train.to_str().unwrap(), None, &Data::default(), &folder.path().join("cache"))?;
+/// let mut batch = Batch::new(sets.train.features());
+/// sets.train.read(1, &mut batch);
+/// assert_eq!((batch.labels.row(0), batch.features.row(0).values()), (&[1][..], &[2.0][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn open(train: &str, valid: Option<&str>, config: &config::Data, cache: &Path) -> Result<Datasets> {
     let source = Source::find(train, config.format)?;
     let samples = Arc::new(cached(&source, config, None, cache)?);

@@ -46,12 +46,12 @@ impl Source {
         is_text(self.format)
     }
 
-    /// The name, size and time of change of each file, and its full path: what a cache is valid for.
-    pub fn identity(&self) -> Result<Vec<(PathBuf, u64, u128)>> {
+    /// Full path, size and time of change (in nanoseconds) of each file: what a cache is valid for.
+    pub fn identity(&self) -> Result<Vec<(String, u64, u128)>> {
         let identity = |path: &PathBuf| {
             let (full, meta) = (path.canonicalize()?, path.metadata()?);
             let changed = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-            Ok((full, meta.len(), changed.as_nanos()))
+            Ok((full.to_string_lossy().into_owned(), meta.len(), changed.as_nanos()))
         };
         self.paths.iter().map(|path| identity(path).map_err(Error::io(path))).collect()
     }

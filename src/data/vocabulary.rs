@@ -37,6 +37,20 @@ struct Saved {
 /// What the training set decides: dimensions, label names, weights of features, and the options it was read with.
 ///
 /// It is saved with a run ([`Vocabulary::save`]), and reads every later file of that run ([`Vocabulary::open`]).
+///
+/// ```
+/// use hotrow::{config::Data, data::{self, Vocabulary}};
+/// let folder = tempfile::tempdir()?;
+/// let (train, saved) = (folder.path().join("train.tsv"), folder.path().join("vocabulary.json"));
+/// std::fs::write(&train, "hot rows\tfig,pear\ncold rows\tfig\n")?;
+/// let config = Data { text: "1".into(), label: "2".into(), tf_idf: true, ..Data::default() };
+/// data::open(train.to_str().unwrap(), None, &config, folder.path())?.vocabulary.save(&saved)?;
+///
+/// let vocabulary = Vocabulary::load(&saved)?;
+/// assert_eq!(vocabulary.names().unwrap(), ["fig", "pear"]);
+/// assert_eq!(vocabulary.features(), config.hash_size);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     saved: Saved,
@@ -93,6 +107,17 @@ impl Vocabulary {
     }
 
     /// The name of label `label`: from the training set, else its number.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("train.tsv");
+    /// # std::fs::write(&path, "hot rows\tfig,pear\ncold rows\tfig\n")?;
+    /// # let config = hotrow::config::Data { text: "1".into(), label: "2".into(), ..Default::default() };
+    /// # let sets = hotrow::data::open(path.to_str().unwrap(), None, &config, folder.path())?;
+    /// # let vocabulary = sets.vocabulary;
+    /// assert_eq!((vocabulary.name(1), vocabulary.name(7)), ("pear".into(), "7".into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(&self, label: u32) -> String {
         let name = self.names().and_then(|names| names.get(label as usize));
         name.cloned().unwrap_or_else(|| label.to_string())
@@ -123,6 +148,21 @@ impl Vocabulary {
     /// # Errors
     ///
     /// If the file cannot be read, is faulty, or its header has more features or labels than the training set.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("train.tsv");
+    /// # std::fs::write(&path, "hot rows\tfig,pear\ncold rows\tfig\n")?;
+    /// # let config = hotrow::config::Data { text: "1".into(), label: "2".into(), ..Default::default() };
+    /// # let sets = hotrow::data::open(path.to_str().unwrap(), None, &config, folder.path())?;
+    /// # let vocabulary = sets.vocabulary;
+    /// use hotrow::data::Samples;
+    /// let valid = folder.path().join("valid.tsv");
+    /// std::fs::write(&valid, "hot\tplum,pear\n")?;
+    /// let valid = vocabulary.open(valid.to_str().unwrap(), folder.path())?;
+    /// assert_eq!((valid.len(), valid.labels_of(0), valid.summary().unknown_labels), (1, &[1][..], 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(&self, path: &str, cache: &Path) -> Result<Dataset> {
         super::open::with_vocabulary(path, self, cache)
     }
@@ -133,6 +173,23 @@ impl Vocabulary {
     /// # Errors
     ///
     /// If the line is faulty, or the training set had no lines.
+    ///
+    /// # Panics
+    ///
+    /// If the vectors of `batch` are of another length.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("train.tsv");
+    /// # std::fs::write(&path, "hot rows\tfig,pear\ncold rows\tfig\n")?;
+    /// # let config = hotrow::config::Data { text: "1".into(), label: "2".into(), ..Default::default() };
+    /// # let sets = hotrow::data::open(path.to_str().unwrap(), None, &config, folder.path())?;
+    /// # let vocabulary = sets.vocabulary;
+    /// let mut batch = hotrow::data::Batch::new(vocabulary.features());
+    /// vocabulary.push_line("hot\tpear", &mut batch)?;
+    /// assert_eq!(batch.labels.row(0), &[1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn push_line(&self, line: &str, batch: &mut Batch) -> Result<()> {
         let (mut scratch, mut out) = (Scratch::default(), Records::default());
@@ -161,6 +218,24 @@ impl Vocabulary {
     /// # Errors
     ///
     /// If the training set was no text.
+    ///
+    /// # Panics
+    ///
+    /// If the vectors of `batch` are of another length.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("train.tsv");
+    /// # std::fs::write(&path, "hot rows\tfig,pear\ncold rows\tfig\n")?;
+    /// # let config = hotrow::config::Data { text: "1".into(), label: "2".into(), ..Default::default() };
+    /// # let sets = hotrow::data::open(path.to_str().unwrap(), None, &config, folder.path())?;
+    /// # let vocabulary = sets.vocabulary;
+    /// let mut batch = hotrow::data::Batch::new(vocabulary.features());
+    /// vocabulary.push_text("Hot and cold", &mut batch)?;
+    /// assert_eq!(batch.features.nnz(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
     pub fn push_text(&self, text: &str, batch: &mut Batch) -> Result<()> {
         if !is_text(self.format()) {
             return Err(Error::config("data.format", "the training set has features, not text"));
@@ -182,6 +257,17 @@ impl Vocabulary {
     /// # Errors
     ///
     /// If the file cannot be written.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("train.tsv");
+    /// # std::fs::write(&path, "hot rows\tfig,pear\ncold rows\tfig\n")?;
+    /// # let config = hotrow::config::Data { text: "1".into(), label: "2".into(), ..Default::default() };
+    /// # let sets = hotrow::data::open(path.to_str().unwrap(), None, &config, folder.path())?;
+    /// # let vocabulary = sets.vocabulary;
+    /// vocabulary.save(&folder.path().join("vocabulary.json"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn save(&self, path: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!("{name}.{}.tmp", std::process::id()));
@@ -199,12 +285,28 @@ impl Vocabulary {
     /// # Errors
     ///
     /// If the file cannot be read or is not such a file.
+    ///
+    /// ```
+    /// use hotrow::{data::Vocabulary, error::Error};
+    /// assert!(matches!(Vocabulary::load("no/such/file".as_ref()), Err(Error::Io { .. })));
+    /// ```
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(Error::io(path))?;
         let bad = |message: String| Error::data(path, 0, 0, message);
         let saved: Saved = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
         if saved.version != 1 {
             return Err(bad(format!("vocabulary version {} is not 1", saved.version)));
+        }
+        let text = is_text(saved.format);
+        if text && saved.features != saved.options.hash_size as u64 {
+            return Err(bad(format!("{} features of {} buckets", saved.features, saved.options.hash_size)));
+        }
+        if text {
+            Featurizer::new(&saved.options)?;
+        }
+        let most = Limits::NONE;
+        if saved.features > most.features || saved.labels > most.labels {
+            return Err(bad(format!("{} features or {} labels are too many", saved.features, saved.labels)));
         }
         let lengths = [
             ("label names", saved.names.as_ref().map(Vec::len), saved.labels),

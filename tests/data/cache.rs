@@ -73,6 +73,19 @@ fn a_cache_with_any_byte_changed_or_missing_is_made_again() {
 }
 
 #[test]
+fn equal_samples_have_equal_digests_and_others_have_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = |name: &str, content: &str| {
+        let path = file(folder.path(), name, content);
+        data::open(&path, None, &Data::default(), folder.path()).unwrap().train.digest()
+    };
+    let one = digest("a.txt", "2 6 4\n0 1:1\n1,3 0:2 2:5\n");
+    assert_eq!(digest("b.svm", "0 1:1\r\n 4:1\n3,1 2:5 0:2e0\n"), one);
+    assert_ne!(digest("c.txt", "2 6 4\n0 1:1\n1,3 0:2 2:6\n"), one);
+    assert_ne!(digest("d.txt", "2 6 4\n1,3 0:2 2:5\n0 1:1\n"), one);
+}
+
+#[test]
 fn a_cache_of_a_faulty_file_is_not_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
@@ -134,6 +147,8 @@ fn a_vocabulary_that_is_none_is_refused() {
         (good.replace("\"version\":1", "\"version\":2"), "vocabulary version 2 is not 1"),
         (good.replace("\"labels\":2", "\"labels\":3"), "2 label names, not 3"),
         (good.replace("\"frequencies\":null", "\"frequencies\":[1]"), "1 feature frequencies, not 1024"),
+        (good.replace("\"features\":1024", "\"features\":2000"), "2000 features of 1024 buckets"),
+        (good.replace("\"labels\":2", "\"labels\":4294967296"), "are too many"),
         (good[..good.len() / 2].into(), "EOF"),
         (good.replace("\"samples\"", "\"sample\""), "unknown field `sample`"),
     ] {

@@ -4,6 +4,7 @@ use super::{file, options};
 use hotrow::config::{Data, Format, Unlabelled};
 use hotrow::data::{self, read_bytes};
 use hotrow::error::Error;
+use std::io::Write;
 
 fn refused(bytes: &[u8], config: &Data) -> String {
     let error = read_bytes(&[bytes], config).expect_err(&format!("{:?}", bytes.escape_ascii().to_string()));
@@ -136,7 +137,7 @@ fn packed_files_that_are_cut_off_are_refused_after_the_faults_before_the_cut() {
     let bad = good.replacen("\n4 ", "\nx ", 1);
     for (text, want) in [(&good, "cannot be read on"), (&bad, "5:1: unexpected `x`")] {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+        gzip.write_all(text.as_bytes()).unwrap();
         for mut packed in [gzip.finish().unwrap(), zstd::encode_all(text.as_bytes(), 1).unwrap()] {
             packed.truncate(packed.len() - 5);
             let got = refused(&packed, &options(Format::Svmlight));
@@ -165,6 +166,48 @@ fn arrays_that_do_not_fit_are_refused() {
     assert_eq!(pair(infinite, labels), "input: row 0: the value of index 3 is not finite");
     let beyond = include_bytes!("features-beyond.npz");
     assert_eq!(pair(beyond, labels), "input: row 0: index 3 is not below 3");
+}
+
+/// An npz file whose arrays have these headers and bytes.
+fn npz(arrays: &[(&str, &str, &[u8])]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, header, content) in arrays {
+        archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        let len = (header.len() as u16).to_le_bytes();
+        archive.write_all(&[b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), content].concat()).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn arrays_whose_headers_promise_too_much_are_refused() {
+    let header =
+        |kind: &str, shape: &str| format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let shape: Vec<u8> = [2_i64, 3].into_iter().flat_map(i64::to_le_bytes).collect();
+    let refused = |indptr: &str, indices: &str, kind: &str| {
+        let numbers = [0; 64];
+        let file = npz(&[
+            ("format", &header("|S3", "()"), b"csr"),
+            ("shape", &header("<i8", "(2,)"), &shape),
+            ("indptr", &header("<i4", indptr), &numbers),
+            ("indices", &header("<i4", indices), &numbers),
+            ("data", &header(kind, indices), &numbers),
+        ]);
+        let config = Data { format: Format::Npz, unlabelled: Unlabelled::Skip, ..Data::default() };
+        read_bytes(&[&file, &file], &config).unwrap_err().to_string()
+    };
+    let nested = format!("{}1{}", "(".repeat(400), ")".repeat(400));
+    for (indptr, indices, kind, want) in [
+        ("(3,)", "(0,)", "<f4", "none of the file's 2 samples has a label"),
+        ("(3,)", "(16,)", "<f4", "the rows end at 0, the entries at 16"),
+        ("(4,)", "(0,)", "<f4", "indptr has 4 numbers, not one more than 2 rows"),
+        ("(3,)", "(99999999999999999,)", "<f4", "the rows end at 0, the entries at 99999999999999999"),
+        ("(3,)", "(9999999999,9999999999)", "<f4", "indices: is no ordinary array"),
+        (&nested, "(0,)", "<f4", "indptr: is no ordinary array"),
+        ("(3,)", "(0,)", "<c8", "numbers of type '<c8' are not taken"),
+    ] {
+        assert_eq!(refused(indptr, indices, kind), format!("input: {want}"));
+    }
 }
 
 #[test]

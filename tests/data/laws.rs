@@ -81,6 +81,22 @@ proptest! {
     }
 }
 
+#[test]
+fn an_array_with_any_byte_changed_is_data_or_a_fault_but_no_panic() {
+    let (features, labels): (&[u8], &[u8]) = (include_bytes!("features-stored.npz"), include_bytes!("labels.npz"));
+    let npz = Data { format: Format::Npz, ..Data::default() };
+    for at in 0..features.len() {
+        for change in [0x01, 0x80, 0xff] {
+            let mut changed = features.to_vec();
+            changed[at] ^= change;
+            if let Err(error) = read_bytes(&[&changed, labels], &npz) {
+                assert_eq!(error.exit_code(), 4, "byte {at}");
+            }
+        }
+        assert!(read_bytes(&[&features[..at], labels], &npz).is_err(), "{at} bytes");
+    }
+}
+
 /// Enough for several blocks.
 fn long(names: bool) -> String {
     let mut text = String::new();
