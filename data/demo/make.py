@@ -16,7 +16,7 @@ import sys
 TRAIN, VALID = 60_000, 2_000
 # Words and pairs of words that a paper's abstract has twice or more, the best by TF-IDF.
 KEY_WORDS = 8
-# Of a label, in the training part: fewer cannot be learnt.
+# Of a label, in the training part: what is said of one paper only cannot be learnt.
 LEAST_PAPERS = 2
 # In so large a share of abstracts a word says nothing of the topic ("the", "propose").
 COMMON = 0.1

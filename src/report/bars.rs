@@ -42,7 +42,7 @@ pub(super) fn svg(title: &str, runs: &[RunReport]) -> Option<String> {
     }
     let names = phase_names(runs.iter().flat_map(|(_, (phases, _))| phases.iter().map(|(name, _)| *name)));
     let scale = SCALE as i32;
-    let height = 84 + 62 * runs.len() as u32;
+    let height = 110 + 62 * runs.len() as u32;
     Some(drawing(title, (WIDTH, height), |area| {
         let entries: Vec<_> = names.iter().map(|&name| (name, Some(colour(name)))).collect();
         let top = legend(area, title, &entries, |area, (x, y), colour| {

@@ -148,7 +148,7 @@ pub(super) fn legend<T: Copy>(
     for &(name, style) in entries {
         let name = short(name, 48);
         // 0.6 em is wider than the mean letter of any common face.
-        let needed = 2 * SYMBOL + 6 * scale + (name.chars().count() as i32 * 12 * scale * 6) / 10 + 16 * scale;
+        let needed = 2 * SYMBOL + 6 * scale + (name.chars().count() as i32 * 12 * scale * 6) / 10 + 8 * scale;
         if x > left && x + needed > width {
             (x, y) = (left, y + line);
         }
@@ -158,7 +158,7 @@ pub(super) fn legend<T: Copy>(
         area.draw(&Text::new(name, (x + 2 * SYMBOL + 6 * scale, y - 6 * scale), text(12)))?;
         x += needed;
     }
-    Ok(y + 14 * scale)
+    Ok(y + 20 * scale)
 }
 
 /// A circle, a triangle or a cross at a place in pixels, by turns.

@@ -37,11 +37,11 @@ pub(super) fn rows(runs: &[RunReport]) -> Vec<Row> {
     }
     type Figure = fn(&RunReport) -> Option<f64>;
     let costs: [(&str, &str, Figure); 9] = [
-        ("training", "s", |run| run.seconds),
-        ("in all", "s", |run| run.total_seconds),
+        ("time of training", "s", |run| run.seconds),
+        ("time in all", "s", |run| run.total_seconds),
         ("speed", "samples/s", |run| run.samples_per_second),
         ("arithmetic", "FLOP", |run| run.flops),
-        ("if dense", "FLOP", |run| run.dense_flops),
+        ("arithmetic if dense", "FLOP", |run| run.dense_flops),
         ("memory traffic", "B", |run| run.bytes),
         ("peak memory", "B", |run| run.peak_memory_bytes),
         ("arithmetic a second", "FLOP/s", |run| Some(run.flops? / run.seconds?)),

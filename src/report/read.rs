@@ -43,10 +43,9 @@ pub fn from_runs(folders: &[PathBuf]) -> Result<Report> {
         }
         let result = result.unwrap_or_default();
         read_summary(&result, &mut run);
-        if let Some(task) = result.get("task").and_then(Value::as_str) {
-            if !tasks.iter().any(|known| known == task) {
-                tasks.push(task.to_string());
-            }
+        match result.get("task").and_then(Value::as_str) {
+            Some(task) if !tasks.iter().any(|known| known == task) => tasks.push(task.to_string()),
+            _ => {}
         }
         let machine = machine.unwrap_or_default();
         if report.command.is_empty() {

@@ -119,7 +119,7 @@ fn figures_that_one_run_lacks_are_a_dash() {
     let mut report = full();
     report.runs[1].seconds = None;
     let text = table(&report);
-    let line = text.lines().find(|line| line.starts_with("training")).expect("the first run has it");
+    let line = text.lines().find(|line| line.starts_with("time of training")).expect("the first run has it");
     assert!(line.contains("30 s") && line.ends_with('-'), "{line}");
 }
 
