@@ -19,8 +19,10 @@ const BEST: usize = 10;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Health {
     /// Steps done.
+    #[serde(skip)]
     pub step: u64,
     /// Share of the ten rows with the largest scores that are active.
+    #[serde(rename = "recall@10")]
     pub recall: f64,
     /// Share of the softmax's mass that is on active rows.
     pub captured_mass: f64,
@@ -34,7 +36,11 @@ pub struct Health {
     pub share_index: f64,
     /// Share that is random.
     pub share_tail: f64,
-    /// What the index says of itself.
+    /// Mean number of rows in a bucket of the index that holds any.
+    pub occupancy_mean: f64,
+    /// Rows in its largest bucket.
+    pub occupancy_largest: usize,
+    /// What else the index says of itself.
     pub index: Statistics,
 }
 
@@ -43,7 +49,9 @@ impl Trainer {
     /// every row is computed, or the batch is empty.
     pub fn inspect(&mut self, batch: &Batch) -> Option<Health> {
         let (sampling, samples) = (self.output.as_ref()?, batch.len().min(SAMPLES));
-        let mut health = Health { step: self.steps, index: sampling.index.statistics(), ..Health::default() };
+        let index = sampling.index.statistics();
+        let (occupancy_mean, occupancy_largest) = (index.mean_occupancy, index.largest_bucket);
+        let mut health = Health { step: self.steps, occupancy_mean, occupancy_largest, index, ..Health::default() };
         if samples == 0 {
             return None;
         }
