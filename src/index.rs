@@ -91,10 +91,11 @@ pub struct Statistics {
 
 /// Names the rows that matter for a query.
 ///
-/// What every implementation promises (`conformance` checks it):
+/// What every implementation promises ([`conformance`] checks it; `examples/custom_index.rs` is an index of one's own):
 /// - `select` returns for each query at most `k` different rows below `rows.len()`, the best guess first. It depends on
 ///   the index's state, the arguments and nothing else: not on the number of threads, not on the other queries of the call.
-/// - After `rebuild(rows)` every row can be found.
+/// - After `rebuild(rows)` every row can be found: there are queries that find it. Which, and how many of the best rows they
+///   miss, is the quality of the index and not promised.
 /// - `restore` of what `state` gave makes an index that selects the same.
 pub trait Index: Send + Sync + Debug {
     /// The name in configurations: `simhash`, `blocks`, ...
@@ -108,14 +109,17 @@ pub trait Index: Send + Sync + Debug {
     /// For each query (Q, D) up to `k` rows, best first. `step` is the step of the run, for indexes that draw at random.
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32>;
 
-    /// The weights of `touched` have changed: re-hashes them. What that changes may be seen only after the next rebuild.
+    /// The weights of `touched` have changed. What that changes may be seen only after the next rebuild, which may leave all
+    /// other rows where they are: the built-in indexes only mark the touched rows here, so that a row is hashed once for each
+    /// rebuild and not once for each step that touches it.
     fn update(&mut self, rows: &Rows, touched: UniqueRowIds);
 
     /// Makes `select` find row `ids.row(q)[..]` for queries like `queries` (Q, D) from now on, whatever the rows' weights
     /// are: labels inserted under the samples that have them (BOLT). Indexes that cannot do so ignore it.
     fn insert(&mut self, queries: MatRef<f32>, ids: &Ragged<u32>);
 
-    /// Builds the index anew from all rows; what `insert` added is forgotten.
+    /// Builds the index from all rows; what `insert` added is forgotten. Rows that `update` was not told about may stay where
+    /// their old weights put them.
     fn rebuild(&mut self, rows: &Rows);
 
     /// How it is doing.

@@ -16,6 +16,7 @@ mod text;
 use hotrow::config::{Data, Format};
 use hotrow::data::{Batch, Samples};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 /// One sample: labels, then features.
@@ -48,4 +49,15 @@ fn file(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> String {
     let path = folder.join(name);
     fs::write(&path, bytes).unwrap();
     path.to_str().unwrap().into()
+}
+
+/// An npz file whose arrays have these headers and bytes.
+fn npz(arrays: &[(&str, &str, &[u8])]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, header, content) in arrays {
+        archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        let len = (header.len() as u16).to_le_bytes();
+        archive.write_all(&[b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), content].concat()).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
 }

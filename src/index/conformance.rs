@@ -279,14 +279,43 @@ mod tests {
         check_named(IndexName::Blocks, |config| config.block = 7, Claims { found: 0.9, inserts: true });
     }
 
-    /// The query that points at a row has the row's own codes in all tables but for the bias coordinate.
+    /// Each query is its own row, but for the bias: it has the row's own codes in nearly all tables.
     #[test]
     fn hash_tables_conform() {
-        for name in [IndexName::Simhash, IndexName::Dwta, IndexName::Minhash, IndexName::CrossPolytope] {
+        for name in [IndexName::Simhash, IndexName::Dwta, IndexName::CrossPolytope] {
             check_named(name, |_| (), Claims { found: 0.9, inserts: true });
         }
+        // Sets of 3 of the 24 coordinates are soon shared by more rows than a bucket gives.
+        check_named(IndexName::Minhash, |_| (), Claims { found: 0.75, inserts: true });
         let probes = |config: &mut Sparse| (config.probes, config.tables) = (2, 8);
         check_named(IndexName::CrossPolytope, probes, Claims { found: 0.9, inserts: true });
+    }
+
+    /// Rows at random would be among the best once in 150. Measured: SimHash and cross-polytope 0.99, blocks 0.99, DWTA 0.9,
+    /// MinHash 0.6.
+    #[test]
+    fn most_of_the_best_rows_are_found() {
+        let (queries, biases) = clustered(3);
+        let (weights, level) = (shifted(&queries), Level::detect());
+        let rows = Rows { weights: WeightsRef::F32(MatRef::new(&weights, ROWS, DIM)), biases: &biases, level };
+        let queries = first(&queries, 300);
+        let best = crate::index::ExactTopK.select(&rows, queries, K, 0);
+        let bounds = [
+            (IndexName::Blocks, 0.95),
+            (IndexName::Simhash, 0.95),
+            (IndexName::CrossPolytope, 0.95),
+            (IndexName::Dwta, 0.8),
+            (IndexName::Minhash, 0.5),
+        ];
+        for (name, least) in bounds {
+            let mut index =
+                super::super::new(&Sparse { index: name, ..Sparse::default() }, 1, ROWS, DIM, level).unwrap();
+            index.rebuild(&rows);
+            let found = index.select(&rows, queries, K, 0);
+            let hits: usize = (0..300).map(|q| best.row(q).iter().filter(|id| found.row(q).contains(id)).count()).sum();
+            let recall = hits as f64 / (300 * K) as f64;
+            assert!(recall >= least, "{name:?}: {recall}");
+        }
     }
 
     #[test]

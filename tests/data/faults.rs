@@ -1,6 +1,6 @@
 //! Each fault is refused with its place and the limit it broke.
 
-use super::{file, options};
+use super::{file, npz, options};
 use hotrow::config::{Data, Format, Unlabelled};
 use hotrow::data::{self, read_bytes};
 use hotrow::error::Error;
@@ -166,17 +166,6 @@ fn arrays_that_do_not_fit_are_refused() {
     assert_eq!(pair(infinite, labels), "input: row 0: the value of index 3 is not finite");
     let beyond = include_bytes!("features-beyond.npz");
     assert_eq!(pair(beyond, labels), "input: row 0: index 3 is not below 3");
-}
-
-/// An npz file whose arrays have these headers and bytes.
-fn npz(arrays: &[(&str, &str, &[u8])]) -> Vec<u8> {
-    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, header, content) in arrays {
-        archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
-        let len = (header.len() as u16).to_le_bytes();
-        archive.write_all(&[b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), content].concat()).unwrap();
-    }
-    archive.finish().unwrap().into_inner()
 }
 
 #[test]

@@ -90,6 +90,24 @@ fn arrays_of_scipy_are_read_in_each_type_and_compression() {
 }
 
 #[test]
+fn arrays_of_many_rows_keep_their_order() {
+    let numbers = |numbers: &mut dyn Iterator<Item = u32>| numbers.flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+    let header =
+        |kind: &str, shape: &str| format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let file = super::npz(&[
+        ("format", &header("|S3", "()"), b"csr"),
+        ("shape", &header("<i4", "(2,)"), &numbers(&mut [9000, 7].into_iter())),
+        ("indptr", &header("<i4", "(9001,)"), &numbers(&mut (0..9001))),
+        ("indices", &header("<u4", "(9000,)"), &numbers(&mut (0..9000).map(|row| row % 7))),
+        ("data", &header("<u4", "(9000,)"), &numbers(&mut (1..9001))),
+    ]);
+    let (batch, summary) = read_bytes(&[&file, &file], &Data::default()).unwrap();
+    assert_eq!((summary.samples, summary.features, summary.labels), (9000, 7, 7));
+    let want = (0..9000).map(|row| (vec![row % 7], vec![(row % 7, (row + 1) as f32)])).collect::<Vec<_>>();
+    assert_eq!(samples(&batch), want);
+}
+
+#[test]
 fn tab_separated_text_and_json_lines_of_the_same_content_are_the_same() {
     let tsv = "Hot rows\t2,0\tx\nCold rows, cold\t1\ty\n\n";
     let json = r#"{"id": {"a": [1]}, "text": "Hot rows", "labels": [2, 0]}

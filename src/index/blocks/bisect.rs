@@ -3,7 +3,7 @@
 use super::groups::inverse_length;
 use crate::index::Rows;
 use crate::index::scan::centred;
-use crate::kernels::rows::rows_dot;
+use crate::kernels::rows::{rows_axpy, rows_dot};
 use crate::kernels::{MatRef, RowIds};
 
 /// Times that the direction of a cut is taken from the means of the two halves (balanced 2-means, as in Parabel: Prabhu et
@@ -37,6 +37,7 @@ struct Group<'a, 'b> {
     parts: Parts,
     /// Score of a member, and the member.
     scored: Vec<(f32, u32)>,
+    /// One number for each member at work.
     scores: Vec<f32>,
 }
 
@@ -120,13 +121,20 @@ impl Group<'_, '_> {
     }
 
     /// The mean of the first `left` members less that of the others, each member scaled to length 1.
-    fn difference(&self, members: &[u32], left: usize, direction: &mut [f32]) {
-        direction.fill(0.0);
+    fn difference(&mut self, members: &[u32], left: usize, direction: &mut [f32]) {
         let (first, second) = (1.0 / left as f32, -1.0 / (members.len() - left) as f32);
-        for (i, &member) in members.iter().enumerate() {
-            let scale = self.inverse_lengths[member as usize] * if i < left { first } else { second };
-            direction.iter_mut().zip(self.row(member)).for_each(|(sum, x)| *sum += scale * x);
-        }
+        let share = |i: usize| if i < left { first } else { second };
+        self.scores.clear();
+        self.scores.extend(members.iter().enumerate().map(|(i, &m)| share(i) * self.inverse_lengths[m as usize]));
+        self.sum(members, direction);
+    }
+
+    /// `sum` = the sum of the members' rows times `scores`.
+    fn sum(&self, members: &[u32], sum: &mut [f32]) {
+        let count = self.ids.len();
+        let active = RowIds::new(members, count).expect("members are places of the group");
+        sum.fill(0.0);
+        rows_axpy(self.rows.level, sum, active, &self.scores, MatRef::new(&self.x, count, sum.len()));
     }
 
     /// Makes a block of `members`.
@@ -136,11 +144,10 @@ impl Group<'_, '_> {
         }
         members.sort_unstable();
         let mut mean = vec![0.0; self.centre.len()];
-        for &member in members.iter() {
-            mean.iter_mut().zip(self.row(member)).for_each(|(sum, x)| *sum += x);
-        }
-        let share = 1.0 / members.len() as f32;
-        mean.iter_mut().zip(self.centre).for_each(|(mean, centre)| *mean = *mean * share + centre);
+        self.scores.clear();
+        self.scores.resize(members.len(), 1.0 / members.len() as f32);
+        self.sum(members, &mut mean);
+        mean.iter_mut().zip(self.centre).for_each(|(mean, centre)| *mean += centre);
         let (bias, mean) = mean.split_last().expect("a row and its bias");
         self.parts.means.extend(mean);
         self.parts.biases.push(*bias);
