@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a failure at run time, 2 wrong
 //! usage or configuration, 3 diverged, 4 bad data, 75 stopped and resumable, 130 interrupted.
 
+mod demo;
 mod evaluate;
 mod generate;
 mod info;
@@ -50,6 +51,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Make data
     Gen(generate::Arguments),
+    /// Train the same network dense and sparse on data that comes with the program: a table and a report in about a minute
+    Demo(demo::Arguments),
 }
 
 /// How many threads compute.
@@ -116,6 +119,7 @@ fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Eval(arguments) => evaluate::run(arguments, level, out),
         Command::Predict(arguments) => predict::run(arguments, level, out),
         Command::Gen(arguments) => generate::run(arguments, out),
+        Command::Demo(arguments) => demo::run(arguments, level, out),
     }
 }
 
