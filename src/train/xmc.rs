@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 pub use super::predict::Predictor;
 use super::{Trainer, evaluate};
+use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{self, TrainerState};
 use crate::config::Config;
 use crate::data::{self, Batch, Datasets, Loader, Samples};
@@ -98,7 +99,8 @@ pub fn evaluate_file(path: &Path, file: &str, options: &Options) -> Result<Summa
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
     let trainer = predictor.trainer_mut();
-    let ranking = evaluate(&trainer.network, &mut trainer.work, &data, &KS, None);
+    let inverse = Seen::load(&run)?.inverse();
+    let ranking = evaluate(&trainer.network, &mut trainer.work, &data, &KS, Some(inverse));
     let eval = start.elapsed().as_secs_f64();
     let mut summary = summary_of(trainer, options.threads);
     summary.task = "eval xmc".to_owned();
@@ -107,6 +109,31 @@ pub fn evaluate_file(path: &Path, file: &str, options: &Options) -> Result<Summa
     summary.metrics = ranking.metrics();
     (summary.active_share, summary.union_rows) = (1.0, data.labels() as f64);
     Ok(summary)
+}
+
+/// How often each label comes in the training set: what propensities are made of, for sets that are measured later.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Seen {
+    samples: u64,
+    counts: Vec<u64>,
+}
+
+impl Seen {
+    const FILE: &str = "label_counts.json";
+
+    fn save(&self, run: &Path) -> Result<()> {
+        replace_file(&System, run, Self::FILE, &serde_json::to_vec(self).expect("numbers are JSON"))
+    }
+
+    fn load(run: &Path) -> Result<Self> {
+        let path = run.join(Self::FILE);
+        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::data(&path, error.line() as u64, 0, error.to_string()))
+    }
+
+    fn inverse(&self) -> Arc<[f64]> {
+        Propensity::default().inverse(self.samples, &self.counts)
+    }
 }
 
 /// What the network alone says of a summary.
@@ -170,7 +197,8 @@ impl Run {
         data.vocabulary.save(&dir.path().join(VOCABULARY))?;
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
         let items = (0..samples).flat_map(|sample| data.train.labels_of(sample));
-        let inverse = Propensity::default().inverse(samples as u64, &count_labels(labels, items));
+        let seen = Seen { samples: samples as u64, counts: count_labels(labels, items) };
+        seen.save(dir.path())?;
         let steps = data::steps_per_epoch(samples, config.train.batch_size) * config.train.epochs;
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
         let mut run = Memory::default();
@@ -181,7 +209,7 @@ impl Run {
         }
         let log = dir.metrics(trainer.steps)?;
         let seconds = Seconds { load: started.elapsed().as_secs_f64(), ..run.seconds };
-        let Memory { total, recent, metrics, .. } = run;
+        let (Memory { total, recent, metrics, .. }, inverse) = (run, seen.inverse());
         let threads = options.threads;
         Ok(Self { dir, data, inverse, trainer, log, started, seconds, total, recent, metrics, threads })
     }
