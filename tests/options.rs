@@ -1,0 +1,46 @@
+//! Options of the program: what it prints, and what it refuses before it does anything.
+
+use std::process::{Command, Output};
+
+fn hotrow(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hotrow")).args(arguments).env_remove("HOTROW_LEVEL").output().unwrap()
+}
+
+/// Exit code 2, nothing on standard output, and `words` in the message.
+#[track_caller]
+fn assert_refused(arguments: &[&str], words: &str) {
+    let output = hotrow(arguments);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(output.stdout.is_empty());
+    assert!(message.contains(words), "{words:?} is not in: {message}");
+}
+
+#[test]
+fn the_printed_configuration_is_one_that_can_be_read() {
+    let printed = |arguments: &[&str]| {
+        let output = hotrow(&[&["train", "xmc", "--print-config"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let changed = printed(&["--set", "optim.lr=0.25", "--set", "sparse.index=simhash"]);
+    assert!(changed.contains("lr = 0.25\n") && changed.contains("index = \"simhash\"\n"), "{changed}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, &changed).unwrap();
+    assert_eq!(printed(&["--config", path.to_str().unwrap()]), changed);
+    assert_ne!(printed(&[]), changed);
+}
+
+#[test]
+fn wrong_options_are_refused_with_what_would_be_right() {
+    let train = |more: &[&'static str]| [&["train", "xmc", "--train", "no.txt", "--out", "no/run"], more].concat();
+    assert_refused(&train(&["--set", "optim.lrr=1"]), "optim.lrr: no such key; did you mean optim.lr?");
+    assert_refused(&train(&["--set", "sparse.index=lsh"]), "expected one of `all`, `random`, `simhash`");
+    assert_refused(&train(&["--set", "train.batch_size=0"]), "train.batch_size: 0 is not at least 1");
+    assert_refused(&train(&["--threads", "0"]), "--threads: 0 is not above 0");
+    assert_refused(&train(&["--resume", "no/run"]), "cannot be used with");
+    assert_refused(&["train", "xmc", "--train", "no.txt"], "--out");
+    assert_refused(&["predict", "--run", "no/run", "--top", "0"], "--top: 0 is not above 0");
+    assert!(!std::path::Path::new("no").exists());
+}
