@@ -17,6 +17,9 @@ use clap::{Args, Parser, Subcommand};
 use hotrow::error::Error;
 use hotrow::kernels::Level;
 
+/// More would only get in each other's way.
+const MOST_THREADS: usize = 512;
+
 const LEVEL_VARIABLE: &str = "HOTROW_LEVEL";
 
 #[derive(Parser)]
@@ -66,8 +69,8 @@ struct Threads {
 impl Threads {
     /// Starts the threads; how many there are.
     fn start(&self) -> Result<usize, Failure> {
-        if self.threads == Some(0) {
-            return Err(Failure::Usage("--threads: 0 is not above 0".to_owned()));
+        if let Some(threads) = self.threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
+            return Err(Failure::Usage(format!("--threads: {threads} is not in 1..={MOST_THREADS}")));
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0));
         pool.build_global().map_err(|error| Failure::Usage(format!("--threads: {error}")))?;
@@ -107,6 +110,11 @@ pub fn run() -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => fail(1, &format!("writing to standard output: {error}")),
         Err(Failure::Usage(message)) => fail(2, &message),
+        Err(Failure::Run(stopped @ Error::Stopped { .. })) => {
+            // As it was asked to: no error.
+            let _ = writeln!(io::stderr(), "{stopped}");
+            ExitCode::from(stopped.exit_code())
+        }
         Err(Failure::Run(error)) => fail(error.exit_code(), &error.to_string()),
     }
 }

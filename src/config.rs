@@ -177,8 +177,8 @@ pub struct Sparse {
     pub index: IndexName,
     /// Who shares active rows.
     pub mode: Mode,
-    /// Rows of an active set: of each micro-batch (shared) or of each sample (per-sample). 0 means chosen from the number
-    /// of labels.
+    /// Rows of an active set: of each micro-batch (shared) or of each sample (per-sample). 0 means a twentieth of the labels,
+    /// but 1024 to 4096.
     pub active: usize,
     /// Share of `active` that is random rows.
     pub tail: f32,
@@ -196,7 +196,7 @@ pub struct Sparse {
     pub probes: usize,
     /// Rows of a block.
     pub block: usize,
-    /// Steps between rebuilds of the index in the beginning; the pause grows to `rebuild_most`.
+    /// Steps to the second build of the index; from one to the next the pause doubles, up to `rebuild_most`.
     pub rebuild_every: u64,
     /// Most steps between rebuilds.
     pub rebuild_most: u64,
@@ -222,7 +222,7 @@ impl Default for Sparse {
             codes: 0,
             probes: 0,
             block: 32,
-            rebuild_every: 50,
+            rebuild_every: 100,
             rebuild_most: 1000,
             frozen: false,
             hidden_active: 0.1,
@@ -262,8 +262,8 @@ pub struct Optim {
 impl Default for Optim {
     fn default() -> Self {
         Self {
-            name: OptimizerName::AdamLazy,
-            lr: 1e-3,
+            name: OptimizerName::RowwiseAdagrad,
+            lr: 0.1,
             final_lr: 0.0,
             schedule: Schedule::Constant,
             warmup_steps: 0,

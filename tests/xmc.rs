@@ -278,23 +278,19 @@ fn a_checkpoint_of_another_shape_is_refused() {
 #[test]
 fn a_checkpoint_that_does_not_fit_the_disk_leaves_the_one_before() {
     let data = Data::new();
-    summary(&data.train("whole", SHORT).output().unwrap());
-    let sizes = fs::read_dir(data.path("whole/checkpoint-000060")).unwrap();
-    let largest = sizes.map(|file| file.unwrap().metadata().unwrap().len()).max().unwrap();
-    // Without Adam's moments the files are small enough.
-    let sgd: Vec<&str> = SHORT.iter().copied().chain(["train.epochs=1", "optim.name=sgd"]).collect();
+    let once: Vec<&str> = SHORT.iter().copied().chain(["train.epochs=1"]).collect();
     let limited = |command: Command, bytes: u64| {
         let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 1024);
         let arguments =
             std::iter::once(command.get_program().to_owned()).chain(command.get_args().map(|a| a.to_owned()));
         Command::new("bash").args(["-c", &script, "bash"]).args(arguments).output().unwrap()
     };
-    summary(&data.train("run", &sgd).output().unwrap());
+    summary(&data.train("run", &once).output().unwrap());
     let before = fs::read_to_string(data.path("run/latest")).unwrap();
     let mut more = data.resume("run");
     more.args(["--set", "train.epochs=2"]);
     let model = fs::metadata(data.path("run").join(before.trim()).join("model.safetensors")).unwrap().len();
-    assert!(model / 2 > 16 << 10 && largest > model);
+    assert!(model / 2 > 16 << 10, "{model}");
     let output = limited(more, model / 2);
     assert_fails(&output, 1, &["checkpoint", "model.safetensors"]);
     assert_eq!(fs::read_to_string(data.path("run/latest")).unwrap(), before);

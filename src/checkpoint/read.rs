@@ -185,7 +185,8 @@ impl Loaded {
         open().map_err(|message| self.refuse(file, message))
     }
 
-    fn refuse(&self, file: &str, message: String) -> Error {
+    /// The error for a file of this checkpoint that is not what its reader needs, with the newest other one that is complete.
+    pub fn refuse(&self, file: &str, message: String) -> Error {
         refusal(&self.path, self.path.join(file), message)
     }
 }

@@ -86,7 +86,6 @@ fn config(arguments: &Arguments, index: IndexName) -> Result<Config> {
         "data.text=3".to_owned(),
         "data.word_ngrams=2".to_owned(),
         "data.hash_size=131072".to_owned(),
-        "optim.lr=0.01".to_owned(),
         "train.log_every=10".to_owned(),
         "sparse.inspect_every=50".to_owned(),
     ];

@@ -1,6 +1,6 @@
 //! A trained network, to be asked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Trainer;
 use super::xmc::VOCABULARY;
@@ -16,6 +16,7 @@ use crate::kernels::{Level, MatRef};
 pub struct Predictor {
     trainer: Trainer,
     vocabulary: Vocabulary,
+    run: PathBuf,
 }
 
 impl Predictor {
@@ -26,11 +27,16 @@ impl Predictor {
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is damaged, or an error of the run's vocabulary.
     pub fn open(path: &Path, level: Level) -> Result<Self> {
         let loaded = checkpoint::open(path)?;
-        let run = loaded.path().parent().unwrap_or(Path::new("."));
+        let run = loaded.path().parent().unwrap_or(Path::new(".")).to_owned();
         let vocabulary = Vocabulary::load(&run.join(VOCABULARY))?;
         let mut trainer = Trainer::load(&loaded, level)?;
         trainer.settle();
-        Ok(Self { trainer, vocabulary })
+        Ok(Self { trainer, vocabulary, run })
+    }
+
+    /// The folder of the run that the checkpoint is of.
+    pub fn run(&self) -> &Path {
+        &self.run
     }
 
     /// What names features and labels.

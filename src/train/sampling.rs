@@ -7,7 +7,7 @@ use crate::index::{self, Index, Rows};
 use crate::kernels::{Level, UniqueRowIds};
 use crate::tensor::{Elements, Tensor};
 
-/// The index of one layer, with its schedule: rebuilt after `rebuild_every` steps, then after pauses that grow by a half up to
+/// The index of one layer, with its schedule: rebuilt after `rebuild_every` steps, then after pauses that double up to
 /// `rebuild_most`, because rows move less and less.
 #[derive(Debug)]
 pub struct Sampling {
@@ -21,7 +21,7 @@ pub struct Sampling {
     frozen: bool,
 }
 
-/// Rows of an active set for a layer of `rows`: what the configuration says, or a 32nd of the rows but 1024 to 4096.
+/// Rows of an active set for a layer of `rows`: what the configuration says, or a twentieth of the rows but 1024 to 4096.
 ///
 /// ```
 /// use hotrow::config::Sparse;
@@ -30,7 +30,7 @@ pub struct Sampling {
 /// ```
 pub fn active_rows(sparse: &Sparse, rows: usize) -> usize {
     match sparse.active {
-        0 => (rows / 32).clamp(1024, 4096).min(rows),
+        0 => (rows / 20).clamp(1024, 4096).min(rows),
         active => active.min(rows),
     }
 }
@@ -64,7 +64,7 @@ impl Sampling {
             return false;
         }
         self.index.rebuild(rows);
-        self.schedule = [steps + pause, (pause + pause.div_ceil(2)).min(self.most.max(1))];
+        self.schedule = [steps + pause, (2 * pause).clamp(1, self.most.max(1))];
         true
     }
 

@@ -8,7 +8,7 @@ use super::sampling::Sampling;
 use super::step::Trainer;
 use crate::checkpoint::{self, Loaded, TrainerState};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::Level;
 use crate::tensor::Tensor;
 
@@ -34,7 +34,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if it cannot be written; then the checkpoints of before are as they were.
+    /// [`Error::Io`](crate::error::Error::Io) if it cannot be written; then the checkpoints of before are as they were.
     pub fn save(&self, run: &Path, state: &TrainerState) -> Result<PathBuf> {
         let shape = Shape {
             config: self.config.clone(),
@@ -58,7 +58,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if it is of another network than its own `config.json` says, or of another program.
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another network than its own `config.json` says, or of another program.
     pub fn load(loaded: &Loaded, level: Level) -> Result<Self> {
         let shape = shape(loaded)?;
         let mut trainer = Self::new(shape.config, shape.features, shape.labels, shape.total_steps, level)?;
@@ -70,12 +70,12 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if it is of another shape.
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another shape.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
         loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
         let tensors = loaded.tensors(INDEX)?;
-        let wrong = |message| Error::Checkpoint { path: loaded.path().join(INDEX), message, previous: None };
+        let wrong = |message| loaded.refuse(INDEX, message);
         for (name, sampling) in self.samplings_mut() {
             let prefix = format!("{name}.");
             let own = tensors.iter().filter_map(|tensor| {
@@ -106,11 +106,8 @@ impl Trainer {
 ///
 /// # Errors
 ///
-/// [`Error::Checkpoint`] if it says nothing that this program understands.
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it says nothing that this program understands.
 pub fn shape(loaded: &Loaded) -> Result<Shape> {
-    serde_json::from_value(loaded.config().clone()).map_err(|error| Error::Checkpoint {
-        path: loaded.path().join("config.json"),
-        message: format!("not the options of a network: {error}"),
-        previous: None,
-    })
+    let wrong = |error| loaded.refuse("config.json", format!("not the options of a network: {error}"));
+    serde_json::from_value(loaded.config().clone()).map_err(wrong)
 }

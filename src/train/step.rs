@@ -184,15 +184,17 @@ impl Trainer {
         let (x, work) = (self.activations.last(), &mut self.work);
         self.logits.resize_with(sets.len().max(self.logits.len()), Vec::new);
         for ((range, set), z) in sets.iter().zip(&mut self.logits) {
-            z.resize(range.len() * set.len(), 0.0);
+            let stride = stride(set.len());
+            z.resize(range.len() * stride, 0.0);
             let x = x.window(range.clone(), 0..width);
-            layer.forward(work, x, set.rows(), MatMut::new(z, range.len(), set.len()));
-            let dz = MatMut::new(z, range.len(), set.len());
+            layer.forward(work, x, set.rows(), MatMut::with_stride(z, range.len(), set.len(), stride));
+            let dz = MatMut::with_stride(z, range.len(), set.len(), stride);
             report.loss += loss::gradient(self.config.model.loss, work, dz, set, &labels[range.clone()]);
             report.pairs += (range.len() * set.len()) as u64;
             report.sources += set.sources;
             let dx = MatMut::new(&mut dlast[range.start * width..range.end * width], range.len(), width);
-            layer.backward(work, MatRef::new(z, range.len(), set.len()), set.rows(), dx);
+            let dz = MatRef::with_stride(z, range.len(), set.len(), stride);
+            layer.backward(work, dz, set.rows(), dx);
         }
         sets
     }
@@ -253,7 +255,7 @@ impl Trainer {
                 .zip(&self.logits)
                 .map(|((range, set), z)| LinearGradient {
                     active: set.rows(),
-                    dz: MatRef::new(z, range.len(), set.len()),
+                    dz: MatRef::with_stride(z, range.len(), set.len(), stride(set.len())),
                     x: x.window(range.clone(), 0..width),
                 })
                 .collect(),
@@ -318,6 +320,14 @@ impl Trainer {
         let (optim, seed) = (&self.config.optim, self.config.train.seed);
         self.network.settle(&StepOptions { optim, number, lr, grad_scale: 1.0, seed, level });
     }
+}
+
+/// Numbers from one sample's logits to the next's: whole cache lines, and no multiple of 2 KiB, which would put the same
+/// column of all samples into the same few places of the first-level cache. (With 4096 rows and no gap, products ran at a
+/// fifth of the speed.)
+fn stride(rows: usize) -> usize {
+    let stride = rows.next_multiple_of(16);
+    if stride.is_multiple_of(512) { stride + 16 } else { stride }
 }
 
 /// Who shares active rows in this step.

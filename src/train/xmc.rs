@@ -93,7 +93,7 @@ pub fn resume(
 pub fn evaluate_file(path: &Path, file: &str, options: &Options) -> Result<Summary> {
     let started = Instant::now();
     let mut predictor = Predictor::open(path, options.level)?;
-    let run = checkpoint::open(path)?.path().parent().unwrap_or(Path::new(".")).to_owned();
+    let run = predictor.run().to_owned();
     let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
     let data = predictor.vocabulary().open(file, &cache)?;
     let load = started.elapsed().as_secs_f64();
@@ -259,7 +259,8 @@ impl Run {
         }
         let start = Instant::now();
         if let Some(health) = self.trainer.inspect(batch) {
-            self.log.write("index", self.trainer.steps, &health)?;
+            // It is about the step that comes: a resumed run cuts its log behind the last step it keeps.
+            self.log.write("index", self.trainer.steps + 1, &health)?;
         }
         self.seconds.index += start.elapsed().as_secs_f64();
         Ok(())
@@ -385,11 +386,7 @@ impl Memory {
     }
 
     fn read(loaded: &checkpoint::Loaded) -> Result<Self> {
-        let wrong = |error: serde_json::Error| Error::Checkpoint {
-            path: loaded.path().join("trainer_state.json"),
-            message: error.to_string(),
-            previous: None,
-        };
+        let wrong = |error: serde_json::Error| loaded.refuse("trainer_state.json", error.to_string());
         serde_json::from_value(loaded.state().other.clone()).map_err(wrong)
     }
 }
