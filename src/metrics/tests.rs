@@ -141,7 +141,10 @@ proptest! {
     }
 
     #[test]
-    fn names_of_labels_do_not_matter((samples, counts) in samples(), names in Just((0..LABELS).collect::<Vec<_>>()).prop_shuffle()) {
+    fn names_of_labels_do_not_matter(
+        (samples, counts) in samples(),
+        names in Just((0..LABELS).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
         let rename = |labels: &[u32]| labels.iter().map(|&label| names[label as usize]).collect::<Vec<_>>();
         let renamed: Vec<_> = samples.iter().map(|(predicted, truth)| {
             let mut truth = rename(truth);

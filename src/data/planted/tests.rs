@@ -74,10 +74,10 @@ fn samples_are_of_the_size_asked_for_and_popularity_is_long_tailed() {
 
 #[test]
 fn the_topic_alone_says_little() {
-    // The exact softmax reaches 0.36 after eleven epochs here (benches/xmc/torch_dense.py): less than half of that is 0.18,
-    // and an oracle that knew nothing would have the share of the most frequent label.
+    // The exact softmax reaches a P@1 of 0.43 to 0.45 after ten epochs and more (measured with PyTorch, Adam at 0.005): the
+    // oracle must stay below half of that. It would be at the share of the most frequent label, 0.06, if topics said nothing.
     let precision = small().topic_precision();
-    assert!((0.03..0.15).contains(&precision), "the topic oracle has a P@1 of {precision}");
+    assert!((0.06..0.2).contains(&precision), "the topic oracle has a P@1 of {precision}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which features belong to a topic, a group and a label.
 
-use super::{Options, pick};
+use super::{Options, pick, topic_of};
 use crate::rng::rng;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -27,9 +27,10 @@ impl Words {
         let topic_words = (3 * options.features / topics).clamp(20, options.features / 2);
         let topic_table = table(options, "planted/topic", topics, topic_words, |_| &[]);
         let words_of = |topic: usize| &topic_table[topic * topic_words..][..topic_words];
-        let group_table = table(options, "planted/group", groups, GROUP, |group| words_of(group % topics));
+        let group_table =
+            table(options, "planted/group", groups, GROUP, |group| words_of(topic_of(group, groups, topics)));
         // Rows of signatures are by place: place p belongs to group p mod groups.
-        let of_label = |place: usize| words_of(place % groups % topics);
+        let of_label = |place: usize| words_of(topic_of(place % groups, groups, topics));
         let label_table = table(options, "planted/label", options.labels, SIGNATURE, of_label);
         Self { topics: topic_table, topic_words, groups: group_table, labels: label_table }
     }
