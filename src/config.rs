@@ -214,7 +214,7 @@ impl Default for Sparse {
             index: IndexName::Blocks,
             mode: Mode::Shared,
             active: 0,
-            tail: 0.25,
+            tail: 0.4,
             hits: 16,
             micro_batch: 0,
             correction: true,

@@ -20,7 +20,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
-pub use memory::{memory_bytes, peak_memory_bytes};
+pub use memory::{memory_bytes, peak_memory_bytes, restart_peak_memory};
 pub use metrics::MetricsLog;
 pub use progress::{Observer, Progress, Report};
 pub use signals::Signals;

@@ -9,7 +9,7 @@ use hotrow::config::{Config, Format, IndexName};
 use hotrow::error::{Error, Result};
 use hotrow::kernels::Level;
 use hotrow::report;
-use hotrow::run::{Observer, Progress, Signals};
+use hotrow::run::{Observer, Progress, Signals, restart_peak_memory};
 use hotrow::train::xmc;
 
 use super::{Failure, Threads};
@@ -59,6 +59,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         ),
     ] {
         progress.note(note);
+        restart_peak_memory();
         let config = config(arguments, index)?;
         let run = folder.join(name);
         xmc::start(&run, (&train, Some(&valid)), config, &options, &signals, &mut progress)?;
@@ -86,6 +87,8 @@ fn config(arguments: &Arguments, index: IndexName) -> Result<Config> {
         "data.text=3".to_owned(),
         "data.word_ngrams=2".to_owned(),
         "data.hash_size=131072".to_owned(),
+        // Seven labels a sample: the labels of a batch alone are a thousand rows.
+        "sparse.active=2560".to_owned(),
         "train.log_every=10".to_owned(),
         "sparse.inspect_every=50".to_owned(),
     ];
