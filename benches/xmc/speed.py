@@ -1,0 +1,108 @@
+"""Samples a second of training against PyTorch and against hotrow's own dense mode, interleaved.
+
+    cargo build --release
+    target/release/hotrow gen xmc --preset amazon-670k --out DIR
+    python3 benches/xmc/speed.py --data DIR --python VENV/bin/python --out benches/results/xmc-speed.json
+
+VENV has benches/xmc/requirements.txt. Each round runs every contender for some steps on the first samples of the training file,
+one after the other, so that a machine which is busy for a while is busy for all of them; ratios are of medians. A contender's
+own start-up and reading are not timed, hotrow's reading of batches is. The first steps, in which memory is touched for the first
+time, are not timed in PyTorch; in hotrow they are.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+
+def first(source, samples, out):
+    """The first samples of an XC file."""
+    with open(source) as lines:
+        _, features, labels = next(lines).split()
+        with open(out, "w") as head:
+            head.write(f"{samples} {features} {labels}\n")
+            for _ in range(samples):
+                head.write(next(lines))
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--python", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--binary", default="target/release/hotrow")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, nargs="*", default=[256, 1024])
+    arguments = parser.parse_args()
+    here = Path(__file__).parent
+    info = json.loads(subprocess.run([arguments.binary, "info", "--json"], check=True, capture_output=True).stdout)
+    result = {
+        "schema": 1,
+        "command": "python3 benches/xmc/speed.py",
+        "machine": {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()},
+        "commit": info["commit"],
+        "load_average_at_start": os.getloadavg()[0],
+        "rows": [],
+    }
+
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        long = first(arguments.data / "train.txt", 100 * 1024, scratch / "long.txt")
+        short = first(arguments.data / "train.txt", 8 * 1024, scratch / "short.txt")
+
+        def hotrow(train, batch, *options):
+            with tempfile.TemporaryDirectory(dir=scratch) as folder:
+                command = [arguments.binary, "train", "xmc", "--json", "--train", train, "--out", f"{folder}/run"]
+                command += ["--cache", scratch / "cache", "--set", f"train.batch_size={batch}", "--set", "train.epochs=1"]
+                for option in options + ("train.save_every=1000000", "sparse.inspect_every=0"):
+                    command += ["--set", option]
+                done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+            return json.loads(done.stdout)["samples_per_second"]
+
+        def torch(script, train, batch, steps, *options):
+            command = [arguments.python, here / script, "--train", train, "--batch", batch, "--steps", steps, *options]
+            done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+            return json.loads(done.stdout.strip().splitlines()[-1])["samples_per_second"]
+
+        for batch in arguments.batch:
+            steps, few = 51200 // batch, max(3, 1024 // batch)
+            adam = ("optim.name=adam-lazy", "optim.lr=0.02")
+            contenders = {
+                "hotrow, blocks, 4096 rows": lambda: hotrow(long, batch, "sparse.active=4096"),
+                "hotrow, random, 4096 rows": lambda: hotrow(long, batch, "sparse.active=4096", "sparse.index=random"),
+                "hotrow, random, 4096 rows, Adam": lambda: hotrow(long, batch, "sparse.active=4096", "sparse.index=random", *adam),
+                "hotrow, random, 2048 rows, Adam": lambda: hotrow(long, batch, "sparse.active=2048", "sparse.index=random", *adam),
+                "PyTorch, sampled, 4096 rows": lambda: torch("torch_sampled.py", long, batch, steps, "--candidates", 4096),
+                "PyTorch, sampled, 2048 rows": lambda: torch("torch_sampled.py", long, batch, steps, "--candidates", 2048),
+                "hotrow, dense": lambda: hotrow(short, batch, "sparse.index=all"),
+                "PyTorch, dense, f32": lambda: torch("torch_dense.py", short, batch, few),
+                "PyTorch, dense, bf16": lambda: torch("torch_dense.py", short, batch, few, "--precision", "bf16"),
+            }
+            if batch > 1024 or (batch == 1024 and arguments.rounds == 1):
+                contenders = {name: run for name, run in contenders.items() if "dense" not in name}
+            rates = {name: [] for name in contenders}
+            loads = []
+            for _ in range(arguments.rounds):
+                for name, run in contenders.items():
+                    try:
+                        rates[name].append(run())
+                    except subprocess.CalledProcessError as error:
+                        print(f"{name}: {error.stderr[-300:]}", flush=True)
+                loads.append(os.getloadavg()[0])
+            for name, values in rates.items():
+                if values:
+                    row = {"batch": batch, "contender": name, "samples_per_second": values, "median": statistics.median(values)}
+                    result["rows"].append(row)
+                    print(f"batch {batch:5} {name:34} {row['median']:9.0f} samples/s", flush=True)
+            result[f"load_average_batch_{batch}"] = loads
+            arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
