@@ -38,7 +38,7 @@ fn wrong_options_are_refused_with_what_would_be_right() {
     assert_refused(&train(&["--set", "optim.lrr=1"]), "optim.lrr: no such key; did you mean optim.lr?");
     assert_refused(&train(&["--set", "sparse.index=lsh"]), "expected one of `all`, `random`, `simhash`");
     assert_refused(&train(&["--set", "train.batch_size=0"]), "train.batch_size: 0 is not at least 1");
-    assert_refused(&train(&["--threads", "0"]), "--threads: 0 is not above 0");
+    assert_refused(&train(&["--threads", "0"]), "--threads: 0 is not in 1..=512");
     assert_refused(&train(&["--resume", "no/run"]), "cannot be used with");
     assert_refused(&["train", "xmc", "--train", "no.txt"], "--out");
     assert_refused(&["predict", "--run", "no/run", "--top", "0"], "--top: 0 is not above 0");

@@ -59,7 +59,7 @@ impl Config {
     /// ```
     /// use hotrow::config::Config;
     /// let text = Config::default().to_toml();
-    /// assert!(text.contains("[optim]\nname = \"adam-lazy\"\nlr = 0.001\n"));
+    /// assert!(text.contains("[optim]\nname = \"rowwise-adagrad\"\nlr = 0.1\n"));
     /// ```
     ///
     /// # Panics
