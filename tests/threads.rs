@@ -61,6 +61,9 @@ fn one_two_three_and_eight_threads_give_the_same_bits() {
     let mut other = cases[2].clone();
     (other.model.storage, other.optim.name, other.optim.eight_bit) = (Storage::Bf16Master, OptimizerName::Adam, true);
     cases.push(other);
+    let mut other = cases[1].clone();
+    other.sparse.frozen = true;
+    cases.push(other);
     for config in cases {
         let one = run(&config, 1);
         for threads in [2, 3, 8] {

@@ -1,0 +1,86 @@
+"""Writes the tables of README.md from the figures of whole runs.
+
+    cargo run --release -- demo --out hotrow-demo          (two summaries)
+    python3 benches/xmc/quality.py ..                      (benches/results/xmc-quality.json)
+    python3 benches/xmc/speed.py ..                        (benches/results/xmc-speed.json)
+    python3 benches/xmc/table.py --demo hotrow-demo
+
+With `--demo` the summaries of that demo become benches/results/xmc-demo.json. Each table replaces what stands between the
+markers `<!-- NAME -->` and `<!-- end of NAME -->`.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+RESULTS = Path("benches/results")
+
+
+def table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def demo():
+    runs = json.loads((RESULTS / "xmc-demo.json").read_text())
+    dense, sparse = runs["dense"], runs["sparse"]
+
+    def row(name, value, show, times=True):
+        a, b = value(dense), value(sparse)
+        return [name, show(a), show(b) + (f" ({a / b:.1f}x less)" if times else "")]
+
+    percent = lambda x: f"{100 * x:.1f} %"
+    rows = [row(f"P@{k}", lambda run: run["metrics"][f"p@{k}"], percent, False) for k in (1, 3, 5)]
+    rows += [
+        row("time of training", lambda run: run["seconds"]["train"], lambda x: f"{x:.1f} s"),
+        row("operations", lambda run: run["flops"]["executed"], lambda x: f"{x / 1e12:.2f} TFLOP"),
+        row("bytes of weights and state moved", lambda run: run["bytes"], lambda x: f"{x / 1e9:.1f} GB"),
+        row("peak memory", lambda run: run["peak_memory_bytes"], lambda x: f"{x / 2**20:.0f} MiB", False),
+        row("rows of the output computed", lambda run: run["active_share"], percent, False),
+    ]
+    return table(["", "dense", "sparse"], rows)
+
+
+def quality():
+    result = json.loads((RESULTS / "xmc-quality.json").read_text())
+    rows = []
+    for row in result["rows"]:
+        metrics = [f"{100 * row['metrics'][key]['mean']:.1f}" for key in ("p@1", "p@3", "p@5")]
+        exact = next(r for r in result["rows"] if r["set"] == row["set"] and r["kind"] == "exact softmax")
+        flops = row["output_layer_flops"] / exact["output_layer_flops"]
+        rows.append([row["set"], row["kind"], f"{100 * flops:.2f} %", *metrics])
+    return table(["data", "active rows from", "output-layer operations", "P@1", "P@3", "P@5"], rows)
+
+
+def speed():
+    result = json.loads((RESULTS / "xmc-speed.json").read_text())
+    rows = []
+    for row in result["rows"]:
+        base = next(r for r in result["rows"] if r["batch"] == row["batch"])
+        ratio = base["median"] / row["median"]
+        rows.append([str(row["batch"]), row["contender"], f"{row['median']:.0f}", "" if row is base else f"{ratio:.1f}x"])
+    return table(["batch", "contender", "samples/s", "first line is faster by"], rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", type=Path)
+    arguments = parser.parse_args()
+    if arguments.demo:
+        runs = {name: json.loads((arguments.demo / name / "summary.json").read_text()) for name in ("dense", "sparse")}
+        runs["environment"] = json.loads((arguments.demo / "sparse" / "env.json").read_text())
+        runs["environment"].pop("inputs", None)
+        runs["environment"]["command"] = "hotrow demo"
+        (RESULTS / "xmc-demo.json").write_text(json.dumps(runs, indent=1) + "\n")
+    readme = Path("README.md")
+    text = readme.read_text()
+    for name, make in (("demo", demo), ("quality", quality), ("speed", speed)):
+        if (RESULTS / f"xmc-{name}.json").exists():
+            begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+            before, rest = text.split(begin)
+            text = before + begin + "\n" + make() + "\n" + end + rest.split(end)[1]
+    readme.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
