@@ -38,9 +38,8 @@ impl Index for Largest {
 
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, _: u64) -> Ragged<u32> {
         let best = |q: usize| {
-            let query = queries.row(q);
-            let bucket = if self.buckets.is_empty() { &[] } else { self.buckets.row(largest(query) as usize) };
-            let score = |&r: &u32| dot(rows.level, query, &row(rows, r as usize)) + rows.biases[r as usize];
+            let bucket = if self.buckets.is_empty() { &[] } else { self.buckets.row(largest(queries.row(q)) as usize) };
+            let score = |&r: &u32| dot(rows.level, queries.row(q), &row(rows, r as usize)) + rows.biases[r as usize];
             let mut scored: Vec<(f32, u32)> = bucket.iter().map(|r| (score(r), *r)).collect();
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             scored.into_iter().take(k).map(|(_, r)| r)
@@ -49,7 +48,6 @@ impl Index for Largest {
     }
 
     fn update(&mut self, _: &Rows, _: UniqueRowIds) {}
-
     fn insert(&mut self, _: MatRef<f32>, _: &Ragged<u32>) {}
 
     fn rebuild(&mut self, rows: &Rows) {
@@ -77,8 +75,6 @@ impl Index for Largest {
 
 #[cfg_attr(test, test)]
 fn main() {
-    check(
-        |_, _, _| Box::new(Largest { places: vec![], buckets: Ragged::new() }),
-        Claims { found: 0.5, inserts: false },
-    );
+    let make = |_, _, _| -> Box<dyn Index> { Box::new(Largest { places: vec![], buckets: Ragged::new() }) };
+    check(make, Claims { found: 0.5, inserts: false });
 }

@@ -54,6 +54,7 @@ impl TwoFields {
     }
 }
 
+#[cfg_attr(test, test)]
 fn main() {
     let (features, dim, labels, samples) = SIZES;
     let optim = Optim { lr: 0.02, ..Optim::default() };
