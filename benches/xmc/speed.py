@@ -74,7 +74,7 @@ def main():
             return json.loads(done.stdout.strip().splitlines()[-1])["samples_per_second"]
 
         for batch in arguments.batch:
-            steps, few = 51200 // batch, max(3, 1024 // batch)
+            steps, few = 51200 // batch, max(6, 1024 // batch)
             adam = ("optim.name=adam-lazy", "optim.lr=0.02")
             contenders = {
                 "hotrow, blocks, 4096 rows": lambda: hotrow(long, batch, "sparse.active=4096"),
