@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 mod check;
 mod load;
+mod resume;
 #[cfg(test)]
 mod tests;
 

@@ -78,11 +78,11 @@ pub fn resume(
     let (run, loaded) = RunDir::resume(path)?;
     let (config, environment) = (run.config(sets)?, run.environment()?);
     config.check()?;
-    if config.train.seed != environment.seed || run.config(&[])?.model != config.model {
-        return Err(Error::config("--set", "the seed and the network of a run cannot change when it is resumed"));
-    }
-    run.write_config(&config)?;
-    Run::open(run, config, &environment, loaded.as_ref(), options)?.go(signals, observer)
+    run.config(&[])?.check_resumed(&config)?;
+    let run = Run::open(run, config, &environment, loaded.as_ref(), options)?;
+    // Only now is it known that the run can go on so.
+    run.dir.write_config(&run.trainer.config)?;
+    run.go(signals, observer)
 }
 
 /// Measures the last checkpoint of a run (or the checkpoint `path`) on a file.
