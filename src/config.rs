@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 mod check;
+pub mod lm;
 mod load;
 mod resume;
 #[cfg(test)]

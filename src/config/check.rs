@@ -29,11 +29,11 @@ impl Config {
     }
 }
 
-fn wrong(key: &str, value: impl Display, limit: impl Display) -> Error {
+pub(super) fn wrong(key: &str, value: impl Display, limit: impl Display) -> Error {
     Error::config(key, format!("{value} is {limit}"))
 }
 
-fn within(key: &str, value: usize, least: usize, most: usize) -> Result<()> {
+pub(super) fn within(key: &str, value: usize, least: usize, most: usize) -> Result<()> {
     match value {
         _ if value < least => Err(wrong(key, value, format_args!("not at least {least}"))),
         _ if value > most => Err(wrong(key, value, format_args!("not at most {most}"))),
@@ -51,7 +51,7 @@ fn counts(key: &str, value: u64, least: u64) -> Result<()> {
 }
 
 /// `holds` is false for NaN as comparisons are.
-fn number(key: &str, value: f32, holds: bool, limit: &str) -> Result<()> {
+pub(super) fn number(key: &str, value: f32, holds: bool, limit: &str) -> Result<()> {
     if value.is_finite() && holds { Ok(()) } else { Err(wrong(key, value, limit)) }
 }
 

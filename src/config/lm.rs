@@ -1,0 +1,5 @@
+//! The configuration of a language model.
+
+pub mod model;
+
+pub use model::Model;
