@@ -126,3 +126,6 @@ impl Sequences {
         self.epoch.as_ref().expect("made if it was not there")
     }
 }
+
+#[cfg(test)]
+mod tests;

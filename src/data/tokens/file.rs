@@ -106,7 +106,10 @@ impl TokenSummary {
             tokenizer: u128::from(low) | u128::from(high) << 64,
         };
         if width != summary.width() as u64 {
-            return Err(format!("has tokens of {width} bytes, not {}, for a vocabulary of {vocabulary}", summary.width()));
+            return Err(format!(
+                "has tokens of {width} bytes, not {}, for a vocabulary of {vocabulary}",
+                summary.width()
+            ));
         }
         let (found, want) = ((bytes.len() - HEADER) as u64, tokens.saturating_mul(width));
         if found != want {
@@ -236,8 +239,7 @@ impl TokenFile {
 /// assert_eq!(error.to_string(), "input: is no token file: it is shorter than a header");
 /// ```
 pub fn read_tokens(bytes: &[u8]) -> Result<Vec<u32>> {
-    let file =
-        TokenFile::checked(Bytes::copy(bytes), false).map_err(|message| Error::data("input", 0, 0, message))?;
+    let file = TokenFile::checked(Bytes::copy(bytes), false).map_err(|message| Error::data("input", 0, 0, message))?;
     let mut tokens = vec![0; file.len()];
     file.read(0, &mut tokens);
     Ok(tokens)

@@ -103,9 +103,8 @@ pub fn tokenize(options: &TextOptions, source: &TokenizerSource, out: &Path) -> 
     };
     fs::create_dir_all(out).map_err(Error::io(out))?;
     let paths = [out.join("train.tokens"), out.join("valid.tokens")];
-    let create = |path: &PathBuf| {
-        TokenWriter::create(path, tokenizer.vocabulary(), tokenizer.end_of_text(), tokenizer.hash())
-    };
+    let create =
+        |path: &PathBuf| TokenWriter::create(path, tokenizer.vocabulary(), tokenizer.end_of_text(), tokenizer.hash());
     let mut writers = [create(&paths[0])?, create(&paths[1])?];
     corpus.write(&tokenizer, &mut writers)?;
     let [train, valid] = writers;
@@ -179,10 +178,15 @@ impl<'a> Corpus<'a> {
                 text.train_bytes = u64::MAX;
             } else if !objects && share > 0.0 {
                 let mut bytes = 0;
-                for_each_cut(Input::File(path), text.cut(), |block, _| Ok(block.len() as u64), |length| {
-                    bytes += length;
-                    Ok(())
-                })?;
+                for_each_cut(
+                    Input::File(path),
+                    text.cut(),
+                    |block, _| Ok(block.len() as u64),
+                    |length| {
+                        bytes += length;
+                        Ok(())
+                    },
+                )?;
                 text.train_bytes = (bytes as f64 * share) as u64;
             }
             Ok(text)

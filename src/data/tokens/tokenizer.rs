@@ -57,7 +57,12 @@ impl Tokenizer {
         fs::File::open(&path).map_err(Error::io(&path))?;
         let vocabulary = found(path.parent().unwrap_or(Path::new("")), &["encoder.json", "vocab.json"])?;
         let wrong = |error: tokenizers::Error| {
-            Error::data(&path, 0, 0, format!("not the merges of a BPE tokenizer with {}: {error}", vocabulary.display()))
+            Error::data(
+                &path,
+                0,
+                0,
+                format!("not the merges of a BPE tokenizer with {}: {error}", vocabulary.display()),
+            )
         };
         let model = BPE::from_file(&vocabulary.to_string_lossy(), &path.to_string_lossy()).build().map_err(wrong)?;
         Self::byte_level(model).map_err(|message| Error::data(&path, 0, 0, message))
@@ -87,8 +92,9 @@ impl Tokenizer {
             bytes[id as usize] = match added.get(&id) {
                 Some(added) if added.special => Vec::new(),
                 Some(added) => added.content.clone().into_bytes(),
-                None => bytes_of(token, &characters)
-                    .ok_or_else(|| format!("is not byte-level: its token {token:?} has characters that are no bytes"))?,
+                None => bytes_of(token, &characters).ok_or_else(|| {
+                    format!("is not byte-level: its token {token:?} has characters that are no bytes")
+                })?,
             };
         }
         let alone = |&c: &char| vocabulary.contains_key(&c.to_string());

@@ -40,8 +40,7 @@ impl TokenWriter {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let temporary = path.with_file_name(format!(".tmp-{}-{name}", std::process::id()));
         let file = File::create(&temporary).map_err(Error::io(&temporary))?;
-        let summary =
-            TokenSummary { tokens: 0, vocabulary, source_bytes: 0, documents: 0, end_of_text, tokenizer };
+        let summary = TokenSummary { tokens: 0, vocabulary, source_bytes: 0, documents: 0, end_of_text, tokenizer };
         let (file, digest) = (BufWriter::with_capacity(1 << 20, file), Xxh3::new());
         let mut writer =
             Self { path: path.to_owned(), temporary, file, summary, digest, bytes: Vec::new(), finished: false };
