@@ -6,6 +6,8 @@ mod check;
 pub mod lm;
 mod load;
 mod resume;
+pub use load::RunConfig;
+pub(crate) use load::{load, to_toml};
 #[cfg(test)]
 mod tests;
 

@@ -42,7 +42,7 @@ pub(super) fn within(key: &str, value: usize, least: usize, most: usize) -> Resu
 }
 
 /// TOML has no larger numbers, so a larger one could not be written out and read again.
-fn counts(key: &str, value: u64, least: u64) -> Result<()> {
+pub(super) fn counts(key: &str, value: u64, least: u64) -> Result<()> {
     match value {
         _ if value < least => Err(wrong(key, value, format_args!("not at least {least}"))),
         _ if value > i64::MAX as u64 => Err(wrong(key, value, format_args!("not at most {}", i64::MAX))),
@@ -117,7 +117,7 @@ impl Sparse {
 }
 
 impl Optim {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         positive("optim.lr", self.lr)?;
         not_negative("optim.final_lr", self.final_lr)?;
         if self.schedule != Schedule::Constant && self.final_lr > self.lr {

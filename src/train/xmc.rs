@@ -76,9 +76,8 @@ pub fn resume(
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
     let (run, loaded) = RunDir::resume(path)?;
-    let (config, environment) = (run.config(sets)?, run.environment()?);
-    config.check()?;
-    run.config(&[])?.check_resumed(&config)?;
+    let (config, environment): (Config, _) = (run.config(sets)?, run.environment()?);
+    run.config::<Config>(&[])?.check_resumed(&config)?;
     let run = Run::open(run, config, &environment, loaded.as_ref(), options)?;
     // Only now is it known that the run can go on so.
     run.dir.write_config(&run.trainer.config)?;
