@@ -4,6 +4,7 @@ mod estimate;
 mod evaluate;
 mod inspect;
 mod predict;
+mod run;
 mod sampling;
 mod state;
 mod step;
