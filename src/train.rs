@@ -3,6 +3,7 @@
 mod estimate;
 mod evaluate;
 mod inspect;
+pub mod lm;
 mod predict;
 mod run;
 mod sampling;

@@ -69,7 +69,7 @@ impl Tokenizer {
     }
 
     /// The tokenizer with this `tokenizer.json`, or what is wrong with it.
-    pub(super) fn from_json(json: Vec<u8>) -> Result<Self, String> {
+    pub(crate) fn from_json(json: Vec<u8>) -> Result<Self, String> {
         let value: serde_json::Value = serde_json::from_slice(&json).map_err(|error| format!("is no JSON: {error}"))?;
         // Layout and the order of keys are no part of a tokenizer.
         let hash = xxh3_128(&serde_json::to_vec(&value).expect("JSON is JSON"));
