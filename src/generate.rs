@@ -85,15 +85,16 @@ pub fn generate(
         return Err(Error::config("--prompt", message));
     }
     let (mut text, mut stop) = (Utf8Stream::default(), Stop::new(&options.stop));
-    let (mut cache, mut read, mut cached) = (network.cache(), 0, 0);
+    let (mut cache, mut read) = (network.cache(), 0);
     let mut logits = vec![0.0; network.vocabulary()];
     let (mut drawn, mut ended) = (0, Ended::MaxTokens);
     while drawn < options.max_tokens {
-        if cached + tokens.len() - read > context {
-            (cache, cached, read) = (network.cache(), 0, tokens.len() - context.div_ceil(2));
+        if cache.len() + tokens.len() - read > context {
+            cache.truncate(0);
+            read = tokens.len() - context.div_ceil(2);
         }
         network.next(work, &mut cache, &tokens[read..], &mut logits);
-        (cached, read) = (cached + tokens.len() - read, tokens.len());
+        read = tokens.len();
         // A model may have more rows than its tokenizer has tokens.
         let scores = &logits[..tokenizer.vocabulary()];
         let Some(token) = options.sampling.draw(scores, &mut rng(options.seed, "generate", drawn as u64)) else {
