@@ -138,12 +138,12 @@ fn a_run_learns_from_context_and_leaves_what_the_design_promises() {
 fn generated_text_follows_from_its_seed_and_ends_where_it_should() {
     let data = Data::new();
     summary(&data.train("run", SHORT).output().unwrap());
-    let generate = |more: &[&str]| {
-        let mut command = hotrow(&["generate", "--prompt", "KING", "--max-tokens", "80", "--checkpoint"]);
+    let generate = |prompt: &str, more: &[&str]| {
+        let mut command = hotrow(&["generate", "--prompt", prompt, "--max-tokens", "80", "--checkpoint"]);
         command.arg(data.path("run")).args(more).output().unwrap()
     };
     let said = |more: &[&str]| {
-        let output = generate(more);
+        let output = generate("KING", more);
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout)
     };
@@ -166,9 +166,9 @@ fn generated_text_follows_from_its_seed_and_ends_where_it_should() {
     assert_eq!(format!("KING{}\n", whole["text"].as_str().unwrap()), first);
 
     let long = "word ".repeat(100);
-    assert_fails(&generate(&["--json", "--prompt", &long]), 2, &["--prompt", "at most 32"]);
-    assert_fails(&generate(&["--json", "--top-p", "0"]), 2, &["--top-p"]);
-    assert_fails(&generate(&["--json", "--temperature=-1"]), 2, &["--temperature"]);
+    assert_fails(&generate(&long, &["--json"]), 2, &["--prompt", "at most 32"]);
+    assert_fails(&generate("KING", &["--top-p", "0"]), 2, &["--top-p"]);
+    assert_fails(&generate("KING", &["--temperature=-1"]), 2, &["--temperature"]);
 }
 
 #[test]
