@@ -57,6 +57,16 @@ names! {
     }
 }
 names! {
+    /// What factors of products are rounded to while a network is trained; sums are f32, and so are all products of an
+    /// evaluation.
+    Precision {
+        /// Nothing: all 24 bits.
+        F32,
+        /// 8 bits. Faster on CPUs that multiply bf16 (AMX; AVX-512 of Zen 4 and later).
+        Bf16,
+    }
+}
+names! {
     /// How the table rows of a sample's features become one vector.
     Pooling {
         /// Each row times its value, added.
@@ -157,6 +167,8 @@ pub struct Model {
     pub pooling: Pooling,
     /// Storage of the input table and the output layer.
     pub storage: Storage,
+    /// Precision of the products with hidden and output layers. Layers stored as bf16 multiply as bf16 in either case.
+    pub precision: Precision,
     /// Hidden layers (counted from 1, not the first) that compute only the share `sparse.hidden_active` of their neurons.
     pub sampled_hidden: Vec<usize>,
 }
@@ -168,6 +180,7 @@ impl Default for Model {
             loss: Loss::Softmax,
             pooling: Pooling::Normalized,
             storage: Storage::F32,
+            precision: Precision::F32,
             sampled_hidden: Vec::new(),
         }
     }

@@ -33,13 +33,12 @@
 //!
 //! # Precision
 //!
-//! Sums are f32. With [`Precision::Bf16`] factors are rounded to bf16, on every level alike. On the AMX level the
-//! product then runs on the tile unit. Elsewhere the panel holds the rounded numbers as f32 and the product is the
-//! f32 one, so bf16 halves the bytes read when packing and levels differ by the order of additions only; but the tile
-//! unit takes denormal factors as zero. The AVX-512 instruction for bf16 pairs (`vdpbf16ps`) belongs to a feature group
-//! that [`Level::Avx512`](crate::Level::Avx512) does not ask for. Register-only loops ran it at 79 GFLOP/s beside 158 for
-//! f32 on Sapphire Rapids, which has tiles anyway, and at 231 beside 116 on Zen 4: a product of up to twice the speed is
-//! still to be had there.
+//! Sums are f32. With [`Precision::Bf16`] factors are rounded to bf16, on every level alike. Where the level has a matrix
+//! unit ([`Level::tiles`](crate::Level::tiles)), the product then runs there: on AMX tiles, or on `vdpbf16ps` in AVX-512
+//! registers where that is faster than f32 (AMD; the block of sums reached nine tenths of the instruction's rate, twice
+//! that of f32, on Zen 4). Such a unit takes denormal factors as zero. Elsewhere the panel holds the rounded numbers as
+//! f32 and the product is the f32 one, so bf16 halves the bytes read when packing and levels differ by the order of
+//! additions only.
 
 mod batched;
 mod gathered;

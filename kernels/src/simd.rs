@@ -24,7 +24,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
-pub use {amx::Amx, avx2::Avx2, avx512::Avx512};
+mod pairs;
+#[cfg(target_arch = "x86_64")]
+pub use {amx::Amx, avx2::Avx2, avx512::Avx512, pairs::Bf16Pairs};
 
 #[cfg(target_arch = "aarch64")]
 mod neon;

@@ -209,12 +209,12 @@ impl Dense {
         self.gradient.view()
     }
 
-    /// The sum of the gradients, to be added to.
-    pub(crate) fn gradient_mut(&mut self) -> MatMut<'_, f32> {
+    /// The same, row after row, to be added to.
+    pub(crate) fn gradient_mut(&mut self) -> &mut [f32] {
         if std::mem::take(&mut self.empty) {
             self.gradient.as_mut_slice().par_chunks_mut(1 << 16).for_each(|chunk| chunk.fill(0.0));
         }
-        self.gradient.view_mut()
+        self.gradient.as_mut_slice()
     }
 
     /// For a product that sums all of the gradient by itself.

@@ -63,22 +63,21 @@ impl TokenRows {
 
     /// `gradient[token]` (tokens, D) `+=` the sum of the rows of `dx` (T, D) at the token's places. `fresh` tokens, increasing, are
     /// written over.
-    pub(crate) fn add_to(&self, dx: MatRef<f32>, gradient: MatMut<f32>, fresh: &[u32]) {
-        let cols = gradient.cols();
-        let mut rest = gradient;
-        let mut first = 0;
+    pub(crate) fn add_to(&self, dx: MatRef<f32>, gradient: &mut [f32], fresh: &[u32]) {
+        let cols = dx.cols();
+        let (mut rest, mut first) = (gradient, 0);
         let mut pieces = Vec::with_capacity(self.rows.len().div_ceil(ROWS));
         for from in (0..self.rows.len()).step_by(ROWS) {
             let rows = from..self.rows.len().min(from + ROWS);
             let end = self.rows[rows.end - 1] as usize + 1;
-            let (piece, tail) = split(rest, end - first);
+            let (piece, tail) = rest.split_at_mut((end - first) * cols);
             pieces.push((first, rows, piece));
             (rest, first) = (tail, end);
         }
-        pieces.into_par_iter().for_each(|(first, rows, mut piece)| {
+        pieces.into_par_iter().for_each(|(first, rows, piece)| {
             for r in rows {
                 let token = self.rows[r];
-                let sum = &mut piece.row_mut(token as usize - first)[..cols];
+                let sum = &mut piece[(token as usize - first) * cols..][..cols];
                 if fresh.binary_search(&token).is_ok() {
                     sum.fill(0.0);
                 }
@@ -88,17 +87,6 @@ impl TokenRows {
             }
         });
     }
-}
-
-/// The first `rows` rows and the others.
-fn split(m: MatMut<f32>, rows: usize) -> (MatMut<f32>, MatMut<f32>) {
-    let (all, cols) = (m.rows(), m.cols());
-    if rows == all {
-        return (m, MatMut::new(&mut [], 0, cols));
-    }
-    let mut parts = m.into_chunks(rows);
-    let first = parts.next().expect("there are rows");
-    (first, parts.next().expect("there are more"))
 }
 
 /// `x` (T, D): the rows of `table` (tokens, D) that `tokens` (T) name.
@@ -172,7 +160,7 @@ impl Embedding {
             self.batch.sort(tokens);
             let is_new = |token: &&u32| self.touched.binary_search(token).is_err();
             let fresh: Vec<u32> = self.batch.rows().iter().filter(is_new).copied().collect();
-            self.batch.add_to(dx, self.gradient.view_mut(), &fresh);
+            self.batch.add_to(dx, self.gradient.as_mut_slice(), &fresh);
             self.touched.extend(fresh);
             self.touched.sort_unstable();
         });

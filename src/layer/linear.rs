@@ -54,6 +54,17 @@ impl Linear {
         }
     }
 
+    /// The same layer, whose products round their factors to `precision`. Without this they are as its weights are stored.
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, Storage}, kernels::gemm::Precision, layer::Linear};
+    /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7).with_precision(Precision::Bf16);
+    /// assert_eq!(layer.rows(), 10);
+    /// ```
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.weights.rows()
@@ -89,24 +100,39 @@ impl Linear {
     /// ```
     #[track_caller]
     pub fn forward(&self, work: &mut Workspace, x: MatRef<f32>, active: RowSet, z: MatMut<f32>) {
+        self.forward_at(self.precision, work, x, active, z);
+    }
+
+    /// As [`forward`](Self::forward), with factors rounded to `precision`.
+    #[track_caller]
+    pub(super) fn forward_at(
+        &self,
+        precision: Precision,
+        work: &mut Workspace,
+        x: MatRef<f32>,
+        active: RowSet,
+        z: MatMut<f32>,
+    ) {
         assert_eq!((x.rows(), active.len()), (z.rows(), z.cols()), "z is not (samples, active rows)");
         assert_eq!(x.cols(), self.cols(), "x and the rows differ in length");
         self.count(work, x.rows(), active.len());
         match self.weights.weights() {
-            WeightsRef::F32(w) => self.forward_with(work, w, x, active, z),
-            WeightsRef::Bf16(w) => self.forward_with(work, w, x, active, z),
+            WeightsRef::F32(w) => self.forward_with(precision, work, w, x, active, z),
+            WeightsRef::Bf16(w) => self.forward_with(precision, work, w, x, active, z),
         }
     }
 
     fn forward_with<W: Weight + Sync>(
         &self,
+        precision: Precision,
         work: &mut Workspace,
         w: MatRef<W>,
         x: MatRef<f32>,
         active: RowSet,
         mut z: MatMut<f32>,
     ) {
-        let (level, precision, biases) = (work.level, self.precision, self.biases.f32());
+        let (level, biases) = (work.level, self.biases.f32());
+        let biases: Vec<f32> = (0..active.len()).map(|at| biases[active.row(at)]).collect();
         work.timed(Phase::Gather, |work| pack_samples(&mut work.lefts, level, precision, x));
         for group in groups(active.len()) {
             work.timed(Phase::Gather, |work| {
@@ -115,12 +141,11 @@ impl Linear {
             work.timed(Phase::Gemm, |work| {
                 let chunks: Vec<MatMut<f32>> = z.reborrow().into_chunks(SAMPLES).collect();
                 chunks.into_par_iter().zip(&work.lefts).for_each(|(mut chunk, left)| {
-                    for r in 0..chunk.rows() {
-                        let row = chunk.row_mut(r)[group.clone()].iter_mut();
-                        row.zip(group.clone()).for_each(|(z, at)| *z = biases[active.row(at)]);
-                    }
                     for (panel, block) in work.panels.iter().zip(blocks(group.clone())) {
                         let rows = 0..chunk.rows();
+                        for r in rows.clone() {
+                            chunk.row_mut(r)[block.clone()].copy_from_slice(&biases[block.clone()]);
+                        }
                         gemm(level, Output::new(chunk.reborrow().window(rows, block)).added(), left, panel);
                     }
                 });
@@ -210,7 +235,11 @@ impl Linear {
     /// One of the two products with the weights.
     fn count(&self, work: &mut Workspace, samples: usize, active: usize) {
         let flops = |rows: usize| 2 * (samples * self.cols()) as u64 * rows as u64;
-        let bytes = (active * self.cols()) as u64 * if self.precision == Precision::F32 { 4 } else { 2 };
+        let width = match self.weights.weights() {
+            WeightsRef::F32(_) => 4,
+            WeightsRef::Bf16(_) => 2,
+        };
+        let bytes = (active * self.cols()) as u64 * width;
         work.costs.count(Phase::Gemm, flops(active), flops(self.rows()), bytes);
     }
 }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Workspace;
 use super::linear::Linear;
 use super::pack::SAMPLES;
+use crate::kernels::gemm::Precision;
 use crate::kernels::reduce::top_k;
 use crate::kernels::{MatMut, MatRef, UniqueRowIds};
 use crate::optim::RowSet;
@@ -46,7 +47,8 @@ impl Linear {
             let to = self.rows().min(from + ROWS);
             let width = to - from;
             let some = UniqueRowIds::new(&rows[from..to], self.rows()).expect("rows of the layer");
-            self.forward(work, x, RowSet::Some(some), MatMut::new(&mut z[..samples * width], samples, width));
+            let out = MatMut::new(&mut z[..samples * width], samples, width);
+            self.forward_at(Precision::F32, work, x, RowSet::Some(some), out);
             let chunks = best.ids.par_chunks_mut(SAMPLES * k).zip(best.scores.par_chunks_mut(SAMPLES * k));
             chunks.zip(z[..samples * width].par_chunks(SAMPLES * width)).for_each(|((ids, scores), z)| {
                 let (mut new, mut values) = (vec![0; k], vec![0.0; k]);

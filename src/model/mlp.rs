@@ -5,8 +5,9 @@
 //! ```
 
 use crate::active::ActiveSet;
-use crate::config::{Config, Storage};
+use crate::config::{Config, Precision, Storage};
 use crate::flops::Phase;
+use crate::kernels::gemm;
 use crate::kernels::reduce::Activation;
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::layer::{Linear, LinearGradient, Table, Workspace};
@@ -58,14 +59,21 @@ impl Mlp {
         let (model, optim, seed) = (&config.model, &config.optim, config.train.seed);
         let widths = &model.hidden;
         let first = *widths.first().expect("at least one hidden layer");
+        let linear = |name: &str, rows: usize, cols: usize, storage: Storage| {
+            let layer = Linear::new(name, rows, cols, storage, optim, seed);
+            match model.precision {
+                Precision::Bf16 => layer.with_precision(gemm::Precision::Bf16),
+                Precision::F32 => layer,
+            }
+        };
         let hidden = widths
             .windows(2)
             .enumerate()
-            .map(|(i, pair)| Linear::new(&format!("hidden.{}", i + 1), pair[1], pair[0], Storage::F32, optim, seed));
+            .map(|(i, pair)| linear(&format!("hidden.{}", i + 1), pair[1], pair[0], Storage::F32));
         Self {
             input: Table::new("input", features, first, model.pooling, model.storage, optim, seed),
             hidden: hidden.collect(),
-            output: Linear::new("output", labels, widths[widths.len() - 1], model.storage, optim, seed),
+            output: linear("output", labels, widths[widths.len() - 1], model.storage),
         }
     }
 

@@ -57,7 +57,10 @@ pub fn run(bench: &mut Bench) {
             bench.absent(&name("gemm", "amx", "/dram", "bf16"), target, &reason);
             bench.line(&name("gemm", best.name(), "/dram", "bf16"), None, move || {
                 let contest = Product::<bf16>::new(best, Precision::Bf16, Place::Dram, quick).contest(Product::forward);
-                against_multiplying(contest, best)
+                match best.tiles() {
+                    Some(tiles) => against_tiles(contest, tiles),
+                    None => against_multiplying(contest, best),
+                }
             });
         }
     }

@@ -272,7 +272,7 @@ fn peak<const N: usize>(contest: Contest, level: Level, steps: usize) -> Contest
     })
 }
 
-/// The level with a matrix unit and the unit, or why there is none.
+/// The level with AMX and its unit, or why there is none.
 pub fn level_with_tiles() -> Result<(Level, Tiles), String> {
     let level = Level::from_name("amx").map_err(|absent| absent.to_string())?;
     level.tiles().map(|tiles| (level, tiles)).ok_or("the level has no matrix unit".to_owned())
@@ -281,7 +281,7 @@ pub fn level_with_tiles() -> Result<(Level, Tiles), String> {
 /// The ceiling of a product on tiles: blocks whose operands stay in the first-level cache.
 pub fn against_tiles(contest: Contest, tiles: Tiles) -> Contest {
     let (work, call) = tile_blocks(tiles);
-    contest.ceiling("AMX peak", "blocks in the first-level cache", work, call)
+    contest.ceiling("matrix unit peak", "blocks in the first-level cache", work, call)
 }
 
 fn tile_blocks(tiles: Tiles) -> (Work, impl FnMut() + 'static) {
@@ -314,7 +314,15 @@ pub fn run(bench: &mut Bench) {
             let (work, call) = tile_blocks(tiles);
             Contest::of(work, call)
         }),
-        Err(reason) => bench.absent("roofline/tiles/amx", None, &reason),
+        Err(reason) => {
+            bench.absent("roofline/tiles/amx", None, &reason);
+            if let Some(tiles) = best.tiles() {
+                bench.line(&format!("roofline/tiles/{best}"), None, move || {
+                    let (work, call) = tile_blocks(tiles);
+                    Contest::of(work, call)
+                });
+            }
+        }
     }
     bench.line(&format!("roofline/read_stream/{best}/dram"), None, move || {
         let table: &[u32] = Place::Dram.table(quick);

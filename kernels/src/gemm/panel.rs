@@ -14,7 +14,7 @@ pub enum Precision {
     /// Factors keep all of their bits.
     F32,
     /// f32 factors are rounded to the nearest bf16, ties to even, on every level (bf16 factors are exact as they are).
-    /// With AMX the product then runs on tiles; elsewhere it is the f32 product of the rounded numbers.
+    /// With a matrix unit the product then runs on it; elsewhere it is the f32 product of the rounded numbers.
     Bf16,
 }
 
@@ -65,7 +65,7 @@ impl Strips {
 pub(super) enum Layout {
     /// f32; line `k` of a strip holds its `width` numbers of the contraction index `k`.
     Vectors,
-    /// bf16 in pairs, as the AMX tile unit reads them; see [`tiles`].
+    /// bf16 in pairs, as matrix units read them; see [`tiles`].
     Tiles,
 }
 

@@ -1,4 +1,4 @@
-//! The bf16 product on the tile unit: packing into tile order, and the loops around one 32 x 32 block.
+//! The bf16 product on a matrix unit: packing into tile order, and the loops around one 32 x 32 block.
 //!
 //! A strip is 32 rows of the left or 32 columns of the right factor; per 32 contraction indices it holds the two
 //! tiles of [`Tiles`](crate::simd::Tiles), padded with zeros. Both are built from words of two bf16 with consecutive
@@ -9,7 +9,7 @@ use super::pack::transpose;
 use super::panel::{PackedPanel, Side, Strips};
 use super::product::{Output, Window};
 use crate::bf16;
-use crate::simd::{ConfiguredTiles, Simd, Tiles, Weight};
+use crate::simd::{ConfiguredTiles, Simd, Tiles, Weight, nearest_bf16_bits};
 
 /// Words of a tile: 16 rows of 16.
 const TILE: usize = 256;
@@ -43,37 +43,81 @@ pub(super) fn pack<S: Simd, W: Weight>(
     along_depth: bool,
 ) {
     let words: &mut [u32] = bytemuck::cast_slice_mut(out);
-    for (i, strip) in words.chunks_exact_mut(strip_len(strips.depth).max(1)).enumerate() {
-        for (t, tile) in strip.chunks_exact_mut(TILE).enumerate() {
-            let tile: &mut [u32; TILE] = tile.try_into().expect("a tile has 256 words");
-            // Tiles stand in the order (step, upper or lower half of the strip).
-            let (outer, depth) = (i * Tiles::SIDE + t % 2 * 16, t / 2 * Tiles::DEPTH);
-            if along_depth {
-                for (r, words) in tile.chunks_exact_mut(16).enumerate() {
-                    let line = factor.line(outer + r);
-                    // Gathered rows come from anywhere: those of the next strip are asked for while these are packed.
-                    s.prefetch(
-                        factor.line_ahead(outer + Tiles::SIDE + r).get(depth..depth + Tiles::DEPTH).unwrap_or(&[]),
-                    );
-                    narrow(s, line.get(depth..).unwrap_or(&[]), bytemuck::cast_slice_mut(words));
-                }
-            } else {
-                for (pair, words) in tile.chunks_exact_mut(16).enumerate() {
-                    let mut halves = [[bf16::ZERO; 16]; 2];
-                    for (i, half) in halves.iter_mut().enumerate() {
-                        narrow(s, factor.line(depth + 2 * pair + i).get(outer..).unwrap_or(&[]), half);
-                    }
-                    for (word, (low, high)) in words.iter_mut().zip(halves[0].iter().zip(&halves[1])) {
-                        *word = low.to_bits() as u32 | (high.to_bits() as u32) << 16;
+    let (steps, strip) = (strips.depth.div_ceil(Tiles::DEPTH), strip_len(strips.depth));
+    if along_depth {
+        for i in 0..strips.count {
+            for step in 0..steps {
+                for t in 0..2 {
+                    let outer = i * Tiles::SIDE + t * 16;
+                    let tile = tile_mut(words, i * strip, step, t);
+                    rows_along_depth(s, tile, outer, step * Tiles::DEPTH, factor);
+                    if side == Side::Right {
+                        transpose_tile(s, tile);
                     }
                 }
             }
-            // Rows along the depth give word[outer][pair], rows along the outer dimension word[pair][outer].
-            if along_depth != (side == Side::Left) {
-                transpose_tile(s, tile);
+        }
+    } else {
+        // All strips of 32 rows of memory before the next rows, so that each row is read once.
+        for step in 0..steps {
+            for i in 0..strips.count {
+                for t in 0..2 {
+                    let outer = i * Tiles::SIDE + t * 16;
+                    let tile = tile_mut(words, i * strip, step, t);
+                    rows_across_depth(s, tile, outer, step * Tiles::DEPTH, factor);
+                    if side == Side::Left {
+                        transpose_tile(s, tile);
+                    }
+                }
             }
         }
     }
+}
+
+/// Tiles stand in the order (step, upper or lower half of the strip).
+#[inline(always)]
+fn tile_mut(words: &mut [u32], strip: usize, step: usize, half: usize) -> &mut [u32; TILE] {
+    let start = strip + (2 * step + half) * TILE;
+    (&mut words[start..start + TILE]).try_into().expect("a tile has 256 words")
+}
+
+/// `word[outer][pair]`: a line of `factor` has consecutive contraction indices.
+#[inline(always)]
+fn rows_along_depth<S: Simd, W: Weight>(s: S, tile: &mut [u32; TILE], outer: usize, depth: usize, factor: Operand<W>) {
+    for (r, words) in tile.chunks_exact_mut(16).enumerate() {
+        let line = factor.line(outer + r);
+        // Gathered rows come from anywhere: those of the next strip are asked for while these are packed.
+        s.prefetch(factor.line_ahead(outer + Tiles::SIDE + r).get(depth..depth + Tiles::DEPTH).unwrap_or(&[]));
+        // Long rows of logits come from the third-level cache, too many at a time for the hardware to foresee.
+        s.prefetch(line.get(depth + 4 * Tiles::DEPTH..depth + 5 * Tiles::DEPTH).unwrap_or(&[]));
+        narrow(s, line.get(depth..).unwrap_or(&[]), bytemuck::cast_slice_mut(words));
+    }
+}
+
+/// `word[pair][outer]`: a line of `factor` has one contraction index, and words are made of two lines.
+#[inline(always)]
+fn rows_across_depth<S: Simd, W: Weight>(s: S, tile: &mut [u32; TILE], outer: usize, depth: usize, factor: Operand<W>) {
+    for (pair, words) in tile.chunks_exact_mut(16).enumerate() {
+        let mut lines: [&[W]; 2] = [&[]; 2];
+        for (i, line) in lines.iter_mut().enumerate() {
+            let k = depth + 2 * pair + i;
+            *line = factor.line(k).get(outer..).unwrap_or(&[]);
+            s.prefetch(factor.line_ahead(k + Tiles::DEPTH).get(outer..outer + 16).unwrap_or(&[]));
+        }
+        let [low, high] = lines;
+        for (v, words) in words.chunks_exact_mut(S::LANES).enumerate() {
+            let (low, high) = (bits(s, low, v * S::LANES), bits(s, high, v * S::LANES));
+            s.store_u32(s.or(low, s.shl(high, 16)), words);
+        }
+    }
+}
+
+/// The numbers of `line` from `from` on, rounded to nearest, as bf16 in the low halves; zeros past its end.
+#[inline(always)]
+fn bits<S: Simd, W: Weight>(s: S, line: &[W], from: usize) -> S::U32 {
+    let line = line.get(from..).unwrap_or(&[]);
+    let whole = line.len() >= S::LANES;
+    nearest_bf16_bits(s, if whole { W::load(s, line) } else { W::load_partial(s, line) })
 }
 
 /// `to = line`, rounded to nearest, and zeros past its end.

@@ -5,12 +5,15 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 #[cfg(target_arch = "x86_64")]
-use super::Amx as Unit;
+use super::{Amx, Avx512, Bf16Pairs};
 #[cfg(not(target_arch = "x86_64"))]
 use absent::Unit;
+#[cfg(target_arch = "x86_64")]
+use present::Unit;
 
-/// A matrix unit that multiplies 32 x 32 blocks of bf16: AMX. The type exists on every architecture, its values only
-/// where [`Level::tiles`](crate::Level::tiles) found the unit.
+/// A matrix unit that multiplies 32 x 32 blocks of bf16: AMX, or AVX-512 registers where the CPU multiplies bf16 pairs
+/// faster than f32. The type exists on every architecture, its values only where
+/// [`Level::tiles`](crate::Level::tiles) found the unit.
 ///
 /// # Layout
 ///
@@ -48,10 +51,16 @@ impl Tiles {
     /// Numbers of either operand in one step.
     pub const STEP: usize = Self::SIDE * Self::DEPTH;
 
-    /// The matrix unit behind a level's token.
+    /// The tile unit behind a level's token.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn of(unit: Unit) -> Self {
-        Self(unit)
+    pub(crate) fn of(amx: Amx) -> Self {
+        Self(Unit::Amx(amx))
+    }
+
+    /// Vector registers as a matrix unit, if that pays on this CPU.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn of_vectors(avx512: Avx512) -> Option<Self> {
+        Bf16Pairs::detect(avx512).map(|pairs| Self(Unit::Pairs(pairs)))
     }
 
     /// Runs `work` with the unit configured, and releases it afterwards, also when `work` panics.
@@ -140,6 +149,46 @@ impl Drop for ConfiguredTiles {
                 self.unit.release();
             }
         });
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod present {
+    use super::super::{Amx, Bf16Pairs};
+    use half::bf16;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Unit {
+        Amx(Amx),
+        Pairs(Bf16Pairs),
+    }
+
+    impl Unit {
+        pub fn configure(self) {
+            if let Unit::Amx(amx) = self {
+                amx.configure();
+            }
+        }
+
+        pub fn release(self) {
+            if let Unit::Amx(amx) = self {
+                amx.release();
+            }
+        }
+
+        /// # Safety
+        ///
+        /// `a` and `b` must be of one length, a multiple of a step; tiles must be configured on this thread.
+        #[inline]
+        pub unsafe fn block(self, a: &[bf16], b: &[bf16], c: &mut [f32; 1024]) {
+            // SAFETY: the contract is that of both.
+            unsafe {
+                match self {
+                    Unit::Amx(amx) => amx.block(a, b, c),
+                    Unit::Pairs(pairs) => pairs.block(a, b, c),
+                }
+            }
+        }
     }
 }
 

@@ -24,7 +24,13 @@ fn bound(n: usize) -> f64 {
 }
 
 fn check_products(samples: usize, rows: usize, cols: usize, active: &[u32], storage: Storage) {
-    let (layer, work) = (layer(rows, cols, storage), &mut Workspace::new(Level::detect()));
+    check_products_at(layer(rows, cols, storage), samples, active, |weight| weight);
+}
+
+/// `rounded` is what the products make of a weight.
+fn check_products_at(layer: Linear, samples: usize, active: &[u32], rounded: impl Fn(f64) -> f64) {
+    let (rows, cols, work) = (layer.rows(), layer.cols(), &mut Workspace::new(Level::detect()));
+    let weight = |layer: &Linear, row, col| rounded(weight(layer, row, col));
     let set = RowSet::Some(UniqueRowIds::new(active, rows).unwrap());
     let x = numbers(samples * cols, 1);
     let mut z = vec![f32::NAN; samples * active.len()];
@@ -48,6 +54,15 @@ fn check_products(samples: usize, rows: usize, cols: usize, active: &[u32], stor
             let want = 1.0 + products.sum::<f64>();
             assert!((dx[s * cols + c] as f64 - want).abs() <= bound(active.len() + 1), "sample {s}, column {c}");
         }
+    }
+}
+
+#[test]
+fn products_round_weights_to_the_precision_of_the_layer() {
+    for rows in [40, 1200] {
+        let layer = layer(rows, 17, Storage::F32).with_precision(Precision::Bf16);
+        let active: Vec<u32> = (0..rows as u32).filter(|row| row % 7 != 3).collect();
+        check_products_at(layer, 33, &active, |weight| half::bf16::from_f32(weight as f32).to_f64());
     }
 }
 
