@@ -61,6 +61,23 @@ pub struct Generated {
 ///
 /// A network reads at most [`Gpt::context`] tokens; when these are full, it reads the last half of them anew and goes on.
 ///
+/// ```
+/// use hotrow::config::{Optim, lm::Model};
+/// use hotrow::data::tokens::Tokenizer;
+/// use hotrow::generate::{Generation, generate};
+/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt};
+/// let tokenizer = Tokenizer::train_on("to be or not to be", 260)?;
+/// let model = Model { width: 8, heads: 2, layers: 1, context: 16, ..Model::default() };
+/// let network = Gpt::new(&model, &Optim::default(), tokenizer.vocabulary(), 1);
+/// let (options, mut text) = (Generation { max_tokens: 20, ..Generation::default() }, String::new());
+/// let generated = generate(&network, &mut Workspace::new(Level::detect()), &tokenizer, "to", &options, &mut |more| {
+///     text += more;
+///     Ok(())
+/// })?;
+/// assert!(generated.tokens <= 20);
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Error::Config`] if an option cannot be, or the prompt is longer than what the network can read; [`Error::Data`] if the scores are

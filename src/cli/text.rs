@@ -16,7 +16,7 @@ use super::{Failure, Threads};
 #[derive(Args)]
 pub struct Arguments {
     /// Folder of the run, or one of its checkpoints
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", visible_alias = "run")]
     checkpoint: PathBuf,
     /// What the text begins with; without it, the beginning of a document
     #[arg(long, value_name = "TEXT", default_value = "")]

@@ -17,7 +17,7 @@ pub struct Arguments {
     /// Folder for train.tokens, valid.tokens and tokenizer.json, made if need be
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Learns a byte-level BPE of so many tokens from the files
+    /// Learns a byte-level BPE of so many tokens from the files (from their first 2 GiB)
     #[arg(long, value_name = "N")]
     vocabulary: Option<usize>,
     /// Takes the tokenizer from here: a tokenizer.json, GPT-2's vocab.bpe beside its encoder.json, or their folder

@@ -3,6 +3,8 @@
 mod estimate;
 mod evaluate;
 mod files;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 use std::collections::BTreeMap;

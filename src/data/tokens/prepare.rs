@@ -150,11 +150,7 @@ struct Corpus<'a> {
     options: &'a TextOptions,
 }
 
-/// What a block gives to training and to validation.
-#[derive(Default)]
-struct Sides<T>([T; 2]);
-
-/// Some tokens.
+/// What a block gives to training, or to validation.
 #[derive(Default)]
 struct Part {
     tokens: Vec<u32>,
@@ -222,9 +218,9 @@ impl<'a> Corpus<'a> {
     fn write(&self, tokenizer: &Tokenizer, writers: &mut [TokenWriter; 2]) -> Result<()> {
         for text in &self.texts {
             let encode = |block: &[u8], start: u64| {
-                let mut sides = Sides::<Part>::default();
+                let mut sides = [Part::default(), Part::default()];
                 text.each(block, start, self.options, |train, document| {
-                    let part = &mut sides.0[usize::from(!train)];
+                    let part = &mut sides[usize::from(!train)];
                     if text.objects {
                         part.documents += 1;
                         part.tokens.extend(tokenizer.end_of_text());
@@ -236,7 +232,7 @@ impl<'a> Corpus<'a> {
             };
             let mut begun = [text.objects; 2];
             for_each_cut(Input::File(text.path), text.cut(), encode, |sides| {
-                for ((part, writer), begun) in sides.0.into_iter().zip(&mut *writers).zip(&mut begun) {
+                for ((part, writer), begun) in sides.into_iter().zip(&mut *writers).zip(&mut begun) {
                     if !part.tokens.is_empty() && !std::mem::replace(begun, true) {
                         writer.begin_document()?;
                     }

@@ -59,6 +59,22 @@ impl Evaluation {
 /// The loss of every token of `file` but the first, each with what stands before it in its window: windows of `context` tokens, one
 /// after the other.
 ///
+/// ```
+/// use hotrow::config::{Optim, lm::Model};
+/// use hotrow::data::tokens::{TokenFile, TokenWriter};
+/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, train::lm::evaluate};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("some.tokens");
+/// let mut writer = TokenWriter::create(&path, 10, None, 7)?;
+/// writer.append(&[1, 2, 3, 4, 5, 6], 12)?;
+/// writer.finish()?;
+/// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
+/// let (mut gpt, work) = (Gpt::new(&model, &Optim::default(), 10, 1), &mut Workspace::new(Level::detect()));
+/// let untrained = evaluate(&mut gpt, work, &TokenFile::open(&path)?, 4);
+/// assert!(untrained.tokens == 5 && (untrained.loss() - 10_f64.ln()).abs() < 0.2);
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+///
 /// # Panics
 ///
 /// If the file has fewer than two tokens, or one that the network does not know.
