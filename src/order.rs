@@ -15,8 +15,9 @@ pub struct ByRow {
 }
 
 impl ByRow {
-    /// `of_entry` is the row of each entry. A radix sort, a pass for each 11 bits of the largest row: 19 200 touches of
-    /// 135 909 features took a fifth of the time of a comparison sort.
+    /// `of_entry` is the row of each entry. A radix sort, a pass for each 11 bits of the largest row. With it the
+    /// backward phase of a step with 19 200 touches of 135 909 features took 0.4 ms while other programs kept both cores
+    /// busy, and 2.7 ms with a parallel comparison sort (0.6 ms on a quiet machine).
     ///
     /// # Panics
     ///

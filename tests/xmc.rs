@@ -226,8 +226,11 @@ fn a_run_with_a_frozen_index_learns_and_is_taken_up_with_the_same_bits() {
         let sets: Vec<&str> = kept.chain(more).collect();
         let run = data.path(index);
         let undisturbed = summary(&data.train(index, &sets).output().unwrap());
-        let losses: Vec<f64> =
-            log(&run).iter().filter(|line| line["event"] == "train").map(|line| line["loss"].as_f64().unwrap()).collect();
+        let losses: Vec<f64> = log(&run)
+            .iter()
+            .filter(|line| line["event"] == "train")
+            .map(|line| line["loss"].as_f64().unwrap())
+            .collect();
         let (first, last) = (losses[..4].iter().sum::<f64>(), losses[losses.len() - 4..].iter().sum::<f64>());
         assert!(last < 0.9 * first, "{index}: losses {losses:?}");
         let want = log(&run);

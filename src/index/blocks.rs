@@ -120,8 +120,7 @@ impl Blocks {
         self.packed.pack_right(self.level, Precision::F32, Operand::new(means).transposed());
     }
 
-    /// The group of each row. All rows are assigned anew: two levels of directions make that cheaper than to keep track of
-    /// those that have changed, and rows stay with the groups that are nearest now.
+    /// The group of each row. All rows are assigned anew, because directions move too and two levels of them make it cheap.
     fn regroup(&mut self, rows: &Rows) -> Vec<u32> {
         let Self { centre, groups, seed, rebuilds, .. } = self;
         let sampled = groups.sampled(rows, *seed, rebuilds[0]);

@@ -169,7 +169,6 @@ struct Run {
     recent: Sums,
     metrics: BTreeMap<String, f64>,
     threads: usize,
-    /// Of the last step, where each sample has a set of its own.
     fill: Option<f64>,
 }
 
@@ -199,8 +198,8 @@ impl Run {
         let data = data::open(train, input("valid"), &config.data, &cache)?;
         data.vocabulary.save(&dir.path().join(VOCABULARY))?;
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
-        let items = (0..samples).flat_map(|sample| data.train.labels_of(sample));
-        let seen = Seen { samples: samples as u64, counts: count_labels(labels, items) };
+        let counts = count_labels(labels, (0..samples).flat_map(|sample| data.train.labels_of(sample)));
+        let seen = Seen { samples: samples as u64, counts };
         seen.save(dir.path())?;
         let steps = data::steps_per_epoch(samples, config.train.batch_size) * config.train.epochs;
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
@@ -212,8 +211,7 @@ impl Run {
         }
         let log = dir.metrics(trainer.steps)?;
         let seconds = Seconds { load: started.elapsed().as_secs_f64(), ..run.seconds };
-        let (Memory { total, recent, metrics, .. }, inverse) = (run, seen.inverse());
-        let threads = options.threads;
+        let (Memory { total, recent, metrics, .. }, inverse, threads) = (run, seen.inverse(), options.threads);
         Ok(Self { dir, data, inverse, trainer, log, started, seconds, total, recent, metrics, threads, fill: None })
     }
 
@@ -293,7 +291,7 @@ impl Run {
 
     fn diverged(&mut self, error: Error) -> Error {
         let Error::Diverged { step, layer, .. } = error else { return error };
-        // That the log could not be written is not what people have to know first.
+        // A log that cannot be written is not what people have to know first.
         let _ = self.log.write("diverged", step, &json!({ "layer": layer }));
         Error::Diverged { step, layer, last_good: checkpoint::last(self.dir.path()) }
     }
@@ -332,8 +330,7 @@ impl Run {
         self.trainer.settle();
         let Some(valid) = &self.data.valid else { return Ok(()) };
         let start = Instant::now();
-        let trainer = &mut self.trainer;
-        let costs = trainer.work.costs;
+        let (costs, trainer) = (self.trainer.work.costs, &mut self.trainer);
         let ranking = evaluate(&trainer.network, &mut trainer.work, valid, &KS, Some(self.inverse.clone()));
         trainer.work.costs = costs;
         self.seconds.eval += start.elapsed().as_secs_f64();

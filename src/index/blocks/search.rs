@@ -72,7 +72,11 @@ impl Blocks {
         let count = self.groups.count;
         SCRATCH.with_borrow_mut(|scratch| {
             let mut of_groups = std::mem::take(&mut scratch.of_groups);
-            scratch.panel.pack_left(self.level, Precision::F32, Operand::new(queries.window(part.clone(), 0..self.dim)));
+            scratch.panel.pack_left(
+                self.level,
+                Precision::F32,
+                Operand::new(queries.window(part.clone(), 0..self.dim)),
+            );
             of_groups.clear();
             part.clone().for_each(|_| of_groups.extend_from_slice(&self.group_biases));
             let out = MatMut::new(&mut of_groups, part.len(), count);

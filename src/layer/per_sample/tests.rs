@@ -13,7 +13,8 @@ fn layer() -> Linear {
 
 /// Sets of different rows, and as many multiples of 1/8 below 1 as they have entries.
 fn sets() -> impl Strategy<Value = (Vec<Vec<u32>>, Vec<f32>)> {
-    let sets = prop::collection::vec(prop::collection::btree_set(0..ROWS as u32, 1..20).prop_map(Vec::from_iter), 1..40);
+    let sets =
+        prop::collection::vec(prop::collection::btree_set(0..ROWS as u32, 1..20).prop_map(Vec::from_iter), 1..40);
     sets.prop_flat_map(|sets| {
         let entries = sets.iter().map(Vec::len).sum::<usize>();
         (Just(sets), prop::collection::vec((-7_i32..8).prop_map(|v| v as f32 / 8.0), entries))
