@@ -110,8 +110,8 @@ pub trait Index: Send + Sync + Debug {
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32>;
 
     /// The weights of `touched` have changed. What that changes may be seen only after the next rebuild, which may leave all
-    /// other rows where they are: the built-in indexes only mark the touched rows here, so that a row is hashed once for each
-    /// rebuild and not once for each step that touches it.
+    /// other rows where they are: hash indexes only mark the touched rows here, so that a row is hashed once for each rebuild
+    /// and not once for each step that touches it.
     /// Indexes that rebuild from all rows, or never, need not know.
     fn update(&mut self, _rows: &Rows, _touched: UniqueRowIds) {}
 
