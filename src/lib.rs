@@ -17,6 +17,7 @@ pub mod matrix;
 pub mod metrics;
 pub mod model;
 pub mod optim;
+pub mod order;
 pub mod provenance;
 pub mod ragged;
 pub mod report;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 pub use super::predict::Predictor;
 pub use super::run::Options;
 use super::run::{self, Due, Task};
+use super::step::PACKED_FROM;
 use super::{Trainer, evaluate};
 use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{self, TrainerState};
@@ -153,6 +154,7 @@ struct Run {
     recent: Sums,
     metrics: BTreeMap<String, f64>,
     threads: usize,
+    fill: Option<f64>,
 }
 
 /// What reports are made of.
@@ -181,8 +183,8 @@ impl Run {
         let data = data::open(train, input("valid"), &config.data, &cache)?;
         data.vocabulary.save(&dir.path().join(VOCABULARY))?;
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
-        let items = (0..samples).flat_map(|sample| data.train.labels_of(sample));
-        let seen = Seen { samples: samples as u64, counts: count_labels(labels, items) };
+        let counts = count_labels(labels, (0..samples).flat_map(|sample| data.train.labels_of(sample)));
+        let seen = Seen { samples: samples as u64, counts };
         seen.save(dir.path())?;
         let steps = data::steps_per_epoch(samples, config.train.batch_size) * config.train.epochs;
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
@@ -198,7 +200,21 @@ impl Run {
         let (threads, train) = (options.threads, &trainer.config.train);
         let source = Arc::new(data.train.clone());
         let loader = Loader::new(source, train.seed, train.batch_size, trainer.steps, trainer.total_steps);
-        Ok(Self { dir, data, inverse, trainer, loader, log, started, seconds, total, recent, metrics, threads })
+        Ok(Self {
+            dir,
+            data,
+            inverse,
+            trainer,
+            loader,
+            log,
+            started,
+            seconds,
+            total,
+            recent,
+            metrics,
+            threads,
+            fill: None,
+        })
     }
 
     fn per_epoch(&self) -> u64 {
@@ -225,10 +241,15 @@ impl Run {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch, start: Instant) -> Result<()> {
-        let inspected = self.seconds.index;
+    fn step(&mut self, batch: &Batch, waited: Duration) -> Result<()> {
+        let start = Instant::now();
         let report = self.trainer.step(batch)?;
-        let seconds = start.elapsed().as_secs_f64() - (self.seconds.index - inspected);
+        let seconds = (waited + start.elapsed()).as_secs_f64();
+        self.fill = report.fill;
+        if let (Some(fill), 0) = (report.fill, self.total.steps) {
+            let product = if fill < PACKED_FROM { "sampled" } else { "packed" };
+            self.log.write("product", self.trainer.steps, &json!({ "product": product, "fill": fill }))?;
+        }
         self.seconds.train += seconds;
         for sums in [&mut self.total, &mut self.recent] {
             sums.loss += report.loss * report.samples as f64;
@@ -266,11 +287,12 @@ impl Task for Run {
     }
 
     fn advance(&mut self) -> Result<()> {
-        let start = Instant::now();
+        let asked = Instant::now();
         let batch = self.loader.next().expect("a batch for each step");
-        self.trainer.work.costs.time(Phase::Read, start.elapsed());
+        let waited = asked.elapsed();
+        self.trainer.work.costs.time(Phase::Read, waited);
         self.inspect(&batch)?;
-        self.step(&batch, start)?;
+        self.step(&batch, waited)?;
         self.loader.recycle(batch);
         Ok(())
     }
@@ -301,6 +323,7 @@ impl Task for Run {
             "samples_per_second": report.rate,
             "active_share": report.active_share,
             "union_rows": union_rows as f64 / steps as f64,
+            "fill": self.fill,
             "memory_bytes": report.memory_bytes,
         });
         self.log.write("train", step, &event)
@@ -311,8 +334,7 @@ impl Task for Run {
         self.trainer.settle();
         let Some(valid) = &self.data.valid else { return Ok(()) };
         let start = Instant::now();
-        let trainer = &mut self.trainer;
-        let costs = trainer.work.costs;
+        let (costs, trainer) = (self.trainer.work.costs, &mut self.trainer);
         let ranking = evaluate(&trainer.network, &mut trainer.work, valid, &KS, Some(self.inverse.clone()));
         trainer.work.costs = costs;
         self.seconds.eval += start.elapsed().as_secs_f64();
