@@ -251,7 +251,7 @@ impl Text<'_> {
         if self.objects { |bytes| bytes.iter().rposition(|&byte| byte == b'\n').map(|at| at + 1) } else { last_cut }
     }
 
-    /// Calls `take` with each document of a block (of text: with each piece), and whether it is for training.
+    /// Calls `take` with each document of a block (of text: with some of it), and whether it is for training.
     fn each(
         &self,
         block: &[u8],
@@ -261,10 +261,11 @@ impl Text<'_> {
     ) -> Result<(), Fault> {
         if !self.objects {
             let text = utf8(block)?;
-            let mut place = start;
-            for piece in pieces(text) {
-                take(place < self.train_bytes, piece).map_err(|message| Fault::at(0, message))?;
-                place += piece.len() as u64;
+            // A block that training and validation share is cut at a line.
+            let wanted = usize::try_from(self.train_bytes.saturating_sub(start)).unwrap_or(usize::MAX);
+            let cut = if wanted < block.len() { last_cut(&block[..wanted]).unwrap_or(0) } else { block.len() };
+            for (train, part) in [(true, &text[..cut]), (false, &text[cut..])] {
+                pieces(part).try_for_each(|piece| take(train, piece)).map_err(|message| Fault::at(0, message))?;
             }
             return Ok(());
         }
