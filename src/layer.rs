@@ -19,6 +19,8 @@ mod buffer;
 mod dense;
 mod embedding;
 mod feed_forward;
+#[cfg(test)]
+mod gradient_tests;
 mod head;
 mod linear;
 mod norm;

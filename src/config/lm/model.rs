@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::Precision;
 use crate::config::check::{number, within, wrong};
 use crate::error::{Error, Result};
 
@@ -13,16 +14,6 @@ pub enum Activation {
     ReluSquared,
     /// `silu(gate) * x`, with a third product for the gate (Shazeer 2020).
     Swiglu,
-}
-
-/// What factors of products are rounded to; sums, weights and everything else are f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// Not at all.
-    F32,
-    /// bf16, as packed copies of f32 master weights.
-    Bf16,
 }
 
 /// `[model]`
