@@ -75,15 +75,28 @@ def main():
 
         for batch in arguments.batch:
             steps, few = 51200 // batch, max(6, 1024 // batch)
-            adam = ("optim.name=adam-lazy", "optim.lr=0.02")
+            # A batch of 1024 has 5000 labels: fewer candidates would be none but them.
+            rows, half = (4096, 2048) if batch <= 256 else (8192, 6144)
+            adam, bf16 = ("optim.name=adam-lazy", "optim.lr=0.02"), "model.precision=bf16"
+            sampled = lambda *options: lambda: hotrow(long, batch, *options)
             contenders = {
-                "hotrow, blocks, 4096 rows": lambda: hotrow(long, batch, "sparse.active=4096"),
-                "hotrow, random, 4096 rows": lambda: hotrow(long, batch, "sparse.active=4096", "sparse.index=random"),
-                "hotrow, random, 4096 rows, Adam": lambda: hotrow(long, batch, "sparse.active=4096", "sparse.index=random", *adam),
-                "hotrow, random, 2048 rows, Adam": lambda: hotrow(long, batch, "sparse.active=2048", "sparse.index=random", *adam),
-                "PyTorch, sampled, 4096 rows": lambda: torch("torch_sampled.py", long, batch, steps, "--candidates", 4096),
-                "PyTorch, sampled, 2048 rows": lambda: torch("torch_sampled.py", long, batch, steps, "--candidates", 2048),
+                f"hotrow, blocks, {rows} rows": sampled(f"sparse.active={rows}"),
+                f"hotrow, blocks, {rows} rows, bf16": sampled(f"sparse.active={rows}", bf16),
+                f"hotrow, random, {rows} rows": sampled(f"sparse.active={rows}", "sparse.index=random"),
+                f"hotrow, random, {rows} rows, bf16": sampled(f"sparse.active={rows}", "sparse.index=random", bf16),
+                f"hotrow, random, {rows} rows, Adam": sampled(f"sparse.active={rows}", "sparse.index=random", *adam),
+                f"hotrow, random, {rows} rows, Adam, bf16": sampled(f"sparse.active={rows}", "sparse.index=random", bf16, *adam),
+                f"hotrow, random, {half} rows, bf16": sampled(f"sparse.active={half}", "sparse.index=random", bf16),
+                f"hotrow, random, {half} rows, Adam, bf16": sampled(f"sparse.active={half}", "sparse.index=random", bf16, *adam),
+            }
+            for candidates in (rows, half):
+                for precision in ("f32", "bf16"):
+                    options = ("--candidates", candidates, "--precision", precision)
+                    contenders[f"PyTorch, sampled, {candidates} rows, Adam, {precision}"] = (
+                        lambda options=options: torch("torch_sampled.py", long, batch, steps, *options))
+            contenders |= {
                 "hotrow, dense": lambda: hotrow(short, batch, "sparse.index=all"),
+                "hotrow, dense, bf16": lambda: hotrow(short, batch, "sparse.index=all", bf16),
                 "PyTorch, dense, f32": lambda: torch("torch_dense.py", short, batch, few),
                 "PyTorch, dense, bf16": lambda: torch("torch_dense.py", short, batch, few, "--precision", "bf16"),
             }

@@ -3,6 +3,7 @@
     cargo run --release -- demo --out hotrow-demo          (two summaries)
     python3 benches/xmc/quality.py ..                      (benches/results/xmc-quality.json)
     python3 benches/xmc/speed.py ..                        (benches/results/xmc-speed.json)
+    python3 benches/xmc/equal.py ..                        (benches/results/xmc-equal.json)
     python3 benches/xmc/table.py --demo hotrow-demo
 
 With `--demo` the summaries of that demo become benches/results/xmc-demo.json. Each table replaces what stands between the
@@ -56,10 +57,19 @@ def speed():
     result = json.loads((RESULTS / "xmc-speed.json").read_text())
     rows = []
     for row in result["rows"]:
-        base = next(r for r in result["rows"] if r["batch"] == row["batch"])
-        ratio = base["median"] / row["median"]
-        rows.append([str(row["batch"]), row["contender"], f"{row['median']:.0f}", "" if row is base else f"{ratio:.1f}x"])
-    return table(["batch", "contender", "samples/s", "first line is faster by"], rows)
+        base = next(r for r in result["rows"] if r["batch"] == row["batch"] and r["contender"] == "PyTorch, dense, bf16")
+        ratio = row["median"] / base["median"]
+        rows.append([str(row["batch"]), row["contender"], f"{row['median']:.0f}", f"{ratio:.1f}x"])
+    return table(["batch", "contender", "samples/s", "PyTorch's dense bf16 is 1"], rows)
+
+
+def equal():
+    result = json.loads((RESULTS / "xmc-equal.json").read_text())
+    rows = []
+    for row in result["rows"]:
+        metrics = [f"{100 * row[key]:.1f}" for key in ("p@1", "p@3", "p@5")]
+        rows.append([row["contender"], *metrics, f"{row['seconds']:.1f} s", f"{row['samples_per_second']:.0f}"])
+    return table(["one epoch of", "P@1", "P@3", "P@5", "training", "samples/s"], rows)
 
 
 def main():
@@ -74,7 +84,7 @@ def main():
         (RESULTS / "xmc-demo.json").write_text(json.dumps(runs, indent=1) + "\n")
     readme = Path("README.md")
     text = readme.read_text()
-    for name, make in (("demo", demo), ("quality", quality), ("speed", speed)):
+    for name, make in (("demo", demo), ("quality", quality), ("speed", speed), ("equal", equal)):
         if (RESULTS / f"xmc-{name}.json").exists():
             begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
             before, rest = text.split(begin)

@@ -7,7 +7,8 @@
 `--candidates` counts labels and negatives together. A negative stands for all that were not drawn: the logarithm of how
 many is added to its logit (log-Q correction). Only gathered rows are computed and updated, by hand: no autograd, lazy Adam
 through PyTorch's fused kernel on the gathered rows and moments. The distinct features of a batch, and its bags the other
-way round for the gradient, are made before the clock runs, with the batch.
+way round for the gradient, are made before the clock runs, with the batch. `--precision bf16` computes the three products
+with the output layer in bf16.
 """
 
 import xc
@@ -62,6 +63,10 @@ class Network:
         self.output = Rows(torch.randn(train.labels, hidden) * scale, options.lr)
         self.output_bias = Rows(torch.zeros(train.labels), options.lr)
         self.only = torch.tensor([0])
+        self.bf16 = options.precision == "bf16"
+
+    def product(self, a, b):
+        return (a.bfloat16() @ b.bfloat16()).float() if self.bf16 else a @ b
 
     @torch.inference_mode()
     def step(self, batch):
@@ -77,16 +82,16 @@ class Network:
         active, correction = self.candidates_of(distinct)
         rows = self.output.table.index_select(0, active)
         row_bias = self.output_bias.table.index_select(0, active)
-        scores = torch.addmm(row_bias + correction, h, rows.t())
+        scores = self.product(h, rows.t()).add_(row_bias + correction)
         torch.softmax(scores, 1, out=scores)
         at = label_rows * len(active) + columns
         loss = -(shares * torch.log(scores.view(-1)[at].clamp_min(1e-30))).sum().item() / count
         scores.view(-1).index_add_(0, at, shares, alpha=-1)
         scores.mul_(1 / count)
 
-        dh = scores @ rows
+        dh = self.product(scores, rows)
         dh.mul_(h > 0)
-        drows = scores.t() @ h
+        drows = self.product(scores.t(), h)
         dbias = scores.sum(0)
         dfeatures = F.embedding_bag(samples, dh, sample_offsets, mode="sum", per_sample_weights=sample_values)
         self.output.update(active, rows, drows, self.steps)
@@ -117,6 +122,7 @@ class Network:
 def main():
     parser = xc.arguments(__doc__)
     parser.add_argument("--candidates", type=int, default=2048, help="labels of the batch and negatives together")
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train = xc.Samples(options.train)
