@@ -8,6 +8,8 @@ mod evaluate;
 mod generate;
 mod info;
 mod predict;
+mod text;
+mod tokenize;
 mod train;
 
 use std::io::{self, Write};
@@ -52,6 +54,10 @@ enum Command {
     Eval(evaluate::Arguments),
     /// Print the best labels of each sample of a file, or of standard input
     Predict(predict::Arguments),
+    /// Go on with a text, by a language model
+    Generate(text::Arguments),
+    /// Turn text into token files for language models, with a tokenizer that is learnt or loaded
+    Tokenize(tokenize::Arguments),
     /// Make data
     Gen(generate::Arguments),
     /// Train the same network dense and sparse on data that comes with the program: a table and a report in about a minute
@@ -126,6 +132,8 @@ fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Train(arguments) => train::run(arguments, level, out),
         Command::Eval(arguments) => evaluate::run(arguments, level, out),
         Command::Predict(arguments) => predict::run(arguments, level, out),
+        Command::Generate(arguments) => text::run(arguments, level, out),
+        Command::Tokenize(arguments) => tokenize::run(arguments, out),
         Command::Gen(arguments) => generate::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, level, out),
     }

@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 mod check;
+pub mod lm;
 mod load;
 mod resume;
+pub use load::RunConfig;
+pub(crate) use load::{load, to_toml};
 #[cfg(test)]
 mod tests;
 

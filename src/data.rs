@@ -27,6 +27,7 @@ mod npz;
 mod open;
 mod records;
 mod samples;
+mod sequences;
 mod sink;
 mod source;
 mod summary;
@@ -39,10 +40,12 @@ pub use bytes::{read_bytes, read_cache};
 pub use dataset::Dataset;
 pub use loader::{Loader, order, place, steps_per_epoch};
 pub use open::{Datasets, open};
+pub use sequences::Sequences;
 pub use summary::Summary;
 pub use vocabulary::Vocabulary;
 
 pub mod planted;
+pub mod tokens;
 
 use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;

@@ -5,16 +5,39 @@
 //! | [`Table`] | sparse features | (B, D) | features |
 //! | [`Linear`] | (B, D) | (B, active): all rows, or a set that the samples share | neurons or labels |
 //! | [`per_sample`] | (B, D) | a set of rows of its own for each sample | the same |
+//! | [`Dense`] | (T, in) | (T, out), without bias; its gradient is added up over micro-batches | neurons |
+//! | [`Embedding`] | tokens | (T, D) | tokens |
+//! | [`RmsNorm`] | (T, D) | (T, D) | |
+//! | [`Attention`] | (T, D) | (T, D), norm and residual included | |
+//! | [`FeedForward`] | (T, D) | (T, D), norm and residual included | |
+//! | [`DenseHead`] | (T, D) and targets | losses and gradients, never the logits | tokens |
 //!
 //! Work is cut into pieces of fixed sizes and sums are taken in a fixed order: the number of threads changes no bit.
 
+pub mod attention;
+mod buffer;
+mod dense;
+mod embedding;
+mod feed_forward;
+#[cfg(test)]
+mod gradient_tests;
+mod head;
 mod linear;
+mod norm;
 mod pack;
 pub mod per_sample;
 mod table;
 mod top_k;
 
+pub use attention::Attention;
+pub use buffer::Buffer;
+pub use dense::Dense;
+pub(crate) use embedding::look_up;
+pub use embedding::{Embedding, TokenRows};
+pub use feed_forward::{FeedForward, FeedForwardSaved};
+pub use head::DenseHead;
 pub use linear::{Linear, LinearGradient};
+pub use norm::RmsNorm;
 pub use table::{Table, TableGradient};
 pub use top_k::TopK;
 
@@ -40,12 +63,31 @@ pub struct Workspace {
     panels: Vec<PackedPanel>,
     lefts: Vec<PackedPanel>,
     rights: Vec<PackedPanel>,
+    /// Activations and gradients that live as long as a layer works.
+    pool: buffer::Pool,
 }
 
 impl Workspace {
     /// Nothing counted yet.
     pub fn new(level: Level) -> Self {
-        Self { level, costs: Costs::default(), panels: Vec::new(), lefts: Vec::new(), rights: Vec::new() }
+        Self {
+            level,
+            costs: Costs::default(),
+            panels: Vec::new(),
+            lefts: Vec::new(),
+            rights: Vec::new(),
+            pool: buffer::Pool::default(),
+        }
+    }
+
+    /// A buffer (rows, cols) of unspecified numbers, from those that were given back.
+    pub fn buffer(&mut self, rows: usize, cols: usize) -> Buffer {
+        self.pool.take(rows, cols)
+    }
+
+    /// The buffer's memory serves again.
+    pub fn give_back(&mut self, buffer: Buffer) {
+        self.pool.give(buffer);
     }
 
     /// Runs `f` and counts its time to `phase`.

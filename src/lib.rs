@@ -8,6 +8,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod flops;
+pub mod generate;
 pub mod index;
 pub mod layer;
 pub mod loss;

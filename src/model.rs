@@ -1,5 +1,7 @@
 //! Networks.
 
+mod gpt;
 mod mlp;
 
+pub use gpt::{Block, BlockSaved, Gpt, Head, KvCache};
 pub use mlp::{Activations, Gradients, Mlp};

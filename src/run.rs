@@ -28,7 +28,7 @@ pub use summary::{Flops, PhaseCost, Seconds, Summary};
 
 use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{self, Loaded};
-use crate::config::Config;
+use crate::config::{self, RunConfig};
 use crate::error::{Error, Result};
 
 const CONFIG: &str = "config.toml";
@@ -64,7 +64,7 @@ impl RunDir {
     /// # Errors
     ///
     /// [`Error::Config`] if there is a run in the folder already, or something else; [`Error::Io`] if the system refuses.
-    pub fn create(path: &Path, config: &Config, environment: &Environment) -> Result<RunDir> {
+    pub fn create(path: &Path, config: &impl RunConfig, environment: &Environment) -> Result<RunDir> {
         fs::create_dir_all(path).map_err(Error::io(path))?;
         refuse_used(path)?;
         let run = RunDir::lock(path, "--out")?;
@@ -128,13 +128,13 @@ impl RunDir {
         &self.path
     }
 
-    /// The configuration that the run was started with, changed by `sets` (see [`Config::load`]).
+    /// The configuration that the run was started with, changed by `sets` (see [`Config::load`](config::Config::load)).
     ///
     /// # Errors
     ///
-    /// As [`Config::load`].
-    pub fn config(&self, sets: &[String]) -> Result<Config> {
-        Config::load(Some(&self.path.join(CONFIG)), sets)
+    /// As [`Config::load`](config::Config::load).
+    pub fn config<C: RunConfig>(&self, sets: &[String]) -> Result<C> {
+        config::load(C::default(), Some(&self.path.join(CONFIG)), sets)
     }
 
     /// Writes `config.toml`, all at once: for a run that goes on with other options.
@@ -142,8 +142,8 @@ impl RunDir {
     /// # Errors
     ///
     /// [`Error::Io`] if the system refuses.
-    pub fn write_config(&self, config: &Config) -> Result<()> {
-        replace_file(&System, &self.path, CONFIG, config.to_toml().as_bytes())
+    pub fn write_config(&self, config: &impl RunConfig) -> Result<()> {
+        replace_file(&System, &self.path, CONFIG, config::to_toml(config).as_bytes())
     }
 
     /// The environment that the run was started in.

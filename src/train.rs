@@ -3,7 +3,9 @@
 mod estimate;
 mod evaluate;
 mod inspect;
+pub mod lm;
 mod predict;
+mod run;
 mod sampling;
 mod state;
 mod step;

@@ -1,20 +1,17 @@
 //! Runs of extreme classification as a user sees them: files, exit codes, killed programs, damaged checkpoints.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{assert_fails, hotrow, log, summary, text, with_sets};
 use hotrow::rng::rng;
 use rand::RngExt;
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn hotrow(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotrow"));
-    command.args(arguments).env_remove("HOTROW_LEVEL").stdin(Stdio::null());
-    command
-}
 
 /// A folder with a small planted data set.
 struct Data {
@@ -51,12 +48,6 @@ impl Data {
     }
 }
 
-fn with_sets(command: &mut Command, sets: &[&str]) {
-    sets.iter().for_each(|set| {
-        command.args(["--set", set]);
-    });
-}
-
 /// A short run that saves often.
 const SHORT: &[&str] = &[
     "model.hidden=[24]",
@@ -70,41 +61,6 @@ const SHORT: &[&str] = &[
     "sparse.inspect_every=10",
     "optim.lr=0.01",
 ];
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-#[track_caller]
-fn summary(output: &Output) -> Value {
-    assert!(output.status.success(), "{:?}: {}", output.status, text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// The exit code, and each of `words` in the message.
-#[track_caller]
-fn assert_fails(output: &Output, code: i32, words: &[&str]) {
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
-    for word in words {
-        assert!(message.contains(word), "{word:?} is not in: {message}");
-    }
-}
-
-/// The log without what depends on the clock.
-fn log(run: &Path) -> Vec<Value> {
-    let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let clocked = ["seconds", "samples_per_second", "memory_bytes"];
-    let event = |line: &str| {
-        let mut event: Value = serde_json::from_str(line).unwrap();
-        clocked.iter().for_each(|key| {
-            event.as_object_mut().unwrap().remove(*key);
-        });
-        event
-    };
-    log.lines().map(event).collect()
-}
 
 #[test]
 fn a_run_leaves_what_the_design_promises() {

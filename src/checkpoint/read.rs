@@ -171,6 +171,24 @@ impl Loaded {
             .map_err(|message| self.refuse(file, message))
     }
 
+    /// The bytes of a file that holds no tensors (see [`save_with`](super::save_with)).
+    ///
+    /// ```no_run
+    /// let loaded = hotrow::checkpoint::open("runs/first".as_ref())?;
+    /// let tokenizer = loaded.bytes("tokenizer.json")?;
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] if the file is none of this checkpoint.
+    pub fn bytes(&self, file: &str) -> Result<Vec<u8>> {
+        if !self.files().any(|name| name == file) {
+            return Err(self.refuse(file, unlisted()));
+        }
+        std::fs::read(self.path.join(file)).map_err(|error| self.refuse(file, error.to_string()))
+    }
+
     /// The file, at the first tensor's first byte.
     fn header(&self, file: &str) -> Result<(File, Header)> {
         let Some(entry) = self.manifest.files.iter().find(|entry| entry.name == file) else {

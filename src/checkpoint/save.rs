@@ -53,7 +53,29 @@ pub fn save(
     config: &serde_json::Value,
     keep: usize,
 ) -> Result<PathBuf> {
-    save_on(&System, run, files, state, config, keep)
+    save_on(&System, run, files, &[], state, config, keep)
+}
+
+/// As [`save`], with other files beside those of tensors: a name and its bytes, which [`Loaded::bytes`](super::Loaded::bytes) gives
+/// back.
+///
+/// # Errors
+///
+/// As [`save`].
+///
+/// # Panics
+///
+/// As [`save`].
+#[track_caller]
+pub fn save_with(
+    run: &Path,
+    files: &[(&str, Vec<Tensor>)],
+    others: &[(&str, &[u8])],
+    state: &TrainerState,
+    config: &serde_json::Value,
+    keep: usize,
+) -> Result<PathBuf> {
+    save_on(&System, run, files, others, state, config, keep)
 }
 
 #[track_caller]
@@ -61,17 +83,20 @@ pub(super) fn save_on(
     disk: &dyn Disk,
     run: &Path,
     files: &[(&str, Vec<Tensor>)],
+    others: &[(&str, &[u8])],
     state: &TrainerState,
     config: &serde_json::Value,
     keep: usize,
 ) -> Result<PathBuf> {
-    let mut names: Vec<_> = files.iter().map(|(name, _)| *name).chain([CONFIG, STATE, MANIFEST]).collect();
+    let given = files.iter().map(|(name, _)| *name).chain(others.iter().map(|(name, _)| *name));
+    let mut names: Vec<_> = given.chain([CONFIG, STATE, MANIFEST]).collect();
     names.sort_unstable();
     assert!(names.is_sorted_by(|a, b| a < b), "two files have the same name");
 
     let name = folder::name(state.step);
     let temporary = run.join(format!("{TEMPORARY}{name}"));
-    let written = write(disk, &temporary, files, state, config).and_then(|()| publish(disk, run, &temporary, &name));
+    let written =
+        write(disk, &temporary, files, others, state, config).and_then(|()| publish(disk, run, &temporary, &name));
     if written.is_err() && temporary.exists() {
         // The error that is told is the one that came first.
         let _ = disk.remove_folder(&temporary);
@@ -87,6 +112,7 @@ fn write(
     disk: &dyn Disk,
     folder: &Path,
     files: &[(&str, Vec<Tensor>)],
+    others: &[(&str, &[u8])],
     state: &TrainerState,
     config: &serde_json::Value,
 ) -> Result<()> {
@@ -99,6 +125,9 @@ fn write(
         let (header, ordered) = header::plan(tensors);
         let bytes = ordered.iter().map(|tensor| tensor.elements.bytes());
         entries.push(write_file(disk, folder, name, std::iter::once(header.as_slice()).chain(bytes))?);
+    }
+    for &(name, bytes) in others {
+        entries.push(write_file(disk, folder, name, [bytes].into_iter())?);
     }
     let options = serde_json::to_vec_pretty(config).expect("JSON is JSON");
     let standing = serde_json::to_vec_pretty(state).expect("names and numbers are JSON");

@@ -1,11 +1,11 @@
-//! `hotrow eval xmc`: the metrics of a trained network on a file, exact over all labels.
+//! `hotrow eval`: the metrics of a trained network on a file, exact over all labels or tokens.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hotrow::kernels::Level;
-use hotrow::train::xmc;
+use hotrow::train::{lm, xmc};
 
 use super::{Failure, Threads};
 
@@ -19,6 +19,23 @@ pub struct Arguments {
 enum Task {
     /// P@k, nDCG@k, PSP@k and recall@k for k = 1, 3, 5
     Xmc(Xmc),
+    /// Loss, perplexity and bits per byte of a whole token file
+    Lm(Lm),
+}
+
+#[derive(Args)]
+struct Lm {
+    /// Folder of the run, or one of its checkpoints
+    #[arg(long, value_name = "DIR", visible_alias = "checkpoint")]
+    run: PathBuf,
+    /// Token file of the same tokenizer
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Prints the summary as one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 #[derive(Args)]
@@ -40,9 +57,14 @@ struct Xmc {
 }
 
 pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
-    let Task::Xmc(arguments) = &arguments.task;
-    let threads = arguments.threads.start()?;
-    let options = xmc::Options { level, threads, command: Vec::new(), cache: arguments.cache.clone() };
-    let summary = xmc::evaluate_file(&arguments.run, &arguments.data, &options)?;
-    super::train::print(&summary, arguments.json, out)
+    let options = |threads: &Threads, cache: Option<PathBuf>| -> Result<_, Failure> {
+        Ok(xmc::Options { level, threads: threads.start()?, command: Vec::new(), cache })
+    };
+    let (summary, json) = match &arguments.task {
+        Task::Xmc(Xmc { run, data, cache, json, threads }) => {
+            (xmc::evaluate_file(run, data, &options(threads, cache.clone())?)?, json)
+        }
+        Task::Lm(Lm { run, data, json, threads }) => (lm::evaluate_file(run, data, &options(threads, None)?)?, json),
+    };
+    super::train::print(&summary, *json, out)
 }

@@ -1,4 +1,6 @@
-//! `hotrow train xmc`: start a run, take one up, or say what it would be.
+//! `hotrow train`: start a run, take one up, or say what it would be.
+
+mod lm;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ pub struct Arguments {
 enum Task {
     /// Extreme classification: sparse features or text in, some of very many labels out
     Xmc(Box<Xmc>),
+    /// Language models: token files in, a network that goes on with text out
+    Lm(Box<lm::Arguments>),
 }
 
 #[derive(Args)]
@@ -61,7 +65,10 @@ struct Xmc {
 }
 
 pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
-    let Task::Xmc(arguments) = &arguments.task;
+    let arguments = match &arguments.task {
+        Task::Xmc(arguments) => arguments,
+        Task::Lm(arguments) => return lm::run(arguments, level, out),
+    };
     if arguments.print_config {
         let config = match &arguments.resume {
             Some(run) => Config::load(Some(&run.join("config.toml")), &arguments.sets)?,

@@ -29,11 +29,11 @@ impl Config {
     }
 }
 
-fn wrong(key: &str, value: impl Display, limit: impl Display) -> Error {
+pub(super) fn wrong(key: &str, value: impl Display, limit: impl Display) -> Error {
     Error::config(key, format!("{value} is {limit}"))
 }
 
-fn within(key: &str, value: usize, least: usize, most: usize) -> Result<()> {
+pub(super) fn within(key: &str, value: usize, least: usize, most: usize) -> Result<()> {
     match value {
         _ if value < least => Err(wrong(key, value, format_args!("not at least {least}"))),
         _ if value > most => Err(wrong(key, value, format_args!("not at most {most}"))),
@@ -42,7 +42,7 @@ fn within(key: &str, value: usize, least: usize, most: usize) -> Result<()> {
 }
 
 /// TOML has no larger numbers, so a larger one could not be written out and read again.
-fn counts(key: &str, value: u64, least: u64) -> Result<()> {
+pub(super) fn counts(key: &str, value: u64, least: u64) -> Result<()> {
     match value {
         _ if value < least => Err(wrong(key, value, format_args!("not at least {least}"))),
         _ if value > i64::MAX as u64 => Err(wrong(key, value, format_args!("not at most {}", i64::MAX))),
@@ -51,7 +51,7 @@ fn counts(key: &str, value: u64, least: u64) -> Result<()> {
 }
 
 /// `holds` is false for NaN as comparisons are.
-fn number(key: &str, value: f32, holds: bool, limit: &str) -> Result<()> {
+pub(super) fn number(key: &str, value: f32, holds: bool, limit: &str) -> Result<()> {
     if value.is_finite() && holds { Ok(()) } else { Err(wrong(key, value, limit)) }
 }
 
@@ -117,7 +117,7 @@ impl Sparse {
 }
 
 impl Optim {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         positive("optim.lr", self.lr)?;
         not_negative("optim.final_lr", self.final_lr)?;
         if self.schedule != Schedule::Constant && self.final_lr > self.lr {

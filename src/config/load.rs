@@ -2,10 +2,39 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::Config;
 use crate::error::{Error, Result};
+
+/// The configuration of a kind of run: sections of keys, all of which have defaults.
+pub trait RunConfig: Clone + Default + Serialize + DeserializeOwned {
+    /// Whether every value is in its range and no two contradict each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the first key that cannot be, its value and the limit.
+    fn check(&self) -> Result<()>;
+
+    /// An error if a run that began with this configuration cannot go on with `new`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the keys at fault.
+    fn check_resumed(&self, new: &Self) -> Result<()>;
+}
+
+impl RunConfig for Config {
+    fn check(&self) -> Result<()> {
+        Config::check(self)
+    }
+
+    fn check_resumed(&self, new: &Self) -> Result<()> {
+        Config::check_resumed(self, new)
+    }
+}
 
 impl Config {
     /// The defaults, changed by `file` (TOML), then by each of `sets` (`section.key=value`, the last one wins), and
@@ -26,32 +55,7 @@ impl Config {
     /// sections and keys (with the nearest valid one), for values of the wrong type (with what is allowed), and for what
     /// `check` refuses.
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config> {
-        let mut table = defaults();
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-            for (section, keys) in parse(path, &text)? {
-                let Value::Table(keys) = keys else {
-                    return Err(in_file(path, not_a_section(&section)));
-                };
-                for (key, value) in keys {
-                    assign(&mut table, &section, &key, value).map_err(|error| in_file(path, error))?;
-                }
-            }
-        }
-        for set in sets {
-            let Some((name, text)) = set.split_once('=') else {
-                return Err(Error::config("--set", format!("{set:?} is not section.key=value")));
-            };
-            let name = name.trim();
-            let Some((section, key)) = name.split_once('.') else {
-                return Err(unknown(name, "", "section.key is expected"));
-            };
-            let value = value_of(&table, section, key, text.trim());
-            assign(&mut table, section, key, value)?;
-        }
-        let config: Config = table.try_into().map_err(|error| Error::config("configuration", error.message()))?;
-        config.check()?;
-        Ok(config)
+        load(Config::default(), file, sets)
     }
 
     /// Every key with its value, as a file that [`Config::load`] reads to an equal configuration.
@@ -66,7 +70,7 @@ impl Config {
     ///
     /// If a number is above `i64::MAX`, the largest that TOML has ([`Config::check`] refuses it).
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration that check accepts is TOML")
+        to_toml(self)
     }
 
     /// All keys, as `section.key`, in alphabetical order.
@@ -75,15 +79,53 @@ impl Config {
     /// assert!(hotrow::config::Config::keys().contains(&"optim.lr".to_owned()));
     /// ```
     pub fn keys() -> Vec<String> {
-        let keys_of = |(section, keys): (&String, &Value)| -> Vec<String> {
-            keys.as_table().into_iter().flatten().map(|(key, _)| format!("{section}.{key}")).collect()
-        };
-        defaults().iter().flat_map(keys_of).collect()
+        keys(&table_of(&Config::default()))
     }
 }
 
-fn defaults() -> Table {
-    Table::try_from(Config::default()).expect("the defaults are TOML")
+/// `defaults`, changed by `file`, then by each of `sets`, and checked: see [`Config::load`].
+pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[String]) -> Result<C> {
+    let mut table = table_of(&defaults);
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        for (section, keys) in parse(path, &text)? {
+            let Value::Table(keys) = keys else {
+                return Err(in_file(path, not_a_section(&table, &section)));
+            };
+            for (key, value) in keys {
+                assign::<C>(&mut table, &section, &key, value).map_err(|error| in_file(path, error))?;
+            }
+        }
+    }
+    for set in sets {
+        let Some((name, text)) = set.split_once('=') else {
+            return Err(Error::config("--set", format!("{set:?} is not section.key=value")));
+        };
+        let name = name.trim();
+        let Some((section, key)) = name.split_once('.') else {
+            return Err(unknown(&table, name, "", "section.key is expected"));
+        };
+        let value = value_of(&table, section, key, text.trim());
+        assign::<C>(&mut table, section, key, value)?;
+    }
+    let config: C = table.try_into().map_err(|error| Error::config("configuration", error.message()))?;
+    config.check()?;
+    Ok(config)
+}
+/// Every key with its value: see [`Config::to_toml`].
+pub(crate) fn to_toml(config: &impl Serialize) -> String {
+    toml::to_string(config).expect("a configuration that check accepts is TOML")
+}
+
+fn table_of(config: &impl Serialize) -> Table {
+    Table::try_from(config).expect("a configuration is TOML")
+}
+
+fn keys(table: &Table) -> Vec<String> {
+    let keys_of = |(section, keys): (&String, &Value)| -> Vec<String> {
+        keys.as_table().into_iter().flatten().map(|(key, _)| format!("{section}.{key}")).collect()
+    };
+    table.iter().flat_map(keys_of).collect()
 }
 
 fn parse(path: &Path, text: &str) -> Result<Table> {
@@ -114,41 +156,41 @@ fn value_of(table: &Table, section: &str, key: &str, text: &str) -> Value {
 }
 
 /// Sets a key that there is to a value that it can have.
-fn assign(table: &mut Table, section: &str, key: &str, value: Value) -> Result<()> {
+fn assign<C: RunConfig>(table: &mut Table, section: &str, key: &str, value: Value) -> Result<()> {
     let name = format!("{section}.{key}");
-    let Some(keys) = table.get_mut(section).and_then(Value::as_table_mut) else {
-        return Err(unknown(section, key, "no such section"));
-    };
-    let Some(place) = keys.get_mut(key) else {
-        return Err(unknown(section, key, "no such key"));
-    };
+    if !table.get(section).is_some_and(Value::is_table) {
+        return Err(unknown(table, section, key, "no such section"));
+    }
+    if table[section].get(key).is_none() {
+        return Err(unknown(table, section, key, "no such key"));
+    }
     let alone =
         Table::from_iter([(section.to_owned(), Value::Table(Table::from_iter([(key.to_owned(), value.clone())])))]);
-    alone.try_into::<Config>().map_err(|error| Error::config(&name, error.message()))?;
-    *place = value;
+    alone.try_into::<C>().map_err(|error| Error::config(&name, error.message()))?;
+    table[section][key] = value;
     Ok(())
 }
 
-fn unknown(section: &str, key: &str, what: &str) -> Error {
+fn unknown(table: &Table, section: &str, key: &str, what: &str) -> Error {
     let name = if key.is_empty() { section.to_owned() } else { format!("{section}.{key}") };
-    Error::config(name, format!("{what}; did you mean {}?", nearest(section, key)))
+    Error::config(name, format!("{what}; did you mean {}?", nearest(table, section, key)))
 }
 
-fn not_a_section(name: &str) -> Error {
-    let sections: Vec<_> = defaults().into_iter().map(|(section, _)| format!("[{section}]")).collect();
+fn not_a_section(table: &Table, name: &str) -> Error {
+    let sections: Vec<_> = table.keys().map(|section| format!("[{section}]")).collect();
     Error::config(
         name,
-        format!("keys stand in one of the sections {}; did you mean {}?", sections.join(" "), nearest(name, "")),
+        format!("keys stand in one of the sections {}; did you mean {}?", sections.join(" "), nearest(table, name, "")),
     )
 }
 
 /// The key that takes the fewest insertions, deletions, replacements and swaps of neighbours. The key itself counts double:
 /// it is remembered better than the section that it is in. A name without a section may be either.
-fn nearest(section: &str, key: &str) -> String {
+fn nearest(table: &Table, section: &str, key: &str) -> String {
     let distance = |name: &String| {
         let (to_section, to_key) = name.split_once('.').expect("section.key");
         let edits = strsim::damerau_levenshtein;
         if key.is_empty() { edits(section, to_key) } else { edits(section, to_section) + 2 * edits(key, to_key) }
     };
-    Config::keys().into_iter().min_by_key(distance).expect("there are keys")
+    keys(table).into_iter().min_by_key(distance).expect("there are keys")
 }

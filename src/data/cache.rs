@@ -12,10 +12,9 @@
 
 mod writer;
 
-use super::map::map;
+use super::map::{Bytes, map};
 use super::records::Record;
 use super::summary::Summary;
-use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::Path;
@@ -107,23 +106,6 @@ pub(crate) struct Meta {
     pub names: Option<Vec<String>>,
 }
 
-/// The file, or a copy of it.
-#[derive(Debug)]
-enum Bytes {
-    Map(Mmap),
-    /// Words, so that they are aligned, and the number of bytes.
-    Memory(Vec<u64>, usize),
-}
-
-impl Bytes {
-    fn all(&self) -> &[u8] {
-        match self {
-            Self::Map(map) => map,
-            Self::Memory(words, len) => &bytemuck::cast_slice(words)[..*len],
-        }
-    }
-}
-
 /// Samples of a file.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -143,9 +125,7 @@ impl Cache {
 
     /// A cache from bytes that may be anything. The digests are not looked at, everything else is.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let mut words = vec![0_u64; bytes.len().div_ceil(8)];
-        bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
-        Self::checked(Bytes::Memory(words, bytes.len()), None, true)
+        Self::checked(Bytes::copy(bytes), None, true)
     }
 
     fn checked(bytes: Bytes, key: Option<u128>, full: bool) -> Result<Self, String> {

@@ -46,9 +46,18 @@ pub(crate) fn unpacked<'a>(mut packed: impl Read + Send + 'a) -> io::Result<Box<
     })
 }
 
-/// Whole lines of a file, about [`BLOCK`] bytes at a time.
+/// The last place of some bytes at which a block may end.
+pub(crate) type Cut = fn(&[u8]) -> Option<usize>;
+
+/// After a line.
+fn after_line(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().rposition(|&byte| byte == b'\n').map(|at| at + 1)
+}
+
+/// Whole lines (or what `cut` leaves whole) of a file, about [`BLOCK`] bytes at a time.
 struct Blocks<'a> {
     reader: Box<dyn Read + Send + 'a>,
+    cut: Cut,
     /// The beginning of a line whose end has not been read.
     rest: Vec<u8>,
     started: bool,
@@ -65,7 +74,7 @@ impl Blocks<'_> {
             self.ended |= failed.is_some();
             if failed.is_some() {
                 // A line that was cut off would be blamed for what the file lacks.
-                block.truncate(block.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1));
+                block.truncate(after_line(&block).unwrap_or(0));
             }
             if !block.is_empty() {
                 blocks.push(block);
@@ -90,8 +99,10 @@ impl Blocks<'_> {
                 self.ended = true;
                 return Ok(());
             }
-            if let Some(at) = block[before..].iter().rposition(|&byte| byte == b'\n') {
-                self.rest = block.split_off(before + at + 1);
+            // A cut may need the byte on either side of it.
+            let seen = before.saturating_sub(1);
+            if let Some(at) = (self.cut)(&block[seen..]).filter(|at| seen + at > 0) {
+                self.rest = block.split_off(seen + at);
                 return Ok(());
             }
             if block.len() > LONGEST {
@@ -111,29 +122,45 @@ pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Parses the blocks of `input` in parallel; `take` gets the results in the order of the file.
+/// Parses the blocks of `input` in parallel, each of whole lines and with its first byte's place in the file; `take` gets the
+/// results in the order of the file.
 ///
 /// # Errors
 ///
 /// The first fault of the file, whatever the number of threads, or what `take` returns.
 pub(crate) fn for_each_block<T: Send>(
     input: Input,
-    parse: impl Fn(&[u8], bool) -> Result<T, Fault> + Sync,
+    parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
+    take: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    for_each_cut(input, after_line, parse, take)
+}
+
+/// The same with blocks that end where `cut` says.
+pub(crate) fn for_each_cut<T: Send>(
+    input: Input,
+    cut: Cut,
+    parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
     mut take: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     let (path, reader) = (input.path(), input.unpack()?);
-    let mut blocks = Blocks { reader, rest: Vec::new(), started: false, ended: false };
+    let mut blocks = Blocks { reader, cut, rest: Vec::new(), started: false, ended: false };
     let (mut group, mut state) = blocks.group();
-    let (mut line, mut first) = (0, true);
+    let (mut line, mut start) = (0, 0);
     while !group.is_empty() || state.is_err() {
+        let place = |block: &Vec<u8>| {
+            start += block.len() as u64;
+            start - block.len() as u64
+        };
+        let starts: Vec<u64> = group.iter().map(place).collect();
         let (next, parsed) = rayon::join(
             || if state.is_ok() { blocks.group() } else { (Vec::new(), Ok(())) },
             || -> Vec<_> {
-                let parse_one = |(at, block): (usize, &Vec<u8>)| {
+                let parse_one = |(block, &start): (&Vec<u8>, &u64)| {
                     let newlines = block.iter().filter(|&&byte| byte == b'\n').count() as u64;
-                    (parse(block, first && at == 0), newlines)
+                    (parse(block, start), newlines)
                 };
-                group.par_iter().enumerate().map(parse_one).collect()
+                group.par_iter().zip(&starts).map(parse_one).collect()
             },
         );
         for (result, newlines) in parsed {
@@ -144,7 +171,6 @@ pub(crate) fn for_each_block<T: Send>(
             line += newlines;
         }
         state.map_err(|error| unreadable(path, line, error))?;
-        first &= group.is_empty();
         (group, state) = next;
     }
     Ok(())

@@ -142,9 +142,9 @@ fn stream(
     parse: impl Fn(&[u8], &mut Scratch, &mut Records) -> Result<(), Fault> + Sync,
     sink: &mut impl Sink,
 ) -> Result<u64> {
-    let parse_block = |block: &[u8], first: bool| {
+    let parse_block = |block: &[u8], start: u64| {
         let (mut scratch, mut out, mut count) = (Scratch::default(), Records::default(), 0);
-        for (at, line) in lines::lines(block).enumerate().skip(if first { skip } else { 0 }) {
+        for (at, line) in lines::lines(block).enumerate().skip(if start == 0 { skip } else { 0 }) {
             parse(line, &mut scratch, &mut out).map_err(|fault| Fault { line: at as u64, ..fault })?;
             count += 1;
         }

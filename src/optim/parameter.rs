@@ -32,6 +32,8 @@ thread_local! {
 pub enum Init {
     /// Zeros.
     Zeros,
+    /// This number.
+    Constant(f32),
     /// Independent normal numbers of this standard deviation.
     Normal(f32),
 }
@@ -84,6 +86,10 @@ impl Parameter {
                     out.iter_mut().zip(numbers(row)).for_each(|(out, x)| *out = bf16::from_f32(x));
                 });
             }
+        }
+        if let Init::Constant(value) = init {
+            master.iter_mut().for_each(|matrix| matrix.as_mut_slice().fill(value));
+            halves.iter_mut().for_each(|matrix| matrix.as_mut_slice().fill(bf16::from_f32(value)));
         }
         let stored = match (master, halves) {
             (Some(weights), None) => Stored::F32(weights),
@@ -182,6 +188,22 @@ impl Parameter {
                 let grads = MatRef::new(grads, block.len(), cols);
                 state::apply(weights, state, RowGrads::new(ids, grads), step);
             });
+        });
+    }
+
+    /// As [`update`](Self::update) of all rows, whose gradient (rows, D) stands in memory already.
+    ///
+    /// # Panics
+    ///
+    /// If `gradient` has another shape than the weights.
+    #[track_caller]
+    pub fn update_all(&mut self, gradient: MatRef<f32>, step: &StepOptions) {
+        let (rows, cols) = (self.rows(), self.cols());
+        assert_eq!((gradient.rows(), gradient.cols()), (rows, cols), "the gradient of {} has another shape", self.name);
+        let ends: Vec<usize> = blocks_of(rows).map(|block| block.end).collect();
+        self.split(&ends, step.seed).into_par_iter().for_each(|(first, weights, state)| {
+            let grads = gradient.window(first..first + weights.rows(), 0..cols);
+            state::apply(weights, state, RowGrads::all(grads), step);
         });
     }
 

@@ -17,10 +17,12 @@ pub struct Report {
     pub loss: f64,
     /// Learning rate.
     pub lr: f64,
-    /// Samples per second since the last report.
-    pub samples_per_second: f64,
-    /// Share of the output layer's rows that were computed.
-    pub active_share: f64,
+    /// Samples or tokens per second since the last report.
+    pub rate: f64,
+    /// Which of the two.
+    pub unit: &'static str,
+    /// Share of the output layer's rows that were computed, where that is counted.
+    pub active_share: Option<f64>,
     /// Main memory in use, if the system says.
     pub memory_bytes: Option<u64>,
 }
@@ -110,12 +112,10 @@ impl Observer for Progress {
 }
 
 fn line(report: &Report) -> String {
-    let &Report { epoch, loss, lr, samples_per_second, active_share, memory_bytes, .. } = report;
+    let &Report { epoch, loss, lr, rate, unit, active_share, memory_bytes, .. } = report;
     let memory = memory_bytes.map(|bytes| format!(" | {:.2} GiB", bytes as f64 / (1 << 30) as f64)).unwrap_or_default();
-    let active = 100.0 * active_share;
-    format!(
-        "epoch {epoch} | loss {loss:.4} | lr {lr:.2e} | {samples_per_second:.0} samples/s | {active:.2} % active{memory} |"
-    )
+    let active = active_share.map(|share| format!(" | {:.2} % active", 100.0 * share)).unwrap_or_default();
+    format!("epoch {epoch} | loss {loss:.4} | lr {lr:.2e} | {rate:.0} {unit}/s{active}{memory} |")
 }
 
 #[cfg(test)]
@@ -130,12 +130,15 @@ mod tests {
             epoch: 2,
             loss: 1.23456,
             lr: 0.001,
-            samples_per_second: 12345.6,
-            active_share: 0.0061,
+            rate: 12345.6,
+            unit: "samples",
+            active_share: Some(0.0061),
             memory_bytes: Some(3 << 29),
         };
         assert_eq!(line(&report), "epoch 2 | loss 1.2346 | lr 1.00e-3 | 12346 samples/s | 0.61 % active | 1.50 GiB |");
         assert!(line(&Report { memory_bytes: None, ..report }).ends_with("active |"));
+        let tokens = Report { unit: "tokens", active_share: None, memory_bytes: None, ..report };
+        assert!(line(&tokens).ends_with("| 12346 tokens/s |"));
     }
 
     #[test]

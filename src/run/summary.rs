@@ -22,7 +22,7 @@ use crate::flops::{Costs, Phase};
 pub struct Summary {
     /// Raised when a key is added.
     pub schema: u32,
-    /// `train xmc`, `eval xmc`, ...
+    /// `train xmc`, `eval xmc`, `train lm`, `eval lm`.
     pub task: String,
     /// Optimiser steps of the whole run, those before a resumption included.
     pub steps: u64,
@@ -30,8 +30,11 @@ pub struct Summary {
     pub epochs: u64,
     /// Where the time went.
     pub seconds: Seconds,
-    /// Samples per second of training (or of evaluation), without loading and saving.
+    /// Samples (of language models: sequences) per second of training (or of evaluation), without loading and saving.
     pub samples_per_second: f64,
+    /// The same in tokens, for language models only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
     /// Measures of quality: `p@1`, `ndcg@5`, `psp@5`, `loss`, ...
     pub metrics: BTreeMap<String, f64>,
     /// Floating-point operations.
@@ -102,6 +105,7 @@ impl Default for Summary {
             epochs: 0,
             seconds: Seconds::default(),
             samples_per_second: 0.0,
+            tokens_per_second: None,
             metrics: BTreeMap::new(),
             flops: Flops::default(),
             bytes: 0,
@@ -161,12 +165,17 @@ impl fmt::Display for Summary {
         }
         let Seconds { total, load, train, eval, index } = self.seconds;
         line("seconds", format!("{total:.1} (load {load:.1}, train {train:.1}, eval {eval:.1}, index {index:.1})"))?;
-        line("samples/s", format!("{:.0}", self.samples_per_second))?;
+        match self.tokens_per_second {
+            Some(tokens) => line("tokens/s", format!("{tokens:.0}"))?,
+            None => line("samples/s", format!("{:.0}", self.samples_per_second))?,
+        }
         if self.flops.dense_equivalent > 0 {
             let share = 100.0 * self.flops.executed as f64 / self.flops.dense_equivalent as f64;
             line("operations", format!("{:.3e}, {share:.2} % of the dense network's", self.flops.executed as f64))?;
         }
-        line("active rows", format!("{:.0} ({:.3} %)", self.union_rows, 100.0 * self.active_share))?;
+        if self.union_rows > 0.0 {
+            line("active rows", format!("{:.0} ({:.3} %)", self.union_rows, 100.0 * self.active_share))?;
+        }
         line("parameters", self.parameters.to_string())?;
         if let Some(bytes) = self.peak_memory_bytes {
             line("peak memory", format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64))?;
@@ -200,6 +209,8 @@ mod tests {
             union_rows parameters peak_memory_bytes seed level threads digest"
                 .split_whitespace()
                 .collect();
+        let tokens = Summary { tokens_per_second: Some(5.0), ..Summary::default() };
+        assert!(tokens.to_json().contains("\"tokens_per_second\": 5.0") && tokens.to_string().contains("tokens/s"));
         let json = Summary::default().to_json();
         let places: Vec<_> = keys.iter().map(|key| json.find(&format!("\n  \"{key}\": ")).expect(key)).collect();
         assert!(places.is_sorted(), "{json}");

@@ -1,5 +1,6 @@
 use super::*;
 use crate::checkpoint::{TrainerState, save};
+use crate::config::Config;
 use crate::kernels::Level;
 
 fn environment() -> Environment {
@@ -29,12 +30,12 @@ fn a_new_run_has_its_configuration_and_environment() {
     config.train.seed = 9;
     let environment = environment();
     let run = RunDir::create(&path, &config, &environment).unwrap();
-    assert_eq!(run.config(&[]).unwrap(), config);
-    assert_eq!(run.config(&["train.seed=10".into()]).unwrap().train.seed, 10);
+    assert_eq!(run.config::<Config>(&[]).unwrap(), config);
+    assert_eq!(run.config::<Config>(&["train.seed=10".into()]).unwrap().train.seed, 10);
     assert_eq!(run.environment().unwrap(), environment);
     config.train.epochs = 10;
     run.write_config(&config).unwrap();
-    assert_eq!(run.config(&[]).unwrap(), config);
+    assert_eq!(run.config::<Config>(&[]).unwrap(), config);
     run.write_summary(&Summary::default()).unwrap();
     assert_eq!(fs::read_to_string(path.join("summary.json")).unwrap(), Summary::default().to_json());
     let leftovers = fs::read_dir(&path).unwrap().flatten().filter(|e| e.file_name().to_string_lossy().starts_with('.'));

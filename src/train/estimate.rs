@@ -82,7 +82,7 @@ pub fn estimate(
         + (4.0 * batch as f64 * features_per_sample * first as f64) as u64;
     let moved = (active * last) as f64 + touched * first as f64;
     let bytes = (moved * (2.0 * (stored + state) + 2.0 * stored)) as u64;
-    let rate = product_rate(level) * threads as f64;
+    let rate = product_rate(level, Precision::F32) * threads as f64;
     Estimate {
         parameters,
         state_bytes: (parameters as f64 * (stored + state)) as u64,
@@ -98,12 +98,12 @@ pub fn estimate(
 }
 
 /// Operations a second of a product that fits the second-level cache, on one thread.
-fn product_rate(level: Level) -> f64 {
+pub(super) fn product_rate(level: Level, precision: Precision) -> f64 {
     let (rows, cols, depth) = (128, 512, 128);
     let (a, b, mut c) = (vec![0.5; rows * depth], vec![0.5; depth * cols], vec![0.0; rows * cols]);
     let (mut left, mut right) = (PackedPanel::new(), PackedPanel::new());
-    left.pack_left(level, Precision::F32, Operand::new(MatRef::new(&a, rows, depth)));
-    right.pack_right(level, Precision::F32, Operand::new(MatRef::new(&b, depth, cols)));
+    left.pack_left(level, precision, Operand::new(MatRef::new(&a, rows, depth)));
+    right.pack_right(level, precision, Operand::new(MatRef::new(&b, depth, cols)));
     let (mut best, flops) = (f64::INFINITY, (2 * rows * cols * depth) as f64);
     for _ in 0..20 {
         let start = Instant::now();

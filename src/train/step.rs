@@ -63,7 +63,7 @@ pub struct StepReport {
     /// Where active rows came from, added up over the active sets.
     pub sources: Sources,
     /// With a set for each sample: the share of the pairs of a sample and a row of the union that were wanted. All of them
-    /// were computed if it is [`PACKED_FROM`] or more.
+    /// were computed if it is `PACKED_FROM` or more.
     pub fill: Option<f64>,
 }
 

@@ -1,13 +1,15 @@
 //! A whole run of extreme classification: data, steps, evaluations, checkpoints, log and summary.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 pub use super::predict::Predictor;
+pub use super::run::Options;
+use super::run::{self, Due, Task};
 use super::step::PACKED_FROM;
 use super::{Trainer, evaluate};
 use crate::checkpoint::disk::{System, replace_file};
@@ -16,7 +18,6 @@ use crate::config::Config;
 use crate::data::{self, Batch, Datasets, Loader, Samples};
 use crate::error::{Error, Result};
 use crate::flops::{Costs, Phase};
-use crate::kernels::Level;
 use crate::metrics::{Propensity, count_labels};
 use crate::run::{
     Environment, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes, peak_memory_bytes,
@@ -27,19 +28,6 @@ pub const KS: [usize; 3] = [1, 3, 5];
 
 /// The file of the run folder that says how later files are read.
 pub const VOCABULARY: &str = "vocabulary.json";
-
-/// What a run is started or taken up with.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The instruction set.
-    pub level: Level,
-    /// Threads, for the record: the pool is the caller's.
-    pub threads: usize,
-    /// The command line, for the record.
-    pub command: Vec<String>,
-    /// Where parsed data is kept; in the run's folder if not said.
-    pub cache: Option<PathBuf>,
-}
 
 /// Starts a run in the folder `out` on the files `train` and `valid`.
 ///
@@ -55,12 +43,9 @@ pub fn start(
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
     config.check()?;
-    let inputs = [("train", Some(train)), ("valid", valid)];
-    let inputs = inputs.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path?.to_owned())));
-    let (level, threads, command) = (options.level, options.threads, options.command.clone());
-    let environment = Environment::read(level, threads, config.train.seed, command, inputs.collect());
+    let environment = options.environment(config.train.seed, [("train", Some(train)), ("valid", valid)]);
     let run = RunDir::create(out, &config, &environment)?;
-    Run::open(run, config, &environment, None, options)?.go(signals, observer)
+    run::go(Run::open(run, config, &environment, None, options)?, signals, observer)
 }
 
 /// Takes up the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
@@ -77,13 +62,12 @@ pub fn resume(
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
     let (run, loaded) = RunDir::resume(path)?;
-    let (config, environment) = (run.config(sets)?, run.environment()?);
-    config.check()?;
-    run.config(&[])?.check_resumed(&config)?;
+    let (config, environment): (Config, _) = (run.config(sets)?, run.environment()?);
+    run.config::<Config>(&[])?.check_resumed(&config)?;
     let run = Run::open(run, config, &environment, loaded.as_ref(), options)?;
     // Only now is it known that the run can go on so.
     run.dir.write_config(&run.trainer.config)?;
-    run.go(signals, observer)
+    run::go(run, signals, observer)
 }
 
 /// Measures the last checkpoint of a run (or the checkpoint `path`) on a file.
@@ -161,6 +145,7 @@ struct Run {
     /// Inverse propensities of the labels.
     inverse: Arc<[f64]>,
     trainer: Trainer,
+    loader: Loader,
     log: MetricsLog,
     started: Instant,
     seconds: Seconds,
@@ -203,54 +188,42 @@ impl Run {
         seen.save(dir.path())?;
         let steps = data::steps_per_epoch(samples, config.train.batch_size) * config.train.epochs;
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
-        let mut run = Memory::default();
+        let mut memory = Memory::default();
         if let Some(loaded) = loaded {
             trainer.restore(loaded)?;
-            run = Memory::read(loaded)?;
-            trainer.work.costs = run.costs;
+            memory = run::recall(loaded)?;
+            trainer.work.costs = memory.costs;
         }
         let log = dir.metrics(trainer.steps)?;
-        let seconds = Seconds { load: started.elapsed().as_secs_f64(), ..run.seconds };
-        let (Memory { total, recent, metrics, .. }, inverse, threads) = (run, seen.inverse(), options.threads);
-        Ok(Self { dir, data, inverse, trainer, log, started, seconds, total, recent, metrics, threads, fill: None })
+        let seconds = Seconds { load: started.elapsed().as_secs_f64(), ..memory.seconds };
+        let (Memory { total, recent, metrics, .. }, inverse) = (memory, seen.inverse());
+        let (threads, train) = (options.threads, &trainer.config.train);
+        let source = Arc::new(data.train.clone());
+        let loader = Loader::new(source, train.seed, train.batch_size, trainer.steps, trainer.total_steps);
+        Ok(Self {
+            dir,
+            data,
+            inverse,
+            trainer,
+            loader,
+            log,
+            started,
+            seconds,
+            total,
+            recent,
+            metrics,
+            threads,
+            fill: None,
+        })
     }
 
-    fn go(mut self, signals: &Signals, observer: &mut dyn Observer) -> Result<Summary> {
-        let train = self.trainer.config.train.clone();
-        let per_epoch = data::steps_per_epoch(self.data.train.len(), train.batch_size);
-        let (samples, total) = (Arc::new(self.data.train.clone()), self.trainer.total_steps);
-        let mut loader = Loader::new(samples, train.seed, train.batch_size, self.trainer.steps, total);
-        while self.trainer.steps < total {
-            let asked = Instant::now();
-            let batch = loader.next().expect("a batch for each step");
-            let waited = asked.elapsed();
-            self.trainer.work.costs.time(Phase::Read, waited);
-            self.inspect(&batch)?;
-            self.step(&batch, waited)?;
-            loader.recycle(batch);
-            let step = self.trainer.steps;
-            let (epoch, ends) = (step.div_ceil(per_epoch), step.is_multiple_of(per_epoch));
-            if step.is_multiple_of(train.log_every.max(1)) || step == total {
-                self.report(epoch, observer)?;
-            }
-            if step == total || (ends && train.eval_every > 0 && epoch.is_multiple_of(train.eval_every)) {
-                self.evaluate(epoch, observer)?;
-            }
-            let due = match train.save_every {
-                0 => ends,
-                every => step.is_multiple_of(every),
-            };
-            let stop = signals.requested() && step < total;
-            if due || stop || step == total {
-                self.save(step / per_epoch)?;
-            }
-            if stop {
-                return Err(Error::Stopped { step, run: self.dir.path().to_owned() });
-            }
-        }
-        let summary = self.summary();
-        self.dir.write_summary(&summary)?;
-        Ok(summary)
+    fn per_epoch(&self) -> u64 {
+        data::steps_per_epoch(self.data.train.len(), self.trainer.config.train.batch_size)
+    }
+
+    /// The epoch of the step that was done last, from 1.
+    fn epoch(&self) -> u64 {
+        self.trainer.steps.div_ceil(self.per_epoch())
     }
 
     /// Looks at the active sets where that is due.
@@ -270,7 +243,7 @@ impl Run {
 
     fn step(&mut self, batch: &Batch, waited: Duration) -> Result<()> {
         let start = Instant::now();
-        let report = self.trainer.step(batch).map_err(|error| self.diverged(error))?;
+        let report = self.trainer.step(batch)?;
         let seconds = (waited + start.elapsed()).as_secs_f64();
         self.fill = report.fill;
         if let (Some(fill), 0) = (report.fill, self.total.steps) {
@@ -288,15 +261,44 @@ impl Run {
         }
         Ok(())
     }
+}
 
-    fn diverged(&mut self, error: Error) -> Error {
-        let Error::Diverged { step, layer, .. } = error else { return error };
-        // A log that cannot be written is not what people have to know first.
-        let _ = self.log.write("diverged", step, &json!({ "layer": layer }));
-        Error::Diverged { step, layer, last_good: checkpoint::last(self.dir.path()) }
+impl Task for Run {
+    fn steps(&self) -> (u64, u64) {
+        (self.trainer.steps, self.trainer.total_steps)
     }
 
-    fn report(&mut self, epoch: u64, observer: &mut dyn Observer) -> Result<()> {
+    fn due(&self) -> Due {
+        let (train, step, epoch) = (&self.trainer.config.train, self.trainer.steps, self.epoch());
+        let ends = step.is_multiple_of(self.per_epoch());
+        Due {
+            report: step.is_multiple_of(train.log_every.max(1)),
+            evaluate: ends && train.eval_every > 0 && epoch.is_multiple_of(train.eval_every),
+            save: if train.save_every == 0 { ends } else { step.is_multiple_of(train.save_every) },
+        }
+    }
+
+    fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    fn log(&mut self) -> &mut MetricsLog {
+        &mut self.log
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        let asked = Instant::now();
+        let batch = self.loader.next().expect("a batch for each step");
+        let waited = asked.elapsed();
+        self.trainer.work.costs.time(Phase::Read, waited);
+        self.inspect(&batch)?;
+        self.step(&batch, waited)?;
+        self.loader.recycle(batch);
+        Ok(())
+    }
+
+    fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let epoch = self.epoch();
         let (step, labels) = (self.trainer.steps, self.data.train.labels());
         let Sums { loss, samples, pairs, union_rows, steps, seconds } = std::mem::take(&mut self.recent);
         let lr = crate::optim::learning_rate(&self.trainer.config.optim, step, self.trainer.total_steps);
@@ -306,8 +308,9 @@ impl Run {
             epoch,
             loss: loss / samples as f64,
             lr: lr as f64,
-            samples_per_second: samples as f64 / seconds,
-            active_share: pairs as f64 / (samples as f64 * labels as f64),
+            rate: samples as f64 / seconds,
+            unit: "samples",
+            active_share: Some(pairs as f64 / (samples as f64 * labels as f64)),
             memory_bytes: memory_bytes(),
         };
         observer.step(&report);
@@ -317,7 +320,7 @@ impl Run {
             "samples": self.total.samples,
             "loss": report.loss,
             "lr": lr,
-            "samples_per_second": report.samples_per_second,
+            "samples_per_second": report.rate,
             "active_share": report.active_share,
             "union_rows": union_rows as f64 / steps as f64,
             "fill": self.fill,
@@ -326,7 +329,8 @@ impl Run {
         self.log.write("train", step, &event)
     }
 
-    fn evaluate(&mut self, epoch: u64, observer: &mut dyn Observer) -> Result<()> {
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let epoch = self.epoch();
         self.trainer.settle();
         let Some(valid) = &self.data.valid else { return Ok(()) };
         let start = Instant::now();
@@ -346,8 +350,9 @@ impl Run {
         self.log.write("eval", self.trainer.steps, &event)
     }
 
-    fn save(&mut self, epoch: u64) -> Result<()> {
+    fn save(&mut self) -> Result<()> {
         self.log.sync()?;
+        let epoch = self.trainer.steps / self.per_epoch();
         let mut state = TrainerState::new(self.trainer.steps, epoch, self.trainer.config.train.seed);
         let memory = Memory {
             total: self.total,
@@ -356,7 +361,7 @@ impl Run {
             metrics: self.metrics.clone(),
             costs: self.trainer.work.costs,
         };
-        state.other = memory.write();
+        state.other = run::remember(&memory);
         self.trainer.save(self.dir.path(), &state)?;
         Ok(())
     }
@@ -385,15 +390,4 @@ struct Memory {
     seconds: Seconds,
     metrics: BTreeMap<String, f64>,
     costs: Costs,
-}
-
-impl Memory {
-    fn write(&self) -> Value {
-        serde_json::to_value(self).expect("numbers are JSON")
-    }
-
-    fn read(loaded: &checkpoint::Loaded) -> Result<Self> {
-        let wrong = |error: serde_json::Error| loaded.refuse("trainer_state.json", error.to_string());
-        serde_json::from_value(loaded.state().other.clone()).map_err(wrong)
-    }
 }

@@ -89,7 +89,7 @@ impl Disk for Failing {
 }
 
 fn save_step_on(disk: &dyn Disk, run: &Path, step: u64, keep: usize) -> Result<PathBuf> {
-    save_on(disk, run, &Network::at(step).files(), &state_at(step), &json!({"step": step}), keep)
+    save_on(disk, run, &Network::at(step).files(), &[], &state_at(step), &json!({"step": step}), keep)
 }
 
 /// Kills the save of `step` after each number of operations, in a run that has saved `before`; then the restarted program

@@ -1,0 +1,310 @@
+//! The configuration of a language model's run.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub mod model;
+
+pub use model::{Model, PRESETS};
+
+use super::check::{counts, within, wrong};
+use super::{Optim, OptimizerName, RunConfig, Schedule, load};
+use crate::error::{Error, Result};
+
+/// Most tokens of a step, and most sequences that are computed together.
+const MOST: usize = 1 << 24;
+
+/// Everything that decides what a language model's run computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lm {
+    /// The network.
+    pub model: Model,
+    /// How weights move: AdamW, unless said otherwise.
+    pub optim: Optim,
+    /// How long, in which steps, and what is saved.
+    pub train: Train,
+    /// What a sequence is.
+    pub data: Data,
+}
+
+/// `[train]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Train {
+    /// Steps of the run; 0 means as many as `tokens` take.
+    pub steps: u64,
+    /// Tokens that the run trains on, where `steps` is 0; 0 means one pass over the training file.
+    pub tokens: u64,
+    /// Tokens of a step: a multiple of the sequences' length.
+    pub batch_tokens: usize,
+    /// Sequences that go through the network together; the gradients of a step's are added up. 0 means about 4096 tokens.
+    pub micro_batch: usize,
+    /// Steps between checkpoints, 0 for one at the end only.
+    pub save_every: u64,
+    /// Newest checkpoints that are kept.
+    pub keep: usize,
+    /// Steps between evaluations on the validation file, 0 for one at the end only.
+    pub eval_every: u64,
+    /// Steps between lines of the metrics log.
+    pub log_every: u64,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// What the sample begins with that is generated at each evaluation.
+    pub sample: String,
+    /// Tokens of that sample, 0 for none.
+    pub sample_tokens: usize,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            steps: 0,
+            tokens: 0,
+            batch_tokens: 16_384,
+            micro_batch: 0,
+            save_every: 500,
+            keep: 2,
+            eval_every: 500,
+            log_every: 10,
+            seed: 1,
+            sample: String::new(),
+            sample_tokens: 64,
+        }
+    }
+}
+
+/// `[data]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Tokens of the sequences that are trained and evaluated on; 0 means `model.context`.
+    pub context: usize,
+}
+
+impl Default for Lm {
+    fn default() -> Self {
+        let optim = Optim {
+            name: OptimizerName::AdamDense,
+            lr: 2e-3,
+            final_lr: 2e-4,
+            schedule: Schedule::Cosine,
+            warmup_steps: 100,
+            weight_decay: 0.1,
+            clip: 1.0,
+            beta2: 0.95,
+            ..Optim::default()
+        };
+        Self { model: Model::default(), optim, train: Train::default(), data: Data::default() }
+    }
+}
+
+impl Lm {
+    /// The run called `name` (see [`Model::preset`]), with a learning rate for its width.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the names there are, if `name` is none of them.
+    ///
+    /// ```
+    /// let small = hotrow::config::lm::Lm::preset("small")?;
+    /// assert_eq!((small.model.width, small.optim.lr), (384, 0.002));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn preset(name: &str) -> Result<Self> {
+        let model = Model::preset(name)?;
+        // Wider networks take smaller steps (Kaplan et al. 2020, appendix D.6); a few hundred steps need larger ones.
+        let (lr, batch_tokens) = match name {
+            "tiny" => (4e-3, 4_096),
+            "small" => (2e-3, 16_384),
+            "base" => (1.5e-3, 32_768),
+            _ => (6e-4, 65_536),
+        };
+        let (defaults, train) = (Self::default(), Train { batch_tokens, ..Train::default() });
+        let optim = Optim { lr, final_lr: 0.1 * lr, ..defaults.optim };
+        Ok(Self { model, optim, train, data: defaults.data })
+    }
+
+    /// The preset (or the defaults), changed by `file`, then by each of `sets`, and checked: as
+    /// [`Config::load`](super::Config::load).
+    ///
+    /// ```
+    /// use hotrow::config::lm::Lm;
+    /// let lm = Lm::load(Some("tiny"), None, &["train.steps=50".into()])?;
+    /// assert_eq!((lm.model.width, lm.train.steps), (128, 50));
+    /// let error = Lm::load(None, None, &["train.step=50".into()]).unwrap_err();
+    /// assert_eq!(error.to_string(), "train.step: no such key; did you mean train.steps?");
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`](super::Config::load).
+    pub fn load(preset: Option<&str>, file: Option<&Path>, sets: &[String]) -> Result<Self> {
+        load(preset.map_or_else(|| Ok(Self::default()), Self::preset)?, file, sets)
+    }
+
+    /// Every key with its value, as a file that [`load`](Self::load) reads to an equal configuration.
+    ///
+    /// ```
+    /// use hotrow::config::lm::Lm;
+    /// assert!(Lm::default().to_toml().contains("[optim]\nname = \"adam-dense\"\n"));
+    /// ```
+    pub fn to_toml(&self) -> String {
+        super::to_toml(self)
+    }
+
+    /// Tokens of a sequence.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::config::lm::Lm::default().context(), 256);
+    /// ```
+    pub fn context(&self) -> usize {
+        if self.data.context == 0 { self.model.context } else { self.data.context }
+    }
+
+    /// Sequences of a step.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::config::lm::Lm::default().sequences(), 64);
+    /// ```
+    pub fn sequences(&self) -> usize {
+        self.train.batch_tokens / self.context()
+    }
+
+    /// Sequences that go through the network together.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::config::lm::Lm::default().micro_batch(), 16);
+    /// ```
+    pub fn micro_batch(&self) -> usize {
+        let wanted = if self.train.micro_batch == 0 { 4096 / self.context() } else { self.train.micro_batch };
+        wanted.clamp(1, self.sequences())
+    }
+
+    /// Steps of a run on a file with `windows` sequences.
+    ///
+    /// ```
+    /// let mut lm = hotrow::config::lm::Lm::default();
+    /// assert_eq!(lm.steps(6400), 100);
+    /// lm.train.tokens = 5 * 16384 + 1;
+    /// assert_eq!(lm.steps(6400), 6);
+    /// ```
+    pub fn steps(&self, windows: usize) -> u64 {
+        match (self.train.steps, self.train.tokens) {
+            (0, 0) => windows.div_ceil(self.sequences()) as u64,
+            (0, tokens) => tokens.div_ceil((self.sequences() * self.context()) as u64),
+            (steps, _) => steps,
+        }
+    }
+}
+
+impl RunConfig for Lm {
+    fn check(&self) -> Result<()> {
+        self.model.check()?;
+        self.optim.check()?;
+        let Train { steps, tokens, batch_tokens, micro_batch, save_every, keep, eval_every, log_every, seed, .. } =
+            self.train;
+        within("data.context", self.data.context, 0, self.model.context)?;
+        let context = self.context();
+        for (key, value, least) in [
+            ("train.steps", steps, 0),
+            ("train.tokens", tokens, 0),
+            ("train.save_every", save_every, 0),
+            ("train.eval_every", eval_every, 0),
+            ("train.log_every", log_every, 1),
+            ("train.seed", seed, 0),
+        ] {
+            counts(key, value, least)?;
+        }
+        if steps > 0 && tokens > 0 {
+            return Err(wrong("train.tokens", tokens, "given beside train.steps: one of them has to be 0"));
+        }
+        within("train.keep", keep, 1, MOST)?;
+        within("train.micro_batch", micro_batch, 0, MOST)?;
+        within("train.sample_tokens", self.train.sample_tokens, 0, MOST)?;
+        within("train.batch_tokens", batch_tokens, context, MOST)?;
+        if !batch_tokens.is_multiple_of(context) {
+            let limit = format_args!("no multiple of the sequences' length ({context})");
+            return Err(wrong("train.batch_tokens", batch_tokens, limit));
+        }
+        Ok(())
+    }
+
+    fn check_resumed(&self, new: &Self) -> Result<()> {
+        for (key, changed) in [
+            ("model", self.model != new.model),
+            ("data", self.data != new.data),
+            ("train.seed", self.train.seed != new.train.seed),
+            ("train.batch_tokens", self.train.batch_tokens != new.train.batch_tokens),
+            ("optim.name", self.optim.name != new.optim.name),
+            ("optim.eight_bit", self.optim.eight_bit != new.optim.eight_bit),
+        ] {
+            if changed {
+                return Err(Error::config(key, "cannot change when a run is resumed"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(sets: &[&str]) -> String {
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        let error = Lm::load(None, None, &sets).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn defaults_and_presets_are_allowed_and_read_back_the_same() {
+        for preset in [None].into_iter().chain(PRESETS.map(Some)) {
+            let lm = Lm::load(preset, None, &[]).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("run.toml");
+            std::fs::write(&path, lm.to_toml()).unwrap();
+            assert_eq!(Lm::load(None, Some(&path), &[]).unwrap(), lm);
+        }
+        assert!(Lm::load(Some("huge"), None, &[]).unwrap_err().to_string().contains("gpt2-124m"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_key_value_and_limit() {
+        for (sets, want) in [
+            (&["data.context=257"][..], "data.context: 257 is not at most 256"),
+            (&["train.batch_tokens=1000"], "train.batch_tokens: 1000 is no multiple of the sequences' length (256)"),
+            (&["train.batch_tokens=255"], "train.batch_tokens: 255 is not at least 256"),
+            (&["train.steps=5", "train.tokens=5"], "train.tokens: 5 is given beside train.steps"),
+            (&["train.log_every=0"], "train.log_every: 0 is not at least 1"),
+            (&["optim.lr=0"], "optim.lr: 0 is not above 0"),
+            (&["sparse.index=all"], "sparse.index: no such section"),
+        ] {
+            assert!(message(sets).starts_with(want), "{}", message(sets));
+        }
+    }
+
+    #[test]
+    fn a_resumed_run_may_go_on_longer_but_not_otherwise() {
+        let (old, mut new) = (Lm::default(), Lm::default());
+        new.train.steps += 5;
+        new.optim.lr *= 0.5;
+        assert!(old.check_resumed(&new).is_ok());
+        new.model.layers += 1;
+        assert!(old.check_resumed(&new).unwrap_err().to_string().starts_with("model: cannot change"));
+    }
+
+    #[test]
+    fn a_step_is_cut_into_micro_batches() {
+        let mut lm = Lm::default();
+        (lm.train.batch_tokens, lm.train.micro_batch) = (1024, 3);
+        assert_eq!((lm.sequences(), lm.micro_batch()), (4, 3));
+        lm.train.micro_batch = 9;
+        assert_eq!(lm.micro_batch(), 4);
+        (lm.data.context, lm.train.micro_batch) = (128, 0);
+        assert_eq!((lm.context(), lm.sequences(), lm.micro_batch()), (128, 8, 8));
+    }
+}

@@ -1,0 +1,131 @@
+//! Sequences of a token file, in an order that follows from the seed alone.
+
+use std::sync::Arc;
+
+use rand::RngExt;
+
+use super::loader::order;
+use super::tokens::TokenFile;
+use crate::error::{Error, Result};
+use crate::rng::rng;
+
+/// Which sequences each step trains on.
+///
+/// In every epoch the tokens are a ring that is cut into windows of `context` tokens, from a place that is drawn anew; the windows
+/// come in an order that is drawn anew, too. So in an epoch every token is predicted once, but for fewer than `context` at one
+/// place, which is another one in the next epoch; and over the epochs each token meets contexts of every length. A step that
+/// ends beyond an epoch goes on with the next one: all steps have the same size.
+///
+/// What a step draws depends on the seed, the file and the sizes only, so any step can be drawn without those before it.
+///
+/// ```
+/// use hotrow::data::{Sequences, tokens::{TokenFile, TokenWriter}};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("train.tokens");
+/// let mut writer = TokenWriter::create(&path, 300, None, 7)?;
+/// writer.append(&Vec::from_iter(0..100), 100)?;
+/// writer.finish()?;
+/// let mut sequences = Sequences::new(TokenFile::open(&path)?.into(), 10, 4, 1)?;
+/// let (mut tokens, mut targets) = (Vec::new(), Vec::new());
+/// sequences.read(7, &mut tokens, &mut targets); // step 7, counted from 0: 4 sequences of 10
+/// assert_eq!((tokens.len(), targets.len()), (40, 40));
+/// assert_eq!(targets[..9], tokens[1..10]);
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sequences {
+    file: Arc<TokenFile>,
+    context: usize,
+    per_step: usize,
+    seed: u64,
+    epoch: Option<Epoch>,
+}
+
+/// The order of one epoch.
+#[derive(Debug)]
+struct Epoch {
+    number: u64,
+    /// Where the ring is cut.
+    offset: usize,
+    windows: Vec<u32>,
+}
+
+impl Sequences {
+    /// Sequences of `context` tokens and as many targets, `per_step` of them a step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the file has no more than `context` tokens, or more than 2^32 windows.
+    ///
+    /// # Panics
+    ///
+    /// If a step would have no token.
+    #[track_caller]
+    pub fn new(file: Arc<TokenFile>, context: usize, per_step: usize, seed: u64) -> Result<Self> {
+        assert!(context > 0 && per_step > 0, "{per_step} sequences of {context} tokens a step");
+        if file.len() <= context {
+            let message = format!("{context} tokens and one that follows, where the training file has {}", file.len());
+            return Err(Error::config("model.context", message));
+        }
+        let sequences = Self { file, context, per_step, seed, epoch: None };
+        if u32::try_from(sequences.windows()).is_err() {
+            let message = format!("{context} is too few: the file has more than 2^32 such sequences");
+            return Err(Error::config("model.context", message));
+        }
+        Ok(sequences)
+    }
+
+    /// Sequences of an epoch.
+    pub fn windows(&self) -> usize {
+        (self.file.len() - 1) / self.context
+    }
+
+    /// Tokens of a step.
+    pub fn step_tokens(&self) -> usize {
+        self.context * self.per_step
+    }
+
+    /// Where step `step` (from 0) begins, in epochs.
+    pub fn epochs(&self, step: u64) -> f64 {
+        step as f64 * self.per_step as f64 / self.windows() as f64
+    }
+
+    /// Fills `tokens` and `targets` with the sequences of step `step` (from 0), one behind the other: (`per_step`, `context`).
+    pub fn read(&mut self, step: u64, tokens: &mut Vec<u32>, targets: &mut Vec<u32>) {
+        let size = self.step_tokens();
+        tokens.resize(size, 0);
+        targets.resize(size, 0);
+        let (context, windows) = (self.context, self.windows() as u64);
+        let places = tokens.chunks_exact_mut(context).zip(targets.chunks_exact_mut(context));
+        for (i, (tokens, targets)) in places.enumerate() {
+            let sequence = step as u128 * self.per_step as u128 + i as u128;
+            let (epoch, position) = ((sequence / windows as u128) as u64, (sequence % windows as u128) as usize);
+            let order = self.epoch(epoch);
+            let start = order.offset + order.windows[position] as usize * context;
+            self.window(start, tokens, targets);
+        }
+    }
+
+    /// The tokens from place `start` of the ring on, and what follows each. The ring has no place for the last token, which
+    /// nothing follows.
+    fn window(&self, start: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        let ring = self.file.len() - 1;
+        let start = start % ring;
+        let before = tokens.len().min(ring - start);
+        self.file.read(start, &mut tokens[..before]);
+        self.file.read(start + 1, &mut targets[..before]);
+        self.file.read(0, &mut tokens[before..]);
+        self.file.read(1, &mut targets[before..]);
+    }
+
+    fn epoch(&mut self, number: u64) -> &Epoch {
+        if self.epoch.as_ref().is_none_or(|epoch| epoch.number != number) {
+            let offset = rng(self.seed, "offset", number).random_range(0..self.file.len() - 1);
+            self.epoch = Some(Epoch { number, offset, windows: order(self.windows(), self.seed, number) });
+        }
+        self.epoch.as_ref().expect("made if it was not there")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! Text as tokens: byte-level BPE, token files, and the sequences that a language model is trained on.
+//!
+//! [`Tokenizer`] is trained or loaded, [`tokenize`] turns text into token files, [`TokenFile`] maps one, and
+//! [`Sequences`](super::Sequences) draws from it.
+
+mod bytes;
+mod file;
+mod pieces;
+mod prepare;
+mod tokenizer;
+mod train;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use bytes::Utf8Stream;
+pub use file::{TokenFile, TokenSummary, read_tokens};
+pub use prepare::{Counts, Prepared, TextOptions, TokenizerSource, tokenize};
+pub use tokenizer::{TOKENIZER, Tokenizer};
+pub use writer::TokenWriter;

@@ -1,0 +1,246 @@
+//! Tokens in a memory-mapped file.
+//!
+//! ```text
+//! header   (16 u64)       magic, version, bytes of a token, counts, vocabulary, hash of the tokenizer, digest of the tokens,
+//!                         digest of the header
+//! tokens   (u16 or u32)   one document behind the other, each after an end-of-text token
+//! ```
+//!
+//! Numbers are in the machine's byte order; on a machine of the other order the magic number differs, and the file is refused.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::data::map::{Bytes, map};
+use crate::error::{Error, Result};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"hotrow\0t");
+/// To be raised with every change of the layout.
+const VERSION: u64 = 1;
+/// Bytes of the header: tokens behind it are aligned.
+pub(super) const HEADER: usize = 16 * 8;
+/// Where there is no end-of-text token.
+const NONE: u64 = u64::MAX;
+/// Tokens that are checked together.
+const PIECE: usize = 1 << 20;
+
+/// What the header of a token file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSummary {
+    /// Tokens, those between documents included.
+    pub tokens: u64,
+    /// Each token is below it.
+    pub vocabulary: usize,
+    /// Bytes of the text: what bits per byte are counted by.
+    pub source_bytes: u64,
+    /// Documents, as far as the input told them apart.
+    pub documents: u64,
+    /// The token in front of each document.
+    pub end_of_text: Option<u32>,
+    /// [`Tokenizer::hash`](super::Tokenizer::hash) of the tokenizer that made them.
+    pub tokenizer: u128,
+}
+
+impl TokenSummary {
+    /// Bytes of a token: 2 as long as the vocabulary allows it.
+    ///
+    /// ```
+    /// use hotrow::data::tokens::read_tokens;
+    /// assert!(read_tokens(b"something else").is_err());
+    /// ```
+    pub fn width(&self) -> usize {
+        if self.vocabulary <= 1 << 16 { 2 } else { 4 }
+    }
+
+    /// The header, with the digest of the tokens.
+    pub(super) fn header(&self, digest: u64) -> [u64; HEADER / 8] {
+        let mut words = [0; HEADER / 8];
+        words[..11].copy_from_slice(&[
+            MAGIC,
+            VERSION,
+            self.width() as u64,
+            self.tokens,
+            self.vocabulary as u64,
+            self.source_bytes,
+            self.documents,
+            self.end_of_text.map_or(NONE, u64::from),
+            self.tokenizer as u64,
+            (self.tokenizer >> 64) as u64,
+            digest,
+        ]);
+        words[HEADER / 8 - 1] = xxh3_64(bytemuck::cast_slice(&words[..HEADER / 8 - 1]));
+        words
+    }
+
+    /// The summary and the digest of the tokens.
+    fn read(bytes: &[u8], digests: bool) -> Result<(Self, u64), String> {
+        let header = bytes.get(..HEADER).ok_or("is no token file: it is shorter than a header")?;
+        let words: [u64; HEADER / 8] = bytemuck::pod_read_unaligned(header);
+        let [magic, version, width, tokens, vocabulary, source_bytes, documents, end, low, high, digest, ..] = words;
+        if magic != MAGIC {
+            return Err("is no token file: make one with `hotrow tokenize`".into());
+        }
+        if version != VERSION {
+            return Err(format!("is a token file of version {version}, not {VERSION}"));
+        }
+        if digests && words[HEADER / 8 - 1] != xxh3_64(&header[..HEADER - 8]) {
+            return Err("has a damaged header".into());
+        }
+        if vocabulary == 0 || vocabulary > 1 << 32 {
+            return Err(format!("has a vocabulary of {vocabulary}, which is not in 1..=2^32"));
+        }
+        let end_of_text = if end == NONE { None } else { Some(end) };
+        if let Some(end) = end_of_text.filter(|&end| end >= vocabulary) {
+            return Err(format!("has the end-of-text token {end}, which is not below the vocabulary, {vocabulary}"));
+        }
+        let summary = Self {
+            tokens,
+            vocabulary: vocabulary as usize,
+            source_bytes,
+            documents,
+            end_of_text: end_of_text.map(|end| end as u32),
+            tokenizer: u128::from(low) | u128::from(high) << 64,
+        };
+        if width != summary.width() as u64 {
+            return Err(format!(
+                "has tokens of {width} bytes, not {}, for a vocabulary of {vocabulary}",
+                summary.width()
+            ));
+        }
+        let (found, want) = ((bytes.len() - HEADER) as u64, tokens.saturating_mul(width));
+        if found != want {
+            let how = if found < want { "is truncated" } else { "is too long" };
+            return Err(format!("{how}: {found} bytes of tokens, where its header says {want}"));
+        }
+        Ok((summary, digest))
+    }
+}
+
+/// A token file: what `hotrow tokenize` writes, mapped into memory, so that it may be larger than that.
+///
+/// ```
+/// use hotrow::data::tokens::{TokenFile, TokenWriter, TokenSummary};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("train.tokens");
+/// let mut writer = TokenWriter::create(&path, 300, None, 7)?;
+/// writer.append(&[5, 299, 5], 4)?;
+/// writer.finish()?;
+/// let file = TokenFile::open(&path)?;
+/// let mut tokens = [0; 2];
+/// file.read(1, &mut tokens);
+/// assert_eq!((file.len(), tokens), (3, [299, 5]));
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TokenFile {
+    bytes: Bytes,
+    summary: TokenSummary,
+}
+
+impl TokenFile {
+    /// Opens the file at `path`, and reads it once: whatever it is, it is refused or every token of it is sound.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses; [`Error::Data`] if it is no token file, of another version, truncated or damaged,
+    /// or has a token that is not below its vocabulary.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        if path.is_dir() {
+            return Err(Error::data(path, 0, 0, "is a folder, not a token file"));
+        }
+        let bytes = Bytes::Map(map(&file).map_err(Error::io(path))?);
+        Self::checked(bytes, true).map_err(|message| Error::data(path, 0, 0, message))
+    }
+
+    fn checked(bytes: Bytes, digests: bool) -> Result<Self, String> {
+        let (summary, digest) = TokenSummary::read(bytes.all(), digests)?;
+        let file = Self { bytes, summary };
+        if let Some(at) = file.unsound() {
+            let mut token = [0];
+            file.read(at, &mut token);
+            let vocabulary = summary.vocabulary;
+            return Err(format!("token {at} is {}, which is not below the vocabulary, {vocabulary}", token[0]));
+        }
+        if digests && xxh3_64(&file.bytes.all()[HEADER..]) != digest {
+            return Err("has damaged tokens".into());
+        }
+        Ok(file)
+    }
+
+    /// The first token that is not below the vocabulary.
+    fn unsound(&self) -> Option<usize> {
+        fn first<T: bytemuck::Pod + Into<u64> + Sync>(tokens: &[T], limit: u64) -> Option<usize> {
+            let pieces = tokens.par_chunks(PIECE).enumerate();
+            let bad = pieces.find_first(|(_, piece)| piece.iter().any(|&token| token.into() >= limit));
+            let (piece, tokens) = bad?;
+            Some(piece * PIECE + tokens.iter().position(|&token| token.into() >= limit).expect("seen before"))
+        }
+        let limit = self.summary.vocabulary as u64;
+        match self.summary.width() {
+            2 => first(self.narrow(0..self.len()), limit),
+            _ => first(self.wide(0..self.len()), limit),
+        }
+    }
+
+    fn narrow(&self, range: Range<usize>) -> &[u16] {
+        bytemuck::cast_slice(&self.bytes.all()[HEADER + 2 * range.start..HEADER + 2 * range.end])
+    }
+
+    fn wide(&self, range: Range<usize>) -> &[u32] {
+        bytemuck::cast_slice(&self.bytes.all()[HEADER + 4 * range.start..HEADER + 4 * range.end])
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.summary.tokens as usize
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the header says.
+    pub fn summary(&self) -> &TokenSummary {
+        &self.summary
+    }
+
+    /// The tokens from `start` on, as many as `tokens` has places.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    #[track_caller]
+    pub fn read(&self, start: usize, tokens: &mut [u32]) {
+        let end = start.checked_add(tokens.len()).filter(|&end| end <= self.len());
+        let Some(end) = end else {
+            panic!("{} tokens from {start} on, where there are {}", tokens.len(), self.len());
+        };
+        match self.summary.width() {
+            2 => self.narrow(start..end).iter().zip(tokens).for_each(|(&token, place)| *place = u32::from(token)),
+            _ => tokens.copy_from_slice(self.wide(start..end)),
+        }
+    }
+}
+
+/// All tokens of a token file whose bytes are in memory. Digests are not looked at: everything else must hold.
+///
+/// # Errors
+///
+/// [`Error::Data`] if the bytes are not those of a whole token file.
+///
+/// ```
+/// let error = hotrow::data::tokens::read_tokens(b"something else").unwrap_err();
+/// assert_eq!(error.to_string(), "input: is no token file: it is shorter than a header");
+/// ```
+pub fn read_tokens(bytes: &[u8]) -> Result<Vec<u32>> {
+    let file = TokenFile::checked(Bytes::copy(bytes), false).map_err(|message| Error::data("input", 0, 0, message))?;
+    let mut tokens = vec![0; file.len()];
+    file.read(0, &mut tokens);
+    Ok(tokens)
+}

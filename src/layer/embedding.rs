@@ -1,0 +1,192 @@
+//! A table with a row for each token.
+
+use rayon::prelude::*;
+
+use super::Workspace;
+use super::dense::TOKENS;
+use crate::config::{Optim, Storage};
+use crate::flops::Phase;
+use crate::kernels::reduce::squared_norm;
+use crate::kernels::{MatMut, MatRef, UniqueRowIds};
+use crate::matrix::Matrix;
+use crate::optim::{Init, Parameter, RowSet, StepOptions};
+
+/// Distinct tokens that one thread sums the gradients of at a time.
+const ROWS: usize = 64;
+
+/// The places of each distinct token of a batch.
+#[derive(Debug, Default)]
+pub struct TokenRows {
+    /// Token in the upper half, place in the lower.
+    sorted: Vec<u64>,
+    rows: Vec<u32>,
+    /// Where the places of each row begin in `sorted`; one more than rows.
+    offsets: Vec<usize>,
+}
+
+impl TokenRows {
+    /// Sorts `tokens`.
+    ///
+    /// ```
+    /// let mut rows = hotrow::layer::TokenRows::default();
+    /// rows.sort(&[5, 2, 5]);
+    /// assert_eq!(rows.rows(), &[2, 5]);
+    /// assert_eq!(rows.places(1).collect::<Vec<_>>(), [0, 2]);
+    /// ```
+    pub fn sort(&mut self, tokens: &[u32]) {
+        let Self { sorted, rows, offsets } = self;
+        sorted.clear();
+        sorted.extend(tokens.iter().enumerate().map(|(place, &token)| (token as u64) << 32 | place as u64));
+        // Keys are distinct, so every sort gives the same order.
+        sorted.par_sort_unstable();
+        rows.clear();
+        offsets.clear();
+        for (at, &key) in sorted.iter().enumerate() {
+            let token = (key >> 32) as u32;
+            if rows.last() != Some(&token) {
+                rows.push(token);
+                offsets.push(at);
+            }
+        }
+        offsets.push(sorted.len());
+    }
+
+    /// The distinct tokens, increasing.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Where the token `rows()[r]` stands, increasing.
+    pub fn places(&self, r: usize) -> impl Iterator<Item = usize> {
+        self.sorted[self.offsets[r]..self.offsets[r + 1]].iter().map(|&key| key as u32 as usize)
+    }
+
+    /// `gradient[token]` (tokens, D) `+=` the sum of the rows of `dx` (T, D) at the token's places. `fresh` tokens, increasing, are
+    /// written over.
+    pub(crate) fn add_to(&self, dx: MatRef<f32>, gradient: &mut [f32], fresh: &[u32]) {
+        let cols = dx.cols();
+        let (mut rest, mut first) = (gradient, 0);
+        let mut pieces = Vec::with_capacity(self.rows.len().div_ceil(ROWS));
+        for from in (0..self.rows.len()).step_by(ROWS) {
+            let rows = from..self.rows.len().min(from + ROWS);
+            let end = self.rows[rows.end - 1] as usize + 1;
+            let (piece, tail) = rest.split_at_mut((end - first) * cols);
+            pieces.push((first, rows, piece));
+            (rest, first) = (tail, end);
+        }
+        pieces.into_par_iter().for_each(|(first, rows, piece)| {
+            for r in rows {
+                let token = self.rows[r];
+                let sum = &mut piece[(token as usize - first) * cols..][..cols];
+                if fresh.binary_search(&token).is_ok() {
+                    sum.fill(0.0);
+                }
+                for place in self.places(r) {
+                    sum.iter_mut().zip(dx.row(place)).for_each(|(sum, dx)| *sum += dx);
+                }
+            }
+        });
+    }
+}
+
+/// `x` (T, D): the rows of `table` (tokens, D) that `tokens` (T) name.
+///
+/// # Panics
+///
+/// If a token is no row of the table or the shapes disagree.
+#[track_caller]
+pub(crate) fn look_up(work: &mut Workspace, table: MatRef<f32>, tokens: &[u32], x: MatMut<f32>) {
+    assert_eq!((x.rows(), x.cols()), (tokens.len(), table.cols()), "x is not (tokens, width)");
+    work.timed(Phase::Forward, |_| {
+        let chunks: Vec<MatMut<f32>> = x.into_chunks(TOKENS).collect();
+        chunks.into_par_iter().zip(tokens.par_chunks(TOKENS)).for_each(|(mut x, tokens)| {
+            tokens.iter().enumerate().for_each(|(r, &token)| x.row_mut(r).copy_from_slice(table.row(token as usize)));
+        });
+    });
+}
+
+/// A table of its own, of which a step touches the rows of its tokens.
+#[derive(Debug)]
+pub struct Embedding {
+    /// (tokens, D).
+    pub weights: Parameter,
+    /// (tokens, D), of which the rows `touched` count.
+    gradient: Matrix<f32>,
+    /// Increasing.
+    touched: Vec<u32>,
+    batch: TokenRows,
+}
+
+impl Embedding {
+    /// For tokens below `vocabulary`, called `name` in checkpoints. Rows start as normal numbers of standard deviation 0.02.
+    ///
+    /// ```
+    /// use hotrow::{config::Optim, layer::{Embedding, Workspace}, kernels::{Level, MatMut}};
+    /// let table = Embedding::new("embedding", 10, 2, &Optim::default(), 7);
+    /// let mut x = [0.0; 4];
+    /// table.forward(&mut Workspace::new(Level::detect()), &[3, 3], MatMut::new(&mut x, 2, 2));
+    /// assert_eq!(x[..2], x[2..]);
+    /// ```
+    pub fn new(name: &str, vocabulary: usize, width: usize, optim: &Optim, seed: u64) -> Self {
+        let (name, init) = (format!("{name}.weight"), Init::Normal(0.02));
+        Self {
+            weights: Parameter::new(&name, vocabulary, width, Storage::F32, optim, init, seed),
+            gradient: Matrix::zeros(vocabulary, width),
+            touched: Vec::new(),
+            batch: TokenRows::default(),
+        }
+    }
+
+    /// `x` (T, D) for `tokens` (T).
+    ///
+    /// # Panics
+    ///
+    /// If a token is no row of the table or the shapes disagree.
+    #[track_caller]
+    pub fn forward(&self, work: &mut Workspace, tokens: &[u32], x: MatMut<f32>) {
+        let table = MatRef::new(self.weights.f32(), self.weights.rows(), self.weights.cols());
+        look_up(work, table, tokens, x);
+    }
+
+    /// Adds the gradient `dx` (T, D) at the rows of `tokens` (T).
+    ///
+    /// # Panics
+    ///
+    /// If a token is no row of the table or the shapes disagree.
+    #[track_caller]
+    pub fn backward(&mut self, work: &mut Workspace, tokens: &[u32], dx: MatRef<f32>) {
+        assert_eq!((dx.rows(), dx.cols()), (tokens.len(), self.weights.cols()), "dx is not (tokens, width)");
+        work.timed(Phase::Backward, |_| {
+            self.batch.sort(tokens);
+            let is_new = |token: &&u32| self.touched.binary_search(token).is_err();
+            let fresh: Vec<u32> = self.batch.rows().iter().filter(is_new).copied().collect();
+            self.batch.add_to(dx, self.gradient.as_mut_slice(), &fresh);
+            self.touched.extend(fresh);
+            self.touched.sort_unstable();
+        });
+    }
+
+    /// The rows that have a gradient, increasing, and the matrix (tokens, D) that it stands in; other rows there mean nothing.
+    pub fn gradient(&self) -> (&[u32], MatRef<'_, f32>) {
+        (&self.touched, self.gradient.view())
+    }
+
+    /// The squared Euclidean length of the sum of the gradients.
+    pub fn squared_gradient(&self, work: &mut Workspace) -> f64 {
+        self.touched.iter().map(|&row| squared_norm(work.level, self.gradient.row(row as usize)) as f64).sum()
+    }
+
+    /// One step along the sum of the gradients, which is then empty. Other rows move in a dense Adam only.
+    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
+        work.costs.count(Phase::Update, 0, 0, self.touched.len() as u64 * self.weights.bytes_per_row());
+        work.timed(Phase::Update, |_| {
+            let rows = UniqueRowIds::new(&self.touched, self.weights.rows()).expect("touched rows are rows");
+            let (touched, gradient) = (&self.touched, &self.gradient);
+            self.weights.update(RowSet::Some(rows), step, |block, mut out| {
+                let rows = touched[block].iter().enumerate();
+                rows.for_each(|(r, &row)| out.row_mut(r).copy_from_slice(gradient.row(row as usize)));
+            });
+        });
+        self.touched.clear();
+    }
+}

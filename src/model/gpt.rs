@@ -1,0 +1,282 @@
+//! A GPT: blocks of attention and feed-forward layers on a residual stream, all of them normalised at their input.
+//!
+//! ```text
+//! tokens -> table -> [+ attention] [+ feed-forward]  x layers -> norm -> head -> loss
+//! ```
+
+mod block;
+mod generate;
+#[cfg(test)]
+mod tests;
+
+use crate::config::Optim;
+use crate::config::lm::Model;
+use crate::kernels::MatMut;
+use crate::layer::attention::rotations;
+use crate::layer::{Buffer, Dense, DenseHead, Embedding, RmsNorm, TokenRows, Workspace, look_up};
+use crate::optim::{Parameter, StepOptions};
+use crate::tensor::{Tensor, TensorMut};
+
+pub use block::{Block, BlockSaved};
+pub use generate::KvCache;
+
+/// The output layer.
+#[derive(Debug)]
+pub enum Head {
+    /// Every token of the vocabulary is computed.
+    Dense(DenseHead),
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct Gpt {
+    model: Model,
+    /// Absent if the head's weights are the table.
+    pub embedding: Option<Embedding>,
+    /// From the table to the head.
+    pub blocks: Vec<Block>,
+    /// Before the head.
+    pub norm: RmsNorm,
+    /// (vocabulary, D): the weights of the head.
+    pub output: Dense,
+    /// What is done with them.
+    pub head: Head,
+    memory: Memory,
+}
+
+/// What the forward pass leaves for the backward pass; used again by the next batch.
+#[derive(Debug, Default)]
+struct Memory {
+    /// (T, D): the residual stream before each block, and after the last.
+    streams: Vec<Buffer>,
+    saved: Vec<BlockSaved>,
+    /// (T, D): the last of the streams, normalised.
+    last: Buffer,
+    rstd: Vec<f32>,
+    tokens: TokenRows,
+}
+
+impl Gpt {
+    /// A `model` of `vocabulary` tokens with the random weights of `seed`; `optim` decides what state parameters carry.
+    ///
+    /// # Panics
+    ///
+    /// If the model fails its [`check`](Model::check) or there is no token.
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, lm::Model}, model::Gpt};
+    /// let gpt = Gpt::new(&Model::preset("tiny")?, &Optim::default(), 256, 1);
+    /// assert_eq!((gpt.vocabulary(), gpt.context()), (256, 128));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn new(model: &Model, optim: &Optim, vocabulary: usize, seed: u64) -> Self {
+        model.check().unwrap_or_else(|error| panic!("{error}"));
+        assert!(vocabulary > 0, "a vocabulary without tokens");
+        let (width, rope) = (model.width, rotations(model));
+        let output = if model.tied { "embedding" } else { "head" };
+        Self {
+            embedding: (!model.tied).then(|| Embedding::new("embedding", vocabulary, width, optim, seed)),
+            blocks: (0..model.layers).map(|layer| Block::new(layer, model, rope.clone(), optim, seed)).collect(),
+            norm: RmsNorm::new("norm", width, optim),
+            // As GPT-2's.
+            output: Dense::new(output, vocabulary, width, 0.02, model.precision, optim, seed),
+            head: Head::Dense(DenseHead::default()),
+            model: model.clone(),
+            memory: Memory::default(),
+        }
+    }
+
+    /// Forward and backward of `tokens`, sequences of `length` one after the other, with the token that follows each as
+    /// `targets`. Gradients are added up. Returns the sum of the losses of all targets, in nats.
+    ///
+    /// # Panics
+    ///
+    /// If the numbers of tokens and targets differ, `length` is above the context or does not divide them, or one is not below
+    /// the vocabulary.
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, OptimizerName, lm::Model}, kernels::Level, layer::Workspace, model::Gpt, optim::StepOptions};
+    /// let optim = Optim { name: OptimizerName::AdamDense, ..Optim::default() };
+    /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
+    /// let (mut gpt, level) = (Gpt::new(&model, &optim, 10, 1), Level::detect());
+    /// let work = &mut Workspace::new(level);
+    /// let mut losses = (1..=20).map(|number| {
+    ///     let loss = gpt.accumulate(work, &[1, 2, 3, 4], &[2, 3, 4, 5], 4);
+    ///     gpt.update(work, &StepOptions { optim: &optim, number, lr: 0.01, grad_scale: 0.25, seed: 1, level });
+    ///     loss
+    /// });
+    /// assert!(losses.next().unwrap() > 2.0 * losses.last().unwrap());
+    /// ```
+    #[track_caller]
+    pub fn accumulate(&mut self, work: &mut Workspace, tokens: &[u32], targets: &[u32], length: usize) -> f64 {
+        self.check(tokens, targets, length);
+        let (count, width) = (tokens.len(), self.model.width);
+        if count == 0 {
+            return 0.0;
+        }
+        self.memory.streams.resize_with(self.blocks.len() + 1, Buffer::default);
+        self.memory.saved.resize_with(self.blocks.len(), BlockSaved::default);
+        self.memory.streams.iter_mut().for_each(|stream| stream.shape(count, width));
+        let mut first = std::mem::take(&mut self.memory.streams[0]);
+        self.look_up(work, tokens, first.view_mut());
+        let Memory { streams, saved, last, rstd, tokens: rows } = &mut self.memory;
+        streams[0] = first;
+        for ((block, saved), at) in self.blocks.iter().zip(saved.iter_mut()).zip(0..) {
+            let (below, above) = streams.split_at_mut(at + 1);
+            block.forward(work, below[at].view(), length, above[0].view_mut(), saved);
+        }
+        let end = streams.last().expect("a stream before and after each block").view();
+        last.shape(count, width);
+        rstd.resize(count, 0.0);
+        self.norm.forward(work, end, last.view_mut(), rstd);
+        let (mut dx, mut dbelow) = (work.buffer(count, width), work.buffer(count, width));
+        let Head::Dense(head) = &mut self.head;
+        let loss = head.accumulate(work, &mut self.output, last.view(), targets, dbelow.view_mut());
+        dx.slice_mut().fill(0.0);
+        self.norm.backward(work, end, rstd, dbelow.view(), dx.view_mut());
+        for ((block, saved), x) in self.blocks.iter_mut().zip(saved.iter()).zip(streams.iter()).rev() {
+            block.backward(work, x.view(), length, saved, dx.view(), dbelow.view_mut());
+            std::mem::swap(&mut dx, &mut dbelow);
+        }
+        match &mut self.embedding {
+            Some(embedding) => embedding.backward(work, tokens, dx.view()),
+            None => {
+                rows.sort(tokens);
+                rows.add_to(dx.view(), self.output.gradient_mut(), &[]);
+            }
+        }
+        work.give_back(dx);
+        work.give_back(dbelow);
+        loss
+    }
+
+    /// The exact loss of each target, in nats, into `losses`.
+    ///
+    /// # Panics
+    ///
+    /// As [`accumulate`](Self::accumulate), or if there is no loss for each target.
+    #[track_caller]
+    pub fn losses(&mut self, work: &mut Workspace, tokens: &[u32], targets: &[u32], length: usize, losses: &mut [f32]) {
+        self.check(tokens, targets, length);
+        let (count, width) = (tokens.len(), self.model.width);
+        let (mut x, mut y) = (work.buffer(count, width), work.buffer(count, width));
+        self.look_up(work, tokens, x.view_mut());
+        self.memory.saved.resize_with(self.blocks.len(), BlockSaved::default);
+        for block in &self.blocks {
+            // The same memory for all blocks: nothing comes back.
+            block.forward(work, x.view(), length, y.view_mut(), &mut self.memory.saved[0]);
+            std::mem::swap(&mut x, &mut y);
+        }
+        self.memory.rstd.resize(count, 0.0);
+        self.norm.forward(work, x.view(), y.view_mut(), &mut self.memory.rstd);
+        let Head::Dense(head) = &mut self.head;
+        head.losses(work, &self.output, y.view(), targets, losses);
+        work.give_back(x);
+        work.give_back(y);
+    }
+
+    /// The Euclidean length of the sum of the gradients.
+    pub fn gradient_norm(&mut self, work: &mut Workspace) -> f64 {
+        let embedding = self.embedding.as_ref().map_or(0.0, |table| table.squared_gradient(work));
+        let blocks: f64 = self.blocks.iter().map(|block| block.squared_gradient(work)).sum();
+        let last = self.norm.squared_gradient(work.level) + self.output.squared_gradient(work);
+        (embedding + blocks + last).sqrt()
+    }
+
+    /// One step along the sum of the gradients times `step.grad_scale`. Then there is no gradient.
+    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
+        if let Some(table) = &mut self.embedding {
+            table.update(work, step);
+        }
+        self.blocks.iter_mut().for_each(|block| block.update(work, step));
+        self.norm.update(step);
+        self.output.update(work, step);
+    }
+
+    /// Number of weights.
+    pub fn parameters(&self) -> u64 {
+        self.list().iter().map(|parameter| (parameter.rows() * parameter.cols()) as u64).sum()
+    }
+
+    /// Tokens that the model knows.
+    pub fn vocabulary(&self) -> usize {
+        self.output.outputs()
+    }
+
+    /// Most tokens of a sequence.
+    pub fn context(&self) -> usize {
+        self.model.context
+    }
+
+    /// The shape of the network.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn look_up(&self, work: &mut Workspace, tokens: &[u32], x: MatMut<f32>) {
+        match &self.embedding {
+            Some(embedding) => embedding.forward(work, tokens, x),
+            None => look_up(work, self.output.weights(), tokens, x),
+        }
+    }
+
+    #[track_caller]
+    fn check(&self, tokens: &[u32], targets: &[u32], length: usize) {
+        assert_eq!(tokens.len(), targets.len(), "tokens and targets differ in number");
+        self.check_tokens(tokens);
+        self.check_tokens(targets);
+        let context = self.context();
+        assert!(length > 0 && length <= context, "sequences of {length} tokens for a context of {context}");
+        assert!(tokens.len().is_multiple_of(length), "{} tokens are no whole sequences of {length}", tokens.len());
+    }
+
+    #[track_caller]
+    fn check_tokens(&self, tokens: &[u32]) {
+        let vocabulary = self.vocabulary();
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+            panic!("token {token} is not below the vocabulary {vocabulary}");
+        }
+    }
+
+    /// Brings rows that slept through steps up to date, before weights are read as a whole.
+    pub fn settle(&mut self, step: &StepOptions) {
+        self.list_mut().into_iter().for_each(|parameter| parameter.settle(step));
+    }
+
+    /// Every parameter, always in the same order.
+    pub fn list(&self) -> Vec<&Parameter> {
+        let mut list: Vec<&Parameter> = self.embedding.iter().map(|table| &table.weights).collect();
+        self.blocks.iter().for_each(|block| block.list(&mut list));
+        list.extend([&self.norm.gain, self.output.parameter()]);
+        list
+    }
+
+    /// As [`list`](Self::list), to be written.
+    pub fn list_mut(&mut self) -> Vec<&mut Parameter> {
+        let mut list: Vec<&mut Parameter> = self.embedding.iter_mut().map(|table| &mut table.weights).collect();
+        self.blocks.iter_mut().for_each(|block| block.list_mut(&mut list));
+        list.extend([&mut self.norm.gain, self.output.parameter_mut()]);
+        list
+    }
+
+    /// The weights.
+    pub fn weight_tensors(&self) -> Vec<Tensor<'_>> {
+        self.list().into_iter().flat_map(Parameter::weight_tensors).collect()
+    }
+
+    /// The weights, to be written.
+    pub fn weight_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
+        self.list_mut().into_iter().flat_map(Parameter::weight_tensors_mut).collect()
+    }
+
+    /// What the optimiser keeps.
+    pub fn state_tensors(&self) -> Vec<Tensor<'_>> {
+        self.list().into_iter().flat_map(Parameter::state_tensors).collect()
+    }
+
+    /// What the optimiser keeps, to be written.
+    pub fn state_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
+        self.list_mut().into_iter().flat_map(Parameter::state_tensors_mut).collect()
+    }
+}

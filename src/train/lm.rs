@@ -1,0 +1,341 @@
+//! A whole run of a language model: token files, steps, evaluations, samples, checkpoints, log and summary.
+
+mod estimate;
+mod evaluate;
+mod files;
+#[cfg(test)]
+mod tests;
+mod trainer;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub use super::run::Options;
+use super::run::{self, Due, Task};
+use crate::checkpoint::disk::{System, replace_file};
+use crate::checkpoint::{self, Loaded, TrainerState};
+use crate::config::RunConfig;
+use crate::config::lm::Lm;
+use crate::data::Sequences;
+use crate::data::tokens::TOKENIZER;
+use crate::error::{Error, Result};
+use crate::flops::Costs;
+use crate::generate::{Generation, generate};
+use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes, peak_memory_bytes};
+pub use estimate::{Component, Estimate, estimate};
+pub use evaluate::{Evaluation, evaluate};
+pub use files::Files;
+pub use trainer::{Shape, StepReport, Trainer};
+
+/// The paths of a run's files.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The token file to train on.
+    pub train: &'a str,
+    /// The token file to measure on.
+    pub valid: Option<&'a str>,
+    /// The tokenizer that made both.
+    pub tokenizer: &'a str,
+}
+
+/// Starts a run in the folder `out`.
+///
+/// # Errors
+///
+/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it.
+pub fn start(
+    out: &Path,
+    inputs: Inputs,
+    config: Lm,
+    options: &Options,
+    signals: &Signals,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    config.check()?;
+    let started = Instant::now();
+    let Inputs { train, valid, tokenizer } = inputs;
+    // A run that cannot begin leaves no folder.
+    let files = Files::open(tokenizer.as_ref(), train.as_ref(), valid.map(Path::new))?;
+    let config = files.resolve(config)?;
+    sequences(&config, &files)?;
+    let named = [("train", Some(train)), ("valid", valid), ("tokenizer", Some(tokenizer))];
+    let dir = RunDir::create(out, &config, &options.environment(config.train.seed, named))?;
+    run::go(Run::open(dir, config, files, None, options, started)?, signals, observer)
+}
+
+/// Takes up the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
+/// of the run changed by `sets`.
+///
+/// # Errors
+///
+/// As [`start`].
+pub fn resume(
+    path: &Path,
+    sets: &[String],
+    options: &Options,
+    signals: &Signals,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    let started = Instant::now();
+    let (dir, loaded) = RunDir::resume(path)?;
+    let (config, environment): (Lm, _) = (dir.config(sets)?, dir.environment()?);
+    dir.config::<Lm>(&[])?.check_resumed(&config)?;
+    let input = |name: &str| environment.inputs.get(name).map(Path::new);
+    let own = dir.path().join(TOKENIZER);
+    // The run's own, unless it was killed before it had one.
+    let tokenizer = if own.exists() { Some(own.as_path()) } else { input("tokenizer") };
+    let (Some(train), Some(tokenizer)) = (input("train"), tokenizer) else {
+        return Err(Error::config("env.json", "names no training file, or no tokenizer"));
+    };
+    let files = Files::open(tokenizer, train, input("valid"))?;
+    let config = files.resolve(config)?;
+    let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
+    // Only now is it known that the run can go on so.
+    run.dir.write_config(&run.trainer.config)?;
+    run::go(run, signals, observer)
+}
+
+/// Measures the last checkpoint of a run (or the checkpoint `path`) on a token file.
+///
+/// # Errors
+///
+/// If the checkpoint or the file is bad, or they do not belong together.
+pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summary> {
+    let started = Instant::now();
+    let (mut trainer, tokenizer) = Trainer::load(&checkpoint::open(path)?, options.level)?;
+    let file = files::open(file, &tokenizer)?;
+    let load = started.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let context = trainer.config.context();
+    let evaluation = evaluate(&mut trainer.network, &mut trainer.work, &file, context);
+    let eval = start.elapsed().as_secs_f64();
+    let rate = evaluation.tokens as f64 / eval;
+    Ok(Summary {
+        task: "eval lm".to_owned(),
+        seconds: Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() },
+        samples_per_second: rate / context as f64,
+        tokens_per_second: Some(rate),
+        metrics: evaluation.metrics(),
+        ..summary_of(&trainer, options.threads)
+    })
+}
+
+fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
+    Sequences::new(files.train.clone(), config.context(), config.sequences(), config.train.seed)
+}
+
+/// What the network alone says of a summary.
+fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
+    let mut summary = Summary {
+        steps: trainer.steps,
+        parameters: trainer.network.parameters(),
+        peak_memory_bytes: peak_memory_bytes(),
+        seed: trainer.config.train.seed,
+        level: trainer.work.level.name().to_owned(),
+        threads,
+        digest: checkpoint::digest(&trainer.network.weight_tensors()),
+        ..Summary::default()
+    };
+    summary.set_costs(&trainer.work.costs);
+    summary
+}
+
+/// A run at work.
+struct Run {
+    dir: RunDir,
+    files: Files,
+    sequences: Sequences,
+    trainer: Trainer,
+    log: MetricsLog,
+    started: Instant,
+    threads: usize,
+    memory: Memory,
+}
+
+/// What the reports of a resumed run need of the time before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Memory {
+    /// Since the run began, and since the last line of the log.
+    total: Sums,
+    recent: Sums,
+    seconds: Seconds,
+    metrics: BTreeMap<String, f64>,
+    costs: Costs,
+}
+
+/// What reports are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Sums {
+    loss: f64,
+    tokens: u64,
+    gradient_norm: f64,
+    steps: u64,
+    seconds: f64,
+}
+
+impl Run {
+    fn open(
+        dir: RunDir,
+        config: Lm,
+        files: Files,
+        loaded: Option<&Loaded>,
+        options: &Options,
+        started: Instant,
+    ) -> Result<Self> {
+        replace_file(&System, dir.path(), TOKENIZER, files.tokenizer.json())?;
+        let sequences = sequences(&config, &files)?;
+        let mut trainer = Trainer::new(config.clone(), config.steps(sequences.windows()), options.level);
+        let mut memory = Memory::default();
+        if let Some(loaded) = loaded {
+            trainer.restore(loaded)?;
+            memory = run::recall(loaded)?;
+            trainer.work.costs = memory.costs;
+        }
+        let log = dir.metrics(trainer.steps)?;
+        memory.seconds.load = started.elapsed().as_secs_f64();
+        Ok(Self { dir, files, sequences, trainer, log, started, threads: options.threads, memory })
+    }
+
+    /// What the network goes on with at this step, if that is wanted and possible. The same network has the same sample.
+    fn sample(&mut self) -> Result<Option<String>> {
+        let (train, trainer) = (&self.trainer.config.train, &self.trainer);
+        let mut text = train.sample.clone();
+        let empty = text.is_empty() && self.files.tokenizer.end_of_text().is_none();
+        if train.sample_tokens == 0 || empty {
+            return Ok(None);
+        }
+        let options = Generation { seed: train.seed, max_tokens: train.sample_tokens, ..Generation::default() };
+        let work = &mut crate::layer::Workspace::new(trainer.work.level);
+        generate(&trainer.network, work, &self.files.tokenizer, &train.sample, &options, &mut |more| {
+            text += more;
+            Ok(())
+        })?;
+        Ok(Some(text))
+    }
+}
+
+impl Task for Run {
+    fn steps(&self) -> (u64, u64) {
+        (self.trainer.steps, self.trainer.total_steps)
+    }
+
+    fn due(&self) -> Due {
+        let (train, step) = (&self.trainer.config.train, self.trainer.steps);
+        let every = |steps: u64| steps > 0 && step.is_multiple_of(steps);
+        Due { report: every(train.log_every), evaluate: every(train.eval_every), save: every(train.save_every) }
+    }
+
+    fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    fn log(&mut self) -> &mut MetricsLog {
+        &mut self.log
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let report = self.trainer.step(&mut self.sequences)?;
+        let seconds = start.elapsed().as_secs_f64();
+        self.memory.seconds.train += seconds;
+        for sums in [&mut self.memory.total, &mut self.memory.recent] {
+            sums.loss += report.loss * report.tokens as f64;
+            sums.tokens += report.tokens as u64;
+            sums.gradient_norm += report.gradient_norm;
+            sums.steps += 1;
+            sums.seconds += seconds;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let (step, epochs) = (self.trainer.steps, self.sequences.epochs(self.trainer.steps));
+        let Sums { loss, tokens, gradient_norm, steps, seconds } = std::mem::take(&mut self.memory.recent);
+        let lr = crate::optim::learning_rate(&self.trainer.config.optim, step, self.trainer.total_steps);
+        let report = Report {
+            step,
+            steps: self.trainer.total_steps,
+            epoch: epochs.ceil() as u64,
+            loss: loss / tokens as f64,
+            lr: f64::from(lr),
+            rate: tokens as f64 / seconds,
+            unit: "tokens",
+            active_share: None,
+            memory_bytes: memory_bytes(),
+        };
+        observer.step(&report);
+        let event = json!({
+            "epoch": epochs,
+            "seconds": self.memory.seconds.train,
+            "tokens": self.memory.total.tokens,
+            "loss": report.loss,
+            "lr": lr,
+            "gradient_norm": gradient_norm / steps as f64,
+            "tokens_per_second": report.rate,
+            "memory_bytes": report.memory_bytes,
+        });
+        self.log.write("train", step, &event)
+    }
+
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let start = Instant::now();
+        let sample = self.sample()?;
+        let step = self.trainer.steps;
+        let trainer = &mut self.trainer;
+        let mut event: BTreeMap<&str, Value> = BTreeMap::new();
+        let mut note = format!("step {step}");
+        if let Some(valid) = &self.files.valid {
+            let (costs, context) = (trainer.work.costs, trainer.config.context());
+            let evaluation = evaluate(&mut trainer.network, &mut trainer.work, valid, context);
+            trainer.work.costs = costs;
+            self.memory.metrics = evaluation.metrics();
+            let (loss, perplexity) = (evaluation.loss(), evaluation.perplexity());
+            note +=
+                &format!(": loss {loss:.4}, perplexity {perplexity:.2}, {:.4} bits a byte", evaluation.bits_per_byte());
+            event.extend(self.memory.metrics.iter().map(|(key, &value)| (&**key, json!(value))));
+        }
+        if let Some(sample) = sample {
+            note += &format!("; sample: {sample:?}");
+            event.insert("sample", json!(sample));
+        }
+        if event.is_empty() {
+            return Ok(());
+        }
+        self.memory.seconds.eval += start.elapsed().as_secs_f64();
+        observer.note(&note);
+        event.insert("seconds", json!(self.memory.seconds.train));
+        event.insert("tokens", json!(self.memory.total.tokens));
+        self.log.write("eval", step, &event)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.log.sync()?;
+        let (steps, seed) = (self.trainer.steps, self.trainer.config.train.seed);
+        let mut state = TrainerState::new(steps, self.sequences.epochs(steps) as u64, seed);
+        state.counters.insert("tokens".to_owned(), self.memory.total.tokens);
+        self.memory.costs = self.trainer.work.costs;
+        state.other = run::remember(&self.memory);
+        self.trainer.save(self.dir.path(), &self.files.tokenizer, &state)?;
+        Ok(())
+    }
+
+    fn summary(&self) -> Summary {
+        let Memory { total: Sums { loss, tokens, .. }, seconds, metrics, .. } = &self.memory;
+        let mut metrics = metrics.clone();
+        metrics.insert("train_loss".to_owned(), loss / *tokens as f64);
+        let rate = *tokens as f64 / seconds.train;
+        Summary {
+            task: "train lm".to_owned(),
+            epochs: self.sequences.epochs(self.trainer.steps).ceil() as u64,
+            seconds: Seconds { total: self.started.elapsed().as_secs_f64(), ..*seconds },
+            samples_per_second: rate / self.trainer.config.context() as f64,
+            tokens_per_second: Some(rate),
+            metrics,
+            ..summary_of(&self.trainer, self.threads)
+        }
+    }
+}

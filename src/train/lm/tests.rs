@@ -1,0 +1,107 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::config::lm::Model;
+use crate::config::lm::model::Precision;
+use crate::data::tokens::{TokenFile, TokenWriter};
+use crate::kernels::Level;
+use crate::layer::Workspace;
+use crate::tensor::Elements;
+
+const VOCABULARY: usize = 20;
+
+fn lm(micro_batch: usize) -> Lm {
+    let mut lm = Lm::default();
+    // Without rounding to bf16, which differs between a product with one token and one with several.
+    lm.model = Model { vocabulary: VOCABULARY, width: 16, heads: 2, layers: 2, context: 8, ..lm.model };
+    lm.model.precision = Precision::F32;
+    (lm.train.batch_tokens, lm.train.micro_batch, lm.train.steps) = (40, micro_batch, 10);
+    lm
+}
+
+fn file(tokens: usize) -> Arc<TokenFile> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.tokens");
+    let mut writer = TokenWriter::create(&path, VOCABULARY, None, 7).unwrap();
+    let tokens: Vec<u32> = (0..tokens as u32).map(|i| i * i % 17).collect();
+    writer.append(&tokens, 3 * tokens.len() as u64).unwrap();
+    writer.finish().unwrap();
+    TokenFile::open(&path).unwrap().into()
+}
+
+fn trained(micro_batch: usize, steps: u64) -> (Trainer, Vec<StepReport>) {
+    let config = lm(micro_batch);
+    let mut sequences = Sequences::new(file(200), config.context(), config.sequences(), 1).unwrap();
+    let mut trainer = Trainer::new(config, 10, Level::detect());
+    let reports = (0..steps).map(|_| trainer.step(&mut sequences).unwrap()).collect();
+    (trainer, reports)
+}
+
+/// Sums of 40 losses, and of as many gradients, in another order.
+#[test]
+fn a_step_in_micro_batches_is_the_step_as_a_whole() {
+    let ((whole, want), (parts, got)) = (trained(5, 1), trained(2, 1));
+    let close = |a: f64, b: f64| (a - b).abs() <= 40.0 * f64::from(f32::EPSILON) * a.abs().max(1.0);
+    assert!(close(want[0].loss, got[0].loss), "{} {}", want[0].loss, got[0].loss);
+    assert!(close(want[0].gradient_norm, got[0].gradient_norm));
+    assert_eq!((want[0].tokens, want[0].lr), (got[0].tokens, got[0].lr));
+    // A first step of Adam is `lr` along the signs of the gradient, whatever its size: it is the same but where that is nothing.
+    let lr = want[0].lr;
+    for (a, b) in whole.network.weight_tensors().iter().zip(parts.network.weight_tensors()) {
+        let (Elements::F32(a), Elements::F32(b)) = (a.elements, b.elements) else { panic!("weights are f32") };
+        let far = a.iter().zip(b).filter(|(a, b)| (*a - *b).abs() > 0.01 * lr).count();
+        assert!(far <= a.len() / 50, "{far} of {}", a.len());
+    }
+}
+
+#[test]
+fn steps_lower_the_loss_and_the_gradient_is_clipped_after_it_was_measured() {
+    let (_, reports) = trained(0, 10);
+    assert!(reports[9].loss < reports[0].loss, "{reports:?}");
+    assert!((reports[0].loss - (VOCABULARY as f64).ln()).abs() < 0.3, "{}", reports[0].loss);
+    assert!(reports.iter().all(|report| report.gradient_norm > 0.0));
+}
+
+#[test]
+fn every_token_but_the_first_is_measured_once_in_its_window() {
+    let (mut trainer, _) = trained(0, 5);
+    let work = &mut Workspace::new(Level::detect());
+    // Windows of 8: none, one in part, whole ones, and some with a part.
+    for tokens in [2, 8, 9, 17, 30, 8205] {
+        let file = file(tokens);
+        let got = evaluate(&mut trainer.network, work, &file, 8);
+        let mut all = vec![0; tokens];
+        file.read(0, &mut all);
+        let want: f64 = (0..tokens - 1)
+            .step_by(8)
+            .map(|from| {
+                let to = (from + 8).min(tokens - 1);
+                let mut losses = vec![0.0; to - from];
+                trainer.network.losses(work, &all[from..to], &all[from + 1..=to], to - from, &mut losses);
+                losses.iter().map(|&loss| f64::from(loss)).sum::<f64>()
+            })
+            .sum();
+        assert_eq!((got.tokens, got.source_bytes), (tokens as u64 - 1, 3 * tokens as u64));
+        // Each loss comes of some hundred f32 operations.
+        let bound = 100.0 * f64::from(f32::EPSILON) * want.max(1.0);
+        assert!((got.nats - want).abs() <= bound, "{tokens} tokens: {} is not {want}", got.nats);
+    }
+}
+
+#[test]
+fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
+    let tokenizer = crate::data::tokens::Tokenizer::train_on("a b", 257).unwrap();
+    let mut config = lm(0);
+    config.model.vocabulary = tokenizer.vocabulary();
+    let trainer = Trainer::new(config, 10, Level::detect());
+    let folder = tempfile::tempdir().unwrap();
+    let path = trainer.save(folder.path(), &tokenizer, &TrainerState::new(0, 0, 1)).unwrap();
+    let (loaded, same) = Trainer::load(&checkpoint::open(&path).unwrap(), Level::detect()).unwrap();
+    assert_eq!((loaded.config, same.hash()), (trainer.config, tokenizer.hash()));
+    assert_eq!(loaded.network.weight_tensors(), trainer.network.weight_tensors());
+    // One of something else is none of a language model.
+    let other = checkpoint::save(folder.path(), &[], &TrainerState::new(1, 0, 1), &json!({"features": 3}), 2).unwrap();
+    let error = Trainer::load(&checkpoint::open(&other).unwrap(), Level::detect()).unwrap_err();
+    assert_eq!(error.exit_code(), 4);
+    assert!(error.to_string().contains("not the options of a language model"), "{error}");
+}

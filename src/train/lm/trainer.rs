@@ -1,0 +1,173 @@
+//! A language model with all that its steps need.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{self, Loaded, TrainerState};
+use crate::config::lm::Lm;
+use crate::data::Sequences;
+use crate::data::tokens::{TOKENIZER, Tokenizer};
+use crate::error::{Error, Result};
+use crate::flops::Phase;
+use crate::kernels::Level;
+use crate::layer::Workspace;
+use crate::model::Gpt;
+use crate::optim::{StepOptions, learning_rate};
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// What has to be known to make the network that a checkpoint is of: its `config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// What it is a checkpoint of.
+    pub task: String,
+    /// The configuration of the run, with the size of the vocabulary.
+    pub config: Lm,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+}
+
+const TASK: &str = "lm";
+
+/// A language model in training.
+#[derive(Debug)]
+pub struct Trainer {
+    /// What decides what is computed; its vocabulary is a number.
+    pub config: Lm,
+    /// The network.
+    pub network: Gpt,
+    /// Counts of what has been done, and memory that is used again.
+    pub work: Workspace,
+    /// Steps done.
+    pub steps: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+/// What a step has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// Mean over the tokens, in nats.
+    pub loss: f64,
+    /// Learning rate.
+    pub lr: f32,
+    /// Tokens of the step.
+    pub tokens: usize,
+    /// Euclidean length of the mean gradient, before it was clipped.
+    pub gradient_norm: f64,
+}
+
+impl Trainer {
+    /// A new network, before its first step.
+    ///
+    /// # Panics
+    ///
+    /// If the vocabulary is 0: whoever has the tokenizer knows it.
+    #[track_caller]
+    pub fn new(config: Lm, total_steps: u64, level: Level) -> Self {
+        let vocabulary = config.model.vocabulary;
+        assert!(vocabulary > 0, "a vocabulary of no tokens");
+        let network = Gpt::new(&config.model, &config.optim, vocabulary, config.train.seed);
+        let (work, tokens, targets) = (Workspace::new(level), Vec::new(), Vec::new());
+        Self { config, network, work, steps: 0, total_steps, tokens, targets }
+    }
+
+    /// One step on the sequences that are its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Diverged`] if the loss or the gradient is not finite; the weights are those of before the step.
+    pub fn step(&mut self, sequences: &mut Sequences) -> Result<StepReport> {
+        let start = Instant::now();
+        sequences.read(self.steps, &mut self.tokens, &mut self.targets);
+        self.work.costs.time(Phase::Read, start.elapsed());
+        let (context, count) = (self.config.context(), self.tokens.len());
+        let micro = self.config.micro_batch() * context;
+        let mut loss = 0.0;
+        for (tokens, targets) in self.tokens.chunks(micro).zip(self.targets.chunks(micro)) {
+            loss += self.network.accumulate(&mut self.work, tokens, targets, context);
+        }
+        let loss = loss / count as f64;
+        let diverged =
+            |what: &str| Err(Error::Diverged { step: self.steps + 1, layer: what.to_owned(), last_good: None });
+        if !loss.is_finite() {
+            return diverged("the loss");
+        }
+        let gradient_norm = self.network.gradient_norm(&mut self.work) / count as f64;
+        if !gradient_norm.is_finite() {
+            return diverged("the gradient");
+        }
+        let (optim, number) = (&self.config.optim, self.steps + 1);
+        let lr = learning_rate(optim, number, self.total_steps);
+        let clip = f64::from(optim.clip);
+        let factor = if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 };
+        let (seed, level, number) = (self.config.train.seed, self.work.level, number as u32);
+        let grad_scale = (factor / count as f64) as f32;
+        self.network.update(&mut self.work, &StepOptions { optim, number, lr, grad_scale, seed, level });
+        self.steps += 1;
+        Ok(StepReport { loss, lr, tokens: count, gradient_norm })
+    }
+
+    /// Writes a checkpoint of `run` with its tokenizer, and removes the oldest beyond `train.keep`. `state` is what the caller wants
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be written; then the checkpoints of before are as they were.
+    pub fn save(&self, run: &Path, tokenizer: &Tokenizer, state: &TrainerState) -> Result<PathBuf> {
+        let shape = Shape { task: TASK.to_owned(), config: self.config.clone(), total_steps: self.total_steps };
+        let files = [(MODEL, self.network.weight_tensors()), (OPTIMIZER, self.network.state_tensors())];
+        let shape = serde_json::to_value(shape).expect("options are JSON");
+        let keep = self.config.train.keep;
+        checkpoint::save_with(run, &files, &[(TOKENIZER, tokenizer.json())], state, &shape, keep)
+    }
+
+    /// The trainer of a checkpoint, as it was when it was saved, and its tokenizer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] if it is of another network than its own `config.json` says, or of no language model.
+    pub fn load(loaded: &Loaded, level: Level) -> Result<(Self, Tokenizer)> {
+        let shape = shape(loaded)?;
+        let tokenizer = Tokenizer::from_json(loaded.bytes(TOKENIZER)?);
+        let tokenizer = tokenizer.map_err(|message| loaded.refuse(TOKENIZER, message))?;
+        let vocabulary = shape.config.model.vocabulary;
+        if tokenizer.vocabulary() > vocabulary {
+            let message = format!("has {} tokens, more than the network's {vocabulary}", tokenizer.vocabulary());
+            return Err(loaded.refuse(TOKENIZER, message));
+        }
+        let mut trainer = Self::new(shape.config, shape.total_steps, level);
+        trainer.restore(loaded)?;
+        Ok((trainer, tokenizer))
+    }
+
+    /// Takes weights and optimiser state from a checkpoint of a network of the same shape.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] if it is of another shape, or of no language model.
+    pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
+        shape(loaded)?;
+        loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
+        loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
+        self.steps = loaded.state().step;
+        Ok(())
+    }
+}
+
+/// What a checkpoint says of the network that it is of.
+fn shape(loaded: &Loaded) -> Result<Shape> {
+    let wrong = |error| loaded.refuse("config.json", format!("not the options of a language model: {error}"));
+    let shape: Shape = serde_json::from_value(loaded.config().clone()).map_err(wrong)?;
+    if shape.task != TASK || shape.config.model.vocabulary == 0 {
+        return Err(loaded.refuse("config.json", "not the options of a language model".to_owned()));
+    }
+    crate::config::RunConfig::check(&shape.config)
+        .map_err(|error| loaded.refuse("config.json", format!("options that cannot be: {error}")))?;
+    Ok(shape)
+}

@@ -1,0 +1,322 @@
+//! Language models as a user sees them: token files, runs, killed programs, wrong input, generated text.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{assert_fails, hotrow, log, summary, text, with_sets};
+use hotrow::data::tokens::TokenFile;
+use hotrow::rng::rng;
+use rand::RngExt;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const TEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/shakespeare/part.txt");
+
+/// A folder with a token file of some Shakespeare, a tenth of it for validation.
+struct Data {
+    folder: TempDir,
+}
+
+impl Data {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tokenize =
+            hotrow(&["tokenize", TEXT, "--vocabulary", "320", "--valid-share", "0.1", "--json", "--out"]);
+        summary(&tokenize.arg(folder.path().join("data")).output().unwrap());
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `train lm` into the folder `out`.
+    fn train(&self, out: &str, sets: &[&str]) -> Command {
+        let mut command = hotrow(&["train", "lm", "--json", "--preset", "tiny", "--train"]);
+        command.arg(self.path("data/train.tokens")).arg("--valid").arg(self.path("data/valid.tokens"));
+        command.arg("--out").arg(self.path(out));
+        with_sets(&mut command, sets);
+        command
+    }
+
+    fn resume(&self, out: &str) -> Command {
+        let mut command = hotrow(&["train", "lm", "--json", "--resume"]);
+        command.arg(self.path(out));
+        command
+    }
+}
+
+/// A short run of a small network that saves often.
+const SHORT: &[&str] = &[
+    "model.width=32",
+    "model.layers=2",
+    "model.heads=2",
+    "model.context=32",
+    "train.batch_tokens=256",
+    "train.micro_batch=3",
+    "train.steps=40",
+    "train.save_every=5",
+    "train.eval_every=15",
+    "train.log_every=4",
+    "train.sample=KING",
+    "train.sample_tokens=12",
+    "optim.lr=0.01",
+    "optim.warmup_steps=5",
+];
+
+fn with<'a>(changes: &[&'a str]) -> Vec<&'a str> {
+    [SHORT, changes].concat()
+}
+
+/// Mean cost in nats of the tokens of `valid` if each is guessed by how often it comes in `train` (and once more, so that none is
+/// impossible): what a network reaches that looks at no context.
+fn unigram(train: &TokenFile, valid: &TokenFile) -> f64 {
+    let all = |file: &TokenFile| {
+        let mut tokens = vec![0; file.len()];
+        file.read(0, &mut tokens);
+        tokens
+    };
+    let vocabulary = train.summary().vocabulary;
+    let mut counts = vec![1.0; vocabulary];
+    all(train).iter().for_each(|&token| counts[token as usize] += 1.0);
+    let total: f64 = counts.iter().sum();
+    let tokens = all(valid);
+    tokens.iter().skip(1).map(|&token| -(counts[token as usize] / total).ln()).sum::<f64>() / (tokens.len() - 1) as f64
+}
+
+#[test]
+fn a_run_learns_from_context_and_leaves_what_the_design_promises() {
+    let data = Data::new();
+    let longer = with(&["train.steps=300", "train.eval_every=150", "train.save_every=200"]);
+    let summary = summary(&data.train("run", &longer).output().unwrap());
+    let run = data.path("run");
+    for name in ["config.toml", "env.json", "metrics.jsonl", "summary.json", "latest", "tokenizer.json"] {
+        assert!(run.join(name).is_file(), "{name}");
+    }
+    assert_eq!(fs::read_to_string(run.join("latest")).unwrap().trim(), "checkpoint-000300");
+    for name in ["model.safetensors", "optimizer.safetensors", "tokenizer.json", "config.json", "trainer_state.json"] {
+        assert!(run.join("checkpoint-000300").join(name).is_file(), "{name}");
+    }
+    assert_eq!((summary["task"].as_str(), summary["steps"].as_u64()), (Some("train lm"), Some(300)));
+    for key in ["epochs", "tokens_per_second", "samples_per_second", "parameters", "digest", "peak_memory_bytes"] {
+        assert!(!summary[key].is_null(), "{key}");
+    }
+    assert!(summary["flops"]["executed"].as_u64().unwrap() > 0);
+
+    // What it reaches, no guess without context can; and the three metrics are one number.
+    let [train, valid] =
+        ["train", "valid"].map(|name| TokenFile::open(&data.path(&format!("data/{name}.tokens"))).unwrap());
+    let metric = |name: &str| summary["metrics"][name].as_f64().unwrap();
+    let (loss, floor) = (metric("loss"), unigram(&train, &valid));
+    assert!(loss < floor, "{loss} is not below {floor}");
+    assert!((metric("perplexity").ln() - loss).abs() < 1e-12);
+    let (tokens, bytes) = (valid.len() as f64 - 1.0, valid.summary().source_bytes as f64);
+    assert!((metric("bits_per_byte") * bytes * std::f64::consts::LN_2 / tokens - loss).abs() < 1e-12);
+    assert!(fs::read_to_string(TEXT).unwrap().len() as f64 > bytes * 9.0);
+
+    let events = log(&run);
+    let samples: Vec<_> =
+        events.iter().filter(|event| event["event"] == "eval").map(|event| &event["sample"]).collect();
+    assert_eq!(samples.len(), 2);
+    assert!(samples.iter().all(|sample| sample.as_str().unwrap().starts_with("KING")), "{samples:?}");
+
+    // The saved network has the loss that training found at its end.
+    let mut eval = hotrow(&["eval", "lm", "--json", "--run"]);
+    let output = eval.arg(&run).arg("--data").arg(data.path("data/valid.tokens")).output().unwrap();
+    let evaluated = common::summary(&output);
+    for metric in ["loss", "perplexity", "bits_per_byte"] {
+        assert_eq!(evaluated["metrics"][metric], summary["metrics"][metric], "{metric}");
+    }
+    assert_eq!(evaluated["digest"], summary["digest"]);
+}
+
+#[test]
+fn generated_text_follows_from_its_seed_and_ends_where_it_should() {
+    let data = Data::new();
+    summary(&data.train("run", SHORT).output().unwrap());
+    let generate = |prompt: &str, more: &[&str]| {
+        let mut command = hotrow(&["generate", "--prompt", prompt, "--max-tokens", "80", "--checkpoint"]);
+        command.arg(data.path("run")).args(more).output().unwrap()
+    };
+    let said = |more: &[&str]| {
+        let output = generate("KING", more);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let first = said(&["--seed", "5"]);
+    assert!(first.starts_with("KING") && first.len() > 40, "{first:?}");
+    assert_eq!(said(&["--seed", "5", "--threads", "1"]), first);
+    assert_ne!(said(&["--seed", "6"]), first);
+    let greedy = ["--temperature", "0"];
+    assert_eq!(said(&[&greedy[..], &["--seed", "1"]].concat()), said(&[&greedy[..], &["--seed", "2"]].concat()));
+    assert_eq!(said(&["--top-k", "1"]), said(&greedy));
+    // It ends before what it is to stop at; as JSON it says so.
+    let stop = &first[20..24];
+    let cut = said(&["--seed", "5", "--stop", stop]);
+    assert_eq!(cut.trim_end_matches('\n'), first[..4 + first[4..].find(stop).unwrap()].trim_end_matches('\n'));
+    let object: Value = serde_json::from_str(&said(&["--seed", "5", "--stop", stop, "--json"])).unwrap();
+    assert_eq!(object["ended"], "stop");
+    let whole: Value = serde_json::from_str(&said(&["--seed", "5", "--json"])).unwrap();
+    // Twice the context of 32 tokens.
+    assert_eq!((whole["ended"].as_str(), whole["tokens"].as_u64()), (Some("max_tokens"), Some(80)));
+    assert_eq!(format!("KING{}\n", whole["text"].as_str().unwrap()), first);
+
+    let long = "word ".repeat(100);
+    assert_fails(&generate(&long, &["--json"]), 2, &["--prompt", "at most 32"]);
+    assert_fails(&generate("KING", &["--top-p", "0"]), 2, &["--top-p"]);
+    assert_fails(&generate("KING", &["--temperature=-1"]), 2, &["--temperature"]);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit_of_a_run() {
+    let data = Data::new();
+    let run = |threads: &str| {
+        let name = format!("run-{threads}");
+        let output = data.train(&name, SHORT).args(["--threads", threads]).output().unwrap();
+        let digest = summary(&output)["digest"].clone();
+        (digest, log(&data.path(&name)))
+    };
+    let one = run("1");
+    for threads in ["2", "3", "8"] {
+        assert_eq!(run(threads), one, "{threads} threads");
+    }
+}
+
+/// Kills the program again and again, anywhere between its start and its end, and resumes it until it has finished.
+#[test]
+fn a_run_that_was_killed_many_times_has_the_bits_of_one_that_was_not() {
+    let data = Data::new();
+    let start = Instant::now();
+    let undisturbed = summary(&data.train("undisturbed", SHORT).output().unwrap());
+    let length = start.elapsed();
+    let want = log(&data.path("undisturbed"));
+    let (mut kills, mut runs, mut rng) = (0, 0, rng(12, "kill", 0));
+    while kills < 12 {
+        let name = format!("run-{runs}");
+        loop {
+            // A kill before the run has a folder is followed by a new start.
+            let mut command = match data.path(&name).join("config.toml").exists() {
+                true => data.resume(&name),
+                false => data.train(&name, SHORT),
+            };
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            std::thread::sleep(length.mul_f64(rng.random_range(0.0..0.9)));
+            if child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+            }
+            let output = child.wait_with_output().unwrap();
+            if output.status.success() {
+                break;
+            }
+            assert!(output.status.code().is_none(), "not killed: {}", text(&output.stderr));
+            kills += 1;
+        }
+        let finished: Value =
+            serde_json::from_slice(&fs::read(data.path(&name).join("summary.json")).unwrap()).unwrap();
+        for key in ["digest", "flops", "metrics", "steps"] {
+            assert_eq!(finished[key], undisturbed[key], "{key} after {kills} kills");
+        }
+        assert_eq!(log(&data.path(&name)), want);
+        fs::remove_dir_all(data.path(&name)).unwrap();
+        runs += 1;
+    }
+    assert!(runs > 0);
+}
+
+/// Asked to stop, the program saves where it stands and says how to go on.
+#[test]
+fn a_run_that_was_asked_to_stop_saves_and_goes_on_with_the_same_bits() {
+    let data = Data::new();
+    // Long enough that the signal comes before the end, and without checkpoints of its own on the way.
+    let sets = with(&["train.steps=400", "train.save_every=0", "train.eval_every=0"]);
+    let undisturbed = summary(&data.train("undisturbed", &sets).output().unwrap());
+    let child = data.train("run", &sets).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    // From its first line in the log on, the program is in its loop.
+    while fs::metadata(data.path("run/metrics.jsonl")).map_or(0, |file| file.len()) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the run does not begin");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    assert_fails(&child.wait_with_output().unwrap(), 75, &["--resume"]);
+    assert_eq!(summary(&data.resume("run").output().unwrap())["digest"], undisturbed["digest"]);
+    assert_eq!(log(&data.path("run")), log(&data.path("undisturbed")));
+}
+
+#[test]
+fn files_that_do_not_belong_together_are_refused_before_a_run_begins() {
+    let data = Data::new();
+    let tokenize = |out: &str, vocabulary: &str, file: &str| {
+        let mut command = hotrow(&["tokenize", file, "--vocabulary", vocabulary, "--json", "--out"]);
+        summary(&command.arg(data.path(out)).output().unwrap());
+    };
+    fs::write(data.path("other.txt"), fs::read_to_string(TEXT).unwrap().to_uppercase()).unwrap();
+    tokenize("smaller", "300", TEXT);
+    tokenize("other", "320", data.path("other.txt").to_str().unwrap());
+    let attempt = |changes: &[&str], more: &[(&str, PathBuf)]| {
+        let mut command = data.train("run", &with(changes));
+        more.iter().for_each(|(flag, path)| {
+            command.arg(flag).arg(path);
+        });
+        let output = command.output().unwrap();
+        assert!(!data.path("run").exists(), "{}", text(&output.stderr));
+        output
+    };
+    let with_tokenizer = |folder: &str| attempt(&[], &[("--tokenizer", data.path(folder).join("tokenizer.json"))]);
+    assert_fails(&with_tokenizer("smaller"), 4, &["train.tokens", "another tokenizer", "320", "300"]);
+    assert_fails(&with_tokenizer("other"), 4, &["train.tokens", "another tokenizer", "hash"]);
+    assert_fails(&attempt(&[], &[("--tokenizer", data.path("none.json"))]), 1, &["none.json"]);
+    assert_fails(&attempt(&["model.vocabulary=319"], &[]), 2, &["model.vocabulary", "319", "320"]);
+    assert_fails(&attempt(&["data.context=33"], &[]), 2, &["data.context", "33", "32"]);
+    let long = &["model.context=1048576", "train.batch_tokens=1048576"];
+    assert_fails(&attempt(long, &[]), 2, &["model.context", "1048576"]);
+    assert_fails(&attempt(&["model.widht=8"], &[]), 2, &["model.widht", "model.width"]);
+
+    let valid = data.path("data/valid.tokens");
+    let good = fs::read(&valid).unwrap();
+    fs::write(&valid, &good[..good.len() - 1]).unwrap();
+    assert_fails(&attempt(&[], &[]), 4, &["valid.tokens", "truncated"]);
+    fs::write(&valid, "no tokens, but text").unwrap();
+    assert_fails(&attempt(&[], &[]), 4, &["valid.tokens", "no token file"]);
+    fs::write(&valid, good).unwrap();
+
+    // A finished run is measured with token files of its tokenizer only, and its checkpoints are read as they were written.
+    summary(&data.train("run", &with(&["train.steps=5"])).output().unwrap());
+    let eval = |file: &str| {
+        hotrow(&["eval", "lm", "--run"]).arg(data.path("run")).arg("--data").arg(data.path(file)).output().unwrap()
+    };
+    assert_fails(&eval("other/train.tokens"), 4, &["another tokenizer"]);
+    let tokenizer = data.path("run/checkpoint-000005/tokenizer.json");
+    fs::copy(data.path("other/tokenizer.json"), tokenizer).unwrap();
+    assert_fails(&eval("data/valid.tokens"), 4, &["tokenizer.json"]);
+    assert_fails(&data.resume("run").output().unwrap(), 4, &["tokenizer.json"]);
+}
+
+#[test]
+fn a_run_that_diverges_says_where_and_keeps_its_last_checkpoint() {
+    let data = Data::new();
+    let sets = with(&["optim.name=sgd", "optim.lr=1e30", "optim.final_lr=1e30", "optim.clip=0", "train.save_every=1"]);
+    let output = data.train("run", &sets).output().unwrap();
+    assert_fails(&output, 3, &["diverged at step", "is complete"]);
+    assert_eq!(log(&data.path("run")).last().unwrap()["event"], "diverged");
+}
+
+#[test]
+fn a_dry_run_says_what_the_run_will_take() {
+    let data = Data::new();
+    let predicted = summary(&data.train("run", SHORT).arg("--dry-run").output().unwrap());
+    assert!(!data.path("run").exists());
+    let done = summary(&data.train("run", SHORT).output().unwrap());
+    for key in ["task", "steps", "parameters", "seed", "level", "threads"] {
+        assert_eq!(predicted[key], done[key], "{key}");
+    }
+    assert!(predicted["tokens_per_second"].as_f64().unwrap() > 0.0);
+    let bytes = |component: &Value| component["bytes"].as_u64().unwrap();
+    let components = predicted["components"].as_array().unwrap();
+    assert_eq!(components.iter().map(bytes).sum::<u64>(), predicted["peak_memory_bytes"].as_u64().unwrap());
+}
