@@ -2,7 +2,7 @@
 
 use hotrow::index::conformance::{Claims, check};
 use hotrow::index::{Index, Rows, Statistics, WeightsRef};
-use hotrow::kernels::{MatRef, UniqueRowIds, reduce::dot};
+use hotrow::kernels::{MatRef, reduce::dot};
 use hotrow::ragged::Ragged;
 use hotrow::tensor::{Elements, Tensor};
 
@@ -46,9 +46,6 @@ impl Index for Largest {
         };
         (0..queries.rows()).map(best).collect()
     }
-
-    fn update(&mut self, _: &Rows, _: UniqueRowIds) {}
-    fn insert(&mut self, _: MatRef<f32>, _: &Ragged<u32>) {}
 
     fn rebuild(&mut self, rows: &Rows) {
         self.places = (0..rows.len()).map(|r| largest(&row(rows, r))).collect();

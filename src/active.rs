@@ -9,6 +9,7 @@ use rand::{Rng, RngExt};
 
 use crate::kernels::UniqueRowIds;
 use crate::optim::RowSet;
+use crate::order::ByRow;
 
 /// How large active sets are and what they are made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,6 +68,21 @@ impl ActiveSet {
         Self { all: Some(rows), limit: rows, ..Self::default() }
     }
 
+    /// These rows of `limit`, which increase, as they are: no logit is corrected.
+    ///
+    /// # Panics
+    ///
+    /// If they do not increase or are not rows.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::active::ActiveSet::of(vec![2, 5], 7).listed(), [2, 5]);
+    /// ```
+    #[track_caller]
+    pub fn of(rows: Vec<u32>, limit: usize) -> Self {
+        UniqueRowIds::new(&rows, limit).expect("increasing rows of the layer");
+        Self { rows, limit, ..Self::default() }
+    }
+
     /// The rows, increasing; none are listed where all take part.
     pub fn listed(&self) -> &[u32] {
         &self.rows
@@ -110,9 +126,9 @@ impl ActiveSet {
 #[derive(Debug)]
 pub struct Selector {
     options: ActiveOptions,
-    /// The mark of each row: `now` means it is in the set.
-    marks: Vec<u32>,
-    now: u32,
+    /// A bit for each row: it is in the set that is being made. 84 KB for 670 091 rows, which stay
+    /// in the second-level cache; a word for each did not.
+    marks: Vec<u64>,
 }
 
 impl Selector {
@@ -128,7 +144,7 @@ impl Selector {
     /// assert!([3, 5, 6, 7, 9].iter().all(|&row| set.rows().position(row).is_some()));
     /// ```
     pub fn new(options: ActiveOptions) -> Self {
-        Self { options, marks: vec![0; options.rows], now: 0 }
+        Self { options, marks: vec![0; options.rows.div_ceil(64)] }
     }
 
     /// One set for several samples: all `labels`; then hits, the best of each sample before the second-best of any, as
@@ -146,7 +162,6 @@ impl Selector {
     ) -> ActiveSet {
         let ActiveOptions { rows, active, tail, .. } = self.options;
         let active = active.min(rows);
-        self.begin();
         let mut set = ActiveSet { limit: rows, ..ActiveSet::default() };
         labels.into_iter().flatten().for_each(|&label| self.add(label, &mut set.rows));
         set.sources.labels = set.rows.len();
@@ -174,18 +189,14 @@ impl Selector {
         set
     }
 
-    fn begin(&mut self) {
-        if self.now == u32::MAX {
-            self.marks.fill(0);
-            self.now = 0;
-        }
-        self.now += 1;
+    fn marked(&self, row: u32) -> bool {
+        self.marks[row as usize / 64] >> (row % 64) & 1 == 1
     }
 
     fn add(&mut self, row: u32, rows: &mut Vec<u32>) {
-        let mark = &mut self.marks[row as usize];
-        if *mark != self.now {
-            *mark = self.now;
+        assert!((row as usize) < self.options.rows, "row {row} of {}", self.options.rows);
+        if !self.marked(row) {
+            self.marks[row as usize / 64] |= 1 << (row % 64);
             rows.push(row);
         }
     }
@@ -204,7 +215,7 @@ impl Selector {
             if rows.len() == goal {
                 break;
             }
-            if self.marks[row as usize] != self.now {
+            if !self.marked(row) {
                 if rng.random_range(0..free) < goal - rows.len() {
                     self.add(row, rows);
                 }
@@ -213,21 +224,17 @@ impl Selector {
         }
     }
 
-    /// Sorts the rows; those after the first `hard` are the tail.
-    fn finish(&self, set: &mut ActiveSet, hard: usize) {
+    /// Sorts the rows, of which those after the first `hard` are the tail, and takes their marks away.
+    fn finish(&mut self, set: &mut ActiveSet, hard: usize) {
+        set.rows.iter().for_each(|&row| self.marks[row as usize / 64] = 0);
         let (rows, tail) = (self.options.rows, set.rows.len() - hard);
-        if tail == rows - hard || tail == 0 || !self.options.correction {
-            set.rows.sort_unstable();
-            return;
+        let sorted = ByRow::new(set.rows.iter().copied());
+        set.rows = sorted.rows;
+        if tail != rows - hard && tail != 0 && self.options.correction {
+            let weight = ((rows - hard) as f64 / tail as f64).ln() as f32;
+            let of = |&at: &u32| if at as usize >= hard { weight } else { 0.0 };
+            set.log_weights = sorted.entries.iter().map(of).collect();
         }
-        let weight = ((rows - hard) as f64 / tail as f64).ln() as f32;
-        // The lowest bit says which are tail.
-        let mut keyed: Vec<u64> =
-            set.rows.iter().enumerate().map(|(at, &row)| (row as u64) << 1 | (at >= hard) as u64).collect();
-        keyed.sort_unstable();
-        set.rows.clear();
-        set.rows.extend(keyed.iter().map(|key| (key >> 1) as u32));
-        set.log_weights = keyed.iter().map(|key| if key & 1 == 1 { weight } else { 0.0 }).collect();
     }
 }
 

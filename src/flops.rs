@@ -1,6 +1,7 @@
 //! Arithmetic and memory traffic, counted where it is done, by phase of a step.
 
 use std::ops::AddAssign;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,28 @@ impl Costs {
         let mut total = Cost::default();
         self.0.iter().for_each(|&cost| total += cost);
         total
+    }
+}
+
+/// A count that several threads add to: the order of additions changes nothing, because they are whole numbers.
+#[derive(Debug, Default)]
+pub struct Meter(AtomicU64);
+
+impl Meter {
+    /// Adds `count` operations.
+    ///
+    /// ```
+    /// let meter = hotrow::flops::Meter::default();
+    /// meter.add(20);
+    /// assert_eq!(meter.total(), 20);
+    /// ```
+    pub fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// All that was added.
+    pub fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -110,30 +110,43 @@ pub trait Index: Send + Sync + Debug {
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32>;
 
     /// The weights of `touched` have changed. What that changes may be seen only after the next rebuild, which may leave all
-    /// other rows where they are: the built-in indexes only mark the touched rows here, so that a row is hashed once for each
-    /// rebuild and not once for each step that touches it.
-    fn update(&mut self, rows: &Rows, touched: UniqueRowIds);
+    /// other rows where they are: hash indexes only mark the touched rows here, so that a row is hashed once for each rebuild
+    /// and not once for each step that touches it.
+    /// Indexes that rebuild from all rows, or never, need not know.
+    fn update(&mut self, _rows: &Rows, _touched: UniqueRowIds) {}
 
     /// Makes `select` find row `ids.row(q)[..]` for queries like `queries` (Q, D) from now on, whatever the rows' weights
     /// are: labels inserted under the samples that have them (BOLT). Indexes that cannot do so ignore it.
-    fn insert(&mut self, queries: MatRef<f32>, ids: &Ragged<u32>);
+    fn insert(&mut self, _queries: MatRef<f32>, _ids: &Ragged<u32>) {}
 
     /// Builds the index from all rows; what `insert` added is forgotten. Rows that `update` was not told about may stay where
     /// their old weights put them.
-    fn rebuild(&mut self, rows: &Rows);
+    fn rebuild(&mut self, _rows: &Rows) {}
+
+    /// Floating-point operations done so far, in hashing, in products with what stands for many rows and in scoring rows. The
+    /// number of threads does not change it.
+    fn flops(&self) -> u64 {
+        0
+    }
 
     /// How it is doing.
-    fn statistics(&self) -> Statistics;
+    fn statistics(&self) -> Statistics {
+        Statistics::default()
+    }
 
     /// What a checkpoint has to keep, hash functions and tables included (or the seed that they follow from).
-    fn state(&self) -> Vec<Tensor<'_>>;
+    fn state(&self) -> Vec<Tensor<'_>> {
+        Vec::new()
+    }
 
     /// Takes what `state` gave, for an index made with the same options.
     ///
     /// # Errors
     ///
     /// A message if a tensor is missing or of another shape.
-    fn restore(&mut self, state: &[Tensor]) -> Result<(), String>;
+    fn restore(&mut self, _state: &[Tensor]) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The index that a configuration names, over `rows` rows of `dim` numbers. It knows no row before the first `rebuild`.
@@ -163,6 +176,6 @@ pub fn new(config: &Sparse, seed: u64, rows: usize, dim: usize, level: Level) ->
         IndexName::Minhash => hashed(HashName::MinHash),
         IndexName::CrossPolytope => hashed(HashName::CrossPolytope),
         IndexName::Blocks => Ok(Box::new(Blocks::new(config.block, config.probes, seed, rows, dim, level)?)),
-        IndexName::Exact => Ok(Box::new(ExactTopK)),
+        IndexName::Exact => Ok(Box::new(ExactTopK::default())),
     }
 }

@@ -16,6 +16,7 @@ pub mod matrix;
 pub mod metrics;
 pub mod model;
 pub mod optim;
+pub mod order;
 pub mod provenance;
 pub mod ragged;
 pub mod report;

@@ -53,6 +53,10 @@ fn one_two_three_and_eight_threads_give_the_same_bits() {
         config.optim.clip = 0.5;
         cases.push(config);
     }
+    // So many rows that products are packed; with 600 of 3000, they are sampled.
+    let mut many = cases[3].clone();
+    many.sparse.active = 1200;
+    cases.push(many);
     let mut other = cases[1].clone();
     (other.model.storage, other.model.loss, other.optim.name) =
         (Storage::Bf16, Loss::Bce, OptimizerName::RowwiseAdagrad);
@@ -61,6 +65,10 @@ fn one_two_three_and_eight_threads_give_the_same_bits() {
     let mut other = cases[2].clone();
     (other.model.storage, other.optim.name, other.optim.eight_bit) = (Storage::Bf16Master, OptimizerName::Adam, true);
     cases.push(other);
+    // So many rows that products are packed; with 600 of 3000, they are sampled.
+    let mut many = cases[3].clone();
+    many.sparse.active = 1200;
+    cases.push(many);
     let mut other = cases[1].clone();
     other.sparse.frozen = true;
     cases.push(other);

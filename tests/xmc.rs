@@ -214,6 +214,41 @@ fn a_run_that_was_killed_many_times_has_the_bits_of_one_that_was_not() {
     assert!(runs > 0);
 }
 
+/// A frozen index is built once; from then on it knows labels by the samples that they were seen with. It learns, and a
+/// checkpoint keeps what was inserted: a run taken up in its middle ends with the bits of one that was not.
+#[test]
+fn a_run_with_a_frozen_index_learns_and_is_taken_up_with_the_same_bits() {
+    let data = Data::new();
+    for index in ["simhash", "blocks"] {
+        let index_set = format!("sparse.index={index}");
+        let more = ["sparse.frozen=true", &index_set, "train.epochs=4", "train.keep=1000", "optim.lr=0.1"];
+        let kept = SHORT.iter().copied().filter(|set| !set.starts_with("train.epochs") && !set.starts_with("optim.lr"));
+        let sets: Vec<&str> = kept.chain(more).collect();
+        let run = data.path(index);
+        let undisturbed = summary(&data.train(index, &sets).output().unwrap());
+        let losses: Vec<f64> = log(&run)
+            .iter()
+            .filter(|line| line["event"] == "train")
+            .map(|line| line["loss"].as_f64().unwrap())
+            .collect();
+        let (first, last) = (losses[..4].iter().sum::<f64>(), losses[losses.len() - 4..].iter().sum::<f64>());
+        assert!(last < 0.9 * first, "{index}: losses {losses:?}");
+        let want = log(&run);
+
+        let mut checkpoints: Vec<PathBuf> = fs::read_dir(&run)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir() && path.file_name().unwrap().to_string_lossy().starts_with("checkpoint"))
+            .collect();
+        checkpoints.sort();
+        assert!(checkpoints.len() > 10, "{checkpoints:?}");
+        let middle = checkpoints[checkpoints.len() / 2].strip_prefix(data.folder.path()).unwrap().to_owned();
+        let again = summary(&data.resume(middle.to_str().unwrap()).output().unwrap());
+        assert_eq!(again["digest"], undisturbed["digest"], "{index}");
+        assert_eq!(log(&run), want, "{index}");
+    }
+}
+
 /// Asked to stop, the program saves where it stands and says how to go on.
 #[test]
 fn a_run_that_was_asked_to_stop_saves_and_goes_on_with_the_same_bits() {

@@ -10,19 +10,16 @@ use rayon::prelude::*;
 use super::centre::Centre;
 use super::inserted::Inserted;
 use super::saved::Saved;
-use super::scan::{check, each_query};
+use super::scan::check;
 use super::{Index, Rows, Statistics};
 use crate::error::{Error, Result};
+use crate::flops::Meter;
 use crate::kernels::gemm::{Operand, PackedPanel, Precision};
 use crate::kernels::{Level, MatRef, UniqueRowIds};
 use crate::ragged::Ragged;
 use crate::tensor::Tensor;
 use bisect::{Parts, bisect};
 use groups::Groups;
-use search::SCRATCH;
-
-/// Rows a word of marks stands for.
-const WORD: usize = 64;
 
 /// Balanced clusters of rows in two steps: spherical k-means makes `4 sqrt(rows / block)` groups or up to twice as many, and each group is cut
 /// in halves until its parts hold at most `block` rows.
@@ -31,8 +28,8 @@ const WORD: usize = 64;
 ///   the best blocks, and gets the best of these. It reads as many blocks as hold 4 rows for each one asked for, and `probes`
 ///   more.
 /// - **Clusters** are by angle, of rows with their biases and less their mean.
-/// - **Updates** mark rows. A rebuild moves the groups to the means of their rows (after the first one), puts the marked rows
-///   into the nearest group and cuts all groups anew.
+/// - **A rebuild** moves the groups to the means of a sample of the rows, puts every row into the nearest group and cuts all
+///   groups anew. Nothing is done at updates.
 /// - **Inserted rows** ([`Index::insert`]) stand beside the query's best block. A query whose best block it is gets them first.
 ///
 /// ```
@@ -56,10 +53,6 @@ pub struct Blocks {
     level: Level,
     centre: Centre,
     groups: Groups,
-    /// The group of each row.
-    of_row: Vec<u32>,
-    /// One bit a row: its weights have changed since it was assigned.
-    touched: Vec<u64>,
     /// Mean row (groups, D) and bias of the rows of each group.
     group_means: Vec<f32>,
     /// -infinity for a group without rows.
@@ -76,6 +69,8 @@ pub struct Blocks {
     items: Vec<u32>,
     inserted: Inserted,
     rebuilds: [u64; 1],
+    /// Of queries and of cutting groups.
+    meter: Meter,
 }
 
 impl Blocks {
@@ -103,9 +98,7 @@ impl Blocks {
             seed,
             level,
             centre: Centre::new(dim + 1),
-            groups: Groups { directions: vec![0.0; count * (dim + 1)], count },
-            of_row: vec![0; rows],
-            touched: vec![0; rows.div_ceil(WORD)],
+            groups: Groups::new(count, dim + 1),
             group_means: vec![0.0; count * dim],
             group_biases: vec![f32::NEG_INFINITY; count],
             packed: PackedPanel::new(),
@@ -116,6 +109,7 @@ impl Blocks {
             items: Vec::new(),
             inserted: Inserted::default(),
             rebuilds: [0],
+            meter: Meter::default(),
         };
         index.pack();
         Ok(index)
@@ -126,31 +120,22 @@ impl Blocks {
         self.packed.pack_right(self.level, Precision::F32, Operand::new(means).transposed());
     }
 
-    /// Puts the marked rows into their groups; if there was no group before, finds some.
-    fn regroup(&mut self, rows: &Rows) {
-        let Self { centre, groups, of_row, touched, .. } = self;
-        if self.rebuilds[0] == 0 {
-            centre.follow(rows);
-            *groups = Groups::found(rows, centre.mean(), groups.count, self.seed);
-            touched.fill(u64::MAX);
-        } else {
-            let all: Vec<u32> = (0..self.rows as u32).collect();
-            // A row that has not moved stays in its group though the mean has: to assign all rows takes a second for a million.
-            centre.follow(rows);
-            groups.move_to_means(rows, centre.mean(), &all, of_row);
+    /// The group of each row. All rows are assigned anew, because directions move too and two levels of them make it cheap.
+    fn regroup(&mut self, rows: &Rows) -> Vec<u32> {
+        let Self { centre, groups, seed, rebuilds, .. } = self;
+        let sampled = groups.sampled(rows, *seed, rebuilds[0]);
+        centre.follow(rows, &sampled);
+        match rebuilds[0] {
+            0 => groups.find(rows, centre.mean(), &sampled),
+            _ => groups.follow(rows, centre.mean(), &sampled),
         }
-        let marked = |&row: &u32| touched[row as usize / WORD] >> (row as usize % WORD) & 1 == 1;
-        let moved: Vec<u32> = (0..self.rows as u32).filter(marked).collect();
-        for (&row, group) in moved.iter().zip(groups.assign(rows, centre.mean(), &moved)) {
-            of_row[row as usize] = group;
-        }
-        touched.fill(0);
+        groups.assign(rows, centre.mean(), &Vec::from_iter(0..self.rows as u32))
     }
 
     /// Cuts all groups into blocks.
-    fn cut(&mut self, rows: &Rows) {
+    fn cut(&mut self, rows: &Rows, of_row: &[u32]) {
         let all: Vec<u32> = (0..self.rows as u32).collect();
-        let members = Ragged::group(self.groups.count, &all, |&row| self.of_row[row as usize] as usize);
+        let members = Ragged::group(self.groups.count, &all, |&row| of_row[row as usize] as usize);
         let parts: Vec<Parts> = (0..self.groups.count)
             .into_par_iter()
             .map(|group| bisect(rows, self.centre.mean(), members.row(group), self.block))
@@ -162,6 +147,7 @@ impl Blocks {
         self.items.clear();
         self.offsets.truncate(1);
         for (group, part) in parts.iter().enumerate() {
+            self.meter.add(part.flops);
             let mean = &mut self.group_means[group * dim..][..dim];
             mean.fill(0.0);
             let mut bias = 0.0;
@@ -190,38 +176,25 @@ impl Index for Blocks {
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, _: u64) -> Ragged<u32> {
         check(rows, self.rows, self.dim);
         assert_eq!(queries.cols(), self.dim, "queries and rows differ in length");
-        let (scores, count) = (self.score_groups(queries), self.groups.count);
-        let find = |scratch: &mut _, q: usize, query: &[f32], out: &mut [u32]| {
-            self.find(rows, query, &scores[q * count..][..count], scratch, out)
-        };
-        each_query(queries, k.min(rows.len()), &SCRATCH, find)
+        self.answer(rows, queries, k.min(rows.len()))
     }
 
-    fn update(&mut self, rows: &Rows, touched: UniqueRowIds) {
+    fn update(&mut self, rows: &Rows, _: UniqueRowIds) {
         check(rows, self.rows, self.dim);
-        for &row in touched.as_slice() {
-            self.touched[row as usize / WORD] |= 1 << (row as usize % WORD);
-        }
     }
 
     fn insert(&mut self, queries: MatRef<f32>, ids: &Ragged<u32>) {
         assert_eq!(queries.cols(), self.dim, "queries and rows differ in length");
         assert_eq!(queries.rows(), ids.len(), "queries and lists of ids differ in number");
-        let (scores, count) = (self.score_groups(queries), self.groups.count);
         let mut fresh = Vec::new();
-        SCRATCH.with_borrow_mut(|scratch| {
-            for (q, ids) in ids.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
-                self.best_blocks(queries.row(q), &scores[q * count..][..count], 1, scratch);
-                if let Some(&block) = scratch.blocks.first() {
-                    for &id in ids {
-                        assert!((id as usize) < self.rows, "row {id} is not below {}", self.rows);
-                        if self.not_inserted(block, id) {
-                            fresh.push((block as u64) << 32 | id as u64);
-                        }
-                    }
+        for (block, ids) in self.best_block_of_each(queries).into_iter().zip(ids.iter()) {
+            for &id in ids {
+                assert!((id as usize) < self.rows, "row {id} is not below {}", self.rows);
+                if let Some(block) = block.filter(|&block| self.not_inserted(block, id)) {
+                    fresh.push((block as u64) << 32 | id as u64);
                 }
             }
-        });
+        }
         fresh.truncate((4 * self.rows).saturating_sub(self.inserted.len()));
         self.inserted.add(fresh);
     }
@@ -230,22 +203,26 @@ impl Index for Blocks {
         check(rows, self.rows, self.dim);
         self.inserted.clear();
         if self.rows > 0 {
-            self.regroup(rows);
-            self.cut(rows);
+            let of_row = self.regroup(rows);
+            self.cut(rows, &of_row);
         }
         self.rebuilds[0] += 1;
+    }
+
+    fn flops(&self) -> u64 {
+        self.groups.meter.total() + self.meter.total()
     }
 
     fn statistics(&self) -> Statistics {
         let lens = self.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize);
         let floats = self.means.len() + self.biases.len() + self.group_means.len() + self.groups.directions.len();
-        let words = floats + self.offsets.len() + self.items.len() + self.of_row.len();
+        let words = floats + self.offsets.len() + self.items.len();
         Statistics {
             tables: 1,
             used_buckets: lens.len(),
             mean_occupancy: self.items.len() as f64 / lens.len().max(1) as f64,
             largest_bucket: lens.max().unwrap_or(0),
-            bytes: 4 * words + 8 * (self.touched.len() + self.inserted.len()),
+            bytes: 4 * words + 8 * self.inserted.len(),
             rebuilds: self.rebuilds[0],
         }
     }

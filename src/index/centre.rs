@@ -33,16 +33,16 @@ impl Centre {
         &self.mean
     }
 
-    /// Moves to the mean of `rows` if it has none yet or that is too far away; returns whether it moved.
-    pub fn follow(&mut self, rows: &Rows) -> bool {
+    /// Moves to the mean of the rows `ids` if it has none yet or that is too far away; returns whether it moved.
+    pub fn follow(&mut self, rows: &Rows, ids: &[u32]) -> bool {
         let len = self.mean.len();
-        let chunks: Vec<(Vec<f32>, f64)> = (0..rows.len().div_ceil(CHUNK))
-            .into_par_iter()
-            .map(|c| {
+        let chunks: Vec<(Vec<f32>, f64)> = ids
+            .par_chunks(CHUNK)
+            .map(|ids| {
                 let (mut sum, mut x, mut squares) = (vec![0.0; len], vec![0.0; len], 0.0);
-                for r in c * CHUNK..rows.len().min((c + 1) * CHUNK) {
+                for &id in ids {
                     // Less the mean in use, so that the squares do not drown in it.
-                    centred(rows, r, &self.mean, &mut x);
+                    centred(rows, id as usize, &self.mean, &mut x);
                     squares += crate::kernels::reduce::squared_norm(rows.level, &x) as f64;
                     sum.iter_mut().zip(&x).for_each(|(sum, x)| *sum += x);
                 }
@@ -54,7 +54,7 @@ impl Centre {
             moved.iter_mut().zip(sum).for_each(|(moved, &sum)| *moved += sum as f64);
             squares += chunk_squares;
         }
-        let count = rows.len().max(1) as f64;
+        let count = ids.len().max(1) as f64;
         moved.iter_mut().for_each(|moved| *moved /= count);
         let drift: f64 = moved.iter().map(|moved| moved * moved).sum();
         let spread = squares / count - drift;

@@ -83,7 +83,7 @@ fn first(queries: &[f32], count: usize) -> MatRef<'_, f32> {
 ///
 /// ```
 /// use hotrow::index::{ExactTopK, conformance::{Claims, check}};
-/// check(|_, _, _| Box::new(ExactTopK), Claims { found: 1.0, inserts: false });
+/// check(|_, _, _| Box::new(ExactTopK::default()), Claims { found: 1.0, inserts: false });
 /// ```
 pub fn check(make: impl Fn(usize, usize, Level) -> Box<dyn Index> + Sync, claims: Claims) {
     let (queries, biases) = clustered(1);
@@ -299,7 +299,7 @@ mod tests {
         let (weights, level) = (shifted(&queries), Level::detect());
         let rows = Rows { weights: WeightsRef::F32(MatRef::new(&weights, ROWS, DIM)), biases: &biases, level };
         let queries = first(&queries, 300);
-        let best = crate::index::ExactTopK.select(&rows, queries, K, 0);
+        let best = crate::index::ExactTopK::default().select(&rows, queries, K, 0);
         let bounds = [
             (IndexName::Blocks, 0.95),
             (IndexName::Simhash, 0.95),

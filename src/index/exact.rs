@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use super::scan::{check, compact, with_weights};
-use super::{Index, Rows, Statistics};
+use super::{Index, Rows};
+use crate::flops::Meter;
 use crate::kernels::gemm::{GemmScratch, Operand, Output, Precision, gemm};
 use crate::kernels::reduce::top_k;
-use crate::kernels::{MatMut, MatRef, RowIds, UniqueRowIds, Weight};
+use crate::kernels::{MatMut, MatRef, RowIds, Weight};
 use crate::ragged::Ragged;
-use crate::tensor::Tensor;
 
 /// Rows scored at a time: their scores for [`QUERIES`] queries (1 MiB) are still in the second-level cache when the best
 /// of them are picked.
@@ -29,11 +29,13 @@ const QUERIES: usize = 256;
 /// use hotrow::kernels::{Level, MatRef};
 /// let weights = MatRef::new(&[1.0, 0.0, 0.0, 1.0, 2.0, 0.0], 3, 2);
 /// let rows = Rows { weights: WeightsRef::F32(weights), biases: &[0.0; 3], level: Level::detect() };
-/// let found = ExactTopK.select(&rows, MatRef::new(&[1.0, 0.5], 1, 2), 2, 0);
+/// let found = ExactTopK::default().select(&rows, MatRef::new(&[1.0, 0.5], 1, 2), 2, 0);
 /// assert_eq!(found.row(0), &[2, 0]);
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ExactTopK;
+#[derive(Debug, Default)]
+pub struct ExactTopK {
+    meter: Meter,
+}
 
 #[derive(Debug, Default)]
 struct Scratch {
@@ -108,6 +110,7 @@ impl Index for ExactTopK {
         check(rows, rows.len(), queries.cols());
         let k = k.min(rows.len());
         let segments = rows.len().div_ceil(SEGMENT);
+        self.meter.add(2 * queries.rows() * queries.cols() * rows.len());
         let mut all = vec![0; queries.rows() * k];
         for first in (0..if k == 0 { 0 } else { queries.rows() }).step_by(QUERIES) {
             let count = QUERIES.min(queries.rows() - first);
@@ -135,21 +138,7 @@ impl Index for ExactTopK {
         compact(all, k, &vec![k; queries.rows()])
     }
 
-    fn update(&mut self, _: &Rows, _: UniqueRowIds) {}
-
-    fn insert(&mut self, _: MatRef<f32>, _: &Ragged<u32>) {}
-
-    fn rebuild(&mut self, _: &Rows) {}
-
-    fn statistics(&self) -> Statistics {
-        Statistics::default()
-    }
-
-    fn state(&self) -> Vec<Tensor<'_>> {
-        Vec::new()
-    }
-
-    fn restore(&mut self, _: &[Tensor]) -> Result<(), String> {
-        Ok(())
+    fn flops(&self) -> u64 {
+        self.meter.total()
     }
 }

@@ -133,6 +133,20 @@ impl Family {
         }
     }
 
+    /// Floating-point operations of [`Family::ids`]: additions and products of the rotations. DWTA and MinHash only compare.
+    pub fn flops(&self, dim: usize) -> usize {
+        let (rounds, coordinates) = match self {
+            Self::SimHash(hash) => (2, hash.buckets().codes() * hash.buckets().tables()),
+            Self::CrossPolytope(hash) => {
+                let of_code = 1_usize << (hash.buckets().bits() - 1);
+                (3, of_code * hash.buckets().codes() * hash.buckets().tables())
+            }
+            Self::Dwta(_) | Self::MinHash(_) => return 0,
+        };
+        let padded = (dim + 1).next_power_of_two().max(16);
+        coordinates.div_ceil(padded) * rounds * padded * (1 + padded.ilog2() as usize)
+    }
+
     /// Buckets of `x` in `table` besides its own, best first, into `out`; returns how many. None where the hash does not say
     /// which of its codes were close calls: only cross-polytope does.
     pub fn probes(&self, level: Level, out: &mut [u32], x: &[f32], table: usize, scratch: &mut HashScratch) -> usize {

@@ -13,6 +13,7 @@ use super::scan::{centred, check, each_query, scores};
 use super::tables::{CHUNK, Tables};
 use super::{Index, Rows, Statistics};
 use crate::error::{Error, Result};
+use crate::flops::Meter;
 use crate::kernels::reduce::top_k;
 use crate::kernels::{Level, MatRef, UniqueRowIds};
 use crate::ragged::Ragged;
@@ -89,6 +90,7 @@ pub struct Hashed {
     inserted: Inserted,
     /// How often the tables were sorted.
     rebuilds: [u64; 1],
+    meter: Meter,
 }
 
 #[derive(Debug, Default)]
@@ -150,6 +152,7 @@ impl Hashed {
             touched: vec![0; rows.div_ceil(CHUNK) * (CHUNK / 64)],
             inserted: Inserted::default(),
             rebuilds: [0],
+            meter: Meter::default(),
         })
     }
 
@@ -169,6 +172,7 @@ impl Hashed {
         x.push(1.0);
         ids.resize(self.options.tables, 0);
         self.family.ids(self.level, ids, x, hash);
+        self.meter.add(self.family.flops(self.dim));
         probes.resize(self.options.probes, 0);
         buckets.clear();
         for (table, &id) in ids.iter().enumerate() {
@@ -213,6 +217,7 @@ impl Hashed {
             return found;
         }
         line.resize(candidates.len(), 0.0);
+        self.meter.add(2 * self.dim * candidates.len());
         scores(rows, query, candidates, line);
         values.resize(found, 0.0);
         top_k(rows.level, line, &mut out[..found], values);
@@ -222,7 +227,7 @@ impl Hashed {
 
     /// Hashes the marked rows and removes the marks.
     fn hash_touched(&mut self, rows: &Rows) {
-        let Self { family, tables, centre, touched, .. } = &mut *self;
+        let Self { family, tables, centre, touched, meter, .. } = &mut *self;
         let (count, slots) = (tables.tables, tables.slots);
         let scrambled = family.buckets().per_table() > slots as u64;
         let chunks = tables.chosen.par_chunks_mut(count * CHUNK).zip(touched.par_chunks_mut(CHUNK / 64)).enumerate();
@@ -236,6 +241,7 @@ impl Hashed {
                     }
                     centred(rows, c * CHUNK + i, centre.mean(), x);
                     family.ids(rows.level, ids, x, hash);
+                    meter.add(family.flops(rows.dim()));
                     for (table, &id) in ids.iter().enumerate() {
                         chosen[table * CHUNK + i] =
                             if scrambled { mix(id as u64) as u32 & (slots as u32 - 1) } else { id };
@@ -291,13 +297,17 @@ impl Index for Hashed {
 
     fn rebuild(&mut self, rows: &Rows) {
         check(rows, self.tables.rows, self.dim);
-        if self.centre.follow(rows) {
+        if self.centre.follow(rows, &Vec::from_iter(0..rows.len() as u32)) {
             self.touched.fill(u64::MAX);
         }
         self.hash_touched(rows);
         self.inserted.clear();
         self.tables.build();
         self.rebuilds[0] += 1;
+    }
+
+    fn flops(&self) -> u64 {
+        self.meter.total()
     }
 
     fn statistics(&self) -> Statistics {

@@ -1,9 +1,8 @@
 //! Indexes that guess nothing: no row, and all rows.
 
-use super::{Index, Rows, Statistics};
-use crate::kernels::{MatRef, UniqueRowIds};
+use super::{Index, Rows};
+use crate::kernels::MatRef;
 use crate::ragged::Ragged;
-use crate::tensor::Tensor;
 
 /// Names no row: active rows are the labels and the random tail. What an index has to beat.
 ///
@@ -36,24 +35,6 @@ macro_rules! selects_nothing {
 
             fn select(&self, _: &Rows, queries: MatRef<f32>, _: usize, _: u64) -> Ragged<u32> {
                 (0..queries.rows()).map(|_| []).collect()
-            }
-
-            fn update(&mut self, _: &Rows, _: UniqueRowIds) {}
-
-            fn insert(&mut self, _: MatRef<f32>, _: &Ragged<u32>) {}
-
-            fn rebuild(&mut self, _: &Rows) {}
-
-            fn statistics(&self) -> Statistics {
-                Statistics::default()
-            }
-
-            fn state(&self) -> Vec<Tensor<'_>> {
-                Vec::new()
-            }
-
-            fn restore(&mut self, _: &[Tensor]) -> Result<(), String> {
-                Ok(())
             }
         }
     };

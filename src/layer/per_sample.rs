@@ -13,6 +13,7 @@ use crate::index::WeightsRef;
 use crate::kernels::rows::{RowBatch, row_gradients, rows_axpy, sddmm};
 use crate::kernels::{Level, MatMut, MatRef, RowIds, UniqueRowIds, Weight};
 use crate::optim::{RowSet, StepOptions};
+use crate::order::ByRow;
 use crate::ragged::Ragged;
 
 /// Rows of one piece of work.
@@ -41,23 +42,11 @@ impl Sets {
     /// assert_eq!((sets.rows(), sets.entries()), (&[2, 7][..], 3));
     /// ```
     pub fn new(by_sample: Ragged<u32>) -> Self {
-        let entries = by_sample.items().iter().enumerate();
-        let mut keys: Vec<u64> = entries.map(|(entry, &row)| (row as u64) << 32 | entry as u64).collect();
-        keys.par_sort_unstable();
-        let (mut rows, mut offsets) = (Vec::new(), Vec::new());
-        for (at, key) in keys.iter().enumerate() {
-            let row = (key >> 32) as u32;
-            if rows.last() != Some(&row) {
-                rows.push(row);
-                offsets.push(at as u32);
-            }
-        }
-        offsets.push(keys.len() as u32);
-        let mut sample_of = vec![0; keys.len()];
+        let ByRow { rows, offsets, entries: entry } = ByRow::new(by_sample.items().iter().copied());
+        let mut sample_of = vec![0; entry.len()];
         for (sample, range) in by_sample.offsets().windows(2).enumerate() {
             sample_of[range[0]..range[1]].fill(sample as u32);
         }
-        let entry: Vec<u32> = keys.iter().map(|&key| key as u32).collect();
         let samples = entry.iter().map(|&entry| sample_of[entry as usize]).collect();
         Self { by_sample, rows, offsets, samples, entry }
     }
@@ -75,6 +64,54 @@ impl Sets {
     /// Pairs of a sample and a row.
     pub fn entries(&self) -> usize {
         self.entry.len()
+    }
+
+    /// The share of the pairs of any of the samples and any of the rows that are entries.
+    ///
+    /// ```
+    /// use hotrow::{layer::per_sample::Sets, ragged::Ragged};
+    /// assert_eq!(Sets::new(Ragged::from_iter([vec![7, 2], vec![2]])).fill(), 0.75);
+    /// ```
+    pub fn fill(&self) -> f64 {
+        self.entries() as f64 / (self.rows.len() * self.by_sample.len()).max(1) as f64
+    }
+
+    /// The entries of `all` (samples, distinct rows), by sample.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn gather(&self, all: MatRef<f32>, entries: &mut [f32]) {
+        self.check(all.rows(), all.cols(), entries.len());
+        self.places(|sample, column, entry| entries[entry] = all.row(sample)[column]);
+    }
+
+    /// `all` (samples, distinct rows) becomes `entries` (by sample) and zeros where there is no entry.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn scatter(&self, entries: &[f32], mut all: MatMut<f32>) {
+        self.check(all.rows(), all.cols(), entries.len());
+        (0..all.rows()).for_each(|sample| all.row_mut(sample).fill(0.0));
+        self.places(|sample, column, entry| all.row_mut(sample)[column] = entries[entry]);
+    }
+
+    #[track_caller]
+    fn check(&self, samples: usize, rows: usize, entries: usize) {
+        assert_eq!((samples, rows), (self.by_sample.len(), self.rows.len()), "not (samples, distinct rows)");
+        assert_eq!(entries, self.entries(), "not one number for each entry");
+    }
+
+    /// Calls `visit(sample, position of the row, place by sample)` for each entry.
+    fn places(&self, mut visit: impl FnMut(usize, usize, usize)) {
+        for (column, range) in self.offsets.windows(2).enumerate() {
+            for at in range[0] as usize..range[1] as usize {
+                visit(self.samples[at] as usize, column, self.entry[at] as usize);
+            }
+        }
     }
 
     /// Where each entry by row stands by sample.
@@ -232,3 +269,6 @@ fn bias_gradient(by_row: &[f32], sets: &Sets, block: Range<usize>, mut out: MatM
 fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(ROWS).map(move |from| from..rows.min(from + ROWS))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use crate::index::WeightsRef;
 use crate::kernels::rows::{RowBatch, row_gradients, rows_axpy};
 use crate::kernels::{Level, MatMut, MatRef, RowIds, SparseRow, UniqueRowIds, Weight};
 use crate::optim::{Init, Parameter, RowSet, StepOptions};
+use crate::order::ByRow;
 use crate::sparse::SparseBatch;
 
 /// A row for each feature (features, D), and biases (1, D).
@@ -133,26 +134,18 @@ impl Table {
     pub fn gradient<'a>(&self, work: &mut Workspace, batch: &SparseBatch, dh: MatRef<'a, f32>) -> TableGradient<'a> {
         assert_eq!((batch.len(), self.weights.cols()), (dh.rows(), dh.cols()), "dh is not (samples, columns)");
         work.timed(Phase::Backward, |_| {
-            // A feature and a sample in one word: distinct, so the order does not depend on the sort.
-            let mut touches: Vec<(u64, f32)> = Vec::with_capacity(batch.nnz());
+            let (mut sample_of, mut value_of) = (Vec::with_capacity(batch.nnz()), Vec::with_capacity(batch.nnz()));
             for sample in 0..batch.len() {
                 let row = batch.row(sample);
                 let scale = self.scale(row);
-                let pairs = row.indices().iter().zip(row.values());
-                touches.extend(pairs.map(|(&f, &value)| ((f as u64) << 32 | sample as u64, scale * value)));
+                sample_of.resize(sample_of.len() + row.nnz(), sample as u32);
+                value_of.extend(row.values().iter().map(|value| scale * value));
             }
-            touches.par_sort_unstable_by_key(|touch| touch.0);
-            let (mut features, mut offsets) = (Vec::new(), Vec::new());
-            for (at, &(key, _)) in touches.iter().enumerate() {
-                let feature = (key >> 32) as u32;
-                if features.last() != Some(&feature) {
-                    features.push(feature);
-                    offsets.push(at as u32);
-                }
-            }
-            offsets.push(touches.len() as u32);
-            let samples = touches.iter().map(|touch| touch.0 as u32).collect();
-            TableGradient { dh, features, offsets, samples, values: touches.iter().map(|touch| touch.1).collect() }
+            let touches = (0..batch.len()).flat_map(|sample| batch.row(sample).indices()).copied();
+            let ByRow { rows: features, offsets, entries } = ByRow::new(touches);
+            let samples = entries.iter().map(|&entry| sample_of[entry as usize]).collect();
+            let values = entries.iter().map(|&entry| value_of[entry as usize]).collect();
+            TableGradient { dh, features, offsets, samples, values }
         })
     }
 

@@ -36,9 +36,16 @@ pub struct Trainer {
     pub total_steps: u64,
     activations: Activations,
     gradients: Gradients,
-    /// Logits of each micro-batch.
+    /// Logits of each micro-batch, or of all rows that any sample has.
     logits: Vec<Vec<f32>>,
+    /// Logits of samples with sets of their own.
+    entries: Vec<f32>,
 }
+
+/// The share of the pairs of a sample and a row that any sample has from which one packed product of all of these pairs costs
+/// less than sampled products of those that are wanted: the latter ran at 24 - 34 GFLOP/s (16 or more samples a row, `sddmm` in
+/// `benches/results/kernels.json`, one core of Zen 4, medians) beside 100 or so for packed ones.
+pub const PACKED_FROM: f64 = 0.25;
 
 /// What a step has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -55,6 +62,9 @@ pub struct StepReport {
     pub union_rows: usize,
     /// Where active rows came from, added up over the active sets.
     pub sources: Sources,
+    /// With a set for each sample: the share of the pairs of a sample and a row of the union that were wanted. All of them
+    /// were computed if it is [`PACKED_FROM`] or more.
+    pub fill: Option<f64>,
 }
 
 impl Trainer {
@@ -99,6 +109,7 @@ impl Trainer {
             activations: Activations::default(),
             gradients: Gradients::default(),
             logits: Vec::new(),
+            entries: Vec::new(),
         })
     }
 
@@ -119,7 +130,7 @@ impl Trainer {
         let mut dlast = vec![0.0; batch.len() * self.network.width()];
         let hits = self.hits();
         let choice = match (&self.output, self.config.sparse.mode) {
-            (Some(_), Mode::PerSample) => Choice::Own(self.per_sample(&labels, &hits, &mut dlast, &mut report)),
+            (Some(_), Mode::PerSample) => self.per_sample(&labels, &hits, &mut dlast, &mut report),
             _ => Choice::Shared(self.shared(&labels, &hits, &mut dlast, &mut report)),
         };
         report.loss /= batch.len() as f64;
@@ -139,7 +150,9 @@ impl Trainer {
             let layers = network.hidden.iter().chain([&network.output]);
             for (layer, sampling) in layers.zip(hidden.iter_mut().chain([output])) {
                 if let Some(sampling) = sampling {
+                    let before = sampling.index.flops();
                     sampling.rebuild(&layer.view(work.level), steps);
+                    work.costs.count(Phase::Hash, sampling.index.flops() - before, 0, 0);
                 }
             }
         });
@@ -147,15 +160,18 @@ impl Trainer {
 
     pub(super) fn forward(&mut self, batch: &Batch) {
         let (steps, seed, hidden) = (self.steps, self.config.train.seed, &mut self.hidden);
-        let level = self.work.level;
+        let (level, mut flops) = (self.work.level, 0);
         self.network.forward(&mut self.work, &batch.features, &mut self.activations, |layer, x, linear| {
             let Some(sampling) = &mut hidden[layer - 1] else { return ActiveSet::all(linear.rows()) };
+            let before = sampling.index.flops();
             let hits = sampling.index.select(&linear.view(level), x, linear.rows(), steps);
+            flops += sampling.index.flops() - before;
             let hits: Vec<&[u32]> = hits.iter().collect();
             let mut set = sampling.selector.shared([], &hits, &mut rng(seed, &format!("hidden/{layer}"), steps));
             set.uncorrected();
             set
         });
+        self.work.costs.count(Phase::Select, flops, 0, 0);
     }
 
     /// What the hidden layers put out.
@@ -167,8 +183,12 @@ impl Trainer {
     pub(super) fn hits(&mut self) -> Ragged<u32> {
         let Some(sampling) = &self.output else { return Ragged::new() };
         let (network, x, sparse, steps) = (&self.network, self.activations.last(), &self.config.sparse, self.steps);
-        self.work
-            .timed(Phase::Select, |work| sampling.index.select(&network.output.view(work.level), x, sparse.hits, steps))
+        self.work.timed(Phase::Select, |work| {
+            let before = sampling.index.flops();
+            let hits = sampling.index.select(&network.output.view(work.level), x, sparse.hits, steps);
+            work.costs.count(Phase::Select, sampling.index.flops() - before, 0, 0);
+            hits
+        })
     }
 
     /// Forward, loss and backward of the output layer, a micro-batch at a time.
@@ -223,27 +243,41 @@ impl Trainer {
         })
     }
 
-    /// The same with a set for each sample.
+    /// The same with a set for each sample: by sampled products, or, where samples have much in common, by one product of all
+    /// samples and all rows, of which the pairs that are not wanted are left out of the loss and have no gradient.
     fn per_sample(
         &mut self,
         labels: &[&[u32]],
         hits: &Ragged<u32>,
         dlast: &mut [f32],
         report: &mut StepReport,
-    ) -> Sets {
+    ) -> Choice {
         let chosen: Vec<ActiveSet> = self.choose(labels, hits).into_iter().map(|(_, set)| set).collect();
         let (layer, work) = (&self.network.output, &mut self.work);
         let sets = Sets::new(chosen.iter().map(|set| set.listed().iter().copied()).collect());
-        let z = &mut self.logits;
-        z.resize_with(1, Vec::new);
-        z[0].resize(sets.entries(), 0.0);
-        layer.forward_per_sample(work, self.activations.last(), &sets, &mut z[0]);
-        report.loss += loss::gradient_per_sample(self.config.model.loss, work, &mut z[0], &chosen, labels);
+        let (x, entries, samples) = (self.activations.last(), &mut self.entries, labels.len());
+        entries.resize(sets.entries(), 0.0);
         report.pairs = sets.entries() as u64;
+        report.fill = Some(sets.fill());
         chosen.iter().for_each(|set| report.sources += set.sources);
-        let dx = MatMut::new(dlast, labels.len(), layer.cols());
-        layer.backward_per_sample(work, &z[0], &sets, dx);
-        sets
+        let dx = MatMut::new(dlast, samples, layer.cols());
+        if sets.fill() < PACKED_FROM {
+            layer.forward_per_sample(work, x, &sets, entries);
+            report.loss += loss::gradient_per_sample(self.config.model.loss, work, entries, &chosen, labels);
+            layer.backward_per_sample(work, entries, &sets, dx);
+            return Choice::Own(sets);
+        }
+        let union = ActiveSet::of(sets.rows().to_vec(), layer.rows());
+        let stride = stride(union.len());
+        self.logits.resize_with(self.logits.len().max(1), Vec::new);
+        let z = &mut self.logits[0];
+        z.resize(samples * stride, 0.0);
+        layer.forward(work, x, union.rows(), MatMut::with_stride(z, samples, union.len(), stride));
+        sets.gather(MatRef::with_stride(z, samples, union.len(), stride), entries);
+        report.loss += loss::gradient_per_sample(self.config.model.loss, work, entries, &chosen, labels);
+        sets.scatter(entries, MatMut::with_stride(z, samples, union.len(), stride));
+        layer.backward(work, MatRef::with_stride(z, samples, union.len(), stride), union.rows(), dx);
+        Choice::Shared(vec![(0..samples, union)])
     }
 
     fn update(&mut self, batch: &Batch, choice: Choice, lr: f32, report: &mut StepReport, labels: &[&[u32]]) {
@@ -272,7 +306,7 @@ impl Trainer {
             let network = &self.network;
             let squares = match &choice {
                 Choice::Shared(_) => network.output.squared_gradient(work, &groups),
-                Choice::Own(sets) => network.output.squared_gradient_per_sample(work, x, &self.logits[0], sets),
+                Choice::Own(sets) => network.output.squared_gradient_per_sample(work, x, &self.entries, sets),
             } + network.squared_gradient(work, &batch.features, &self.activations, &self.gradients);
             let length = squares.sqrt() as f32 * step.grad_scale;
             step.grad_scale *= if length > self.config.optim.clip { self.config.optim.clip / length } else { 1.0 };
@@ -280,7 +314,7 @@ impl Trainer {
         let touched = match &choice {
             Choice::Shared(_) => self.network.output.update(work, &groups, &step),
             Choice::Own(sets) => {
-                self.network.output.update_per_sample(work, x, &self.logits[0], sets, &step);
+                self.network.output.update_per_sample(work, x, &self.entries, sets, &step);
                 sets.rows().to_vec()
             }
         };
@@ -290,7 +324,9 @@ impl Trainer {
             work.timed(Phase::Hash, |work| {
                 sampling.update(&network.output.view(work.level), &touched);
                 if frozen {
+                    let before = sampling.index.flops();
                     sampling.index.insert(x, &labels.iter().map(|labels| labels.iter().copied()).collect());
+                    work.costs.count(Phase::Hash, sampling.index.flops() - before, 0, 0);
                 }
             });
         }

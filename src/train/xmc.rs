@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 pub use super::predict::Predictor;
+use super::step::PACKED_FROM;
 use super::{Trainer, evaluate};
 use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{self, TrainerState};
@@ -168,6 +169,7 @@ struct Run {
     recent: Sums,
     metrics: BTreeMap<String, f64>,
     threads: usize,
+    fill: Option<f64>,
 }
 
 /// What reports are made of.
@@ -196,8 +198,8 @@ impl Run {
         let data = data::open(train, input("valid"), &config.data, &cache)?;
         data.vocabulary.save(&dir.path().join(VOCABULARY))?;
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
-        let items = (0..samples).flat_map(|sample| data.train.labels_of(sample));
-        let seen = Seen { samples: samples as u64, counts: count_labels(labels, items) };
+        let counts = count_labels(labels, (0..samples).flat_map(|sample| data.train.labels_of(sample)));
+        let seen = Seen { samples: samples as u64, counts };
         seen.save(dir.path())?;
         let steps = data::steps_per_epoch(samples, config.train.batch_size) * config.train.epochs;
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
@@ -209,9 +211,8 @@ impl Run {
         }
         let log = dir.metrics(trainer.steps)?;
         let seconds = Seconds { load: started.elapsed().as_secs_f64(), ..run.seconds };
-        let (Memory { total, recent, metrics, .. }, inverse) = (run, seen.inverse());
-        let threads = options.threads;
-        Ok(Self { dir, data, inverse, trainer, log, started, seconds, total, recent, metrics, threads })
+        let (Memory { total, recent, metrics, .. }, inverse, threads) = (run, seen.inverse(), options.threads);
+        Ok(Self { dir, data, inverse, trainer, log, started, seconds, total, recent, metrics, threads, fill: None })
     }
 
     fn go(mut self, signals: &Signals, observer: &mut dyn Observer) -> Result<Summary> {
@@ -220,11 +221,12 @@ impl Run {
         let (samples, total) = (Arc::new(self.data.train.clone()), self.trainer.total_steps);
         let mut loader = Loader::new(samples, train.seed, train.batch_size, self.trainer.steps, total);
         while self.trainer.steps < total {
-            let start = Instant::now();
+            let asked = Instant::now();
             let batch = loader.next().expect("a batch for each step");
-            self.trainer.work.costs.time(Phase::Read, start.elapsed());
+            let waited = asked.elapsed();
+            self.trainer.work.costs.time(Phase::Read, waited);
             self.inspect(&batch)?;
-            self.step(&batch, start)?;
+            self.step(&batch, waited)?;
             loader.recycle(batch);
             let step = self.trainer.steps;
             let (epoch, ends) = (step.div_ceil(per_epoch), step.is_multiple_of(per_epoch));
@@ -266,10 +268,15 @@ impl Run {
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch, start: Instant) -> Result<()> {
-        let inspected = self.seconds.index;
+    fn step(&mut self, batch: &Batch, waited: Duration) -> Result<()> {
+        let start = Instant::now();
         let report = self.trainer.step(batch).map_err(|error| self.diverged(error))?;
-        let seconds = start.elapsed().as_secs_f64() - (self.seconds.index - inspected);
+        let seconds = (waited + start.elapsed()).as_secs_f64();
+        self.fill = report.fill;
+        if let (Some(fill), 0) = (report.fill, self.total.steps) {
+            let product = if fill < PACKED_FROM { "sampled" } else { "packed" };
+            self.log.write("product", self.trainer.steps, &json!({ "product": product, "fill": fill }))?;
+        }
         self.seconds.train += seconds;
         for sums in [&mut self.total, &mut self.recent] {
             sums.loss += report.loss * report.samples as f64;
@@ -284,7 +291,7 @@ impl Run {
 
     fn diverged(&mut self, error: Error) -> Error {
         let Error::Diverged { step, layer, .. } = error else { return error };
-        // The log is for people; that it could not be written is not what they have to know first.
+        // A log that cannot be written is not what people have to know first.
         let _ = self.log.write("diverged", step, &json!({ "layer": layer }));
         Error::Diverged { step, layer, last_good: checkpoint::last(self.dir.path()) }
     }
@@ -313,6 +320,7 @@ impl Run {
             "samples_per_second": report.samples_per_second,
             "active_share": report.active_share,
             "union_rows": union_rows as f64 / steps as f64,
+            "fill": self.fill,
             "memory_bytes": report.memory_bytes,
         });
         self.log.write("train", step, &event)
@@ -322,8 +330,7 @@ impl Run {
         self.trainer.settle();
         let Some(valid) = &self.data.valid else { return Ok(()) };
         let start = Instant::now();
-        let trainer = &mut self.trainer;
-        let costs = trainer.work.costs;
+        let (costs, trainer) = (self.trainer.work.costs, &mut self.trainer);
         let ranking = evaluate(&trainer.network, &mut trainer.work, valid, &KS, Some(self.inverse.clone()));
         trainer.work.costs = costs;
         self.seconds.eval += start.elapsed().as_secs_f64();

@@ -7,8 +7,8 @@ use crate::kernels::rows::{rows_axpy, rows_dot};
 use crate::kernels::{MatRef, RowIds};
 
 /// Times that the direction of a cut is taken from the means of the two halves (balanced 2-means, as in Parabel: Prabhu et
-/// al. 2018).
-const PASSES: usize = 2;
+/// al. 2018). See ARCHITECTURE.md for what a second one was worth.
+const PASSES: usize = 1;
 
 /// Least share of the members on either side of a cut. Halves would be of equal size and cut through clusters.
 const LEAST: f64 = 0.25;
@@ -24,6 +24,8 @@ pub struct Parts {
     pub means: Vec<f32>,
     /// Mean bias of each block.
     pub biases: Vec<f32>,
+    /// Floating-point operations that it took.
+    pub flops: usize,
 }
 
 struct Group<'a, 'b> {
@@ -64,8 +66,8 @@ impl Group<'_, '_> {
         if members.len() <= self.block {
             return self.finish(members);
         }
-        let far = self.farthest(members);
-        let mut direction: Vec<f32> = self.unit(far.0).zip(self.unit(far.1)).map(|(one, other)| one - other).collect();
+        let (one, other) = (members[0], self.least_like(members));
+        let mut direction: Vec<f32> = self.unit(one).zip(self.unit(other)).map(|(one, other)| one - other).collect();
         let mut left = self.split(members, members.len() / 2, &direction);
         for _ in 0..PASSES {
             self.difference(members, left, &mut direction);
@@ -86,6 +88,7 @@ impl Group<'_, '_> {
     fn score(&mut self, members: &[u32], direction: &[f32]) {
         let count = self.ids.len();
         self.scores.resize(members.len(), 0.0);
+        self.parts.flops += 2 * members.len() * direction.len();
         let active = RowIds::new(members, count).expect("members are places of the group");
         rows_dot(self.rows.level, &mut self.scores, active, MatRef::new(&self.x, count, direction.len()), direction);
         self.scored.clear();
@@ -93,16 +96,12 @@ impl Group<'_, '_> {
         self.scored.extend(self.scores.iter().zip(members).map(scale));
     }
 
-    /// The member least like the first, and the one least like that.
-    fn farthest(&mut self, members: &[u32]) -> (u32, u32) {
-        let mut ends = [members[0]; 2];
-        for i in 0..2 {
-            let from = self.row(ends[0]).to_vec();
-            self.score(members, &from);
-            let least = self.scored.iter().min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            ends = [least.map_or(members[i], |least| least.1), ends[0]];
-        }
-        (ends[0], ends[1])
+    /// The member least like the first.
+    fn least_like(&mut self, members: &[u32]) -> u32 {
+        let first = self.row(members[0]).to_vec();
+        self.score(members, &first);
+        let least = self.scored.iter().min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        least.map_or(members[0], |least| least.1)
     }
 
     /// Reorders `members` so that those that point along `direction` come first, and returns how many these are: those above
@@ -130,8 +129,9 @@ impl Group<'_, '_> {
     }
 
     /// `sum` = the sum of the members' rows times `scores`.
-    fn sum(&self, members: &[u32], sum: &mut [f32]) {
+    fn sum(&mut self, members: &[u32], sum: &mut [f32]) {
         let count = self.ids.len();
+        self.parts.flops += 2 * members.len() * sum.len();
         let active = RowIds::new(members, count).expect("members are places of the group");
         sum.fill(0.0);
         rows_axpy(self.rows.level, sum, active, &self.scores, MatRef::new(&self.x, count, sum.len()));

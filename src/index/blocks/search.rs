@@ -1,15 +1,17 @@
 //! From a query to groups, to blocks, to rows.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Blocks;
-use crate::index::scan::scores;
+use crate::index::scan::{compact, scores};
 use crate::index::{Rows, WeightsRef};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::top_k;
-use crate::kernels::{MatMut, MatRef, RowIds};
+use crate::kernels::{MatMut, MatRef};
+use crate::ragged::Ragged;
 
 /// Rows that are scored for each row asked for, at least.
 const SCORED: usize = 4;
@@ -17,40 +19,72 @@ const SCORED: usize = 4;
 /// Blocks whose means are scored for each block that is read, at least.
 const COMPARED: usize = 64;
 
-/// Queries whose scores with all groups are one product.
-const TOGETHER: usize = 64;
+/// Queries that one piece of parallel work answers; their scores with all groups are one product. Enough for the product to
+/// run well, few enough for a batch of 256 to be shared out, and the scores with 1024 groups (128 KiB) stay in the second-level
+/// cache until they are read.
+const TOGETHER: usize = 32;
 
 #[derive(Debug, Default)]
 pub struct Scratch {
     panel: PackedPanel,
+    of_groups: Vec<f32>,
     ids: Vec<u32>,
     scores: Vec<f32>,
     best: Vec<u32>,
     values: Vec<f32>,
-    pub blocks: Vec<u32>,
+    blocks: Vec<u32>,
 }
 
 thread_local! {
-    pub static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Blocks {
-    /// Scores (Q, groups) of the groups' mean rows.
-    pub(super) fn score_groups(&self, queries: MatRef<f32>) -> Vec<f32> {
-        let count = self.groups.count;
-        let mut all = vec![0.0; queries.rows() * count];
-        all.par_chunks_mut(TOGETHER * count).enumerate().for_each(|(c, scores)| {
-            SCRATCH.with_borrow_mut(|Scratch { panel, ids, .. }| {
-                let len = scores.len() / count;
-                ids.clear();
-                ids.extend((c * TOGETHER) as u32..(c * TOGETHER + len) as u32);
-                let active = RowIds::new(ids, queries.rows()).expect("a piece of the queries");
-                panel.pack_left(self.level, Precision::F32, Operand::gathered(queries, active));
-                scores.chunks_mut(count).for_each(|scores| scores.copy_from_slice(&self.group_biases));
-                gemm(self.level, Output::new(MatMut::new(scores, len, count)).added(), panel, &self.packed);
+    /// The best rows, up to `k`, of each query.
+    pub(super) fn answer(&self, rows: &Rows, queries: MatRef<f32>, k: usize) -> Ragged<u32> {
+        // A place for each query even where no row is asked for: there is a piece of `found` for each of `counts`.
+        let width = k.max(1);
+        let (mut found, mut counts) = (vec![0; queries.rows() * width], vec![0; queries.rows()]);
+        let pieces = found.par_chunks_mut(TOGETHER * width).zip(counts.par_chunks_mut(TOGETHER));
+        pieces.enumerate().for_each(|(c, (found, counts))| {
+            self.each(queries, c * TOGETHER..c * TOGETHER + counts.len(), |q, of_groups, scratch| {
+                let at = q - c * TOGETHER;
+                counts[at] = self.find(rows, queries.row(q), of_groups, scratch, &mut found[at * width..][..k]);
             });
         });
-        all
+        compact(found, width, &counts)
+    }
+
+    /// The best block of each query, unless there is none.
+    pub(super) fn best_block_of_each(&self, queries: MatRef<f32>) -> Vec<Option<u32>> {
+        let mut blocks = vec![None; queries.rows()];
+        blocks.par_chunks_mut(TOGETHER).enumerate().for_each(|(c, blocks)| {
+            self.each(queries, c * TOGETHER..c * TOGETHER + blocks.len(), |q, of_groups, scratch| {
+                self.best_blocks(queries.row(q), of_groups, 1, scratch);
+                blocks[q - c * TOGETHER] = scratch.blocks.first().copied();
+            });
+        });
+        blocks
+    }
+
+    /// Calls `visit(q, scores of the groups' mean rows, scratch)` for some of the queries.
+    fn each(&self, queries: MatRef<f32>, part: Range<usize>, mut visit: impl FnMut(usize, &[f32], &mut Scratch)) {
+        let count = self.groups.count;
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut of_groups = std::mem::take(&mut scratch.of_groups);
+            scratch.panel.pack_left(
+                self.level,
+                Precision::F32,
+                Operand::new(queries.window(part.clone(), 0..self.dim)),
+            );
+            of_groups.clear();
+            part.clone().for_each(|_| of_groups.extend_from_slice(&self.group_biases));
+            let out = MatMut::new(&mut of_groups, part.len(), count);
+            self.meter.add(2 * part.len() * count * self.dim);
+            gemm(self.level, Output::new(out).added(), &scratch.panel, &self.packed);
+            part.zip(of_groups.chunks(count)).for_each(|(q, of_groups)| visit(q, of_groups, scratch));
+            scratch.of_groups = of_groups;
+        });
     }
 
     /// The `most` best of the means `ids`, best first, into `scratch.best`.
@@ -59,6 +93,7 @@ impl Blocks {
         let means = MatRef::new(means, biases.len(), self.dim);
         let means = Rows { weights: WeightsRef::F32(means), biases, level: self.level };
         line.resize(ids.len(), 0.0);
+        self.meter.add(2 * ids.len() * self.dim);
         scores(&means, query, ids, line);
         let most = most.min(ids.len());
         best.resize(most, 0);
@@ -127,6 +162,7 @@ impl Blocks {
             }
         }
         line.resize(ids.len(), 0.0);
+        self.meter.add(2 * ids.len() * self.dim);
         scores(rows, query, ids, line);
         let mut found = 0;
         for part in [0..first, first..ids.len()] {

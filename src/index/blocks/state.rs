@@ -18,8 +18,6 @@ impl Blocks {
         let mut state = vec![
             tensor("centre", &[self.dim + 1], Elements::F32(self.centre.mean())),
             tensor("directions", &[groups, self.dim + 1], Elements::F32(&self.groups.directions)),
-            tensor("group_of_row", &[self.rows], Elements::U32(&self.of_row)),
-            tensor("touched", &[self.touched.len()], Elements::U64(&self.touched)),
             tensor("group_means", &[groups, self.dim], Elements::F32(&self.group_means)),
             tensor("group_biases", &[groups], Elements::F32(&self.group_biases)),
             tensor("first_block", &[groups + 1], Elements::U32(&self.first_block)),
@@ -53,12 +51,7 @@ impl Blocks {
         if !sorted.iter().copied().eq(0..all as u32) {
             return Err(format!("index.items: not each of the {all} rows once"));
         }
-        let of_row = state.u32s("index.group_of_row", self.rows)?;
-        if let Some(group) = of_row.iter().find(|&&group| group as usize >= groups) {
-            return Err(format!("index.group_of_row: group {group} is not below {groups}"));
-        }
         let inserted = Inserted::restored(state, blocks as u64, self.rows)?;
-        let touched = state.u64s("index.touched", self.touched.len())?;
         let directions = state.f32s("index.directions", groups * row_len)?;
         let centre = state.f32s("index.centre", row_len)?;
         let (group_means, group_biases) =
@@ -68,7 +61,6 @@ impl Blocks {
         self.rebuilds = [rebuilds[0]];
         self.centre = Centre::at(centre.to_vec(), rebuilds[0] > 0);
         (self.items, self.offsets, self.first_block) = (items.to_vec(), offsets.to_vec(), first_block.to_vec());
-        (self.of_row, self.touched) = (of_row.to_vec(), touched.to_vec());
         (self.means, self.biases) = (means.to_vec(), biases.to_vec());
         (self.group_means, self.group_biases) = (group_means.to_vec(), group_biases.to_vec());
         self.groups.directions = directions.to_vec();
