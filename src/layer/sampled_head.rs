@@ -207,9 +207,11 @@ impl SampledHead {
             return ActiveSet::all(weights.outputs());
         }
         let level = work.level;
-        work.timed(Phase::Select, |_| {
+        work.timed(Phase::Select, |work| {
             let rows = Rows { weights: WeightsRef::F32(weights.weights()), biases: &self.biases, level };
+            let before = self.index.flops();
             let hits = self.index.select(&rows, x, self.config.hits, draw);
+            work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);
             let hits: Vec<&[u32]> = hits.iter().collect();
             self.selector.shared([&self.hot[..], targets], &hits, &mut rng(self.seed, "head/tail", draw))
         })

@@ -89,7 +89,7 @@ fn generation_with_memories_says_what_training_says() {
     let (tokens, targets) = tokens(10, VOCABULARY, 1);
     let want = losses(&mut same, &tokens, &targets, 10);
     let (mut cache, mut logits) = (gpt.cache(), vec![0.0; VOCABULARY]);
-    let mut compare = |t: usize, logits: &[f32]| {
+    let compare = |t: usize, logits: &[f32]| {
         let loss = log_sum_exp(Level::detect(), logits, None) - logits[targets[t] as usize];
         // A hundred roundings of numbers below 30, in another order.
         assert!((loss - want[t]).abs() < 100.0 * 30.0 * f32::EPSILON, "token {t}: {loss} is not {}", want[t]);
