@@ -68,7 +68,7 @@ pub enum Keys {
     /// Pairs of halves.
     Product(ProductKeys),
     /// A key for each slot.
-    Table(KeyTable),
+    Table(Box<KeyTable>),
 }
 
 /// Slot `i * halves + j` has the key (first half `i`, second half `j`), so that its score is a sum of two: its best are among
@@ -112,13 +112,13 @@ impl Keys {
         let (slots, cols, rule) = (config.slots, config.key_width, config.rule());
         let init = Init::Normal((cols as f32).sqrt().recip());
         let keys = Parameter::new(&format!("{name}.weight"), slots, cols, config.storage, &rule, init, seed);
-        Ok(Keys::Table(KeyTable {
+        Ok(Keys::Table(Box::new(KeyTable {
             table: RowTable::new(keys),
             index: index::new(&sparse, seed, slots, cols, level)?,
             biases: vec![0.0; slots],
             rule,
             lr_factor: config.lr_factor,
-        }))
+        })))
     }
 
     /// The best `reads` slots of each query, the best first as far as the index can tell, and their scores. An index may find
