@@ -22,15 +22,15 @@ use super::buffer::local;
 use super::dense::{TOKENS, copy_rows};
 use super::feed_forward::deviation;
 use super::{Buffer, Dense, RmsNorm, Workspace};
-use crate::config::Optim;
 use crate::config::lm::{FeedForwardOptions, Model};
+use crate::config::{Optim, OptimizerName, Storage};
 use crate::flops::Phase;
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::{Activation, dot};
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
-use crate::matrix::Matrix;
-use crate::optim::{Parameter, StepOptions};
+use crate::optim::{Init, Parameter, StepOptions};
 use crate::ragged::Ragged;
+use crate::tensor::ElementsMut;
 
 thread_local! {
     static LOCAL: RefCell<Local> = RefCell::default();
@@ -57,7 +57,7 @@ pub struct BlockFeedForward {
     /// (inner, D): what it then says.
     pub down: Dense,
     /// (blocks, 1): added to scores when blocks are chosen.
-    offsets: Matrix<f32>,
+    offsets: Parameter,
     /// Tokens that chose each block since the last update.
     load: Vec<u64>,
     neurons: usize,
@@ -108,12 +108,14 @@ impl BlockFeedForward {
         let dense = |part: &str, outputs: usize, deviation: f32| {
             Dense::new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
         };
+        // Their own rule is in `update`.
+        let still = Optim { name: OptimizerName::Sgd, ..Optim::default() };
         Self {
             norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
             router: dense("router", blocks, deviation(width)),
             up: dense("up", inner, deviation(width)),
             down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt()),
-            offsets: Matrix::zeros(blocks, 1),
+            offsets: Parameter::new(&format!("{name}.offsets"), blocks, 1, Storage::F32, &still, Init::Zeros, seed),
             load: vec![0; blocks],
             neurons,
             chosen,
@@ -141,7 +143,7 @@ impl BlockFeedForward {
         self.router.forward(work, saved.n.view(), scores.view_mut());
         let level = work.level;
         work.timed(Phase::Select, |_| {
-            (saved.blocks, saved.shares) = choose(level, scores.view(), self.offsets.as_slice(), chosen);
+            (saved.blocks, saved.shares) = choose(level, scores.view(), self.offsets.f32(), chosen);
             let entries: Vec<u32> = (0..saved.blocks.len() as u32).collect();
             saved.by_block = Ragged::group(self.blocks(), &entries, |&entry| saved.blocks[entry as usize] as usize);
         });
@@ -295,33 +297,37 @@ impl BlockFeedForward {
         products.into_iter().for_each(|product| product.update(work, step));
         let load = self.load();
         if self.load.iter().any(|&load| load > 0) {
-            for (offset, load) in self.offsets.as_mut_slice().iter_mut().zip(load) {
-                *offset += self.balance * (if load > 1.0 { -1.0 } else { f32::from(load < 1.0) });
+            let by = self.balance;
+            for (offset, load) in self.offsets_mut().iter_mut().zip(load) {
+                *offset += by * (if load > 1.0 { -1.0 } else { f32::from(load < 1.0) });
             }
         }
         self.load.fill(0);
     }
 
     /// Every parameter, always in the same order.
-    pub fn list(&self) -> [&Parameter; 4] {
-        [&self.norm.gain, self.router.parameter(), self.up.parameter(), self.down.parameter()]
+    pub fn list(&self) -> [&Parameter; 5] {
+        [&self.norm.gain, self.router.parameter(), self.up.parameter(), self.down.parameter(), &self.offsets]
     }
 
     /// As [`list`](Self::list), to be written.
-    pub fn list_mut(&mut self) -> [&mut Parameter; 4] {
+    pub fn list_mut(&mut self) -> [&mut Parameter; 5] {
         let products = [&mut self.router, &mut self.up, &mut self.down];
         let [router, up, down] = products.map(|product| product.parameter_mut());
-        [&mut self.norm.gain, router, up, down]
+        [&mut self.norm.gain, router, up, down, &mut self.offsets]
     }
 
-    /// The offsets of blocks, which a checkpoint has to keep: (blocks, 1).
+    /// The offsets of blocks.
     pub fn offsets(&self) -> &[f32] {
-        self.offsets.as_slice()
+        self.offsets.f32()
     }
 
     /// As [`offsets`](Self::offsets), to be written.
     pub fn offsets_mut(&mut self) -> &mut [f32] {
-        self.offsets.as_mut_slice()
+        match self.offsets.weight_tensors_mut().remove(0).elements {
+            ElementsMut::F32(offsets) => offsets,
+            _ => unreachable!("stored as f32"),
+        }
     }
 }
 

@@ -8,10 +8,12 @@ mod block;
 mod generate;
 mod head;
 mod memories;
+mod neurons;
 #[cfg(test)]
 mod tests;
 
 use crate::config::Optim;
+use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::config::lm::{Model, Parts};
 use crate::error::Result;
 use crate::index::Index;
@@ -21,12 +23,14 @@ use crate::layer::{Buffer, Dense, DenseHead, Embedding, RmsNorm, TokenRows, Work
 use crate::optim::{Parameter, StepOptions};
 use crate::tensor::{Tensor, TensorMut};
 
+use block::feed_forward_name;
 use memories::MemoriesSaved;
 
 pub use block::{Block, BlockSaved};
 pub use generate::KvCache;
 pub use head::Head;
 pub use memories::Memories;
+pub use neurons::Neurons;
 
 /// The network.
 #[derive(Debug)]
@@ -127,6 +131,12 @@ impl Gpt {
     ) -> Result<Self> {
         parts.check()?;
         let mut gpt = Self::new(&parts.model, optim, vocabulary, seed);
+        if parts.feed_forward.kind != FeedForwardKind::Dense {
+            for (layer, block) in gpt.blocks.iter_mut().enumerate() {
+                let (name, options) = (feed_forward_name(layer), &parts.feed_forward);
+                block.feed_forward = Neurons::new(&name, options, &parts.model, optim, seed, level)?;
+            }
+        }
         gpt.memories = Memories::new(parts, optim, seed, level)?;
         gpt.head = Head::new(&parts.head, hot, &gpt.output, seed, level)?;
         Ok(gpt)
@@ -229,7 +239,7 @@ impl Gpt {
     /// The Euclidean length of the sum of the gradients.
     pub fn gradient_norm(&mut self, work: &mut Workspace) -> f64 {
         let embedding = self.embedding.as_ref().map_or(0.0, |table| table.squared_gradient(work));
-        let blocks: f64 = self.blocks.iter().map(|block| block.squared_gradient(work)).sum();
+        let blocks: f64 = self.blocks.iter_mut().map(|block| block.squared_gradient(work)).sum();
         let last = self.norm.squared_gradient(work.level) + self.output.squared_gradient(work);
         (embedding + blocks + last + self.memories.squared_gradient(work)).sqrt()
     }
@@ -301,6 +311,8 @@ impl Gpt {
     /// The indexes of keys and of the head, by name: what a checkpoint has to keep if the resumed run is to choose alike.
     pub fn indexes_mut(&mut self) -> Vec<(String, &mut dyn Index)> {
         let mut indexes: Vec<(String, &mut dyn Index)> = self.memories.indexes_mut().collect();
+        let of_blocks = self.blocks.iter_mut().map(|block| block.feed_forward.index_mut()).enumerate();
+        indexes.extend(of_blocks.filter_map(|(layer, index)| Some((feed_forward_name(layer), index?))));
         if let Head::Sampled { sampled, .. } = &mut self.head {
             indexes.push(("head".to_owned(), sampled.index_mut()));
         }

@@ -1,7 +1,8 @@
 //! Whole models by name, and what their parts take.
 
+use super::feed_forward::FeedForwardKind;
 use super::model::{Activation, PRESETS, Precision};
-use super::{Head, Memory, Model, Ngram, head::HeadMode};
+use super::{FeedForwardOptions, Head, Memory, Model, Ngram, head::HeadMode};
 use crate::error::{Error, Result};
 
 /// The sections that decide what a language model is made of.
@@ -9,6 +10,8 @@ use crate::error::{Error, Result};
 pub struct Parts {
     /// The trunk.
     pub model: Model,
+    /// Which neurons a token computes.
+    pub feed_forward: FeedForwardOptions,
     /// Tables of n-grams.
     pub ngram: Ngram,
     /// Keys and values.
@@ -49,6 +52,7 @@ impl Parts {
         let tables = |rows: usize, halves: usize| -> Result<Self> {
             Ok(Self {
                 model: Model::preset("base")?,
+                feed_forward: FeedForwardOptions::default(),
                 ngram: Ngram { rows, ..Ngram::default() },
                 memory: Memory { slots: halves * halves, value_width: 256, layers: vec![2, 5], ..Memory::default() },
                 head: Head { mode: HeadMode::Sampled, ..Head::default() },
@@ -73,6 +77,7 @@ impl Parts {
     /// [`Error::Config`] with the first key that cannot be, its value and the limit.
     pub fn check(&self) -> Result<()> {
         self.model.check()?;
+        self.feed_forward.check(&self.model)?;
         self.ngram.check(&self.model)?;
         self.memory.check(&self.model)?;
         self.head.check()
@@ -86,14 +91,22 @@ impl Parts {
     /// The parts with a vocabulary of so many tokens, those that there are none of left out. Dense weights are taken to be moved by an
     /// Adam of two moments. Activations come on top: see [`working_bytes`](Self::working_bytes).
     pub fn components(&self, vocabulary: usize) -> Vec<Component> {
-        let Self { model, ngram, memory, .. } = self;
+        let Self { model, feed_forward, ngram, memory, .. } = self;
         let packed = if model.precision == Precision::Bf16 { 2 } else { 4 };
         // Weights, gradient, two moments; packed copies for either direction.
         let dense = |parameters: u64| 16 * parameters + 2 * packed * parameters;
         let table = (vocabulary * model.width * if model.tied { 1 } else { 2 }) as u64;
-        let gate = if model.activation == Activation::Swiglu { 3 } else { 2 };
+        // Routed and sampled neurons have no gate; a router has a row and an offset for each block.
+        let gate = match (feed_forward.kind, model.activation) {
+            (FeedForwardKind::Dense, Activation::Swiglu) => 3,
+            _ => 2,
+        };
+        let router = match feed_forward.kind {
+            FeedForwardKind::Blocks => model.inner() / feed_forward.neurons * (model.width + 1),
+            _ => 0,
+        };
         let norms = 2 * model.width + if model.qk_norm { 2 * model.head_width() } else { 0 };
-        let block = 4 * model.width * model.width + gate * model.width * model.inner() + norms;
+        let block = 4 * model.width * model.width + gate * model.width * model.inner() + norms + router;
         let trunk = (model.layers * block + model.width) as u64;
         let values = (memory.slots * memory.values(model)) as u64;
         let own_keys =
@@ -113,7 +126,7 @@ impl Parts {
     /// About how many bytes a step needs beside the parts: activations of a micro-batch, and which tokens of the step touched
     /// which rows, until the update.
     pub fn working_bytes(&self, vocabulary: usize, micro_batch: usize, step: usize) -> u64 {
-        let Self { model, ngram, memory, head } = self;
+        let Self { model, ngram, memory, head, .. } = self;
         // Streams, normalised inputs, queries, keys, values and their gradients, of which the backward pass reuses some.
         let activations = model.layers * (10 * model.width + model.inner()) + 8 * model.width + 4 * model.inner();
         let logits = match head.mode {
@@ -137,6 +150,7 @@ impl Parts {
 mod tests {
     use super::*;
     use crate::config::Optim;
+    use crate::kernels::Level;
     use crate::model::Gpt;
 
     const VOCABULARY: usize = 50_257;
@@ -175,6 +189,13 @@ mod tests {
             let model = Model { width: 24, heads: 2, layers: 2, tied, activation, ..Model::default() };
             let counted = Gpt::new(&model, &Optim::default(), 31, 1).parameters();
             assert_eq!(Parts { model, ..Parts::default() }.parameters(31), counted);
+        }
+        for kind in [FeedForwardKind::Sampled, FeedForwardKind::Blocks] {
+            let model = Model { width: 24, heads: 2, layers: 2, ..Model::default() };
+            let feed_forward = FeedForwardOptions { kind, neurons: 16, chosen: 2, ..Default::default() };
+            let parts = Parts { model, feed_forward, ..Parts::default() };
+            let gpt = Gpt::with_parts(&parts, &Optim::default(), 31, vec![], 1, Level::detect()).unwrap();
+            assert_eq!(parts.parameters(31), gpt.parameters());
         }
     }
 }

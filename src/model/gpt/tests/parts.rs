@@ -1,9 +1,10 @@
 //! Networks with memories and with a sampled head.
 
 use super::*;
+use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::config::lm::head::HeadMode;
 use crate::config::lm::memory::KeysName;
-use crate::config::lm::{Head as HeadOptions, Memory, Ngram};
+use crate::config::lm::{FeedForwardOptions, Head as HeadOptions, Memory, Ngram};
 use crate::config::{IndexName, Storage};
 
 /// Everything at once; a query reads all slots, so that no move changes which.
@@ -11,6 +12,7 @@ fn everything() -> Parts {
     let (storage, optimizer, lr_factor) = (Storage::F32, OptimizerName::Sgd, 1.0);
     Parts {
         model: small(),
+        feed_forward: FeedForwardOptions::default(),
         ngram: Ngram { rows: 30, storage, optimizer, lr_factor, ..Ngram::default() },
         memory: Memory {
             slots: 6,
@@ -119,7 +121,8 @@ fn training_with_everything_learns_and_is_the_same_for_any_number_of_threads() {
         ..HeadOptions::default()
     };
     let memory = Memory { slots: 256, layers: vec![1], heads: 2, reads: 4, key_width: 8, ..Memory::default() };
-    let parts = Parts { model, ngram: Ngram { rows: 500, ..Ngram::default() }, memory, head };
+    let feed_forward = FeedForwardOptions::default();
+    let parts = Parts { model, feed_forward, ngram: Ngram { rows: 500, ..Ngram::default() }, memory, head };
     let optim = Optim { name: OptimizerName::AdamDense, lr: 5e-3, ..Optim::default() };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -150,4 +153,33 @@ fn training_with_everything_learns_and_is_the_same_for_any_number_of_threads() {
     let one = run(1);
     assert!(one.2 < one.0[0] - 0.3, "the exact loss is {} after sampled ones of {:?}", one.2, one.0);
     assert!(one == run(3));
+}
+
+#[test]
+fn networks_whose_tokens_choose_neurons_learn_and_generate_what_they_were_trained_on() {
+    let optim = Optim { name: OptimizerName::AdamDense, lr: 1e-2, ..Optim::default() };
+    for kind in [FeedForwardKind::Sampled, FeedForwardKind::Blocks] {
+        let index = IndexName::Exact;
+        let feed_forward = FeedForwardOptions { kind, index, active: 12, neurons: 8, chosen: 2, ..Default::default() };
+        let parts = Parts { model: small(), feed_forward, ..Parts::default() };
+        let level = Level::detect();
+        let mut gpt = Gpt::with_parts(&parts, &optim, VOCABULARY, vec![], 5, level).unwrap();
+        let (work, (tokens, targets)) = (&mut Workspace::new(level), tokens(10, VOCABULARY, 3));
+        let first = gpt.accumulate(work, &tokens, &targets, 10);
+        for number in 1..=20 {
+            assert!(gpt.gradient_norm(work) > 0.0);
+            gpt.update(work, &StepOptions { grad_scale: 0.1, ..step(&optim, number) });
+            gpt.accumulate(work, &tokens, &targets, 10);
+        }
+        let exact = losses(&mut gpt, &tokens, &targets, 10);
+        let last: f64 = exact.iter().map(|&loss| loss as f64).sum();
+        assert!(last < 0.5 * first, "{kind:?}: {last} after {first}");
+        let (mut cache, mut logits) = (gpt.cache(), vec![0.0; VOCABULARY]);
+        gpt.next(work, &mut cache, &tokens, &mut logits);
+        let loss = log_sum_exp(level, &logits, None) - logits[targets[9] as usize];
+        // A hundred roundings of numbers below 30, in another order.
+        assert!((loss - exact[9]).abs() < 100.0 * 30.0 * f32::EPSILON, "{kind:?}: {loss} is not {}", exact[9]);
+        let names: Vec<String> = gpt.indexes_mut().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), if kind == FeedForwardKind::Sampled { 2 } else { 0 });
+    }
 }
