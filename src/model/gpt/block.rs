@@ -8,11 +8,10 @@ use crate::config::lm::Model;
 use crate::kernels::reduce::RopeTable;
 use crate::kernels::{MatMut, MatRef};
 use crate::layer::attention::{AttentionSaved, LayerCache};
-use crate::layer::{Attention, Buffer, FeedForward, RmsNorm, Workspace};
+use crate::layer::{Attention, Buffer, RmsNorm, Workspace};
 use crate::optim::{Parameter, StepOptions};
 
-/// Attention, then a feed-forward layer. Layers that read memory are a third field here: each takes the residual stream (T, D),
-/// adds to it and keeps what its backward needs in [`BlockSaved`].
+/// Attention, then a feed-forward layer. What tokens read from [`Memories`](super::Memories) is added before a block.
 #[derive(Debug)]
 pub struct Block {
     /// The first half.
@@ -35,7 +34,7 @@ impl Block {
     pub fn new(layer: usize, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Self {
         Self {
             attention: Attention::new(&format!("blocks.{layer}.attention"), model, rope, optim, seed),
-            feed_forward: Neurons::Dense(FeedForward::new(&feed_forward_name(layer), model, optim, seed)),
+            feed_forward: Neurons::dense(&feed_forward_name(layer), model, optim, seed),
         }
     }
 

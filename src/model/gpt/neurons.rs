@@ -15,7 +15,7 @@ use crate::optim::{Parameter, StepOptions};
 #[derive(Debug)]
 pub enum Neurons {
     /// Every token all neurons.
-    Dense(FeedForward),
+    Dense(Box<FeedForward>),
     /// Every token those that an index names; the index is built anew after so many steps.
     Sampled(Box<SampledFeedForward>, u64),
     /// Every token those of a few blocks.
@@ -31,6 +31,11 @@ pub(super) struct NeuronsSaved {
 }
 
 impl Neurons {
+    /// Every token all neurons, called `name` in checkpoints.
+    pub(super) fn dense(name: &str, model: &Model, optim: &Optim, seed: u64) -> Self {
+        Neurons::Dense(Box::new(FeedForward::new(name, model, optim, seed)))
+    }
+
     /// The kind that `options` name, called `name` in checkpoints. An index is built.
     pub(super) fn new(
         name: &str,
@@ -41,7 +46,7 @@ impl Neurons {
         level: Level,
     ) -> Result<Self> {
         Ok(match options.kind {
-            FeedForwardKind::Dense => Neurons::Dense(FeedForward::new(name, model, optim, seed)),
+            FeedForwardKind::Dense => Neurons::dense(name, model, optim, seed),
             FeedForwardKind::Sampled => {
                 let mut layer = SampledFeedForward::new(name, options, model, optim, seed, level)?;
                 layer.rebuild(&mut Workspace::new(level));
@@ -86,7 +91,8 @@ impl Neurons {
 
     pub(super) fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
         match self {
-            Neurons::Dense(FeedForward { norm, up, down, .. }) => {
+            Neurons::Dense(layer) => {
+                let FeedForward { norm, up, down, .. } = &mut **layer;
                 norm.squared_gradient(work.level) + up.squared_gradient(work) + down.squared_gradient(work)
             }
             Neurons::Sampled(layer, _) => layer.squared_gradient(work),
@@ -96,7 +102,8 @@ impl Neurons {
 
     pub(super) fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
         match self {
-            Neurons::Dense(FeedForward { norm, up, down, .. }) => {
+            Neurons::Dense(layer) => {
+                let FeedForward { norm, up, down, .. } = &mut **layer;
                 norm.update(step);
                 [up, down].into_iter().for_each(|product| product.update(work, step));
             }
@@ -112,7 +119,8 @@ impl Neurons {
 
     pub(super) fn list<'a>(&'a self, list: &mut Vec<&'a Parameter>) {
         match self {
-            Neurons::Dense(FeedForward { norm, up, down, .. }) => {
+            Neurons::Dense(layer) => {
+                let FeedForward { norm, up, down, .. } = &**layer;
                 list.extend([&norm.gain, up.parameter(), down.parameter()]);
             }
             Neurons::Sampled(layer, _) => list.extend(layer.list()),
@@ -122,7 +130,8 @@ impl Neurons {
 
     pub(super) fn list_mut<'a>(&'a mut self, list: &mut Vec<&'a mut Parameter>) {
         match self {
-            Neurons::Dense(FeedForward { norm, up, down, .. }) => {
+            Neurons::Dense(layer) => {
+                let FeedForward { norm, up, down, .. } = &mut **layer;
                 list.extend([&mut norm.gain, up.parameter_mut(), down.parameter_mut()]);
             }
             Neurons::Sampled(layer, _) => list.extend(layer.list_mut()),
