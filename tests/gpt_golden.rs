@@ -160,14 +160,14 @@ fn ten_steps_of_adamw_have_the_losses_of_pytorch() {
         let gradients: Vec<Vec<f32>> =
             gpt.weight_tensors().iter().map(|tensor| golden.tensor(&format!("gradient.{}", tensor.name))).collect();
         let error = relative() * gradients.iter().map(|gradient| largest(gradient)).fold(0.0, f32::max);
-        let length: f32 = gradients.iter().flatten().map(|d| d.abs()).sum();
+        let length = gradients.iter().flatten().map(|d| d * d).sum::<f32>().sqrt();
         let work = &mut Workspace::new(Level::detect());
         for (taken, want) in golden.tensor("steps").into_iter().enumerate() {
             let (tokens, targets) = golden.batch(taken);
             let loss = gpt.accumulate(work, &tokens, &targets, LENGTH) as f32 / TARGETS as f32;
             gpt.update(work, &step(&optim, taken as u32 + 1));
-            // A step moves a weight by lr m / (sqrt(v) + eps): an error of the gradient, divided by the eps at the most; the loss
-            // follows by the gradient's sum of magnitudes. Errors of one step do not yet turn the next one's gradient.
+            // A step moves a weight by lr m / (sqrt(v) + eps): an error of the gradient, divided by the eps at the most. Errors of
+            // many weights have either sign, so that the loss follows by the Euclidean length of its gradient.
             let bound = relative() * want + taken as f32 * optim.lr * error / EPSILON * length;
             assert!((loss - want).abs() <= bound, "{name}, step {taken}: {loss} is not {want} +- {bound}");
             assert!(bound < 0.05 * want, "{bound} shows nothing");
