@@ -2,8 +2,8 @@
 //! `y = x + sum over neurons j of the token of relu(<up[j], norm(x)>)^2 down[j]`.
 //!
 //! Neurons are rows of both tables, and what is not named is neither read nor written. Exact top-k, which computes every score, is
-//! the control. At our widths tiles are faster than gathered rows unless a token computes less than a hundredth of the
-//! neurons, so this is the faithful mode and not the fast one: see [`BlockFeedForward`](super::BlockFeedForward).
+//! the control. Gathered rows do two operations for each number they fetch, and tiles ten times as many in that time: this is the
+//! faithful mode and not the fast one, see [`BlockFeedForward`](super::BlockFeedForward).
 
 use super::dense::copy_rows;
 use super::feed_forward::deviation;
