@@ -10,11 +10,17 @@
 //! | [`RmsNorm`] | (T, D) | (T, D) | |
 //! | [`Attention`] | (T, D) | (T, D), norm and residual included | |
 //! | [`FeedForward`] | (T, D) | (T, D), norm and residual included | |
+//! | [`RowTable`] | rows and factors | (S, D); its gradient is kept as touches | whatever is looked up |
+//! | [`SampledFeedForward`], [`BlockFeedForward`] | (T, D) | the same, of neurons or blocks that a token chooses | neurons |
+//! | [`NgramMemory`] | tokens | added to (T, D) | hashed n-grams |
+//! | [`MemoryLayer`] | (T, D) | (T, D), norm and residual included | keys, and the values of a [`ValueTable`] |
+//! | [`SampledHead`] | (T, D) and targets | estimates of losses, and their gradients | tokens |
 //! | [`DenseHead`] | (T, D) and targets | losses and gradients, never the logits | tokens |
 //!
 //! Work is cut into pieces of fixed sizes and sums are taken in a fixed order: the number of threads changes no bit.
 
 pub mod attention;
+mod block_feed_forward;
 mod buffer;
 mod dense;
 mod embedding;
@@ -23,13 +29,19 @@ mod feed_forward;
 mod gradient_tests;
 mod head;
 mod linear;
+pub mod memory;
+pub mod ngram;
 mod norm;
 mod pack;
 pub mod per_sample;
+mod row_table;
+mod sampled_feed_forward;
+mod sampled_head;
 mod table;
 mod top_k;
 
 pub use attention::Attention;
+pub use block_feed_forward::{BlockFeedForward, BlockFeedForwardSaved};
 pub use buffer::Buffer;
 pub use dense::Dense;
 pub(crate) use embedding::look_up;
@@ -37,7 +49,12 @@ pub use embedding::{Embedding, TokenRows};
 pub use feed_forward::{FeedForward, FeedForwardSaved};
 pub use head::DenseHead;
 pub use linear::{Linear, LinearGradient};
+pub use memory::{MemoryLayer, ValueTable};
+pub use ngram::NgramMemory;
 pub use norm::RmsNorm;
+pub use row_table::RowTable;
+pub use sampled_feed_forward::{SampledFeedForward, SampledSaved};
+pub use sampled_head::SampledHead;
 pub use table::{Table, TableGradient};
 pub use top_k::TopK;
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{assert_fails, hotrow, log, summary, text, with_sets};
@@ -41,6 +41,12 @@ impl Data {
         command.arg("--out").arg(self.path(out));
         with_sets(&mut command, sets);
         command
+    }
+
+    /// What `eval lm` prints for the run `out` on the validation file.
+    fn eval(&self, out: &str) -> Output {
+        let mut command = hotrow(&["eval", "lm", "--json", "--run"]);
+        command.arg(self.path(out)).arg("--data").arg(self.path("data/valid.tokens")).output().unwrap()
     }
 
     fn resume(&self, out: &str) -> Command {
@@ -183,6 +189,42 @@ fn the_number_of_threads_changes_no_bit_of_a_run() {
     let one = run("1");
     for threads in ["2", "3", "8"] {
         assert_eq!(run(threads), one, "{threads} threads");
+    }
+}
+
+/// Every sparse part at once, with indexes that are built anew at other steps than checkpoints are written.
+const SPARSE: &[&str] = &[
+    "ngram.rows=512",
+    "memory.slots=64",
+    "memory.key_width=8",
+    "memory.layers=[1]",
+    "memory.keys=simhash",
+    "memory.rebuild_every=7",
+    "head.mode=sampled",
+    "head.active=96",
+    "head.hot=16",
+    "head.chunk=64",
+    "head.rebuild_every=6",
+    "feed_forward.kind=sampled",
+    "feed_forward.rebuild_every=9",
+    "train.keep=10",
+];
+
+#[test]
+fn a_network_with_memories_goes_on_from_any_checkpoint_with_the_same_bits_on_any_threads() {
+    let data = Data::new();
+    let whole = summary(&data.train("run", &with(SPARSE)).args(["--threads", "1"]).output().unwrap());
+    let (run, lines) = (data.path("run"), log(&data.path("run")));
+    let evaluated = summary(&data.eval("run"));
+    assert_eq!(evaluated["metrics"]["loss"], whole["metrics"]["loss"]);
+    for step in [20, 35] {
+        for later in (step + 5..=40).step_by(5) {
+            let _ = fs::remove_dir_all(run.join(format!("checkpoint-{later:06}")));
+        }
+        fs::write(run.join("latest"), format!("checkpoint-{step:06}\n")).unwrap();
+        let resumed = summary(&data.resume("run").args(["--threads", "3"]).output().unwrap());
+        assert_eq!(resumed["digest"], whole["digest"], "from step {step}");
+        assert_eq!(log(&run), lines, "from step {step}");
     }
 }
 

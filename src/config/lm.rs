@@ -4,9 +4,20 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub mod feed_forward;
+pub mod head;
+pub mod memory;
 pub mod model;
+pub mod ngram;
+pub mod presets;
+mod rows;
 
+pub use feed_forward::FeedForwardOptions;
+pub use head::Head;
+pub use memory::Memory;
 pub use model::{Model, PRESETS};
+pub use ngram::Ngram;
+pub use presets::{MEMORY_PRESETS, Parts};
 
 use super::check::{counts, within, wrong};
 use super::{Optim, OptimizerName, RunConfig, Schedule, load};
@@ -19,8 +30,16 @@ const MOST: usize = 1 << 24;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lm {
-    /// The network.
+    /// The trunk.
     pub model: Model,
+    /// Which neurons a token computes.
+    pub feed_forward: FeedForwardOptions,
+    /// Tables of n-grams.
+    pub ngram: Ngram,
+    /// Keys and values.
+    pub memory: Memory,
+    /// How the output layer is trained.
+    pub head: Head,
     /// How weights move: AdamW, unless said otherwise.
     pub optim: Optim,
     /// How long, in which steps, and what is saved.
@@ -96,12 +115,13 @@ impl Default for Lm {
             beta2: 0.95,
             ..Optim::default()
         };
-        Self { model: Model::default(), optim, train: Train::default(), data: Data::default() }
+        let Parts { model, feed_forward, ngram, memory, head } = Parts::default();
+        Self { model, feed_forward, ngram, memory, head, optim, train: Train::default(), data: Data::default() }
     }
 }
 
 impl Lm {
-    /// The run called `name` (see [`Model::preset`]), with a learning rate for its width.
+    /// The run called `name` (see [`Parts::preset`]), with a learning rate for its width.
     ///
     /// # Errors
     ///
@@ -113,17 +133,27 @@ impl Lm {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn preset(name: &str) -> Result<Self> {
-        let model = Model::preset(name)?;
+        let Parts { model, feed_forward, ngram, memory, head } = Parts::preset(name)?;
         // Wider networks take smaller steps (Kaplan et al. 2020, appendix D.6); a few hundred steps need larger ones.
         let (lr, batch_tokens) = match name {
             "tiny" => (4e-3, 4_096),
             "small" => (2e-3, 16_384),
-            "base" => (1.5e-3, 32_768),
-            _ => (6e-4, 65_536),
+            "gpt2-124m" => (6e-4, 65_536),
+            _ => (1.5e-3, 32_768),
         };
         let (defaults, train) = (Self::default(), Train { batch_tokens, ..Train::default() });
         let optim = Optim { lr, final_lr: 0.1 * lr, ..defaults.optim };
-        Ok(Self { model, optim, train, data: defaults.data })
+        Ok(Self { model, feed_forward, ngram, memory, head, optim, train, data: defaults.data })
+    }
+
+    /// What the network is made of.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::config::lm::Lm::default().parts().parameters(50_257), 29_918_208);
+    /// ```
+    pub fn parts(&self) -> Parts {
+        let Self { model, feed_forward, ngram, memory, head, .. } = self.clone();
+        Parts { model, feed_forward, ngram, memory, head }
     }
 
     /// The preset (or the defaults), changed by `file`, then by each of `sets`, and checked: as
@@ -202,7 +232,7 @@ impl Lm {
 
 impl RunConfig for Lm {
     fn check(&self) -> Result<()> {
-        self.model.check()?;
+        self.parts().check()?;
         self.optim.check()?;
         let Train { steps, tokens, batch_tokens, micro_batch, save_every, keep, eval_every, log_every, seed, .. } =
             self.train;
@@ -235,6 +265,10 @@ impl RunConfig for Lm {
     fn check_resumed(&self, new: &Self) -> Result<()> {
         for (key, changed) in [
             ("model", self.model != new.model),
+            ("feed_forward", self.feed_forward != new.feed_forward),
+            ("ngram", self.ngram != new.ngram),
+            ("memory", self.memory != new.memory),
+            ("head", self.head != new.head),
             ("data", self.data != new.data),
             ("train.seed", self.train.seed != new.train.seed),
             ("train.batch_tokens", self.train.batch_tokens != new.train.batch_tokens),
@@ -262,7 +296,8 @@ mod tests {
 
     #[test]
     fn defaults_and_presets_are_allowed_and_read_back_the_same() {
-        for preset in [None].into_iter().chain(PRESETS.map(Some)) {
+        let presets = PRESETS.into_iter().chain(MEMORY_PRESETS);
+        for preset in [None].into_iter().chain(presets.map(Some)) {
             let lm = Lm::load(preset, None, &[]).unwrap();
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("run.toml");

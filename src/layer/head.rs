@@ -172,24 +172,11 @@ impl DenseHead {
                 LOCAL.with_borrow_mut(|(_, memory)| piece.logits(panel, local(memory, len), each));
             }
         });
-        let (mut sums, found) = (self.log_sums.view_mut(), self.targets.view());
-        let blocks = 0..panels.len();
-        for (token, loss) in losses.iter_mut().enumerate() {
-            let of_block = |sums: &MatMut<f32>, b: usize| sums.as_ref().row(b)[token];
-            let most = blocks.clone().map(|b| of_block(&sums, b)).fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = blocks.clone().map(|b| ((of_block(&sums, b) - most) as f64).exp()).sum();
-            let all = (most as f64 + sum.ln()) as f32;
-            // All but one are zero.
-            *loss = all - blocks.clone().map(|b| found.row(b)[token]).sum::<f32>();
-            for b in blocks.clone() {
-                let share = &mut sums.row_mut(b)[token];
-                *share = (*share - all).exp();
-            }
-        }
+        join(&mut self.log_sums, &self.targets, losses);
     }
 
     /// From what [`forward`](Self::forward) kept: the gradient of the weights, added to, and `dx`, written over.
-    fn backward(&mut self, piece: &Piece, weights: &mut Dense, x: &PackedPanel, mut dx: MatMut<f32>) {
+    fn backward(&mut self, piece: &Piece, weights: &mut Dense, x: &PackedPanel, dx: MatMut<f32>) {
         let &Piece { level, precision, targets, .. } = piece;
         let (tokens, width, parts) = (piece.len(), dx.cols(), weights.parts(piece.level));
         let groups = parts.panels.len().div_ceil(BLOCKS);
@@ -232,19 +219,43 @@ impl DenseHead {
                 });
             }
         });
-        let sums = self.dx.view();
-        let groups = sums.rows() / tokens;
-        let chunks: Vec<MatMut<f32>> = dx.reborrow().into_chunks(32).collect();
-        chunks.into_par_iter().enumerate().for_each(|(c, mut dx)| {
-            for r in 0..dx.rows() {
-                let dx = dx.row_mut(r);
-                dx.copy_from_slice(sums.row(c * 32 + r));
-                for g in 1..groups {
-                    dx.iter_mut().zip(sums.row(g * tokens + c * 32 + r)).for_each(|(dx, part)| *dx += part);
-                }
-            }
-        });
+        add_groups(self.dx.view(), dx);
     }
+}
+
+/// From the log-sum-exp of each block, (blocks, tokens), and the logits of targets, zero in all blocks but one, to the losses and
+/// each block's share of the probability, in place of its sum.
+pub(super) fn join(log_sums: &mut Buffer, targets: &Buffer, losses: &mut [f32]) {
+    let (mut sums, found) = (log_sums.view_mut(), targets.view());
+    let blocks = 0..sums.rows();
+    for (token, loss) in losses.iter_mut().enumerate() {
+        let of_block = |sums: &MatMut<f32>, b: usize| sums.as_ref().row(b)[token];
+        let most = blocks.clone().map(|b| of_block(&sums, b)).fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = blocks.clone().map(|b| ((of_block(&sums, b) - most) as f64).exp()).sum();
+        let all = (most as f64 + sum.ln()) as f32;
+        // All but one are zero.
+        *loss = all - blocks.clone().map(|b| found.row(b)[token]).sum::<f32>();
+        for b in blocks.clone() {
+            let share = &mut sums.row_mut(b)[token];
+            *share = (*share - all).exp();
+        }
+    }
+}
+
+/// `dx` (T, D), written over with the sum of `sums` (groups * T, D) over the groups.
+pub(super) fn add_groups(sums: MatRef<f32>, dx: MatMut<f32>) {
+    let tokens = dx.rows();
+    let groups = sums.rows() / tokens;
+    let chunks: Vec<MatMut<f32>> = dx.into_chunks(32).collect();
+    chunks.into_par_iter().enumerate().for_each(|(c, mut dx)| {
+        for r in 0..dx.rows() {
+            let dx = dx.row_mut(r);
+            dx.copy_from_slice(sums.row(c * 32 + r));
+            for g in 1..groups {
+                dx.iter_mut().zip(sums.row(g * tokens + c * 32 + r)).for_each(|(dx, part)| *dx += part);
+            }
+        }
+    });
 }
 
 /// Packs the tokens `x` as left factors.
@@ -270,7 +281,7 @@ fn pieces(tokens: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 #[track_caller]
-fn check(weights: &Dense, x: MatRef<f32>, targets: &[u32]) {
+pub(super) fn check(weights: &Dense, x: MatRef<f32>, targets: &[u32]) {
     assert_eq!(x.rows(), targets.len(), "x and targets differ in number");
     assert_eq!(x.cols(), weights.inputs(), "x and the weights differ in inputs");
     let rows = weights.outputs();

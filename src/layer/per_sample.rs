@@ -114,8 +114,13 @@ impl Sets {
         }
     }
 
+    /// Where each entry by row stands by sample.
+    pub(super) fn order(&self) -> &[u32] {
+        &self.entry
+    }
+
     /// The part of the rows at the positions `block`: its entries, and the batch over them.
-    fn part<'a>(&'a self, block: Range<usize>, offsets: &'a mut Vec<u32>) -> (Range<usize>, RowBatch<'a>) {
+    pub(super) fn part<'a>(&'a self, block: Range<usize>, offsets: &'a mut Vec<u32>) -> (Range<usize>, RowBatch<'a>) {
         let (from, to) = (self.offsets[block.start], self.offsets[block.end]);
         offsets.clear();
         offsets.extend(self.offsets[block.start..=block.end].iter().map(|offset| offset - from));

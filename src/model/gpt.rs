@@ -6,26 +6,31 @@
 
 mod block;
 mod generate;
+mod head;
+mod memories;
+mod neurons;
 #[cfg(test)]
 mod tests;
 
 use crate::config::Optim;
-use crate::config::lm::Model;
-use crate::kernels::MatMut;
+use crate::config::lm::feed_forward::FeedForwardKind;
+use crate::config::lm::{Model, Parts};
+use crate::error::Result;
+use crate::index::Index;
+use crate::kernels::{Level, MatMut};
 use crate::layer::attention::rotations;
 use crate::layer::{Buffer, Dense, DenseHead, Embedding, RmsNorm, TokenRows, Workspace, look_up};
 use crate::optim::{Parameter, StepOptions};
 use crate::tensor::{Tensor, TensorMut};
 
+use block::feed_forward_name;
+use memories::MemoriesSaved;
+
 pub use block::{Block, BlockSaved};
 pub use generate::KvCache;
-
-/// The output layer.
-#[derive(Debug)]
-pub enum Head {
-    /// Every token of the vocabulary is computed.
-    Dense(DenseHead),
-}
+pub use head::Head;
+pub use memories::Memories;
+pub use neurons::Neurons;
 
 /// The network.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ pub struct Gpt {
     pub output: Dense,
     /// What is done with them.
     pub head: Head,
+    /// Tables that are read before blocks.
+    pub memories: Memories,
     memory: Memory,
 }
 
@@ -54,6 +61,7 @@ struct Memory {
     last: Buffer,
     rstd: Vec<f32>,
     tokens: TokenRows,
+    memories: MemoriesSaved,
 }
 
 impl Gpt {
@@ -82,9 +90,56 @@ impl Gpt {
             // As GPT-2's.
             output: Dense::new(output, vocabulary, width, 0.02, model.precision, optim, seed),
             head: Head::Dense(DenseHead::default()),
+            memories: Memories::default(),
             model: model.clone(),
             memory: Memory::default(),
         }
+    }
+
+    /// As [`new`](Self::new), with the memories and the head that `parts` has beside the trunk. `hot` are the tokens that are in
+    /// every sample of a sampled head, such as the `parts.head.hot` most frequent ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::error::Error::Config) if the parts cannot be.
+    ///
+    /// # Panics
+    ///
+    /// If there is no token, or a hot one is not below the vocabulary.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, lm::{Memory, Model, Ngram, Parts}};
+    /// use hotrow::{kernels::Level, model::Gpt};
+    /// let parts = Parts {
+    ///     model: Model { width: 8, heads: 2, layers: 2, context: 4, ..Model::default() },
+    ///     ngram: Ngram { rows: 50, ..Ngram::default() },
+    ///     memory: Memory { slots: 64, key_width: 4, ..Memory::default() },
+    ///     ..Parts::default()
+    /// };
+    /// let gpt = Gpt::with_parts(&parts, &Optim::default(), 10, vec![], 1, Level::detect())?;
+    /// assert_eq!(gpt.parameters(), parts.parameters(10));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn with_parts(
+        parts: &Parts,
+        optim: &Optim,
+        vocabulary: usize,
+        hot: Vec<u32>,
+        seed: u64,
+        level: Level,
+    ) -> Result<Self> {
+        parts.check()?;
+        let mut gpt = Self::new(&parts.model, optim, vocabulary, seed);
+        if parts.feed_forward.kind != FeedForwardKind::Dense {
+            for (layer, block) in gpt.blocks.iter_mut().enumerate() {
+                let (name, options) = (feed_forward_name(layer), &parts.feed_forward);
+                block.feed_forward = Neurons::new(&name, options, &parts.model, optim, seed, level)?;
+            }
+        }
+        gpt.memories = Memories::new(parts, optim, seed, level)?;
+        gpt.head = Head::new(&parts.head, hot, &gpt.output, seed, level)?;
+        Ok(gpt)
     }
 
     /// Forward and backward of `tokens`, sequences of `length` one after the other, with the token that follows each as
@@ -120,10 +175,12 @@ impl Gpt {
         self.memory.streams.iter_mut().for_each(|stream| stream.shape(count, width));
         let mut first = std::mem::take(&mut self.memory.streams[0]);
         self.look_up(work, tokens, first.view_mut());
-        let Memory { streams, saved, last, rstd, tokens: rows } = &mut self.memory;
+        let Memory { streams, saved, last, rstd, tokens: rows, memories } = &mut self.memory;
         streams[0] = first;
+        self.memories.look_up(work, tokens, length, memories);
         for ((block, saved), at) in self.blocks.iter().zip(saved.iter_mut()).zip(0..) {
             let (below, above) = streams.split_at_mut(at + 1);
+            self.memories.forward(work, at, &mut below[at], memories);
             block.forward(work, below[at].view(), length, above[0].view_mut(), saved);
         }
         let end = streams.last().expect("a stream before and after each block").view();
@@ -131,14 +188,16 @@ impl Gpt {
         rstd.resize(count, 0.0);
         self.norm.forward(work, end, last.view_mut(), rstd);
         let (mut dx, mut dbelow) = (work.buffer(count, width), work.buffer(count, width));
-        let Head::Dense(head) = &mut self.head;
-        let loss = head.accumulate(work, &mut self.output, last.view(), targets, dbelow.view_mut());
+        let loss = self.head.accumulate(work, &mut self.output, last.view(), targets, dbelow.view_mut());
         dx.slice_mut().fill(0.0);
         self.norm.backward(work, end, rstd, dbelow.view(), dx.view_mut());
-        for ((block, saved), x) in self.blocks.iter_mut().zip(saved.iter()).zip(streams.iter()).rev() {
+        for (at, ((block, saved), x)) in self.blocks.iter_mut().zip(saved.iter()).zip(streams.iter()).enumerate().rev()
+        {
             block.backward(work, x.view(), length, saved, dx.view(), dbelow.view_mut());
             std::mem::swap(&mut dx, &mut dbelow);
+            self.memories.backward(work, at, &mut dx, memories);
         }
+        self.memories.accumulate(work, memories);
         match &mut self.embedding {
             Some(embedding) => embedding.backward(work, tokens, dx.view()),
             None => {
@@ -163,15 +222,16 @@ impl Gpt {
         let (mut x, mut y) = (work.buffer(count, width), work.buffer(count, width));
         self.look_up(work, tokens, x.view_mut());
         self.memory.saved.resize_with(self.blocks.len(), BlockSaved::default);
-        for block in &self.blocks {
+        self.memories.look_up(work, tokens, length, &mut self.memory.memories);
+        for (at, block) in self.blocks.iter().enumerate() {
+            self.memories.forward(work, at, &mut x, &mut self.memory.memories);
             // The same memory for all blocks: nothing comes back.
             block.forward(work, x.view(), length, y.view_mut(), &mut self.memory.saved[0]);
             std::mem::swap(&mut x, &mut y);
         }
         self.memory.rstd.resize(count, 0.0);
         self.norm.forward(work, x.view(), y.view_mut(), &mut self.memory.rstd);
-        let Head::Dense(head) = &mut self.head;
-        head.losses(work, &self.output, y.view(), targets, losses);
+        self.head.losses(work, &self.output, y.view(), targets, losses);
         work.give_back(x);
         work.give_back(y);
     }
@@ -179,9 +239,9 @@ impl Gpt {
     /// The Euclidean length of the sum of the gradients.
     pub fn gradient_norm(&mut self, work: &mut Workspace) -> f64 {
         let embedding = self.embedding.as_ref().map_or(0.0, |table| table.squared_gradient(work));
-        let blocks: f64 = self.blocks.iter().map(|block| block.squared_gradient(work)).sum();
+        let blocks: f64 = self.blocks.iter_mut().map(|block| block.squared_gradient(work)).sum();
         let last = self.norm.squared_gradient(work.level) + self.output.squared_gradient(work);
-        (embedding + blocks + last).sqrt()
+        (embedding + blocks + last + self.memories.squared_gradient(work)).sqrt()
     }
 
     /// One step along the sum of the gradients times `step.grad_scale`. Then there is no gradient.
@@ -192,6 +252,8 @@ impl Gpt {
         self.blocks.iter_mut().for_each(|block| block.update(work, step));
         self.norm.update(step);
         self.output.update(work, step);
+        self.memories.update(work, step);
+        self.head.updated(work, &self.output, step.number.into());
     }
 
     /// Number of weights.
@@ -241,7 +303,31 @@ impl Gpt {
 
     /// Brings rows that slept through steps up to date, before weights are read as a whole.
     pub fn settle(&mut self, step: &StepOptions) {
-        self.list_mut().into_iter().for_each(|parameter| parameter.settle(step));
+        let Self { embedding, blocks, norm, output, .. } = self;
+        trunk_mut(embedding, blocks, norm, output).into_iter().for_each(|parameter| parameter.settle(step));
+        self.memories.settle(step);
+    }
+
+    /// The indexes of keys, neurons and of the head, by name: what a checkpoint has to keep if the resumed run is to choose alike.
+    pub fn indexes(&self) -> Vec<(String, &dyn Index)> {
+        let mut indexes: Vec<(String, &dyn Index)> = self.memories.indexes().collect();
+        let of_blocks = self.blocks.iter().map(|block| block.feed_forward.index()).enumerate();
+        indexes.extend(of_blocks.filter_map(|(layer, index)| Some((feed_forward_name(layer), index?))));
+        if let Head::Sampled { sampled, .. } = &self.head {
+            indexes.push(("head".to_owned(), sampled.index()));
+        }
+        indexes
+    }
+
+    /// As [`indexes`](Self::indexes), to be restored.
+    pub fn indexes_mut(&mut self) -> Vec<(String, &mut dyn Index)> {
+        let mut indexes: Vec<(String, &mut dyn Index)> = self.memories.indexes_mut().collect();
+        let of_blocks = self.blocks.iter_mut().map(|block| block.feed_forward.index_mut()).enumerate();
+        indexes.extend(of_blocks.filter_map(|(layer, index)| Some((feed_forward_name(layer), index?))));
+        if let Head::Sampled { sampled, .. } = &mut self.head {
+            indexes.push(("head".to_owned(), sampled.index_mut()));
+        }
+        indexes
     }
 
     /// Every parameter, always in the same order.
@@ -249,14 +335,15 @@ impl Gpt {
         let mut list: Vec<&Parameter> = self.embedding.iter().map(|table| &table.weights).collect();
         self.blocks.iter().for_each(|block| block.list(&mut list));
         list.extend([&self.norm.gain, self.output.parameter()]);
+        self.memories.list(&mut list);
         list
     }
 
     /// As [`list`](Self::list), to be written.
     pub fn list_mut(&mut self) -> Vec<&mut Parameter> {
-        let mut list: Vec<&mut Parameter> = self.embedding.iter_mut().map(|table| &mut table.weights).collect();
-        self.blocks.iter_mut().for_each(|block| block.list_mut(&mut list));
-        list.extend([&mut self.norm.gain, self.output.parameter_mut()]);
+        let Self { embedding, blocks, norm, output, memories, .. } = self;
+        let mut list = trunk_mut(embedding, blocks, norm, output);
+        memories.list_mut(&mut list);
         list
     }
 
@@ -272,11 +359,29 @@ impl Gpt {
 
     /// What the optimiser keeps.
     pub fn state_tensors(&self) -> Vec<Tensor<'_>> {
-        self.list().into_iter().flat_map(Parameter::state_tensors).collect()
+        let counts = self.memories.counts().into_iter().chain(self.head.counts());
+        self.list().into_iter().flat_map(Parameter::state_tensors).chain(counts).collect()
     }
 
     /// What the optimiser keeps, to be written.
     pub fn state_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
-        self.list_mut().into_iter().flat_map(Parameter::state_tensors_mut).collect()
+        let Self { embedding, blocks, norm, output, memories, head, .. } = self;
+        let mut tensors: Vec<TensorMut> =
+            trunk_mut(embedding, blocks, norm, output).into_iter().flat_map(Parameter::state_tensors_mut).collect();
+        memories.state_tensors_mut(&mut tensors);
+        tensors.extend(head.counts_mut());
+        tensors
     }
+}
+
+fn trunk_mut<'a>(
+    embedding: &'a mut Option<Embedding>,
+    blocks: &'a mut [Block],
+    norm: &'a mut RmsNorm,
+    output: &'a mut Dense,
+) -> Vec<&'a mut Parameter> {
+    let mut list: Vec<&mut Parameter> = embedding.iter_mut().map(|table| &mut table.weights).collect();
+    blocks.iter_mut().for_each(|block| block.list_mut(&mut list));
+    list.extend([&mut norm.gain, output.parameter_mut()]);
+    list
 }

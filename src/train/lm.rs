@@ -188,7 +188,8 @@ impl Run {
     ) -> Result<Self> {
         replace_file(&System, dir.path(), TOKENIZER, files.tokenizer.json())?;
         let sequences = sequences(&config, &files)?;
-        let mut trainer = Trainer::new(config.clone(), config.steps(sequences.windows()), options.level);
+        let (hot, steps) = (files.hot(&config), config.steps(sequences.windows()));
+        let mut trainer = Trainer::new(config, hot, steps, options.level)?;
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
             trainer.restore(loaded)?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sampling::Sampling;
 use super::step::Trainer;
-use crate::checkpoint::{self, Loaded, TrainerState};
+use crate::checkpoint::{self, Loaded, OwnedTensor, TrainerState};
 use crate::config::Config;
 use crate::error::Result;
 use crate::kernels::Level;
@@ -77,13 +77,8 @@ impl Trainer {
         let tensors = loaded.tensors(INDEX)?;
         let wrong = |message| loaded.refuse(INDEX, message);
         for (name, sampling) in self.samplings_mut() {
-            let prefix = format!("{name}.");
-            let own = tensors.iter().filter_map(|tensor| {
-                let tensor = tensor.view();
-                let name = tensor.name.strip_prefix(&prefix)?.to_owned();
-                Some(Tensor { name, ..tensor })
-            });
-            sampling.restore(&own.collect::<Vec<_>>()).map_err(|message| wrong(format!("{prefix} {message}")))?;
+            let own = of_prefix(&tensors, &format!("{name}."));
+            sampling.restore(&own).map_err(|message| wrong(format!("{name}: {message}")))?;
         }
         self.steps = loaded.state().step;
         Ok(())
@@ -100,6 +95,16 @@ impl Trainer {
         let all = hidden.chain([("output".to_owned(), &mut self.output)]);
         all.filter_map(|(name, sampling)| Some((name, sampling.as_mut()?)))
     }
+}
+
+/// The tensors whose names begin with `prefix`, without it.
+pub(super) fn of_prefix<'a>(tensors: &'a [OwnedTensor], prefix: &str) -> Vec<Tensor<'a>> {
+    let own = tensors.iter().filter_map(|tensor| {
+        let tensor = tensor.view();
+        let name = tensor.name.strip_prefix(prefix)?.to_owned();
+        Some(Tensor { name, ..tensor })
+    });
+    own.collect()
 }
 
 /// What a checkpoint says of the network that it is of.

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
+use super::neurons::{Neurons, NeuronsSaved};
 use crate::config::Optim;
 use crate::config::lm::Model;
 use crate::kernels::reduce::RopeTable;
 use crate::kernels::{MatMut, MatRef};
 use crate::layer::attention::{AttentionSaved, LayerCache};
-use crate::layer::{Attention, Buffer, FeedForward, FeedForwardSaved, RmsNorm, Workspace};
+use crate::layer::{Attention, Buffer, RmsNorm, Workspace};
 use crate::optim::{Parameter, StepOptions};
 
-/// Attention, then a feed-forward layer. Layers that read memory are a third field here: each takes the residual stream (T, D),
-/// adds to it and keeps what its backward needs in [`BlockSaved`].
+/// Attention, then a feed-forward layer. What tokens read from [`Memories`](super::Memories) is added before a block.
 #[derive(Debug)]
 pub struct Block {
     /// The first half.
     pub attention: Attention,
     /// The second half.
-    pub feed_forward: FeedForward,
+    pub feed_forward: Neurons,
 }
 
 /// What the backward pass of a block needs of the forward pass.
@@ -26,7 +26,7 @@ pub struct BlockSaved {
     attention: AttentionSaved,
     /// (T, D): the stream between the two.
     between: Buffer,
-    feed_forward: FeedForwardSaved,
+    feed_forward: NeuronsSaved,
 }
 
 impl Block {
@@ -34,7 +34,7 @@ impl Block {
     pub fn new(layer: usize, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Self {
         Self {
             attention: Attention::new(&format!("blocks.{layer}.attention"), model, rope, optim, seed),
-            feed_forward: FeedForward::new(&format!("blocks.{layer}.feed_forward"), model, optim, seed),
+            feed_forward: Neurons::dense(&feed_forward_name(layer), model, optim, seed),
         }
     }
 
@@ -70,39 +70,40 @@ impl Block {
     }
 
     /// The squared Euclidean length of the sum of the gradients.
-    pub fn squared_gradient(&self, work: &mut Workspace) -> f64 {
+    pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
         let norms: f64 = self.norms().map(|norm| norm.squared_gradient(work.level)).sum();
-        let Self { attention, feed_forward } = self;
-        let products = [&attention.qkv, &attention.out, &feed_forward.up, &feed_forward.down];
-        norms + products.into_iter().map(|product| product.squared_gradient(work)).sum::<f64>()
+        let Attention { qkv, out, .. } = &self.attention;
+        norms + qkv.squared_gradient(work) + out.squared_gradient(work) + self.feed_forward.squared_gradient(work)
     }
 
     /// One step along the sum of the gradients, which is then empty.
     pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        let Self { attention, feed_forward } = self;
-        let norms = [&mut attention.norm, &mut feed_forward.norm].into_iter();
-        norms.chain(attention.qk_norm.iter_mut().flatten()).for_each(|norm| norm.update(step));
-        let products = [&mut attention.qkv, &mut attention.out, &mut feed_forward.up, &mut feed_forward.down];
-        products.into_iter().for_each(|product| product.update(work, step));
+        let Attention { norm, qk_norm, qkv, out, .. } = &mut self.attention;
+        [norm].into_iter().chain(qk_norm.iter_mut().flatten()).for_each(|norm| norm.update(step));
+        [qkv, out].into_iter().for_each(|product| product.update(work, step));
+        self.feed_forward.update(work, step);
     }
 
+    /// Those of attention.
     fn norms(&self) -> impl Iterator<Item = &RmsNorm> {
-        let both = [&self.attention.norm, &self.feed_forward.norm].into_iter();
-        both.chain(self.attention.qk_norm.iter().flatten())
+        [&self.attention.norm].into_iter().chain(self.attention.qk_norm.iter().flatten())
     }
 
     pub(super) fn list<'a>(&'a self, list: &mut Vec<&'a Parameter>) {
-        let Self { attention, feed_forward } = self;
         list.extend(self.norms().map(|norm| &norm.gain));
-        let products = [&attention.qkv, &attention.out, &feed_forward.up, &feed_forward.down];
-        list.extend(products.map(|product| product.parameter()));
+        list.extend([&self.attention.qkv, &self.attention.out].map(|product| product.parameter()));
+        self.feed_forward.list(list);
     }
 
     pub(super) fn list_mut<'a>(&'a mut self, list: &mut Vec<&'a mut Parameter>) {
-        let Self { attention, feed_forward } = self;
-        let norms = [&mut attention.norm, &mut feed_forward.norm].into_iter();
-        list.extend(norms.chain(attention.qk_norm.iter_mut().flatten()).map(|norm| &mut norm.gain));
-        let products = [&mut attention.qkv, &mut attention.out, &mut feed_forward.up, &mut feed_forward.down];
-        list.extend(products.map(|product| product.parameter_mut()));
+        let Attention { norm, qk_norm, qkv, out, .. } = &mut self.attention;
+        list.extend([norm].into_iter().chain(qk_norm.iter_mut().flatten()).map(|norm| &mut norm.gain));
+        list.extend([qkv, out].map(|product| product.parameter_mut()));
+        self.feed_forward.list_mut(list);
     }
+}
+
+/// What the feed-forward half of a block is called in checkpoints.
+pub(super) fn feed_forward_name(layer: usize) -> String {
+    format!("blocks.{layer}.feed_forward")
 }

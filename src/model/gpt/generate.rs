@@ -1,6 +1,7 @@
 //! One token after the other: keys and values of those before are kept.
 
 use super::Gpt;
+use super::memories::MemoriesSaved;
 use crate::layer::Workspace;
 use crate::layer::attention::LayerCache;
 
@@ -8,6 +9,9 @@ use crate::layer::attention::LayerCache;
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
+    /// What n-grams are made of.
+    tokens: Vec<u32>,
+    memories: MemoriesSaved,
 }
 
 impl KvCache {
@@ -24,13 +28,15 @@ impl KvCache {
     /// Forgets all tokens from `len` on; 0 begins anew with the same memory.
     pub fn truncate(&mut self, len: usize) {
         self.layers.iter_mut().for_each(|layer| layer.truncate(len));
+        self.tokens.truncate(len);
     }
 }
 
 impl Gpt {
     /// An empty cache for as many tokens as the context has.
     pub fn cache(&self) -> KvCache {
-        KvCache { layers: self.blocks.iter().map(|block| block.attention.cache()).collect() }
+        let layers = self.blocks.iter().map(|block| block.attention.cache()).collect();
+        KvCache { layers, tokens: Vec::new(), memories: MemoriesSaved::default() }
     }
 
     /// Appends `tokens` to the cache; `logits` (vocabulary) are of what follows the last of them.
@@ -56,7 +62,11 @@ impl Gpt {
         let (count, width) = (tokens.len(), self.model().width);
         let (mut x, mut y) = (work.buffer(count, width), work.buffer(count, width));
         self.look_up(work, tokens, x.view_mut());
-        for (block, cache) in self.blocks.iter().zip(&mut cache.layers) {
+        let KvCache { layers, tokens: all, memories } = cache;
+        all.extend_from_slice(tokens);
+        self.memories.look_up_last(work, all, count, memories);
+        for (at, (block, cache)) in self.blocks.iter().zip(layers).enumerate() {
+            self.memories.forward(work, at, &mut x, memories);
             block.extend(work, cache, x.view(), y.view_mut());
             std::mem::swap(&mut x, &mut y);
         }

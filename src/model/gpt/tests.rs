@@ -1,3 +1,5 @@
+mod parts;
+
 use std::f64::consts::LN_2;
 
 use proptest::prelude::*;

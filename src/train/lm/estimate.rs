@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::config::OptimizerName;
-use crate::config::lm::Lm;
+use crate::config::lm::head::HeadMode;
 use crate::config::lm::model::{Activation, Precision};
+use crate::config::lm::{Lm, presets};
 use crate::kernels::Level;
 use crate::kernels::gemm::Precision as Rounding;
 use crate::train::estimate::product_rate;
@@ -61,9 +62,9 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
     let (model, optim) = (&config.model, &config.optim);
     let (width, inner, layers) = (model.width, model.inner(), model.layers);
     let gated = model.activation == Activation::Swiglu;
-    let tables = if model.tied { 1 } else { 2 };
+    let copies = if model.tied { 1 } else { 2 };
     let matrices = [
-        ("embedding and head", tables * vocabulary * width),
+        ("embedding and head", copies * vocabulary * width),
         ("attention", layers * 4 * width * width),
         ("feed-forward", layers * (if gated { 3 } else { 2 }) * width * inner),
     ];
@@ -81,14 +82,19 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
         Precision::F32 => (Rounding::F32, 8.0),
         Precision::Bf16 => (Rounding::Bf16, 4.0),
     };
-    let trained = matrices.into_iter().map(|matrix| (matrix, packed)).chain([(("norms", norms), 0.0)]);
-    let mut components: Vec<Component> = trained
+    let dense = matrices.into_iter().map(|matrix| (matrix, packed)).chain([(("norms", norms), 0.0)]);
+    let mut components: Vec<Component> = dense
         .map(|((name, parameters), packed)| Component {
             name,
             parameters: parameters as u64,
             bytes: (parameters as f64 * (8.0 + state + packed)) as u64,
         })
         .collect();
+    let parts = config.parts();
+    let beside = |part: &presets::Component| !["token table", "trunk"].contains(&part.name);
+    let tables = parts.components(vocabulary).into_iter().filter(beside);
+    components.extend(tables.map(|part| Component { name: part.name, parameters: part.parameters, bytes: part.bytes }));
+    let trained: u64 = components.iter().map(|component| component.parameters).sum();
     let micro = config.micro_batch() * config.context();
     // For each block: its input, what the norms, products and attention put out, and the inside of the feed-forward layer.
     let per_token = layers * (8 * width + if gated { 3 } else { 2 } * inner) + 6 * width;
@@ -96,8 +102,12 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
     components.push(Component { name: "activations", parameters: 0, bytes: activations as u64 });
 
     let parameters: usize = matrices.iter().map(|(_, parameters)| parameters).sum::<usize>() + norms;
-    // A table that is only looked up in is no product.
-    let multiplied = parameters - norms - (tables - 1) * vocabulary * width;
+    // A table that is only looked up in is no product, and a sampled head multiplies with few rows.
+    let rows = match config.head.mode {
+        HeadMode::Dense => vocabulary,
+        HeadMode::Sampled => config.head.rows(vocabulary),
+    };
+    let multiplied = parameters - norms - copies * vocabulary * width + rows * width;
     let tokens = config.sequences() * config.context();
     let window = if model.window == 0 { config.context() } else { model.window.min(config.context()) };
     // Two products forward and five backward, which computes the scores anew, over half of the window on average.
@@ -106,7 +116,7 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
     let moved = parameters as f64 * (16.0 + 2.0 * state);
     let rate = product_rate(level, rounding) * threads as f64 * PRODUCTS;
     Estimate {
-        parameters: parameters as u64,
+        parameters: trained,
         memory_bytes: components.iter().map(|component| component.bytes).sum(),
         components,
         steps,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::lm::Lm;
+use crate::config::lm::{Lm, head::HeadMode};
 use crate::data::tokens::{TokenFile, Tokenizer};
 use crate::error::{Error, Result};
 
@@ -47,6 +47,24 @@ impl Files {
             _ => {}
         }
         Ok(config)
+    }
+
+    /// The tokens that a sampled head computes always: the most frequent ones of the training file, `head.hot` of them.
+    pub fn hot(&self, config: &Lm) -> Vec<u32> {
+        if config.head.mode == HeadMode::Dense {
+            return Vec::new();
+        }
+        let mut counts = vec![0_u64; config.model.vocabulary];
+        let mut tokens = vec![0; 1 << 16];
+        for start in (0..self.train.len()).step_by(tokens.len()) {
+            let piece = tokens.len().min(self.train.len() - start);
+            self.train.read(start, &mut tokens[..piece]);
+            tokens[..piece].iter().for_each(|&token| counts[token as usize] += 1);
+        }
+        let mut order: Vec<u32> = (0..config.model.vocabulary as u32).collect();
+        order.sort_by_key(|&token| (std::cmp::Reverse(counts[token as usize]), token));
+        order.truncate(config.head.hot);
+        order
     }
 }
 

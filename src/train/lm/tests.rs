@@ -32,7 +32,7 @@ fn file(tokens: usize) -> Arc<TokenFile> {
 fn trained(micro_batch: usize, steps: u64) -> (Trainer, Vec<StepReport>) {
     let config = lm(micro_batch);
     let mut sequences = Sequences::new(file(200), config.context(), config.sequences(), 1).unwrap();
-    let mut trainer = Trainer::new(config, 10, Level::detect());
+    let mut trainer = Trainer::new(config, vec![], 10, Level::detect()).unwrap();
     let reports = (0..steps).map(|_| trainer.step(&mut sequences).unwrap()).collect();
     (trainer, reports)
 }
@@ -93,7 +93,7 @@ fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
     let tokenizer = crate::data::tokens::Tokenizer::train_on("a b", 257).unwrap();
     let mut config = lm(0);
     config.model.vocabulary = tokenizer.vocabulary();
-    let trainer = Trainer::new(config, 10, Level::detect());
+    let trainer = Trainer::new(config, vec![], 10, Level::detect()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = trainer.save(folder.path(), &tokenizer, &TrainerState::new(0, 0, 1)).unwrap();
     let (loaded, same) = Trainer::load(&checkpoint::open(&path).unwrap(), Level::detect()).unwrap();

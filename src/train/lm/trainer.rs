@@ -15,9 +15,12 @@ use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::model::Gpt;
 use crate::optim::{StepOptions, learning_rate};
+use crate::tensor::Tensor;
+use crate::train::state::of_prefix;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
+const INDEX: &str = "index.safetensors";
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub struct Shape {
     pub config: Lm,
     /// Steps of the whole run.
     pub total_steps: u64,
+    /// Tokens that are in every sample of a sampled head.
+    #[serde(default)]
+    pub hot: Vec<u32>,
 }
 
 const TASK: &str = "lm";
@@ -45,6 +51,7 @@ pub struct Trainer {
     pub steps: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
+    hot: Vec<u32>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
 }
@@ -63,18 +70,23 @@ pub struct StepReport {
 }
 
 impl Trainer {
-    /// A new network, before its first step.
+    /// A new network, before its first step. A sampled head computes the `hot` tokens always.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the parts of the network cannot be.
     ///
     /// # Panics
     ///
     /// If the vocabulary is 0: whoever has the tokenizer knows it.
     #[track_caller]
-    pub fn new(config: Lm, total_steps: u64, level: Level) -> Self {
+    pub fn new(config: Lm, hot: Vec<u32>, total_steps: u64, level: Level) -> Result<Self> {
         let vocabulary = config.model.vocabulary;
         assert!(vocabulary > 0, "a vocabulary of no tokens");
-        let network = Gpt::new(&config.model, &config.optim, vocabulary, config.train.seed);
+        let seed = config.train.seed;
+        let network = Gpt::with_parts(&config.parts(), &config.optim, vocabulary, hot.clone(), seed, level)?;
         let (work, tokens, targets) = (Workspace::new(level), Vec::new(), Vec::new());
-        Self { config, network, work, steps: 0, total_steps, tokens, targets }
+        Ok(Self { config, network, work, steps: 0, total_steps, hot, tokens, targets })
     }
 
     /// One step on the sequences that are its own.
@@ -120,8 +132,17 @@ impl Trainer {
     ///
     /// [`Error::Io`] if it cannot be written; then the checkpoints of before are as they were.
     pub fn save(&self, run: &Path, tokenizer: &Tokenizer, state: &TrainerState) -> Result<PathBuf> {
-        let shape = Shape { task: TASK.to_owned(), config: self.config.clone(), total_steps: self.total_steps };
-        let files = [(MODEL, self.network.weight_tensors()), (OPTIMIZER, self.network.state_tensors())];
+        let (task, config, hot) = (TASK.to_owned(), self.config.clone(), self.hot.clone());
+        let shape = Shape { task, config, total_steps: self.total_steps, hot };
+        let indexes = self.network.indexes();
+        let index = indexes.iter().flat_map(|(name, index)| {
+            index.state().into_iter().map(move |tensor| Tensor { name: format!("{name}.{}", tensor.name), ..tensor })
+        });
+        let files = [
+            (MODEL, self.network.weight_tensors()),
+            (OPTIMIZER, self.network.state_tensors()),
+            (INDEX, index.collect()),
+        ];
         let shape = serde_json::to_value(shape).expect("options are JSON");
         let keep = self.config.train.keep;
         checkpoint::save_with(run, &files, &[(TOKENIZER, tokenizer.json())], state, &shape, keep)
@@ -141,12 +162,15 @@ impl Trainer {
             let message = format!("has {} tokens, more than the network's {vocabulary}", tokenizer.vocabulary());
             return Err(loaded.refuse(TOKENIZER, message));
         }
-        let mut trainer = Self::new(shape.config, shape.total_steps, level);
+        if let Some(hot) = shape.hot.iter().find(|&&token| token as usize >= vocabulary) {
+            return Err(loaded.refuse("config.json", format!("hot: {hot} is not below the vocabulary ({vocabulary})")));
+        }
+        let mut trainer = Self::new(shape.config, shape.hot, shape.total_steps, level)?;
         trainer.restore(loaded)?;
         Ok((trainer, tokenizer))
     }
 
-    /// Takes weights and optimiser state from a checkpoint of a network of the same shape.
+    /// Takes weights, optimiser state and indexes from a checkpoint of a network of the same shape.
     ///
     /// # Errors
     ///
@@ -155,6 +179,11 @@ impl Trainer {
         shape(loaded)?;
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
         loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
+        let tensors = loaded.tensors(INDEX)?;
+        for (name, index) in self.network.indexes_mut() {
+            let own = of_prefix(&tensors, &format!("{name}."));
+            index.restore(&own).map_err(|message| loaded.refuse(INDEX, format!("{name}: {message}")))?;
+        }
         self.steps = loaded.state().step;
         Ok(())
     }

@@ -1,0 +1,136 @@
+//! `[head]` of a language model: how the output layer is trained.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::check::{number, within, wrong};
+use crate::config::{IndexName, Sparse};
+use crate::error::Result;
+
+/// How the output layer is trained. Evaluation is exact whatever is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadMode {
+    /// Softmax over all tokens of the vocabulary.
+    Dense,
+    /// Softmax over frequent tokens, targets, tokens that an index names, and random tokens that stand for the rest.
+    Sampled,
+}
+
+/// `[head]`
+///
+/// ```
+/// use hotrow::config::lm::{Head, head::HeadMode};
+/// let head = Head { mode: HeadMode::Sampled, ..Head::default() };
+/// head.check()?;
+/// assert_eq!(head.rows(50_257), 5026);
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Head {
+    /// All tokens of the vocabulary, or a sample.
+    pub mode: HeadMode,
+    /// Tokens of a sample, more if there are more targets; 0 means a tenth of the vocabulary.
+    pub active: usize,
+    /// The most frequent tokens, always in the sample.
+    pub hot: usize,
+    /// Share of `active` that is random tokens: below 512 of them the estimate of the loss is low by more than noise.
+    pub tail: f32,
+    /// The index that names likely tokens.
+    pub index: IndexName,
+    /// Most tokens that the index names for one position.
+    pub hits: usize,
+    /// Positions that share a sample.
+    pub chunk: usize,
+    /// Steps between rebuilds of the index.
+    pub rebuild_every: u64,
+    /// Rows of a block, where the index has blocks.
+    pub block: usize,
+    /// Hash tables, where the index has some.
+    pub tables: usize,
+    /// Codes of a bucket id; 0 means chosen from the number of rows.
+    pub codes: usize,
+    /// Extra buckets or blocks that are looked up.
+    pub probes: usize,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            mode: HeadMode::Dense,
+            active: 0,
+            hot: 1024,
+            tail: 0.3,
+            index: IndexName::Blocks,
+            hits: 16,
+            chunk: 512,
+            rebuild_every: 100,
+            block: 32,
+            tables: 16,
+            codes: 0,
+            probes: 0,
+        }
+    }
+}
+
+impl Head {
+    /// Tokens of a sample.
+    pub fn rows(&self, vocabulary: usize) -> usize {
+        if self.active == 0 { vocabulary.div_ceil(10) } else { self.active.min(vocabulary) }
+    }
+
+    /// What [`index::new`](crate::index::new) makes the index from.
+    pub fn sparse(&self) -> Sparse {
+        let &Self { index, block, tables, codes, probes, .. } = self;
+        Sparse { index, block, tables, codes, probes, ..Sparse::default() }
+    }
+
+    /// Whether every value is in its range.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::error::Error::Config) with the first key that cannot be, its value and the limit.
+    pub fn check(&self) -> Result<()> {
+        within("head.active", self.active, 0, 1 << 31)?;
+        within("head.hot", self.hot, 0, 1 << 31)?;
+        number("head.tail", self.tail, (0.0..=1.0).contains(&self.tail), "not from 0 to 1")?;
+        within("head.hits", self.hits, 0, 1 << 16)?;
+        within("head.chunk", self.chunk, 1, 1 << 16)?;
+        within("head.rebuild_every", self.rebuild_every as usize, 1, 1 << 31)?;
+        index("head", self.block, self.tables, self.codes, self.probes)?;
+        if self.mode == HeadMode::Sampled && self.tail == 0.0 && self.index != IndexName::All {
+            return Err(wrong(
+                "head.tail",
+                0,
+                "too few: without random tokens nothing stands for those that are left out",
+            ));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn index(section: &str, block: usize, tables: usize, codes: usize, probes: usize) -> Result<()> {
+    within(&format!("{section}.block"), block, 1, 1 << 24)?;
+    within(&format!("{section}.tables"), tables, 1, 1 << 16)?;
+    within(&format!("{section}.codes"), codes, 0, 32)?;
+    within(&format!("{section}.probes"), probes, 0, 1 << 24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let wrong = |change: fn(&mut Head)| {
+            let mut head = Head { mode: HeadMode::Sampled, ..Head::default() };
+            change(&mut head);
+            head.check().unwrap_err().to_string()
+        };
+        assert_eq!(wrong(|head| head.chunk = 0), "head.chunk: 0 is not at least 1");
+        assert!(wrong(|head| head.tail = 1.5).starts_with("head.tail: 1.5"));
+        assert!(wrong(|head| head.tail = 0.0).starts_with("head.tail: 0 is too few"));
+        assert!(wrong(|head| head.rebuild_every = 0).starts_with("head.rebuild_every: 0"));
+        assert!(wrong(|head| head.codes = 33).starts_with("head.codes: 33"));
+    }
+}

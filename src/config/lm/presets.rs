@@ -1,0 +1,201 @@
+//! Whole models by name, and what their parts take.
+
+use super::feed_forward::FeedForwardKind;
+use super::model::{Activation, PRESETS, Precision};
+use super::{FeedForwardOptions, Head, Memory, Model, Ngram, head::HeadMode};
+use crate::error::{Error, Result};
+
+/// The sections that decide what a language model is made of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// The trunk.
+    pub model: Model,
+    /// Which neurons a token computes.
+    pub feed_forward: FeedForwardOptions,
+    /// Tables of n-grams.
+    pub ngram: Ngram,
+    /// Keys and values.
+    pub memory: Memory,
+    /// How the output layer is trained.
+    pub head: Head,
+}
+
+/// Names of [`Parts::preset`] beside those of [`Model::preset`]: the trunk of `base` and so many weights in tables.
+pub const MEMORY_PRESETS: [&str; 3] = ["memory-1b", "memory-2.5b", "memory-7b"];
+
+/// A part of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// What it is.
+    pub name: &'static str,
+    /// Weights.
+    pub parameters: u64,
+    /// Memory in training: weights, gradients, the optimiser's state and packed copies.
+    pub bytes: u64,
+}
+
+impl Parts {
+    /// The model called `name`: the trunks of [`Model::preset`] by themselves, and `memory-1b`, `memory-2.5b` and `memory-7b`
+    /// (1.0, 2.5 and 7.5 billion weights).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the names there are, if `name` is none of them.
+    ///
+    /// ```
+    /// use hotrow::config::lm::presets::Parts;
+    /// let parts = Parts::preset("memory-2.5b")?;
+    /// assert_eq!(parts.parameters(50_257), 2_468_924_680);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn preset(name: &str) -> Result<Self> {
+        let tables = |rows: usize, halves: usize| -> Result<Self> {
+            Ok(Self {
+                model: Model::preset("base")?,
+                feed_forward: FeedForwardOptions::default(),
+                ngram: Ngram { rows, ..Ngram::default() },
+                memory: Memory { slots: halves * halves, value_width: 256, layers: vec![2, 5], ..Memory::default() },
+                head: Head { mode: HeadMode::Sampled, ..Head::default() },
+            })
+        };
+        match name {
+            "memory-1b" => tables(3 << 18, 768),
+            "memory-2.5b" => tables(1 << 21, 1024),
+            "memory-7b" => tables(7_000_000, 1024),
+            _ if PRESETS.contains(&name) => Ok(Self { model: Model::preset(name)?, ..Self::default() }),
+            _ => {
+                let names = [&PRESETS[..], &MEMORY_PRESETS].concat().join(", ");
+                Err(Error::config("preset", format!("{name} is none of {names}")))
+            }
+        }
+    }
+
+    /// Whether every value is in its range and no two contradict each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the first key that cannot be, its value and the limit.
+    pub fn check(&self) -> Result<()> {
+        self.model.check()?;
+        self.feed_forward.check(&self.model)?;
+        self.ngram.check(&self.model)?;
+        self.memory.check(&self.model)?;
+        self.head.check()
+    }
+
+    /// Number of weights with a vocabulary of so many tokens.
+    pub fn parameters(&self, vocabulary: usize) -> u64 {
+        self.components(vocabulary).iter().map(|component| component.parameters).sum()
+    }
+
+    /// The parts with a vocabulary of so many tokens, those that there are none of left out. Dense weights are taken to be moved by an
+    /// Adam of two moments. Activations come on top: see [`working_bytes`](Self::working_bytes).
+    pub fn components(&self, vocabulary: usize) -> Vec<Component> {
+        let Self { model, feed_forward, ngram, memory, .. } = self;
+        let packed = if model.precision == Precision::Bf16 { 2 } else { 4 };
+        // Weights, gradient, two moments; packed copies for either direction.
+        let dense = |parameters: u64| 16 * parameters + 2 * packed * parameters;
+        let table = (vocabulary * model.width * if model.tied { 1 } else { 2 }) as u64;
+        // Routed and sampled neurons have no gate; a router has a row and an offset for each block.
+        let gate = match (feed_forward.kind, model.activation) {
+            (FeedForwardKind::Dense, Activation::Swiglu) => 3,
+            _ => 2,
+        };
+        let router = match feed_forward.kind {
+            FeedForwardKind::Blocks => model.inner() / feed_forward.neurons * (model.width + 1),
+            _ => 0,
+        };
+        let norms = 2 * model.width + if model.qk_norm { 2 * model.head_width() } else { 0 };
+        let block = 4 * model.width * model.width + gate * model.width * model.inner() + norms + router;
+        let trunk = (model.layers * block + model.width) as u64;
+        let values = (memory.slots * memory.values(model)) as u64;
+        let own_keys =
+            memory.sparse().map_or(0, |_| memory.blocks(model).len() * memory.slots * memory.key_width) as u64;
+        let layers = memory.parameters(model).saturating_sub(values + own_keys);
+        let all = [
+            ("token table", table, dense(table)),
+            ("trunk", trunk, dense(trunk)),
+            ("n-gram tables", ngram.parameters(model), ngram.bytes(model)),
+            ("memory keys and values", values + own_keys, if memory.is_on() { memory.bytes(model) } else { 0 }),
+            ("memory layers", layers, dense(layers)),
+        ];
+        let made = all.into_iter().filter(|part| part.1 > 0);
+        made.map(|(name, parameters, bytes)| Component { name, parameters, bytes }).collect()
+    }
+
+    /// About how many bytes a step needs beside the parts: activations of a micro-batch, and which tokens of the step touched
+    /// which rows, until the update.
+    pub fn working_bytes(&self, vocabulary: usize, micro_batch: usize, step: usize) -> u64 {
+        let Self { model, ngram, memory, head, .. } = self;
+        // Streams, normalised inputs, queries, keys, values and their gradients, of which the backward pass reuses some.
+        let activations = model.layers * (10 * model.width + model.inner()) + 8 * model.width + 4 * model.inner();
+        let logits = match head.mode {
+            HeadMode::Dense => 512 * vocabulary,
+            HeadMode::Sampled => head.chunk * head.rows(vocabulary),
+        };
+        // A row number and a factor, and those again in the order of rows.
+        let touches = |entries: usize, width: usize| 40 * entries + 4 * width;
+        let mut kept = 0;
+        if ngram.is_on() {
+            kept += touches(ngram.heads * ngram.orders.len(), model.width);
+        }
+        if memory.is_on() {
+            kept += memory.blocks(model).len() * touches(memory.heads * memory.reads, memory.values(model));
+        }
+        (4 * (micro_batch * activations + logits) + step * kept) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Optim;
+    use crate::kernels::Level;
+    use crate::model::Gpt;
+
+    const VOCABULARY: usize = 50_257;
+
+    #[test]
+    fn presets_are_valid_and_have_the_weights_they_are_named_for() {
+        for name in PRESETS.into_iter().chain(MEMORY_PRESETS) {
+            Parts::preset(name).unwrap().check().unwrap();
+        }
+        let parameters = MEMORY_PRESETS.map(|name| Parts::preset(name).unwrap().parameters(VOCABULARY));
+        // Orders x rows x width, slots x values, the trunk with its token table, and two layers that read.
+        let trunk = 8 * (12 * 512 * 512 + 2 * 512 + 2 * 64) + 512 + VOCABULARY as u64 * 512;
+        let layer = |halves: u64| 512 + 512 * 512 + 128 + 2 * 512 * 256 + 4 * halves * 128;
+        let want = |rows: u64, halves: u64| 2 * rows * 512 + 8 + halves * halves * 256 + trunk + 2 * layer(halves);
+        assert_eq!(parameters, [want(3 << 18, 768), want(1 << 21, 1024), want(7_000_000, 1024)]);
+        for (parameters, billions) in parameters.into_iter().zip([1.0, 2.5, 7.5]) {
+            assert!((parameters as f64 / 1e9 - billions).abs() < 0.04, "{parameters}");
+        }
+        assert!(Parts::preset("huge").unwrap_err().to_string().contains("memory-7b"));
+    }
+
+    #[test]
+    fn tables_fit_the_memory_that_they_must_train_in() {
+        let gib = |name| {
+            let parts = Parts::preset(name).unwrap();
+            let bytes: u64 = parts.components(VOCABULARY).iter().map(|part| part.bytes).sum();
+            (bytes + parts.working_bytes(VOCABULARY, 2048, 8192)) as f64 / (1_u64 << 30) as f64
+        };
+        assert!(gib("memory-2.5b") < 7.5, "{}", gib("memory-2.5b"));
+        assert!(gib("memory-7b") < 19.0, "{}", gib("memory-7b"));
+    }
+
+    #[test]
+    fn the_trunk_has_as_many_weights_as_are_counted() {
+        for (tied, activation) in [(true, Activation::ReluSquared), (false, Activation::Swiglu)] {
+            let model = Model { width: 24, heads: 2, layers: 2, tied, activation, ..Model::default() };
+            let counted = Gpt::new(&model, &Optim::default(), 31, 1).parameters();
+            assert_eq!(Parts { model, ..Parts::default() }.parameters(31), counted);
+        }
+        for kind in [FeedForwardKind::Sampled, FeedForwardKind::Blocks] {
+            let model = Model { width: 24, heads: 2, layers: 2, ..Model::default() };
+            let feed_forward = FeedForwardOptions { kind, neurons: 16, chosen: 2, ..Default::default() };
+            let parts = Parts { model, feed_forward, ..Parts::default() };
+            let gpt = Gpt::with_parts(&parts, &Optim::default(), 31, vec![], 1, Level::detect()).unwrap();
+            assert_eq!(parts.parameters(31), gpt.parameters());
+        }
+    }
+}

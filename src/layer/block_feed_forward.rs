@@ -1,0 +1,361 @@
+//! The feed-forward half of a block, with neurons in blocks of which a token computes a few:
+//!
+//! ```text
+//! n = norm(x)    s = router(n)    chosen: the blocks with the largest s + offset    g = softmax(s[chosen])
+//! y = x + sum over chosen blocks b of g[b] sum over neurons j of b of relu(<up[j], n>)^2 down[j]
+//! ```
+//!
+//! Tokens are grouped by block, so that products have as many rows as a block has tokens and tiles stay full: a fine-grained
+//! mixture of experts (Krajewski et al. 2024), with offsets that even out the use of blocks instead of a loss that does
+//! (Wang et al. 2024).
+
+mod route;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+use self::route::{Piece, add_entries, choose, pieces, scores_backward};
+use super::buffer::local;
+use super::dense::{TOKENS, copy_rows};
+use super::feed_forward::deviation;
+use super::{Buffer, Dense, RmsNorm, Workspace};
+use crate::config::lm::{FeedForwardOptions, Model};
+use crate::config::{Optim, OptimizerName, Storage};
+use crate::flops::Phase;
+use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
+use crate::kernels::reduce::{Activation, dot};
+use crate::kernels::{Level, MatMut, MatRef, RowIds};
+use crate::optim::{Init, Parameter, StepOptions};
+use crate::ragged::Ragged;
+use crate::tensor::ElementsMut;
+
+thread_local! {
+    static LOCAL: RefCell<Local> = RefCell::default();
+}
+
+/// Memory of a thread.
+#[derive(Debug, Default)]
+struct Local {
+    /// Left and right factor.
+    panels: [PackedPanel; 2],
+    /// (tokens of a piece, neurons): what neurons say.
+    a: Vec<f32>,
+}
+
+/// Norm, router, blocks of neurons, and the residual.
+#[derive(Debug)]
+pub struct BlockFeedForward {
+    /// Before everything.
+    pub norm: RmsNorm,
+    /// (blocks, D).
+    pub router: Dense,
+    /// (inner, D): what a neuron looks for.
+    pub up: Dense,
+    /// (inner, D): what it then says.
+    pub down: Dense,
+    /// (blocks, 1): added to scores when blocks are chosen.
+    offsets: Parameter,
+    /// Tokens that chose each block since the last update.
+    load: Vec<u64>,
+    neurons: usize,
+    chosen: usize,
+    balance: f32,
+}
+
+/// What the backward pass needs of the forward pass.
+#[derive(Debug, Default)]
+pub struct BlockFeedForwardSaved {
+    /// (T, D): normalised tokens.
+    n: Buffer,
+    rstd: Vec<f32>,
+    /// (T, chosen): blocks, best first, and their share.
+    blocks: Vec<u32>,
+    shares: Vec<f32>,
+    /// The entries of `blocks` by block.
+    by_block: Ragged<u32>,
+    /// (entries by block, neurons), before the function.
+    hidden: Buffer,
+}
+
+impl BlockFeedForward {
+    /// The layer of a `model`'s block, called `name` in checkpoints. Neurons start as those of a
+    /// [`FeedForward`](super::FeedForward) layer.
+    ///
+    /// # Panics
+    ///
+    /// If neurons do not divide into blocks or there are fewer than a token chooses.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, lm::{FeedForwardOptions, Model}};
+    /// use hotrow::layer::{BlockFeedForward, Workspace};
+    /// use hotrow::kernels::{Level, MatMut, MatRef};
+    /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
+    /// let options = FeedForwardOptions { neurons: 4, chosen: 2, ..Default::default() };
+    /// let layer = BlockFeedForward::new("feed_forward", &options, &model, &Optim::default(), 7);
+    /// let (mut y, mut saved, work) = ([0.0; 4], Default::default(), &mut Workspace::new(Level::detect()));
+    /// layer.forward(work, MatRef::new(&[0.0; 4], 1, 4), MatMut::new(&mut y, 1, 4), &mut saved);
+    /// assert_eq!(y, [0.0; 4]);
+    /// ```
+    #[track_caller]
+    pub fn new(name: &str, options: &FeedForwardOptions, model: &Model, optim: &Optim, seed: u64) -> Self {
+        let (width, inner, neurons) = (model.width, model.inner(), options.neurons);
+        assert!(inner.is_multiple_of(neurons), "{inner} neurons are no blocks of {neurons}");
+        let (blocks, chosen) = (inner / neurons, options.chosen);
+        assert!((1..=blocks).contains(&chosen), "{chosen} of {blocks} blocks");
+        let dense = |part: &str, outputs: usize, deviation: f32| {
+            Dense::new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
+        };
+        // Their own rule is in `update`.
+        let still = Optim { name: OptimizerName::Sgd, ..Optim::default() };
+        Self {
+            norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
+            router: dense("router", blocks, deviation(width)),
+            up: dense("up", inner, deviation(width)),
+            down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt()),
+            offsets: Parameter::new(&format!("{name}.offsets"), blocks, 1, Storage::F32, &still, Init::Zeros, seed),
+            load: vec![0; blocks],
+            neurons,
+            chosen,
+            balance: options.balance,
+        }
+    }
+
+    fn blocks(&self) -> usize {
+        self.router.outputs()
+    }
+
+    /// `y` (T, D) for `x` (T, D).
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn forward(&self, work: &mut Workspace, x: MatRef<f32>, mut y: MatMut<f32>, saved: &mut BlockFeedForwardSaved) {
+        let (tokens, width, chosen) = (x.rows(), x.cols(), self.chosen);
+        assert_eq!((y.rows(), y.cols()), (tokens, width), "y and x differ in shape");
+        saved.n.shape(tokens, width);
+        saved.rstd.resize(tokens, 0.0);
+        self.norm.forward(work, x, saved.n.view_mut(), &mut saved.rstd);
+        let mut scores = work.buffer(tokens, self.blocks());
+        self.router.forward(work, saved.n.view(), scores.view_mut());
+        let level = work.level;
+        work.timed(Phase::Select, |_| {
+            (saved.blocks, saved.shares) = choose(level, scores.view(), self.offsets.f32(), chosen);
+            let entries: Vec<u32> = (0..saved.blocks.len() as u32).collect();
+            saved.by_block = Ragged::group(self.blocks(), &entries, |&entry| saved.blocks[entry as usize] as usize);
+        });
+        work.give_back(scores);
+        self.count(work, Phase::Forward, tokens);
+        saved.hidden.shape(tokens * chosen, self.neurons);
+        let mut said = work.buffer(tokens * chosen, width);
+        work.timed(Phase::Forward, |_| {
+            let (n, with) = (saved.n.view(), (level, self.up.precision()));
+            let pieces = pieces(&saved.by_block, [&mut saved.hidden, &mut said]);
+            pieces.into_par_iter().for_each(|Piece { block, entries, parts, .. }| {
+                let ([mut hidden, said], (up, down)) = (parts, self.block(block));
+                LOCAL.with_borrow_mut(|Local { panels, a }| {
+                    multiply(
+                        with,
+                        panels,
+                        gathered(n, &tokens_of(entries, chosen)),
+                        up.transposed(),
+                        hidden.reborrow(),
+                    );
+                    let a = local(a, entries.len() * self.neurons);
+                    a.chunks_mut(self.neurons).zip(entries).enumerate().for_each(|(r, (a, &entry))| {
+                        speak(level, saved.shares[entry as usize], hidden.as_ref().row(r), a);
+                    });
+                    multiply(with, panels, Operand::new(MatRef::new(a, entries.len(), self.neurons)), down, said);
+                });
+            });
+            copy_rows(x, &mut y);
+            add_entries(&saved.by_block, chosen, said.view(), y);
+        });
+        work.give_back(said);
+    }
+
+    /// `dx` (T, D), written over, for `dy` (T, D), the gradient at the output; `x` is the input that `saved` is of. Gradients of
+    /// weights are added up.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn backward(
+        &mut self,
+        work: &mut Workspace,
+        x: MatRef<f32>,
+        saved: &BlockFeedForwardSaved,
+        dy: MatRef<f32>,
+        mut dx: MatMut<f32>,
+    ) {
+        let (tokens, width, chosen, neurons) = (x.rows(), x.cols(), self.chosen, self.neurons);
+        assert_eq!((dy.rows(), dy.cols()), (tokens, width), "dy and x differ in shape");
+        assert_eq!((dx.rows(), dx.cols()), (tokens, width), "dx and x differ in shape");
+        assert_eq!(saved.rstd.len(), tokens, "the forward pass was of other tokens");
+        (0..2).for_each(|_| self.count(work, Phase::Backward, tokens));
+        saved.blocks.iter().for_each(|&block| self.load[block as usize] += 1);
+        let (level, precision, entries) = (work.level, self.up.precision(), tokens * chosen);
+        let with = (level, precision);
+        let mut take = |rows, cols| work.buffer(rows, cols);
+        // Of each entry, by block: what its neurons said, the gradient of what they heard, of the input, and of its share.
+        let (mut a, mut dhidden, mut dinput) = (take(entries, neurons), take(entries, neurons), take(entries, width));
+        let (mut dshares, mut dscores, mut dn) = (take(entries, 1), take(tokens, self.blocks()), take(tokens, width));
+        work.timed(Phase::Backward, |_| {
+            let parts = [&mut dhidden, &mut a, &mut dinput, &mut dshares];
+            let hidden = saved.hidden.view();
+            let pieces = pieces(&saved.by_block, parts);
+            pieces.into_par_iter().for_each(|Piece { block, first, entries: some, parts }| {
+                let [mut dhidden, mut a, dinput, mut dshare] = parts;
+                let (up, down) = self.block(block);
+                LOCAL.with_borrow_mut(|Local { panels, .. }| {
+                    multiply(
+                        with,
+                        panels,
+                        gathered(dy, &tokens_of(some, chosen)),
+                        down.transposed(),
+                        dhidden.reborrow(),
+                    );
+                    for (r, &entry) in some.iter().enumerate() {
+                        let (share, hidden) = (saved.shares[entry as usize], hidden.row(first + r));
+                        let (a, d) = (a.row_mut(r), dhidden.row_mut(r));
+                        speak(level, 1.0, hidden, a);
+                        dshare.row_mut(r)[0] = dot(level, a, d);
+                        a.iter_mut().zip(d.iter_mut()).for_each(|(a, d)| (*a, *d) = (share * *a, share * *d));
+                        Activation::ReluSquared.backward(level, d, hidden);
+                    }
+                    multiply(with, panels, Operand::new(dhidden.as_ref()), up, dinput);
+                });
+            });
+            dn.slice_mut().fill(0.0);
+            add_entries(&saved.by_block, chosen, dinput.view(), dn.view_mut());
+            let shares = [dshares.slice(), &saved.shares];
+            scores_backward(&saved.by_block, &saved.blocks, shares, dscores.view_mut());
+            let sum = |dense: &mut Dense, left: MatRef<f32>, right: MatRef<f32>| {
+                dense.gradient_mut().par_chunks_mut(neurons * width).enumerate().for_each(|(b, gradient)| {
+                    let mut gradient = MatMut::new(gradient, neurons, width);
+                    for (p, some) in saved.by_block.row(b).chunks(TOKENS).enumerate() {
+                        let first = saved.by_block.offsets()[b] + p * TOKENS;
+                        let left = left.window(first..first + some.len(), 0..neurons);
+                        LOCAL.with_borrow_mut(|Local { panels: [packed_left, packed_right], .. }| {
+                            packed_left.pack_left(level, precision, Operand::new(left).transposed());
+                            let ids = tokens_of(some, chosen);
+                            packed_right.pack_right(level, precision, gathered(right, &ids));
+                            gemm(level, Output::new(gradient.reborrow()).added(), packed_left, packed_right);
+                        });
+                    }
+                });
+            };
+            sum(&mut self.up, dhidden.view(), saved.n.view());
+            sum(&mut self.down, a.view(), dy);
+        });
+        self.router.accumulate(work, saved.n.view(), dscores.view());
+        let mut from_router = work.buffer(tokens, width);
+        self.router.backward(work, dscores.view(), from_router.view_mut());
+        dn.slice_mut().iter_mut().zip(from_router.slice()).for_each(|(sum, d)| *sum += d);
+        copy_rows(dy, &mut dx);
+        self.norm.backward(work, x, &saved.rstd, dn.view(), dx);
+        [a, dhidden, dinput, dshares, dscores, dn, from_router].into_iter().for_each(|b| work.give_back(b));
+    }
+
+    /// The weights of block `b`: up and down.
+    fn block(&self, b: usize) -> (Operand<'_, f32>, Operand<'_, f32>) {
+        let rows = b * self.neurons..(b + 1) * self.neurons;
+        let cols = 0..self.up.inputs();
+        let up = Operand::new(self.up.weights().window(rows.clone(), cols.clone()));
+        (up, Operand::new(self.down.weights().window(rows, cols)))
+    }
+
+    /// One pass through the chosen blocks.
+    fn count(&self, work: &mut Workspace, phase: Phase, tokens: usize) {
+        let flops = |neurons: usize| 4 * (tokens * self.up.inputs() * neurons) as u64;
+        let bytes = 8 * (self.up.outputs() * self.up.inputs()) as u64;
+        work.costs.count(phase, flops(self.chosen * self.neurons), flops(self.up.outputs()), bytes);
+    }
+
+    /// Share of the tokens since the last update that each block had, times the number of blocks: 1 for even use.
+    pub fn load(&self) -> Vec<f64> {
+        let all: u64 = self.load.iter().sum();
+        self.load.iter().map(|&load| (load * self.load.len() as u64) as f64 / all.max(1) as f64).collect()
+    }
+
+    /// The squared Euclidean length of the sum of the gradients.
+    pub fn squared_gradient(&self, work: &mut Workspace) -> f64 {
+        let products = [&self.router, &self.up, &self.down];
+        let products: f64 = products.into_iter().map(|product| product.squared_gradient(work)).sum();
+        self.norm.squared_gradient(work.level) + products
+    }
+
+    /// One step along the sum of the gradients, which is then empty. Offsets of blocks with more than their part of the tokens
+    /// fall, the others rise.
+    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
+        self.norm.update(step);
+        let products = [&mut self.router, &mut self.up, &mut self.down];
+        products.into_iter().for_each(|product| product.update(work, step));
+        let load = self.load();
+        if self.load.iter().any(|&load| load > 0) {
+            let by = self.balance;
+            for (offset, load) in self.offsets_mut().iter_mut().zip(load) {
+                *offset += by * (if load > 1.0 { -1.0 } else { f32::from(load < 1.0) });
+            }
+        }
+        self.load.fill(0);
+    }
+
+    /// Every parameter, always in the same order.
+    pub fn list(&self) -> [&Parameter; 5] {
+        [&self.norm.gain, self.router.parameter(), self.up.parameter(), self.down.parameter(), &self.offsets]
+    }
+
+    /// As [`list`](Self::list), to be written.
+    pub fn list_mut(&mut self) -> [&mut Parameter; 5] {
+        let products = [&mut self.router, &mut self.up, &mut self.down];
+        let [router, up, down] = products.map(|product| product.parameter_mut());
+        [&mut self.norm.gain, router, up, down, &mut self.offsets]
+    }
+
+    /// The offsets of blocks.
+    pub fn offsets(&self) -> &[f32] {
+        self.offsets.f32()
+    }
+
+    /// As [`offsets`](Self::offsets), to be written.
+    pub fn offsets_mut(&mut self) -> &mut [f32] {
+        match self.offsets.weight_tensors_mut().remove(0).elements {
+            ElementsMut::F32(offsets) => offsets,
+            _ => unreachable!("stored as f32"),
+        }
+    }
+}
+
+/// The tokens of entries, of which each token has `chosen`.
+fn tokens_of(entries: &[u32], chosen: usize) -> Vec<u32> {
+    entries.iter().map(|entry| entry / chosen as u32).collect()
+}
+
+fn gathered<'a>(m: MatRef<'a, f32>, rows: &'a [u32]) -> Operand<'a, f32> {
+    Operand::gathered(m, RowIds::new(rows, m.rows()).expect("tokens of the batch"))
+}
+
+/// `out = left right`, on this thread.
+fn multiply(
+    (level, precision): (Level, Precision),
+    [packed_left, packed_right]: &mut [PackedPanel; 2],
+    left: Operand<f32>,
+    right: Operand<f32>,
+    out: MatMut<f32>,
+) {
+    packed_left.pack_left(level, precision, left);
+    packed_right.pack_right(level, precision, right);
+    gemm(level, Output::new(out), packed_left, packed_right);
+}
+
+/// `a = share * relu(hidden)^2`
+fn speak(level: Level, share: f32, hidden: &[f32], a: &mut [f32]) {
+    a.copy_from_slice(hidden);
+    Activation::ReluSquared.forward(level, a);
+    a.iter_mut().for_each(|a| *a *= share);
+}

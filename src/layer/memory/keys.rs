@@ -1,0 +1,328 @@
+//! Keys of slots, and which of them are nearest to a query.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::config::Optim;
+use crate::config::lm::{Memory, Model};
+use crate::error::Result;
+use crate::flops::Phase;
+use crate::index::{self, Index, Rows};
+use crate::kernels::reduce::top_k;
+use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
+use crate::layer::{Buffer, Dense, RowTable, Workspace};
+use crate::optim::{Init, Parameter, StepOptions};
+use crate::ragged::Ragged;
+
+/// Queries of one piece of work.
+const QUERIES: usize = 64;
+
+/// Queries of tokens, those of a token's heads one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Queries<'a> {
+    /// (T, heads, key width).
+    data: &'a [f32],
+    tokens: usize,
+    heads: usize,
+}
+
+impl<'a> Queries<'a> {
+    /// `data` (T, heads, key width).
+    ///
+    /// # Panics
+    ///
+    /// If `data` does not divide into so many.
+    #[track_caller]
+    pub fn new(data: &'a [f32], tokens: usize, heads: usize) -> Self {
+        let count = tokens * heads;
+        assert!(data.len().is_multiple_of(count.max(1)), "{} numbers are not {count} queries", data.len());
+        Self { data, tokens, heads }
+    }
+
+    fn cols(self) -> usize {
+        self.data.len() / (self.tokens * self.heads).max(1)
+    }
+
+    /// (T * heads, key width).
+    fn each(self) -> MatRef<'a, f32> {
+        MatRef::new(self.data, self.tokens * self.heads, self.cols())
+    }
+
+    /// A half of the queries of one head: (T, key width / 2).
+    fn half(self, head: usize, side: usize) -> MatRef<'a, f32> {
+        let all = MatRef::new(self.data, self.tokens, self.heads * self.cols());
+        all.window(0..self.tokens, columns(self.cols(), head, side))
+    }
+}
+
+/// Where a half of a head's query stands among those of its token.
+fn columns(cols: usize, head: usize, side: usize) -> Range<usize> {
+    let from = head * cols + side * cols / 2;
+    from..from + cols / 2
+}
+
+/// Keys of either kind.
+#[derive(Debug)]
+pub enum Keys {
+    /// Pairs of halves.
+    Product(ProductKeys),
+    /// A key for each slot.
+    Table(Box<KeyTable>),
+}
+
+/// Slot `i * halves + j` has the key (first half `i`, second half `j`), so that its score is a sum of two: its best are among
+/// the pairs of the best of each (Lample et al. 2019). Each head has halves of its own.
+#[derive(Debug)]
+pub struct ProductKeys {
+    /// First and second (halves, key width / 2) of each head.
+    pub halves: Vec<[Dense; 2]>,
+}
+
+/// A key for each slot, which all heads share, and the index that names candidates.
+#[derive(Debug)]
+pub struct KeyTable {
+    /// (slots, key width).
+    pub table: RowTable,
+    index: Box<dyn Index>,
+    /// Keys have none; indexes ask for some.
+    biases: Vec<f32>,
+    rule: Optim,
+    lr_factor: f32,
+}
+
+impl Keys {
+    /// Keys that start as normal numbers, so that scores of normalised queries have a variance of about 1 (halves) or 1 (whole
+    /// keys).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::error::Error::Config) if the index cannot be.
+    pub fn new(name: &str, config: &Memory, model: &Model, optim: &Optim, seed: u64, level: Level) -> Result<Self> {
+        let Some(sparse) = config.sparse() else {
+            let (halves, half) = (config.halves(), config.key_width / 2);
+            let deviation = (half as f32).sqrt().recip();
+            let dense = |head: usize, side: &str| {
+                let name = format!("{name}.{head}.{side}");
+                Dense::new(&name, halves, half, deviation, model.precision, optim, seed)
+            };
+            let halves = (0..config.heads).map(|head| [dense(head, "first"), dense(head, "second")]);
+            return Ok(Keys::Product(ProductKeys { halves: halves.collect() }));
+        };
+        let (slots, cols, rule) = (config.slots, config.key_width, config.rule());
+        let init = Init::Normal((cols as f32).sqrt().recip());
+        let keys = Parameter::new(&format!("{name}.weight"), slots, cols, config.storage, &rule, init, seed);
+        Ok(Keys::Table(Box::new(KeyTable {
+            table: RowTable::new(keys),
+            index: index::new(&sparse, seed, slots, cols, level)?,
+            biases: vec![0.0; slots],
+            rule,
+            lr_factor: config.lr_factor,
+        })))
+    }
+
+    /// The best `reads` slots of each query, the best first as far as the index can tell, and their scores. An index may find
+    /// fewer.
+    pub fn find(&self, work: &mut Workspace, queries: Queries, reads: usize) -> (Ragged<u32>, Vec<f32>) {
+        match self {
+            Keys::Product(keys) => keys.find(work, queries, reads),
+            Keys::Table(keys) => keys.find(work, queries.each(), reads),
+        }
+    }
+
+    /// `dqueries` (T, heads, key width), written over, from the gradient of each score; gradients of keys are added up.
+    pub fn backward(
+        &mut self,
+        work: &mut Workspace,
+        queries: Queries,
+        slots: &Ragged<u32>,
+        dscores: &[f32],
+        dqueries: &mut [f32],
+    ) {
+        match self {
+            Keys::Product(keys) => keys.backward(work, queries, slots, dscores, dqueries),
+            Keys::Table(keys) => {
+                let queries = queries.each();
+                dqueries.fill(0.0);
+                keys.table.forward(work, slots, dscores, MatMut::new(dqueries, queries.rows(), queries.cols()));
+                keys.table.accumulate(slots, dscores, queries);
+            }
+        }
+    }
+
+    /// Builds the index, if there is one, from the keys as they are now.
+    pub fn rebuild(&mut self, work: &mut Workspace) {
+        if let Keys::Table(keys) = self {
+            let level = work.level;
+            work.timed(Phase::Hash, |_| {
+                let rows = Rows { weights: keys.table.parameter().weights(), biases: &keys.biases, level };
+                // The index may leave keys where they were if they are not said to have moved.
+                let all: Vec<u32> = (0..rows.len() as u32).collect();
+                keys.index.update(&rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
+                keys.index.rebuild(&rows);
+            });
+        }
+    }
+
+    pub(super) fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
+        match self {
+            Keys::Product(keys) => keys.halves.iter().flatten().map(|half| half.squared_gradient(work)).sum(),
+            Keys::Table(keys) => keys.table.squared_gradient(work),
+        }
+    }
+
+    pub(super) fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
+        match self {
+            Keys::Product(keys) => keys.halves.iter_mut().flatten().for_each(|half| half.update(work, step)),
+            Keys::Table(keys) => {
+                let step = StepOptions { optim: &keys.rule, lr: step.lr * keys.lr_factor, ..*step };
+                keys.table.update(work, &step);
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self, step: &StepOptions) {
+        if let Keys::Table(keys) = self {
+            let step = StepOptions { optim: &keys.rule, lr: step.lr * keys.lr_factor, ..*step };
+            keys.table.parameter_mut().settle(&step);
+        }
+    }
+
+    pub(super) fn list<'a>(&'a self, list: &mut Vec<&'a Parameter>) {
+        match self {
+            Keys::Product(keys) => list.extend(keys.halves.iter().flatten().map(Dense::parameter)),
+            Keys::Table(keys) => list.push(keys.table.parameter()),
+        }
+    }
+
+    pub(super) fn list_mut<'a>(&'a mut self, list: &mut Vec<&'a mut Parameter>) {
+        match self {
+            Keys::Product(keys) => list.extend(keys.halves.iter_mut().flatten().map(Dense::parameter_mut)),
+            Keys::Table(keys) => list.push(keys.table.parameter_mut()),
+        }
+    }
+}
+
+impl KeyTable {
+    /// The index, for checkpoints and statistics.
+    pub fn index(&self) -> &dyn Index {
+        &*self.index
+    }
+
+    /// The index, to be restored.
+    pub fn index_mut(&mut self) -> &mut dyn Index {
+        &mut *self.index
+    }
+
+    fn find(&self, work: &mut Workspace, queries: MatRef<f32>, reads: usize) -> (Ragged<u32>, Vec<f32>) {
+        let rows = Rows { weights: self.table.parameter().weights(), biases: &self.biases, level: work.level };
+        let slots = work.timed(Phase::Select, |_| self.index.select(&rows, queries, reads, 0));
+        let mut scores = vec![0.0; slots.items().len()];
+        self.table.dots(work, Phase::Forward, &slots, queries, &mut scores);
+        (slots, scores)
+    }
+}
+
+impl ProductKeys {
+    fn find(&self, work: &mut Workspace, queries: Queries, reads: usize) -> (Ragged<u32>, Vec<f32>) {
+        let Queries { tokens, heads, .. } = queries;
+        let (count, keys) = (tokens * heads, self.halves[0][0].outputs());
+        let (mut ids, mut scores) = (vec![0; count * reads], vec![0.0; count * reads]);
+        let mut sides = [work.buffer(tokens, keys), work.buffer(tokens, keys)];
+        for (head, halves) in self.halves.iter().enumerate() {
+            for (side, (keys, scores)) in halves.iter().zip(&mut sides).enumerate() {
+                keys.forward(work, queries.half(head, side), scores.view_mut());
+            }
+            let (level, [first, second]) = (work.level, &sides);
+            work.timed(Phase::Select, |_| {
+                let piece = QUERIES * heads * reads;
+                ids.par_chunks_mut(piece).zip(scores.par_chunks_mut(piece)).enumerate().for_each(
+                    |(p, (ids, scores))| {
+                        let mut best = Best::new(reads);
+                        let tokens = ids.chunks_mut(heads * reads).zip(scores.chunks_mut(heads * reads));
+                        for (t, (ids, scores)) in tokens.enumerate() {
+                            let (t, own) = (p * QUERIES + t, head * reads..(head + 1) * reads);
+                            best.pairs(
+                                level,
+                                [first.view().row(t), second.view().row(t)],
+                                &mut ids[own.clone()],
+                                &mut scores[own],
+                            );
+                        }
+                    },
+                );
+            });
+        }
+        sides.into_iter().for_each(|buffer| work.give_back(buffer));
+        let offsets = (0..=count).map(|query| query * reads).collect();
+        (Ragged::from_parts(offsets, ids).expect("as many as offsets say"), scores)
+    }
+
+    fn backward(
+        &mut self,
+        work: &mut Workspace,
+        queries: Queries,
+        slots: &Ragged<u32>,
+        dscores: &[f32],
+        dqueries: &mut [f32],
+    ) {
+        let (Queries { tokens, heads, .. }, cols) = (queries, queries.cols());
+        let mut dense = work.buffer(tokens, self.halves[0][0].outputs());
+        for (head, halves) in self.halves.iter_mut().enumerate() {
+            for (side, keys) in halves.iter_mut().enumerate() {
+                spread(&mut dense, [heads, head, side], slots, dscores);
+                keys.accumulate(work, queries.half(head, side), dense.view());
+                let dqueries = MatMut::new(dqueries, tokens, heads * cols);
+                keys.backward(work, dense.view(), dqueries.window(0..tokens, columns(cols, head, side)));
+            }
+        }
+        work.give_back(dense);
+    }
+}
+
+/// `dense` (T, halves): the gradient of one side's scores, zero for halves that no chosen slot has.
+fn spread(dense: &mut Buffer, [heads, head, side]: [usize; 3], slots: &Ragged<u32>, dscores: &[f32]) {
+    let keys = dense.view().cols();
+    dense.slice_mut().par_chunks_mut(keys).enumerate().for_each(|(t, out)| {
+        out.fill(0.0);
+        let query = t * heads + head;
+        let dscores = &dscores[slots.offsets()[query]..];
+        for (&slot, d) in slots.row(query).iter().zip(dscores) {
+            let slot = slot as usize;
+            out[if side == 0 { slot / keys } else { slot % keys }] += d;
+        }
+    });
+}
+
+/// Memory for picking the best pairs.
+struct Best {
+    ids: [Vec<u32>; 2],
+    scores: [Vec<f32>; 2],
+    sums: Vec<f32>,
+}
+
+impl Best {
+    fn new(reads: usize) -> Self {
+        let (ids, scores) = (|| vec![0; reads], || vec![0.0; reads]);
+        Self { ids: [ids(), ids()], scores: [scores(), scores()], sums: vec![0.0; reads * reads] }
+    }
+
+    /// The best pairs of halves: one that is not among the best `reads` of a side has that many better ones with the same
+    /// other half.
+    fn pairs(&mut self, level: Level, sides: [&[f32]; 2], ids: &mut [u32], scores: &mut [f32]) {
+        let reads = ids.len();
+        for ((side, ids), scores) in sides.iter().zip(&mut self.ids).zip(&mut self.scores) {
+            top_k(level, side, ids, scores);
+        }
+        let [first, second] = &self.scores;
+        for (sums, first) in self.sums.chunks_mut(reads).zip(first) {
+            sums.iter_mut().zip(second).for_each(|(sum, second)| *sum = first + second);
+        }
+        top_k(level, &self.sums, ids, scores);
+        let keys = sides[0].len() as u32;
+        for id in ids {
+            let pair = *id as usize;
+            *id = self.ids[0][pair / reads] * keys + self.ids[1][pair % reads];
+        }
+    }
+}

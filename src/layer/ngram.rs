@@ -1,0 +1,288 @@
+//! Memory of n-grams: rows that the last tokens name by their hash, added to the residual stream `x[t] += scale * e[t]`, with
+//! `e[t] = sum over orders of sign * (row of head 0, row of head 1, ...)`.
+//!
+//! Direct addition with a learned scale for each layer, from zeros, did better than gates where both were tried (Engram 2026 and
+//! the speed runs of modded-nanogpt disagree on the gate; the second is nearer to our sizes). Row numbers depend on tokens
+//! alone, so all of them are known before the forward pass, and what is read does not wait for it.
+
+use rayon::prelude::*;
+
+use super::dense::TOKENS;
+use super::{Buffer, RowTable, Workspace};
+use crate::config::lm::{Model, Ngram};
+use crate::config::{Optim, Storage};
+use crate::flops::Phase;
+use crate::kernels::hash::NgramHash;
+use crate::kernels::reduce::dot;
+use crate::kernels::{Level, MatMut, MatRef};
+use crate::optim::{Init, Parameter, StepOptions};
+use crate::ragged::Ragged;
+
+/// Tables of all orders and heads, and a scale for each layer that they are added at.
+#[derive(Debug)]
+pub struct NgramMemory {
+    /// (orders * heads * rows, width / heads): the rows of the first order's first head, those of its second head, ...
+    pub table: RowTable,
+    /// (layers, 1), from ones.
+    pub scales: Parameter,
+    dscales: Vec<f32>,
+    orders: Vec<Order>,
+    config: Ngram,
+    rule: Optim,
+    width: usize,
+}
+
+#[derive(Debug)]
+struct Order {
+    rows: NgramHash,
+    signs: Option<NgramHash>,
+}
+
+/// What has been read for a batch, and its gradient.
+#[derive(Debug, Default)]
+pub struct NgramSaved {
+    /// For each token and head the row of each order.
+    ids: Ragged<u32>,
+    signs: Vec<f32>,
+    /// (T, D).
+    read: Buffer,
+    /// (T, D), once a layer has added to it.
+    dread: Option<Buffer>,
+}
+
+impl NgramSaved {
+    /// What was read: (T, D).
+    pub fn read(&self) -> MatRef<'_, f32> {
+        self.read.view()
+    }
+
+    /// The rows of each token and head, one of each order.
+    pub fn ids(&self) -> &Ragged<u32> {
+        &self.ids
+    }
+}
+
+impl NgramMemory {
+    /// Tables of zeros for a `model`; `optim` moves the scales, hashes follow from `seed`.
+    ///
+    /// # Panics
+    ///
+    /// If the configuration fails its [`check`](Ngram::check) or has no row.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, lm::{Model, Ngram}};
+    /// use hotrow::layer::{NgramMemory, Workspace, ngram::NgramSaved};
+    /// use hotrow::kernels::Level;
+    /// let (model, ngram) = (Model::preset("tiny")?, Ngram { rows: 1000, ..Ngram::default() });
+    /// let memory = NgramMemory::new("ngram", &ngram, &model, &Optim::default(), 7);
+    /// let mut saved = NgramSaved::default();
+    /// memory.look_up(&mut Workspace::new(Level::detect()), &[5, 6, 5, 6], 4, &mut saved);
+    /// // Token by token and head by head, a row of each order: the bigram (5, 6) is there twice.
+    /// assert_eq!(saved.ids().row(2)[0], saved.ids().row(6)[0]);
+    /// assert_ne!(saved.ids().row(2)[1], saved.ids().row(6)[1]);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn new(name: &str, config: &Ngram, model: &Model, optim: &Optim, seed: u64) -> Self {
+        config.check(model).unwrap_or_else(|error| panic!("{error}"));
+        assert!(config.is_on(), "an n-gram memory without rows");
+        let rule = config.rule();
+        let (rows, cols, layers) = (config.all_rows(), config.cols(model), config.blocks(model).len());
+        let table = Parameter::new(&format!("{name}.weight"), rows, cols, config.storage, &rule, Init::Zeros, seed);
+        let scales = format!("{name}.scale");
+        let hash = |order: usize, buckets: usize, purpose: u64| {
+            let seed = seed ^ (order as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose;
+            NgramHash::new(seed, order, config.heads, buckets as u32).expect("checked by the configuration")
+        };
+        let order = |&order: &usize| Order {
+            rows: hash(order, config.rows, 0),
+            signs: config.signs.then(|| hash(order, 2, 1 << 63)),
+        };
+        Self {
+            table: RowTable::new(table),
+            scales: Parameter::new(&scales, layers, 1, Storage::F32, optim, Init::Constant(1.0), seed),
+            dscales: vec![0.0; layers],
+            orders: config.orders.iter().map(order).collect(),
+            config: config.clone(),
+            rule,
+            width: model.width,
+        }
+    }
+
+    /// How it is configured.
+    pub fn config(&self) -> &Ngram {
+        &self.config
+    }
+
+    /// Reads the rows of `tokens` (T), sequences of `length` one after the other; n-grams do not reach from one into the next.
+    ///
+    /// # Panics
+    ///
+    /// If `length` is 0.
+    #[track_caller]
+    pub fn look_up(&self, work: &mut Workspace, tokens: &[u32], length: usize, saved: &mut NgramSaved) {
+        assert!(length > 0, "sequences without tokens");
+        let level = work.level;
+        saved.dread = None;
+        work.timed(Phase::Hash, |_| {
+            let sequences = tokens.chunks(length).enumerate().map(|(s, tokens)| (s * length, tokens));
+            self.hash(level, sequences, tokens.len(), saved);
+        });
+        self.read(work, tokens.len(), saved);
+    }
+
+    /// Reads the rows of the last `count` of `tokens`, which are one sequence: as in generation.
+    ///
+    /// # Panics
+    ///
+    /// If there are not so many tokens.
+    #[track_caller]
+    pub fn look_up_last(&self, work: &mut Workspace, tokens: &[u32], count: usize, saved: &mut NgramSaved) {
+        // No n-gram reaches further back.
+        let longest = self.config.orders.last().copied().unwrap_or(1);
+        let tokens = &tokens[tokens.len().saturating_sub(count + longest - 1)..];
+        let before = tokens.len() - count;
+        let mut all = NgramSaved::default();
+        self.hash(work.level, [(0, tokens)].into_iter(), tokens.len(), &mut all);
+        let entries = self.orders.len() * self.config.heads;
+        saved.dread = None;
+        saved.ids.clear();
+        (before * self.config.heads..all.ids.len()).for_each(|s| saved.ids.push(all.ids.row(s).iter().copied()));
+        saved.signs.clear();
+        saved.signs.extend_from_slice(&all.signs[before * entries..]);
+        self.read(work, count, saved);
+    }
+
+    fn hash<'a>(
+        &self,
+        level: Level,
+        sequences: impl Iterator<Item = (usize, &'a [u32])>,
+        count: usize,
+        saved: &mut NgramSaved,
+    ) {
+        let (heads, orders) = (self.config.heads, self.orders.len());
+        let mut ids = vec![0; count * heads * orders];
+        saved.signs.clear();
+        saved.signs.resize(ids.len(), 1.0);
+        let mut buckets = Vec::new();
+        for (first, tokens) in sequences {
+            buckets.resize(heads * tokens.len(), 0);
+            let len = tokens.len();
+            for (o, order) in self.orders.iter().enumerate() {
+                // Entries of a token and head stand together, one of each order; buckets head by head.
+                let place = |i: usize| ((first + i % len) * heads + i / len) * orders + o;
+                order.rows.hash(level, MatMut::new(&mut buckets, heads, len), tokens);
+                for (i, &bucket) in buckets.iter().enumerate() {
+                    ids[place(i)] = ((o * heads + i / len) * self.config.rows) as u32 + bucket;
+                }
+                if let Some(signs) = &order.signs {
+                    signs.hash(level, MatMut::new(&mut buckets, heads, len), tokens);
+                    buckets.iter().enumerate().for_each(|(i, &bit)| saved.signs[place(i)] = 1.0 - 2.0 * bit as f32);
+                }
+            }
+        }
+        let offsets = (0..=count * heads).map(|sample| sample * orders).collect();
+        saved.ids = Ragged::from_parts(offsets, ids).expect("as many as offsets say");
+    }
+
+    fn read(&self, work: &mut Workspace, count: usize, saved: &mut NgramSaved) {
+        saved.read.shape(count, self.width);
+        saved.read.slice_mut().fill(0.0);
+        let heads = MatMut::new(saved.read.slice_mut(), count * self.config.heads, self.width / self.config.heads);
+        self.table.forward(work, &saved.ids, &saved.signs, heads);
+    }
+
+    /// `x` (T, D) `+= scale * e`, with the scale of the layer that is number `at` of those that have one.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree or there is no such layer.
+    #[track_caller]
+    pub fn forward(&self, work: &mut Workspace, at: usize, saved: &NgramSaved, x: MatMut<f32>) {
+        let read = saved.read.view();
+        assert_eq!((x.rows(), x.cols()), (read.rows(), read.cols()), "x is not (tokens, width)");
+        let scale = self.scales.f32()[at];
+        work.timed(Phase::Forward, |_| add(x, scale, read));
+    }
+
+    /// Takes `dx` (T, D), the gradient at the stream after [`forward`](Self::forward) of layer `at`. It is that before it, too.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree or there is no such layer.
+    #[track_caller]
+    pub fn backward(&mut self, work: &mut Workspace, at: usize, saved: &mut NgramSaved, dx: MatRef<f32>) {
+        let read = saved.read.view();
+        assert_eq!((dx.rows(), dx.cols()), (read.rows(), read.cols()), "dx is not (tokens, width)");
+        let (level, scale) = (work.level, self.scales.f32()[at]);
+        let dread = saved.dread.get_or_insert_with(|| {
+            let mut dread = work.buffer(dx.rows(), dx.cols());
+            dread.slice_mut().fill(0.0);
+            dread
+        });
+        work.timed(Phase::Backward, |_| {
+            add(dread.view_mut(), scale, dx);
+            let pieces: Vec<usize> = (0..dx.rows()).step_by(TOKENS).collect();
+            let piece = |from: usize| -> f64 {
+                (from..dx.rows().min(from + TOKENS)).map(|t| dot(level, dx.row(t), read.row(t)) as f64).sum()
+            };
+            let sums: Vec<f64> = pieces.into_par_iter().map(piece).collect();
+            self.dscales[at] += sums.iter().sum::<f64>() as f32;
+        });
+    }
+
+    /// Keeps what the layers' [`backward`](Self::backward) have added up, for the next update.
+    pub fn accumulate(&mut self, work: &mut Workspace, saved: &mut NgramSaved) {
+        if let Some(dread) = saved.dread.take() {
+            let (samples, cols) = (saved.ids.len(), self.width / self.config.heads);
+            self.table.accumulate(&saved.ids, &saved.signs, MatRef::new(dread.slice(), samples, cols));
+            work.give_back(dread);
+        }
+    }
+
+    /// The squared Euclidean length of the sum of the gradients.
+    pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
+        let scales: f64 = self.dscales.iter().map(|&d| d as f64 * d as f64).sum();
+        scales + self.table.squared_gradient(work)
+    }
+
+    /// One step along the sum of the gradients, which is then empty. Rows move by their own rule, with `lr_factor` times the
+    /// step's learning rate; scales by the step's, without decay.
+    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
+        let rows = StepOptions { optim: &self.rule, lr: step.lr * self.config.lr_factor, ..*step };
+        self.table.update(work, &rows);
+        let optim = Optim { weight_decay: 0.0, ..step.optim.clone() };
+        let scales = StepOptions { optim: &optim, ..*step };
+        self.scales.update_all(MatRef::new(&self.dscales, self.dscales.len(), 1), &scales);
+        self.dscales.fill(0.0);
+    }
+
+    /// Brings rows that slept up to date, before weights are read as a whole.
+    pub fn settle(&mut self, step: &StepOptions) {
+        let rows = StepOptions { optim: &self.rule, lr: step.lr * self.config.lr_factor, ..*step };
+        self.table.parameter_mut().settle(&rows);
+    }
+
+    /// Every parameter.
+    pub fn list(&self) -> [&Parameter; 2] {
+        [self.table.parameter(), &self.scales]
+    }
+
+    /// As [`list`](Self::list), to be written.
+    pub fn list_mut(&mut self) -> [&mut Parameter; 2] {
+        [self.table.parameter_mut(), &mut self.scales]
+    }
+}
+
+/// `x += scale * y`
+fn add(x: MatMut<f32>, scale: f32, y: MatRef<f32>) {
+    let chunks: Vec<MatMut<f32>> = x.into_chunks(TOKENS).collect();
+    chunks.into_par_iter().enumerate().for_each(|(c, mut x)| {
+        for r in 0..x.rows() {
+            x.row_mut(r).iter_mut().zip(y.row(c * TOKENS + r)).for_each(|(x, y)| *x += scale * y);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! The feed-forward half of a block, of which a token computes the neurons that an index names (SLIDE, Chen et al. 2020):
+//! `y = x + sum over neurons j of the token of relu(<up[j], norm(x)>)^2 down[j]`.
+//!
+//! Neurons are rows of both tables, and what is not named is neither read nor written. Exact top-k, which computes every score, is
+//! the control. Gathered rows do two operations for each number they fetch, and tiles ten times as many in that time: this is the
+//! faithful mode and not the fast one, see [`BlockFeedForward`](super::BlockFeedForward).
+
+use super::dense::copy_rows;
+use super::feed_forward::deviation;
+use super::{Buffer, RmsNorm, RowTable, Workspace};
+use crate::config::lm::{FeedForwardOptions, Model};
+use crate::config::{Optim, Storage};
+use crate::error::Result;
+use crate::flops::Phase;
+use crate::index::{self, Index, Rows};
+use crate::kernels::reduce::Activation;
+use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
+use crate::optim::{Init, Parameter, StepOptions};
+use crate::ragged::Ragged;
+
+/// Norm, chosen neurons, and the residual.
+#[derive(Debug)]
+pub struct SampledFeedForward {
+    /// Before the neurons.
+    pub norm: RmsNorm,
+    /// (inner, D): what a neuron looks for.
+    pub up: RowTable,
+    /// (inner, D): what it then says.
+    pub down: RowTable,
+    index: Box<dyn Index>,
+    /// Neurons have none; indexes ask for some.
+    biases: Vec<f32>,
+    active: usize,
+}
+
+/// What the backward pass needs of the forward pass.
+#[derive(Debug, Default)]
+pub struct SampledSaved {
+    /// (T, D): normalised tokens.
+    n: Buffer,
+    rstd: Vec<f32>,
+    neurons: Ragged<u32>,
+    /// Of each neuron of each token, before the function.
+    hidden: Vec<f32>,
+}
+
+impl SampledSaved {
+    /// The neurons of each token.
+    pub fn neurons(&self) -> &Ragged<u32> {
+        &self.neurons
+    }
+}
+
+impl SampledFeedForward {
+    /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as those of a
+    /// [`FeedForward`](super::FeedForward) layer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::error::Error::Config) if the index cannot be.
+    ///
+    /// ```
+    /// use hotrow::config::{IndexName, Optim, lm::{FeedForwardOptions, Model}};
+    /// use hotrow::layer::{SampledFeedForward, Workspace};
+    /// use hotrow::kernels::{Level, MatMut, MatRef};
+    /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
+    /// let options = FeedForwardOptions { active: 3, index: IndexName::Exact, ..Default::default() };
+    /// let layer = SampledFeedForward::new("feed_forward", &options, &model, &Optim::default(), 7, Level::detect())?;
+    /// let (mut y, mut saved, work) = ([0.0; 4], Default::default(), &mut Workspace::new(Level::detect()));
+    /// layer.forward(work, MatRef::new(&[1.0; 4], 1, 4), MatMut::new(&mut y, 1, 4), &mut saved);
+    /// assert_eq!(saved.neurons().row(0).len(), 3);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn new(
+        name: &str,
+        options: &FeedForwardOptions,
+        model: &Model,
+        optim: &Optim,
+        seed: u64,
+        level: Level,
+    ) -> Result<Self> {
+        let (width, inner) = (model.width, model.inner());
+        let table = |part: &str, deviation: f32| {
+            let name = format!("{name}.{part}.weight");
+            RowTable::new(Parameter::new(&name, inner, width, Storage::F32, optim, Init::Normal(deviation), seed))
+        };
+        Ok(Self {
+            norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
+            up: table("up", deviation(width)),
+            down: table("down", deviation(inner) / (2.0 * model.layers as f32).sqrt()),
+            index: index::new(&options.sparse(), seed, inner, width, level)?,
+            biases: vec![0.0; inner],
+            active: options.active.min(inner),
+        })
+    }
+
+    /// The index, for checkpoints and statistics.
+    pub fn index(&self) -> &dyn Index {
+        &*self.index
+    }
+
+    /// The index, to be restored.
+    pub fn index_mut(&mut self) -> &mut dyn Index {
+        &mut *self.index
+    }
+
+    /// Builds the index from the neurons as they are now: before the first step, and now and then.
+    pub fn rebuild(&mut self, work: &mut Workspace) {
+        let rows = Rows { weights: self.up.parameter().weights(), biases: &self.biases, level: work.level };
+        work.timed(Phase::Hash, |_| {
+            let all: Vec<u32> = (0..rows.len() as u32).collect();
+            self.index.update(&rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
+            self.index.rebuild(&rows);
+        });
+    }
+
+    /// `y` (T, D) for `x` (T, D).
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn forward(&self, work: &mut Workspace, x: MatRef<f32>, mut y: MatMut<f32>, saved: &mut SampledSaved) {
+        assert_eq!((y.rows(), y.cols()), (x.rows(), x.cols()), "y and x differ in shape");
+        saved.n.shape(x.rows(), x.cols());
+        saved.rstd.resize(x.rows(), 0.0);
+        self.norm.forward(work, x, saved.n.view_mut(), &mut saved.rstd);
+        let rows = Rows { weights: self.up.parameter().weights(), biases: &self.biases, level: work.level };
+        saved.neurons = work.timed(Phase::Select, |_| self.index.select(&rows, saved.n.view(), self.active, 0));
+        saved.hidden.resize(saved.neurons.items().len(), 0.0);
+        self.up.dots(work, Phase::Forward, &saved.neurons, saved.n.view(), &mut saved.hidden);
+        let mut a = saved.hidden.clone();
+        Activation::ReluSquared.forward(work.level, &mut a);
+        copy_rows(x, &mut y);
+        self.down.forward(work, &saved.neurons, &a, y);
+    }
+
+    /// `dx` (T, D), written over, for `dy` (T, D), the gradient at the output; `x` is the input that `saved` is of. The gradient of
+    /// neurons is kept as touches.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn backward(
+        &mut self,
+        work: &mut Workspace,
+        x: MatRef<f32>,
+        saved: &SampledSaved,
+        dy: MatRef<f32>,
+        mut dx: MatMut<f32>,
+    ) {
+        assert_eq!((dy.rows(), dy.cols()), (x.rows(), x.cols()), "dy and x differ in shape");
+        assert_eq!((dx.rows(), dx.cols()), (x.rows(), x.cols()), "dx and x differ in shape");
+        let mut a = saved.hidden.clone();
+        Activation::ReluSquared.forward(work.level, &mut a);
+        let mut dhidden = vec![0.0; a.len()];
+        self.down.dots(work, Phase::Backward, &saved.neurons, dy, &mut dhidden);
+        self.down.accumulate(&saved.neurons, &a, dy);
+        Activation::ReluSquared.backward(work.level, &mut dhidden, &saved.hidden);
+        let mut dn = work.buffer(x.rows(), x.cols());
+        dn.slice_mut().fill(0.0);
+        self.up.forward(work, &saved.neurons, &dhidden, dn.view_mut());
+        self.up.accumulate(&saved.neurons, &dhidden, saved.n.view());
+        copy_rows(dy, &mut dx);
+        self.norm.backward(work, x, &saved.rstd, dn.view(), dx);
+        work.give_back(dn);
+    }
+
+    /// The squared Euclidean length of the sum of the gradients.
+    pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
+        let neurons = self.up.squared_gradient(work) + self.down.squared_gradient(work);
+        self.norm.squared_gradient(work.level) + neurons
+    }
+
+    /// One step along the sum of the gradients, which is then empty. Neurons that no token computed stay as they are, save in a
+    /// dense Adam.
+    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
+        self.norm.update(step);
+        self.up.update(work, step);
+        self.down.update(work, step);
+    }
+
+    /// Every parameter, always in the same order.
+    pub fn list(&self) -> [&Parameter; 3] {
+        [&self.norm.gain, self.up.parameter(), self.down.parameter()]
+    }
+
+    /// As [`list`](Self::list), to be written.
+    pub fn list_mut(&mut self) -> [&mut Parameter; 3] {
+        [&mut self.norm.gain, self.up.parameter_mut(), self.down.parameter_mut()]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! The two ways to train the output layer.
+
+use crate::config::lm::Head as Config;
+use crate::config::lm::head::HeadMode;
+use crate::error::Result;
+use crate::kernels::{Level, MatMut, MatRef};
+use crate::layer::{Dense, DenseHead, SampledHead, Workspace};
+use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
+
+/// The output layer.
+#[derive(Debug)]
+pub enum Head {
+    /// Every token of the vocabulary is computed.
+    Dense(DenseHead),
+    /// A sample of them in training; all of them in evaluation.
+    Sampled {
+        /// For training.
+        sampled: Box<SampledHead>,
+        /// For evaluation.
+        exact: DenseHead,
+        /// Tokens that samples have been drawn for.
+        draws: [u64; 1],
+    },
+}
+
+impl Head {
+    /// The one that is configured. Its index is built.
+    pub(super) fn new(config: &Config, hot: Vec<u32>, output: &Dense, seed: u64, level: Level) -> Result<Self> {
+        if config.mode == HeadMode::Dense {
+            return Ok(Head::Dense(DenseHead::default()));
+        }
+        let mut sampled = Box::new(SampledHead::new(config, hot, output.outputs(), output.inputs(), seed, level)?);
+        sampled.rebuild(&mut Workspace::new(level), output);
+        Ok(Head::Sampled { sampled, exact: DenseHead::default(), draws: [0] })
+    }
+
+    pub(super) fn accumulate(
+        &mut self,
+        work: &mut Workspace,
+        output: &mut Dense,
+        x: MatRef<f32>,
+        targets: &[u32],
+        dx: MatMut<f32>,
+    ) -> f64 {
+        match self {
+            Head::Dense(head) => head.accumulate(work, output, x, targets, dx),
+            Head::Sampled { sampled, draws: [draws], .. } => {
+                let first = *draws;
+                *draws += targets.len() as u64;
+                sampled.accumulate(work, output, x, targets, first, dx)
+            }
+        }
+    }
+
+    pub(super) fn losses(
+        &mut self,
+        work: &mut Workspace,
+        output: &Dense,
+        x: MatRef<f32>,
+        targets: &[u32],
+        losses: &mut [f32],
+    ) {
+        match self {
+            Head::Dense(head) | Head::Sampled { exact: head, .. } => head.losses(work, output, x, targets, losses),
+        }
+    }
+
+    /// After step `number`.
+    pub(super) fn updated(&mut self, work: &mut Workspace, output: &Dense, number: u64) {
+        if let Head::Sampled { sampled, .. } = self
+            && number.is_multiple_of(sampled.config().rebuild_every)
+        {
+            sampled.rebuild(work, output);
+        }
+    }
+
+    /// What a checkpoint keeps.
+    pub(super) fn counts(&self) -> Option<Tensor<'_>> {
+        match self {
+            Head::Dense(_) => None,
+            Head::Sampled { draws, .. } => {
+                Some(Tensor { name: "head.draws".to_owned(), shape: vec![1], elements: Elements::U64(draws) })
+            }
+        }
+    }
+
+    /// As [`counts`](Self::counts), to be written.
+    pub(super) fn counts_mut(&mut self) -> Option<TensorMut<'_>> {
+        match self {
+            Head::Dense(_) => None,
+            Head::Sampled { draws, .. } => {
+                Some(TensorMut { name: "head.draws".to_owned(), shape: vec![1], elements: ElementsMut::U64(draws) })
+            }
+        }
+    }
+}
