@@ -149,7 +149,7 @@ impl Lm {
     /// What the network is made of.
     ///
     /// ```
-    /// assert_eq!(hotrow::config::lm::Lm::default().parts().parameters(50_257), 29_918_208);
+    /// assert_eq!(hotrow::config::lm::Lm::default().parts().parameters(50_257), 29_921_280);
     /// ```
     pub fn parts(&self) -> Parts {
         let Self { model, feed_forward, ngram, memory, head, .. } = self.clone();
