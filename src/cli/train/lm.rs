@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hotrow::config::RunConfig;
-use hotrow::config::lm::{Lm, PRESETS};
+use hotrow::config::lm::{Lm, MEMORY_PRESETS, PRESETS};
 use hotrow::data::Sequences;
 use hotrow::kernels::Level;
 use hotrow::run::{Progress, Signals, Summary};
@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config", "dry_run"])]
     out: Option<PathBuf>,
     /// Size of the network, and options that suit it
-    #[arg(long, value_name = "NAME", value_parser = PRESETS.to_vec())]
+    #[arg(long, value_name = "NAME", value_parser = [&PRESETS[..], &MEMORY_PRESETS].concat())]
     preset: Option<String>,
     /// Configuration file (TOML; wins over the preset)
     #[arg(long, value_name = "FILE")]
