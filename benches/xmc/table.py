@@ -4,6 +4,7 @@
     python3 benches/xmc/quality.py ..                      (benches/results/xmc-quality.json)
     python3 benches/xmc/speed.py ..                        (benches/results/xmc-speed.json)
     python3 benches/xmc/equal.py ..                        (benches/results/xmc-equal.json)
+    python3 benches/lm/speed.py ..                         (benches/results/lm-speed.json)
     python3 benches/xmc/table.py --demo hotrow-demo
 
 With `--demo` the summaries of that demo become benches/results/xmc-demo.json. Each table replaces what stands between the
@@ -72,6 +73,15 @@ def equal():
     return table(["one epoch of", "P@1", "P@3", "P@5", "training", "samples/s"], rows)
 
 
+def lm():
+    result = json.loads((RESULTS / "lm-speed.json").read_text())
+    rows = []
+    for row in result["rows"]:
+        own = next(r for r in result["rows"] if r["preset"] == row["preset"] and r["contender"] == "hotrow, dense head")
+        rows.append([row["preset"], row["contender"], f"{row['median']:.0f}", f"{row['median'] / own['median']:.2f}"])
+    return table(["preset", "contender", "tokens/s", "hotrow, dense head is 1"], rows)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path)
@@ -84,8 +94,8 @@ def main():
         (RESULTS / "xmc-demo.json").write_text(json.dumps(runs, indent=1) + "\n")
     readme = Path("README.md")
     text = readme.read_text()
-    for name, make in (("demo", demo), ("quality", quality), ("speed", speed), ("equal", equal)):
-        if (RESULTS / f"xmc-{name}.json").exists():
+    for name, make in (("demo", demo), ("quality", quality), ("speed", speed), ("equal", equal), ("lm", lm)):
+        if (RESULTS / (f"xmc-{name}.json" if name != "lm" else "lm-speed.json")).exists():
             begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
             before, rest = text.split(begin)
             text = before + begin + "\n" + make() + "\n" + end + rest.split(end)[1]
