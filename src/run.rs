@@ -110,6 +110,13 @@ impl RunDir {
         Ok((held, loaded))
     }
 
+    /// Removes the folder of a run that was [created](RunDir::create) here and then could not begin, for its data could not
+    /// be read: nothing else is in it.
+    pub(crate) fn discard(path: &Path) {
+        // That it could not begin is what has to be said, not that its folder is still there.
+        let _ = fs::remove_dir_all(path);
+    }
+
     fn lock(path: &Path, flag: &str) -> Result<RunDir> {
         let name = path.join(LOCK);
         let options = File::options().create(true).truncate(false).write(true).open(&name);

@@ -60,13 +60,19 @@ fn wrong_options_are_refused_with_what_would_be_right() {
     assert_refused(&train(&["--resume", "no/run"]), "cannot be used with");
     assert_refused(&["train", "xmc", "--train", "no.txt"], "--out");
     let lm = |more: &[&'static str]| [&["train", "lm", "--train", "no.tokens", "--out", "no/run"], more].concat();
-    assert_refused(&lm(&["--preset", "huge"]), "[possible values: tiny, small, base, gpt2-124m]");
+    let presets = "[possible values: tiny, small, base, gpt2-124m, memory-1b, memory-2.5b, memory-7b]";
+    assert_refused(&lm(&["--preset", "huge"]), presets);
     assert_refused(&lm(&["--set", "train.step=1"]), "train.step: no such key; did you mean train.steps?");
     assert_refused(&["tokenize", "no.txt", "--out", "no"], "--vocabulary");
     assert_refused(
         &["tokenize", "no.txt", "--out", "no", "--vocabulary", "9", "--tokenizer", "no.json"],
         "cannot be used with",
     );
+    // A file that is named without its folder lies in this one, which has no vocabulary.
+    let merges = hotrow(&["tokenize", "no.txt", "--out", "no", "--tokenizer", "README.md"]);
+    let message = String::from_utf8_lossy(&merges.stderr);
+    assert_eq!(merges.status.code(), Some(4), "{message}");
+    assert!(message.contains(".: has none of encoder.json, vocab.json"), "{message}");
     assert_refused(&["predict", "--run", "no/run", "--top", "0"], "--top: 0 is not above 0");
     assert!(!std::path::Path::new("no").exists());
 }

@@ -299,7 +299,10 @@ fn wrong_input_is_answered_with_the_right_code_and_the_place() {
     let bad = |name: &str, text: &str| {
         fs::write(data.path(name), text).unwrap();
         let mut command = hotrow(&["train", "xmc", "--train"]);
-        command.arg(data.path(name)).arg("--out").arg(data.path(&format!("run-{name}"))).output().unwrap()
+        let out = data.path(&format!("run-{name}"));
+        let output = command.arg(data.path(name)).arg("--out").arg(&out).output().unwrap();
+        assert!(!out.exists(), "a run that cannot begin leaves no folder");
+        output
     };
     assert_fails(&bad("label.txt", "2 3 4\n0 0:1\n4 1:1\n"), 4, &["label.txt:3:1", "4"]);
     assert_fails(&bad("feature.txt", "1 3 4\n0 3:1\n"), 4, &["feature.txt:2:3", "3"]);

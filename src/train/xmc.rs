@@ -44,8 +44,9 @@ pub fn start(
 ) -> Result<Summary> {
     config.check()?;
     let environment = options.environment(config.train.seed, [("train", Some(train)), ("valid", valid)]);
-    let run = RunDir::create(out, &config, &environment)?;
-    run::go(Run::open(run, config, &environment, None, options)?, signals, observer)
+    let dir = RunDir::create(out, &config, &environment)?;
+    let run = Run::open(dir, config, &environment, None, options).inspect_err(|_| RunDir::discard(out))?;
+    run::go(run, signals, observer)
 }
 
 /// Takes up the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration

@@ -178,6 +178,8 @@ impl Tokenizer {
 
 /// The first of `names` that is in `folder`.
 fn found(folder: &Path, names: &[&str]) -> Result<PathBuf> {
+    // The folder of a file named without one.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let path = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     path.ok_or_else(|| Error::data(folder, 0, 0, format!("has none of {}", names.join(", "))))
 }
