@@ -217,6 +217,10 @@ fn a_network_with_memories_goes_on_from_any_checkpoint_with_the_same_bits_on_any
     let (run, lines) = (data.path("run"), log(&data.path("run")));
     let evaluated = summary(&data.eval("run"));
     assert_eq!(evaluated["metrics"]["loss"], whole["metrics"]["loss"]);
+    for used in ["ngram_rows_used", "memory_slots_used"] {
+        let share = whole["metrics"][used].as_f64().unwrap();
+        assert!(0.0 < share && share <= 1.0, "{used}: {share}");
+    }
     for step in [20, 35] {
         for later in (step + 5..=40).step_by(5) {
             let _ = fs::remove_dir_all(run.join(format!("checkpoint-{later:06}")));

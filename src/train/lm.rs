@@ -294,6 +294,8 @@ impl Task for Run {
             let evaluation = evaluate(&mut trainer.network, &mut trainer.work, valid, context);
             trainer.work.costs = costs;
             self.memory.metrics = evaluation.metrics();
+            let usage = trainer.network.memories.usage().into_iter().map(|(key, value)| (key.to_owned(), value));
+            self.memory.metrics.extend(usage);
             let (loss, perplexity) = (evaluation.loss(), evaluation.perplexity());
             note +=
                 &format!(": loss {loss:.4}, perplexity {perplexity:.2}, {:.4} bits a byte", evaluation.bits_per_byte());

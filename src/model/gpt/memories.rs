@@ -126,6 +126,19 @@ impl Memories {
         self.layers.iter_mut().for_each(|(_, layer)| layer.settle(step));
     }
 
+    /// How much of the tables training has used: `ngram_rows_used` and `memory_slots_used` (shares), `memory_divergence`
+    /// (see [`Usage::divergence`](crate::layer::memory::Usage::divergence)), of those memories that there are.
+    pub fn usage(&self) -> Vec<(&'static str, f64)> {
+        let ngram = self.ngram.iter().map(|ngram| {
+            let used = ngram.table.used_rows() as f64;
+            ("ngram_rows_used", used / ngram.table.parameter().rows() as f64)
+        });
+        let values = self.values.iter().map(ValueTable::usage);
+        let values =
+            values.flat_map(|usage| [("memory_slots_used", usage.share), ("memory_divergence", usage.divergence)]);
+        ngram.chain(values).collect()
+    }
+
     pub(super) fn list<'a>(&'a self, list: &mut Vec<&'a Parameter>) {
         list.extend(self.ngram.iter().flat_map(NgramMemory::list));
         list.extend(self.layers.iter().flat_map(|(_, layer)| layer.list()));
