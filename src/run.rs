@@ -87,7 +87,8 @@ impl RunDir {
     /// # let path = folder.path();
     /// let environment = Environment::read(Level::PORTABLE, 1, 7, vec!["hotrow".into()], Default::default());
     /// let run = RunDir::create(path, &Config::default(), &environment)?;
-    /// checkpoint::save(path, &[], &checkpoint::TrainerState::new(500, 1, 7), &serde_json::json!({}), 2)?;
+    /// let state = checkpoint::TrainerState::new(500, 1, 7);
+    /// checkpoint::save(path, &checkpoint::Contents::new(state, serde_json::json!({})), 2)?;
     /// drop(run);
     /// let (run, loaded) = RunDir::resume(path)?;
     /// assert_eq!(loaded.unwrap().state().step, 500);
