@@ -195,6 +195,7 @@ fn the_number_of_threads_changes_no_bit_of_a_run() {
 /// Every sparse part at once, with indexes that are built anew at other steps than checkpoints are written.
 const SPARSE: &[&str] = &[
     "ngram.rows=512",
+    "ngram.gate=gate",
     "memory.slots=64",
     "memory.key_width=8",
     "memory.layers=[1]",
