@@ -191,6 +191,7 @@ fn checkpoints_are_the_same_whether_steps_wait_for_them_or_not() {
 /// Every sparse part at once, with indexes that are built anew at other steps than checkpoints are written.
 const SPARSE: &[&str] = &[
     "ngram.rows=512",
+    "ngram.gate=gate",
     "memory.slots=64",
     "memory.key_width=8",
     "memory.layers=[1]",
