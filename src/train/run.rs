@@ -1,6 +1,7 @@
 //! What runs of every kind have in common: their loop, how they end, and what a checkpoint remembers of them.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -58,6 +59,11 @@ pub(super) trait Task {
     fn summary(&self) -> Summary;
     fn dir(&self) -> &RunDir;
     fn log(&mut self) -> &mut MetricsLog;
+}
+
+/// Seconds since this program could begin to train: reading, evaluating and saving count, loading (of `load` seconds) does not.
+pub(super) fn clock(started: Instant, load: f64) -> f64 {
+    started.elapsed().as_secs_f64() - load
 }
 
 /// Goes on to the last step, or to the first after a signal.

@@ -318,6 +318,7 @@ impl Task for Run {
         let event = json!({
             "epoch": epoch,
             "seconds": self.seconds.train,
+            "clock": run::clock(self.started, self.seconds.load),
             "samples": self.total.samples,
             "loss": report.loss,
             "lr": lr,
@@ -347,6 +348,7 @@ impl Task for Run {
             self.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
         event.insert("epoch", json!(epoch));
         event.insert("seconds", json!(self.seconds.train));
+        event.insert("clock", json!(run::clock(self.started, self.seconds.load)));
         event.insert("samples", json!(self.total.samples));
         self.log.write("eval", self.trainer.steps, &event)
     }

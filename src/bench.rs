@@ -1,0 +1,19 @@
+//! The measuring house: workloads that are run and compared under fixed rules, and measurements of kernels.
+//!
+//! What is to be reached and the data are fixed by a workload's file before anything is timed. The clock includes reading and
+//! evaluation; loading stands apart and in the total. Runs of variants take turns. FLOPs that were saved and time that was
+//! saved are two figures, which nobody multiplies.
+
+mod keys;
+mod outcome;
+mod prices;
+mod probe;
+mod read;
+mod run;
+mod workload;
+
+pub use outcome::{Cost, CurvePoint, Energy, KIND, Outcome, Place, Reached, Times};
+pub use prices::Prices;
+pub use probe::{bandwidth, load_average};
+pub use run::{Finished, LEAST_RUNS, RunOptions, run};
+pub use workload::{DataFiles, Division, SCHEMA, Target, Task, Variant, Workload};
