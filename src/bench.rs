@@ -4,6 +4,7 @@
 //! evaluation; loading stands apart and in the total. Runs of variants take turns. FLOPs that were saved and time that was
 //! saved are two figures, which nobody multiplies.
 
+mod compare;
 mod keys;
 mod outcome;
 mod prices;
@@ -12,6 +13,7 @@ mod read;
 mod run;
 mod workload;
 
+pub use compare::{Comparison, Pair, Side, compare};
 pub use outcome::{Cost, CurvePoint, Energy, KIND, Outcome, Place, Reached, Times};
 pub use prices::Prices;
 pub use probe::{bandwidth, load_average};

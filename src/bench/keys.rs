@@ -6,8 +6,7 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
-const TOP: &[&str] =
-    &["schema", "name", "title", "task", "division", "seeds", "target", "data", "config", "variant"];
+const TOP: &[&str] = &["schema", "name", "title", "task", "division", "seeds", "target", "data", "config", "variant"];
 const TARGET: &[&str] = &["metric", "value"];
 const DATA: &[&str] = &["train", "valid", "valid_share", "vocabulary", "tokenizer", "field", "xxh3"];
 const VARIANT: &[&str] = &["name", "division", "set"];

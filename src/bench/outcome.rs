@@ -257,9 +257,8 @@ impl Outcome {
     /// [`Error::Io`] if the file cannot be read, [`Error::Data`] if it is no result.
     pub fn read(path: &Path) -> Result<Outcome> {
         let bytes = fs::read(path).map_err(Error::io(path))?;
-        let wrong = |error: serde_json::Error| {
-            Error::data(path, error.line() as u64, error.column() as u64, error.to_string())
-        };
+        let wrong =
+            |error: serde_json::Error| Error::data(path, error.line() as u64, error.column() as u64, error.to_string());
         // A result without these two would be one of nothing.
         let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(wrong)?;
         if value["kind"] != KIND || value["schema"] != SCHEMA {

@@ -14,13 +14,7 @@ use crate::run::Summary;
 
 /// Fills `outcome` with what the run in `folder` has left, which took `process` seconds as a process. A run that
 /// `diverged` has no summary: of it only the curve is known.
-pub(super) fn fill(
-    outcome: &mut Outcome,
-    folder: &Path,
-    target: &Target,
-    process: f64,
-    diverged: bool,
-) -> Result<()> {
+pub(super) fn fill(outcome: &mut Outcome, folder: &Path, target: &Target, process: f64, diverged: bool) -> Result<()> {
     outcome.software = BTreeMap::from(
         [("hotrow", provenance::VERSION), ("commit", provenance::COMMIT), ("rustc", provenance::RUSTC)]
             .map(|(name, version)| (name.to_owned(), version.to_owned())),
@@ -42,10 +36,7 @@ pub(super) fn fill(
             Some("eval") => outcome.curve.push((clock, step, metric, None)),
             _ => continue,
         }
-        if event["event"] == "eval"
-            && !reached.reached
-            && metric.is_some_and(|metric| target.is_reached_by(metric))
-        {
+        if event["event"] == "eval" && !reached.reached && metric.is_some_and(|metric| target.is_reached_by(metric)) {
             reached.reached = true;
             (reached.seconds, reached.step) = (Some(clock), Some(step));
             reached.seconds_with_load = Some(clock + outcome.seconds.load + outcome.seconds.compile);

@@ -135,7 +135,8 @@ fn variants<'a>(workload: &'a Workload, options: &RunOptions) -> Result<Vec<&'a 
     let find = |name: &String| {
         let missing = || {
             let names: Vec<_> = workload.variants.iter().map(|variant| variant.name.as_str()).collect();
-            let message = format!("{name:?} is no variant of workload {}, which has {}", workload.name, names.join(", "));
+            let message =
+                format!("{name:?} is no variant of workload {}, which has {}", workload.name, names.join(", "));
             Error::config("--variants", message)
         };
         workload.variants.iter().find(|variant| variant.name == *name).ok_or_else(missing)

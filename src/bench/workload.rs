@@ -215,7 +215,10 @@ impl Workload {
             return Err(wrong("data.vocabulary", message.to_owned()));
         }
         if data.valid.is_empty() != (task == Task::Lm && data.valid_share > 0.0) {
-            return Err(wrong("data.valid", "one of valid and (of text) valid_share says what is measured on".to_owned()));
+            return Err(wrong(
+                "data.valid",
+                "one of valid and (of text) valid_share says what is measured on".to_owned(),
+            ));
         }
         let first = data.train.split(',').next().unwrap_or_default();
         let absolute = std::path::absolute(path).map_err(Error::io(path))?;
