@@ -4,18 +4,23 @@
 //! evaluation; loading stands apart and in the total. Runs of variants take turns. FLOPs that were saved and time that was
 //! saved are two figures, which nobody multiplies.
 
+mod breakeven;
 mod compare;
 mod keys;
 mod outcome;
 mod prices;
 mod probe;
+mod products;
 mod read;
 mod run;
+mod timing;
 mod workload;
 
+pub use breakeven::{BreakEven, Crossing, DensityRow, Rule, breakeven};
 pub use compare::{Comparison, Pair, Side, compare};
 pub use outcome::{Cost, CurvePoint, Energy, KIND, Outcome, Place, Reached, Times};
 pub use prices::Prices;
 pub use probe::{bandwidth, load_average};
 pub use run::{Finished, LEAST_RUNS, RunOptions, run};
+pub use timing::{Effort, Heading};
 pub use workload::{DataFiles, Division, SCHEMA, Target, Task, Variant, Workload};

@@ -172,7 +172,7 @@ impl Series<'_> {
             task: workload.task,
             division: workload.division_of(variant),
             variant: variant.name.clone(),
-            precision: workload.precision(variant).to_owned(),
+            precision: workload.precision(variant)?.to_owned(),
             seed,
             place: self.place,
             runs_few: few,

@@ -10,8 +10,8 @@ use toml::{Table, Value};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::keys;
-use crate::config::Config;
 use crate::config::lm::Lm;
+use crate::config::{Config, Precision, Storage};
 use crate::error::{Error, Result};
 
 /// The version of workload files and results.
@@ -276,17 +276,6 @@ impl Workload {
         variant.set.iter().cloned().chain([format!("train.seed={seed}")]).collect()
     }
 
-    /// The precision of a variant: `bf16` if any factor of its products is.
-    pub(super) fn precision(&self, variant: &Variant) -> &'static str {
-        let set = |name: &str| variant.set.iter().rev().find_map(|set| set.strip_prefix(name)?.strip_prefix('='));
-        let model = self.config.get("model").and_then(Value::as_table);
-        let of = |key: &str| {
-            let common = || model.and_then(|model| model.get(key)).and_then(Value::as_str);
-            set(&format!("model.{key}")).or_else(common).unwrap_or("f32").trim_matches('"').starts_with("bf16")
-        };
-        if of("precision") || of("storage") { "bf16" } else { "f32" }
-    }
-
     /// The division of a variant.
     pub(super) fn division_of(&self, variant: &Variant) -> Division {
         variant.division.unwrap_or(self.division)
@@ -294,27 +283,35 @@ impl Workload {
 
     /// The configuration of every variant is one that there can be.
     fn check_configurations(&self) -> Result<()> {
-        let mut common = Vec::new();
+        self.variants.iter().try_for_each(|variant| self.precision(variant).map(drop))
+    }
+
+    /// The precision of a variant: `bf16` if any factor of its products is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if its configuration cannot be.
+    pub(super) fn precision(&self, variant: &Variant) -> Result<&'static str> {
+        let mut sets = Vec::new();
         for (section, keys) in &self.config {
             let Value::Table(keys) = keys else {
                 return Err(Error::config(format!("config.{section}"), "is no section of keys"));
             };
-            common.extend(keys.iter().map(|(key, value)| format!("{section}.{key}={value}")));
+            sets.extend(keys.iter().map(|(key, value)| format!("{section}.{key}={value}")));
         }
-        for variant in &self.variants {
-            let sets: Vec<String> = common.iter().cloned().chain(self.sets(variant, self.seeds[0])).collect();
-            let loaded = match self.task {
-                Task::Xmc => Config::load(None, &sets).map(drop),
-                Task::Lm => Lm::load(None, None, &sets).map(drop),
-            };
-            loaded.map_err(|error| match error {
-                Error::Config { key, message } => {
-                    Error::config(key, format!("{message} (workload {}, variant {})", self.name, variant.name))
-                }
-                error => error,
-            })?;
-        }
-        Ok(())
+        sets.extend(self.sets(variant, self.seeds[0]));
+        let f32 = match self.task {
+            Task::Xmc => Config::load(None, &sets)
+                .map(|config| (config.model.precision, config.model.storage) == (Precision::F32, Storage::F32)),
+            Task::Lm => Lm::load(None, None, &sets).map(|config| config.model.precision == Precision::F32),
+        };
+        let told = |error| match error {
+            Error::Config { key, message } => {
+                Error::config(key, format!("{message} (workload {}, variant {})", self.name, variant.name))
+            }
+            error => error,
+        };
+        Ok(if f32.map_err(told)? { "f32" } else { "bf16" })
     }
 }
 

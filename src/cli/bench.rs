@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use hotrow::bench::{self, Outcome};
 use hotrow::kernels::Level;
 
-use super::{Failure, Threads};
+use super::Failure;
 
 #[derive(Args)]
 pub struct Arguments {
