@@ -12,7 +12,9 @@ mod prices;
 mod probe;
 mod products;
 mod read;
+mod roofline;
 mod run;
+mod sweep;
 mod timing;
 mod workload;
 
@@ -21,6 +23,8 @@ pub use compare::{Comparison, Pair, Side, compare};
 pub use outcome::{Cost, CurvePoint, Energy, KIND, Outcome, Place, Reached, Times};
 pub use prices::Prices;
 pub use probe::{bandwidth, load_average};
+pub use roofline::{KernelRate, PeakRate, Roofline, roofline};
 pub use run::{Finished, LEAST_RUNS, RunOptions, run};
+pub use sweep::{Sweep, SweepRow, scale, sweep};
 pub use timing::{Effort, Heading};
 pub use workload::{DataFiles, Division, SCHEMA, Target, Task, Variant, Workload};

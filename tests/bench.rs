@@ -299,3 +299,48 @@ fn a_signal_ends_the_series_and_the_same_command_goes_on() {
     assert_eq!(child.wait().unwrap().code(), Some(75));
     assert_eq!(fs::read_dir(place.path("out")).unwrap().count(), 0, "what was not finished is gone");
 }
+
+/// What a quick look at kernels prints and writes.
+fn measured(kind: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("found.json");
+    let mut command = hotrow(&["bench", kind, "--quick", "--json", "--repeats", "2", "--threads", "2", "--out"]);
+    let object = summary(&command.arg(&file).output().unwrap());
+    assert_eq!(serde_json::from_slice::<Value>(&fs::read(&file).unwrap()).unwrap(), object);
+    assert_eq!(
+        (object["kind"].as_str().unwrap(), object["quick"].as_bool()),
+        (&*format!("hotrow-bench-{kind}"), Some(true))
+    );
+    assert!(object["machine"]["load_average_after"].is_array() && object["software"]["commit"].is_string());
+    object
+}
+
+/// The different values of a key.
+fn values(object: &Value, list: &str, key: &str) -> Vec<String> {
+    let rows = object[list].as_array().unwrap().iter();
+    let mut values: Vec<String> = rows.map(|row| row[key].as_str().unwrap().to_owned()).collect();
+    values.sort();
+    values.dedup();
+    values
+}
+
+#[test]
+fn kernels_are_measured_in_every_way_that_is_offered() {
+    let roofline = measured("roofline");
+    assert_eq!(values(&roofline, "kernels", "family"), ["convert", "gemm", "hash", "optim", "reduce", "rows"]);
+    let levels = hotrow::kernels::Level::available().count();
+    assert_eq!(values(&roofline, "peak", "level").len(), levels);
+    assert!(roofline["peak"].as_array().unwrap().iter().all(|peak| peak["gflops"].as_f64().unwrap() > 0.0));
+
+    let breakeven = measured("breakeven");
+    assert_eq!(values(&breakeven, "rows", "level").len(), levels);
+    assert_eq!(values(&breakeven, "rows", "dtype"), ["bf16", "f32"]);
+    for way in ["sampled", "packed", "dense", "matmul"] {
+        let of = |row: &Value| row[format!("{way}_seconds")].as_f64().unwrap();
+        assert!(breakeven["rows"].as_array().unwrap().iter().all(|row| of(row) > 0.0), "{way}");
+    }
+    assert_eq!(breakeven["rule"]["packed_from"].as_f64(), Some(hotrow::train::PACKED_FROM));
+
+    assert_eq!(values(&measured("sweep"), "rows", "axis"), ["batch", "density", "labels", "row length"]);
+    assert_eq!(values(&measured("scale"), "rows", "axis"), ["labels", "rows", "threads"]);
+}

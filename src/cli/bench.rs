@@ -1,5 +1,6 @@
 //! `hotrow bench`: runs of workloads, comparisons of their results, measurements of kernels.
 
+mod measure;
 mod run;
 
 use std::io::Write;
@@ -23,6 +24,14 @@ enum Task {
     Run(run::Arguments),
     /// Set results side by side: quality, time to the target, and FLOPs
     Compare(Compare),
+    /// Products of an output layer over density, row length, batch and labels
+    Sweep(measure::Arguments),
+    /// Kernels of every family, for each level, against what the machine allows
+    Roofline(measure::Arguments),
+    /// Below which density sparse products cost less than dense ones, and whether training's rule agrees
+    Breakeven(measure::Arguments),
+    /// Training steps over labels, active rows and threads
+    Scale(measure::Arguments),
 }
 
 #[derive(Args)]
@@ -40,6 +49,10 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     match &arguments.task {
         Task::Run(arguments) => run::run(arguments, level, out),
         Task::Compare(arguments) => compare(arguments, out),
+        Task::Sweep(arguments) => measure::sweep(arguments, level, out),
+        Task::Roofline(arguments) => measure::roofline(arguments, level, out),
+        Task::Breakeven(arguments) => measure::breakeven(arguments, level, out),
+        Task::Scale(arguments) => measure::scale(arguments, level, out),
     }
 }
 
