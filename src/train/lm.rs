@@ -254,6 +254,7 @@ impl Task for Run {
         let event = json!({
             "epoch": epochs,
             "seconds": self.memory.seconds.train,
+            "clock": run::clock(self.started, self.memory.seconds.load),
             "tokens": self.memory.total.tokens,
             "loss": report.loss,
             "lr": lr,
@@ -293,6 +294,7 @@ impl Task for Run {
         self.memory.seconds.eval += start.elapsed().as_secs_f64();
         observer.note(&note);
         event.insert("seconds", json!(self.memory.seconds.train));
+        event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
         event.insert("tokens", json!(self.memory.total.tokens));
         self.log.write("eval", step, &event)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,11 @@ pub(super) trait Task {
     fn summary(&self) -> Summary;
     fn dir(&self) -> &RunDir;
     fn log(&mut self) -> &mut MetricsLog;
+}
+
+/// Seconds since this program could begin to train: reading, evaluating and saving count, loading (of `load` seconds) does not.
+pub(super) fn clock(started: Instant, load: f64) -> f64 {
+    started.elapsed().as_secs_f64() - load
 }
 
 /// Goes on to the last step, or to the first after a signal.

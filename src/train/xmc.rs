@@ -266,6 +266,7 @@ impl Task for Run {
         let event = json!({
             "epoch": epoch,
             "seconds": self.memory.seconds.train,
+            "clock": run::clock(self.started, self.memory.seconds.load),
             "samples": self.memory.total.samples,
             "loss": report.loss,
             "lr": lr,
@@ -295,6 +296,7 @@ impl Task for Run {
             self.memory.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
         event.insert("epoch", json!(epoch));
         event.insert("seconds", json!(self.memory.seconds.train));
+        event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
         event.insert("samples", json!(self.memory.total.samples));
         self.log.write("eval", self.trainer.steps, &event)
     }

@@ -46,7 +46,7 @@ pub fn assert_fails(output: &Output, code: i32, words: &[&str]) {
 /// The log without what depends on the clock.
 pub fn log(run: &Path) -> Vec<Value> {
     let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let clocked = ["seconds", "samples_per_second", "tokens_per_second", "memory_bytes"];
+    let clocked = ["seconds", "clock", "samples_per_second", "tokens_per_second", "memory_bytes"];
     let event = |line: &str| {
         let mut event: Value = serde_json::from_str(line).unwrap();
         clocked.iter().for_each(|key| {

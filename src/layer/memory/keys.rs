@@ -216,7 +216,9 @@ impl KeyTable {
 
     fn find(&self, work: &mut Workspace, queries: MatRef<f32>, reads: usize) -> (Ragged<u32>, Vec<f32>) {
         let rows = Rows { weights: self.table.parameter().weights(), biases: &self.biases, level: work.level };
+        let before = self.index.flops();
         let slots = work.timed(Phase::Select, |_| self.index.select(&rows, queries, reads, 0));
+        work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);
         let mut scores = vec![0.0; slots.items().len()];
         self.table.dots(work, Phase::Forward, &slots, queries, &mut scores);
         (slots, scores)
