@@ -8,6 +8,7 @@ mod evaluate;
 mod generate;
 mod info;
 mod predict;
+mod report;
 mod text;
 mod tokenize;
 mod train;
@@ -60,6 +61,8 @@ enum Command {
     Tokenize(tokenize::Arguments),
     /// Make data
     Gen(generate::Arguments),
+    /// Draw runs and measurements: quality, time, operations, memory, cost, as one page, Markdown and pictures
+    Report(report::Arguments),
     /// Train the same network dense and sparse on data that comes with the program: a table and a report in about a minute
     Demo(demo::Arguments),
 }
@@ -135,6 +138,7 @@ fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Generate(arguments) => text::run(arguments, level, out),
         Command::Tokenize(arguments) => tokenize::run(arguments, out),
         Command::Gen(arguments) => generate::run(arguments, out),
+        Command::Report(arguments) => report::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, level, out),
     }
 }

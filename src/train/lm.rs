@@ -138,6 +138,7 @@ fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
         level: trainer.work.level.name().to_owned(),
         threads,
         digest: checkpoint::digest(&trainer.network.weight_tensors()),
+        components: trainer.components(),
         ..Summary::default()
     };
     summary.set_costs(&trainer.work.costs);
@@ -273,6 +274,7 @@ impl Task for Run {
             "epoch": epochs,
             "seconds": self.memory.seconds.train,
             "tokens": self.memory.total.tokens,
+            "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": lr,
             "gradient_norm": gradient_norm / steps as f64,
@@ -310,6 +312,7 @@ impl Task for Run {
         observer.note(&note);
         event.insert("seconds", json!(self.memory.seconds.train));
         event.insert("tokens", json!(self.memory.total.tokens));
+        event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", step, &event)
     }
 

@@ -10,6 +10,7 @@ use crate::checkpoint::{self, Loaded, OwnedTensor, TrainerState};
 use crate::config::Config;
 use crate::error::Result;
 use crate::kernels::Level;
+use crate::run::Component;
 use crate::tensor::Tensor;
 
 const MODEL: &str = "model.safetensors";
@@ -82,6 +83,12 @@ impl Trainer {
         }
         self.steps = loaded.state().step;
         Ok(())
+    }
+
+    /// Where the memory of the network goes.
+    pub(super) fn components(&self) -> Vec<Component> {
+        let index = self.samplings().map(|(_, sampling)| sampling.index.statistics().bytes as u64).sum();
+        Component::list(&self.network.weight_tensors(), &self.network.state_tensors(), index)
     }
 
     fn samplings(&self) -> impl Iterator<Item = (String, &Sampling)> {

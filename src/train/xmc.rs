@@ -133,6 +133,7 @@ fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
         level: trainer.work.level.name().to_owned(),
         threads,
         digest: checkpoint::digest(&trainer.network.weight_tensors()),
+        components: trainer.components(),
         ..Summary::default()
     };
     summary.set_costs(&trainer.work.costs);
@@ -319,11 +320,11 @@ impl Task for Run {
             "epoch": epoch,
             "seconds": self.seconds.train,
             "samples": self.total.samples,
-            "loss": report.loss,
+            "flops": self.trainer.work.costs.total().flops, "loss": report.loss,
             "lr": lr,
             "samples_per_second": report.rate,
             "active_share": report.active_share,
-            "union_rows": union_rows as f64 / steps as f64,
+            "union_rows": union_rows as f64 / steps as f64, "union_share": union_rows as f64 / (steps as f64 * labels as f64),
             "fill": self.fill,
             "memory_bytes": report.memory_bytes,
         });
@@ -348,6 +349,7 @@ impl Task for Run {
         event.insert("epoch", json!(epoch));
         event.insert("seconds", json!(self.seconds.train));
         event.insert("samples", json!(self.total.samples));
+        event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", self.trainer.steps, &event)
     }
 
