@@ -33,7 +33,7 @@ mod read_tests;
 mod tests;
 
 pub use data::{Cost, Health, Origin, PhaseCost, Point, Report, RunReport, Target};
-pub use measured::{BreakEven, BreakEvenRow, Kernel, Peak, Roofline, Sweep, SweepRow};
+pub use measured::{BreakEven, BreakEvenRow, Kernel, PackingRule, Peak, Roofline, Sweep, SweepRow};
 pub use read::{from_json, from_runs};
 
 use crate::checkpoint::disk::{System, replace_file};

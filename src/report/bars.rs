@@ -47,7 +47,7 @@ impl Bars {
     }
 
     pub fn size(&self) -> (u32, u32) {
-        (WIDTH, 62 + 20 * legend_lines(&self.pieces, WIDTH) + 62 * self.bars.len() as u32)
+        (WIDTH, 40 + 20 * legend_lines(&self.pieces, WIDTH) + 62 * self.bars.len() as u32)
     }
 
     pub fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {

@@ -104,6 +104,7 @@ impl Chart {
         let x_range = plotters::coord::ranged1d::Ranged::range(&x_axis);
         let mut chart = ChartBuilder::on(&area)
             .margin_right(18 * SCALE)
+            .margin_left(6 * SCALE)
             .margin_top(4 * SCALE)
             .x_label_area_size(44 * SCALE)
             .y_label_area_size(66 * SCALE)
@@ -182,8 +183,9 @@ fn symbol<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), line: &Line) 
             area.draw(&path(0, 8 * PIXEL))?;
             return area.draw(&path(12 * PIXEL, 2 * SYMBOL));
         }
+        Look::Faint => return area.draw(&path(0, 2 * SYMBOL)),
         Look::Marks => {}
-        Look::Bold | Look::Faint => area.draw(&path(0, 2 * SYMBOL))?,
+        Look::Bold => area.draw(&path(0, 2 * SYMBOL))?,
     }
     mark(area, (x + SYMBOL, y), line.style, 4 * PIXEL)
 }

@@ -150,7 +150,8 @@ pub(super) fn runs(workload: &Workload) -> Vec<Block> {
 fn money(amount: f64, currency: &str) -> String {
     let amount = match amount {
         a if a.abs() >= 99.95 => format!("{a:.0}"),
-        a if a == 0.0 || a.abs() >= 0.01 => format!("{a:.2}"),
+        a if a == 0.0 || a.abs() >= 0.1 => format!("{a:.2}"),
+        a if a.abs() >= 0.001 => format!("{a:.4}"),
         a => format!("{a:.2e}"),
     };
     one_line(&format!("{amount} {currency}"))

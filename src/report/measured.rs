@@ -46,8 +46,10 @@ pub struct Kernel {
     pub shape: String,
     /// Operations for each byte that is read or written.
     pub flops_per_byte: f64,
-    /// 10^9 floating-point operations a second.
+    /// 10^9 floating-point operations a second; 0 for kernels of whole numbers and comparisons.
     pub gflops: f64,
+    /// 10^9 bytes a second.
+    pub gbytes: Option<f64>,
 }
 
 /// Time of one product by the share of it that is wanted.
@@ -57,6 +59,19 @@ pub struct BreakEven {
     pub origin: Origin,
     /// In the order of the file.
     pub rows: Vec<BreakEvenRow>,
+    /// What training goes by.
+    pub rule: Option<PackingRule>,
+}
+
+/// The constant by which training chooses between sampled and packed products.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PackingRule {
+    /// The fill from which on it packs: the share of pairs of a sample and a row of the union that is wanted.
+    pub packed_from: f64,
+    /// The smallest and the largest fill at which both took the same time.
+    pub measured: Option<(f64, f64)>,
+    /// What choosing by the constant costs at worst: the time against that of the better way.
+    pub worst_factor: Option<f64>,
 }
 
 /// One density.
@@ -92,6 +107,8 @@ pub struct SweepRow {
     pub value: f64,
     /// What was measured.
     pub contender: String,
+    /// What stays the same, in words.
+    pub setting: String,
     /// Of a step or a product.
     pub seconds: f64,
 }
@@ -154,18 +171,27 @@ impl Roofline {
         let figure = chart.drawing().map(|drawing| vec![figure(file, title, drawing, &self.origin)]);
         let row = |(i, kernel): (usize, &Kernel)| -> Vec<Cell> {
             let roof = self.roof(&kernel.level, &kernel.dtype, kernel.flops_per_byte);
+            // Without operations memory is all there is to reach.
+            let memory = kernel.gbytes.zip(self.bandwidth).map(|(gbytes, bandwidth)| 1e9 * gbytes / bandwidth);
+            let share = if kernel.gflops > 0.0 { roof.map(|roof| kernel.gflops / roof) } else { memory };
             vec![
                 format!("{}: {}", i + 1, one_line(&kernel.name)).into(),
                 one_line(&format!("{} {}", kernel.level, kernel.dtype)).into(),
                 one_line(&kernel.shape).into(),
                 quantity(kernel.flops_per_byte, "").into(),
                 quantity(1e9 * kernel.gflops, "FLOP/s").into(),
-                roof.map(|roof| percent(kernel.gflops / roof)).into(),
+                kernel.gbytes.map(|gbytes| quantity(1e9 * gbytes, "B/s")).into(),
+                share.filter(|share| share.is_finite()).map(percent).into(),
             ]
         };
-        let head = ["kernel", "level", "shape", "FLOP for each byte", "speed", "of what is possible"];
+        let head = ["kernel", "level", "shape", "FLOP for each byte", "speed", "bytes", "of what is possible"];
         let table = Table::new(&head, self.kernels.iter().enumerate().map(row).collect());
-        figure.map(Block::Figures).into_iter().chain(table).collect()
+        let remark = Block::Remark(
+            "Numbers are those of the table. What is possible: the lower of the peak and of memory traffic at the rate of main \
+             memory; what stays in a cache may be above. Kernels of whole numbers and comparisons are in the table only."
+                .to_owned(),
+        );
+        figure.map(Block::Figures).into_iter().chain([remark]).chain(table).collect()
     }
 }
 
@@ -215,7 +241,21 @@ impl BreakEven {
             "sampled beats a plain matmul below",
         ];
         let figures = (!figures.is_empty()).then_some(Block::Figures(figures));
-        figures.into_iter().chain(Table::new(&head, rows)).collect()
+        let rule = self.rule.map(|rule| Block::Remark(rule.sentence()));
+        figures.into_iter().chain(Table::new(&head, rows)).chain(rule).collect()
+    }
+}
+
+impl PackingRule {
+    fn sentence(&self) -> String {
+        let mut text = format!("Training packs from a fill of {} on", percent(self.packed_from));
+        if let Some((low, high)) = self.measured {
+            text += &format!("; both ways took the same time at fills from {} to {}", percent(low), percent(high));
+        }
+        if let Some(times) = self.worst_factor.and_then(super::number::times) {
+            text += &format!("; at worst the choice takes {times} times the time of the better way");
+        }
+        text + "."
     }
 }
 
@@ -289,10 +329,12 @@ impl Sweep {
                 one_line(&row.axis).into(),
                 quantity(row.value, "").into(),
                 one_line(&row.contender).into(),
+                one_line(&row.setting).into(),
                 quantity(row.seconds, "s").into(),
             ]
         };
-        let table = Table::new(&["quantity", "value", "contender", "time"], self.rows.iter().map(row).collect());
+        let table =
+            Table::new(&["quantity", "value", "contender", "the rest", "time"], self.rows.iter().map(row).collect());
         (!figures.is_empty()).then_some(Block::Figures(figures)).into_iter().chain(table).collect()
     }
 }

@@ -108,11 +108,14 @@ impl Reader {
         let Some(kind) = object.get("kind").and_then(|kind| kind.as_str()) else {
             return wrong("kind", "is missing: not a file of hotrow bench");
         };
+        if object.get("quick").and_then(|quick| quick.as_bool()) == Some(true) {
+            self.report.notes.push(format!("{} is a quick look at small shapes.", path.display()));
+        }
         match kind {
             "hotrow-bench-result" => self.result(path, object),
-            "hotrow-roofline" | "hotrow-bench-roofline" => self.roofline(path, object),
-            "hotrow-breakeven" | "hotrow-bench-breakeven" => self.breakeven(path, object),
-            "hotrow-sweep" | "hotrow-scale" | "hotrow-bench-sweep" | "hotrow-bench-scale" => self.sweep(path, object),
+            "hotrow-bench-roofline" => self.roofline(path, object),
+            "hotrow-bench-breakeven" => self.breakeven(path, object),
+            "hotrow-bench-sweep" | "hotrow-bench-scale" => self.sweep(path, object),
             // Folders may hold what others have measured.
             other if !alone => {
                 self.passed_over.push(format!("{} ({other})", path.display()));

@@ -92,7 +92,7 @@ fn a_result_is_read_in_full_and_operations_grow_with_steps() {
     let run = &report.runs[0];
     assert_eq!((run.name.as_str(), run.contender.as_str()), ("hotrow sparse, f32, seed 2", "hotrow sparse, f32"));
     assert_eq!((run.workload.as_str(), run.division.as_str()), ("small (01234567)", "closed"));
-    assert_eq!(run.origin.machine, "two cores, 2 cores, avx2, 1 threads");
+    assert_eq!(run.origin.machine, "two cores, 2 cores, avx2, 1 thread");
     assert_eq!((run.origin.commit.as_str(), run.origin.command.as_str()), ("c0ffee", "hotrow bench run"));
     let target = run.target.as_ref().expect("there is one");
     assert_eq!((target.reached, target.seconds, target.step), (true, Some(3.0), Some(20)));
@@ -128,17 +128,17 @@ fn a_file_that_is_no_result_is_refused_with_the_key_at_fault() {
 
 #[test]
 fn measurements_are_read_and_what_is_missing_in_a_row_is_named() {
-    let text = r#"{"schema":1,"kind":"hotrow-roofline","bandwidth_bytes_per_second":2e10,"peak":[{"level":"avx2","dtype":"f32",
+    let text = r#"{"schema":1,"kind":"hotrow-bench-roofline","bandwidth_bytes_per_second":2e10,"peak":[{"level":"avx2","dtype":"f32",
         "gflops":100}],"kernels":[{"name":"rows_dot","level":"avx2","dtype":"f32","shape":"1","flops_per_byte":0.5,"gflops":8}]}"#;
     let report = from_json("r.json".as_ref(), text.as_bytes()).expect("all is well");
     assert_eq!((report.rooflines[0].bandwidth, report.rooflines[0].kernels[0].gflops), (Some(2e10), 8.0));
-    let text = r#"{"schema":1,"kind":"hotrow-breakeven","rows":[{"level":"avx2","dtype":"f32","shape":"1","density":0.1,
+    let text = r#"{"schema":1,"kind":"hotrow-bench-breakeven","rows":[{"level":"avx2","dtype":"f32","shape":"1","density":0.1,
         "sampled_seconds":1,"dense_seconds":2,"note":"x"}]}"#;
     let report = from_json("b.json".as_ref(), text.as_bytes()).expect("all is well");
     let mut seconds = report.breakevens[0].rows[0].seconds.clone();
     seconds.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(seconds, [("dense".to_string(), 2.0), ("sampled".to_string(), 1.0)]);
-    let text = r#"{"schema":1,"kind":"hotrow-scale","rows":[{"axis":"labels","value":10,"contender":"a"}]}"#;
+    let text = r#"{"schema":1,"kind":"hotrow-bench-scale","rows":[{"axis":"labels","value":10,"contender":"a"}]}"#;
     let error = from_json("s.json".as_ref(), text.as_bytes()).expect_err("it has no time");
     assert_eq!(error.to_string(), "s.json: rows[0].seconds: is missing or no number");
 }

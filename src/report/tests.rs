@@ -229,6 +229,7 @@ fn measurements_are_drawn_and_tabled() {
         dtype: "f32".into(),
         flops_per_byte: 0.5,
         gflops,
+        gbytes: Some(15.0),
         ..Kernel::default()
     };
     let peaks = vec![Peak { level: "avx2".into(), dtype: "f32".into(), gflops: 100.0 }];
@@ -238,10 +239,17 @@ fn measurements_are_drawn_and_tabled() {
         seconds: vec![("sampled".into(), 10.0 * density), ("dense".into(), 1.0)],
         ..BreakEvenRow::default()
     };
-    let sweep = |value| SweepRow { axis: "labels".into(), value, contender: "dense".into(), seconds: 1e-6 * value };
+    let rule = PackingRule { packed_from: 0.25, measured: Some((0.2, 0.3)), worst_factor: Some(1.5) };
+    let sweep = |value| SweepRow {
+        axis: "labels".into(),
+        value,
+        contender: "dense".into(),
+        setting: "batch 64".into(),
+        seconds: 1e-6 * value,
+    };
     let report = Report {
         rooflines: vec![Roofline { peaks, bandwidth: Some(2e10), kernels, ..Roofline::default() }],
-        breakevens: vec![BreakEven { rows: vec![row(0.01), row(1.0)], ..BreakEven::default() }],
+        breakevens: vec![BreakEven { rows: vec![row(0.01), row(1.0)], rule: Some(rule), ..BreakEven::default() }],
         sweeps: vec![Sweep { rows: vec![sweep(1e3), sweep(1e6)], ..Sweep::default() }],
         ..Report::default()
     };
@@ -251,10 +259,14 @@ fn measurements_are_drawn_and_tabled() {
     check_markdown(&text);
     assert_eq!(page.matches("<svg ").count(), 3);
     // 8 of the 10 GFLOP/s that memory allows at half an operation a byte.
-    assert!(text.contains("| 1: rows\\_dot | avx2 f32 |  | 0.5 | 8 GFLOP/s | 80.00 % |"), "{text}");
+    assert!(text.contains("| 1: rows\\_dot | avx2 f32 |  | 0.5 | 8 GFLOP/s | 15 GB/s | 80.00 % |"), "{text}");
+    // Without operations: 15 of the 20 GB/s of memory.
+    assert!(text.contains("| 2: odd | avx2 f32 |  | 0.5 | 0 FLOP/s | 15 GB/s | 75.00 % |"), "{text}");
+    assert!(text.contains("from 20.00 % to 30.00 %; at worst the choice takes 1.5 times"), "{text}");
+    assert!(text.contains("| labels | 1 k | dense | batch 64 | 1 ms |"), "{text}");
     assert!(text.contains("| 10.00 % |"), "where sampled and dense cross: {text}");
     // A kernel that cannot be drawn does not shift the numbers of the others.
-    assert!(page.contains("\n3\n") && !page.contains("\n2\n"));
+    assert!(page.contains("\n3\n"));
 }
 
 #[test]

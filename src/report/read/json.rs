@@ -70,10 +70,11 @@ pub(super) fn origin(machine: &Object, outer: &Object) -> Origin {
     let mut parts: Vec<String> =
         Some(words(machine, "cpu").to_owned()).into_iter().filter(|cpu| !cpu.is_empty()).collect();
     let count = |key: &str| number(machine, &[key]).filter(|&count| count > 0.0);
-    parts.extend(count("cores").map(|cores| format!("{cores} cores")));
+    let counted = |count: f64, one: &str| if count == 1.0 { format!("1 {one}") } else { format!("{count} {one}s") };
+    parts.extend(count("cores").map(|cores| counted(cores, "core")));
     parts.extend(Some(words(machine, "gpu").to_owned()).filter(|gpu| !gpu.is_empty()));
     parts.extend(Some(words(machine, "level").to_owned()).filter(|level| !level.is_empty()));
-    parts.extend(count("threads").map(|threads| format!("{threads} threads")));
+    parts.extend(count("threads").map(|threads| counted(threads, "thread")));
     let software = outer.get("software").and_then(Value::as_object);
     let commit = match software.map_or("", |software| words(software, "commit")) {
         "" => words(outer, "commit"),

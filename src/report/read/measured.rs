@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Reader;
 use super::json::{self, Object, number, words};
 use crate::error::{Error, Result};
-use crate::report::{BreakEven, BreakEvenRow, Kernel, Origin, Peak, Roofline, Sweep, SweepRow};
+use crate::report::{BreakEven, BreakEvenRow, Kernel, Origin, PackingRule, Peak, Roofline, Sweep, SweepRow};
 
 impl Reader {
     pub(super) fn roofline(&mut self, path: &Path, object: &Object) -> Result<()> {
@@ -18,7 +18,8 @@ impl Reader {
         let kernel = |at: &str, row: &Object| {
             let [name, level, dtype, shape] = ["name", "level", "dtype", "shape"].map(|key| plain(row, key));
             let [flops_per_byte, gflops] = ["flops_per_byte", "gflops"].map(|key| need(path, at, row, key));
-            Ok(Kernel { name, level, dtype, shape, flops_per_byte: flops_per_byte?, gflops: gflops? })
+            let gbytes = number(row, &["gbytes"]);
+            Ok(Kernel { name, level, dtype, shape, flops_per_byte: flops_per_byte?, gflops: gflops?, gbytes })
         };
         let roofline = Roofline {
             origin: origin(object),
@@ -40,15 +41,21 @@ impl Reader {
             Ok(BreakEvenRow { level, dtype, shape, density: need(path, at, row, "density")?, seconds })
         };
         let rows = rows(path, object, "rows", row)?;
-        self.report.breakevens.push(BreakEven { origin: origin(object), rows });
+        let rule = object.get("rule").and_then(Value::as_object).and_then(|rule| {
+            let measured = rule.get("measured").and_then(Value::as_array);
+            let measured = measured.and_then(|ends| Some((ends.first()?.as_f64()?, ends.get(1)?.as_f64()?)));
+            let packed_from = number(rule, &["packed_from"])?;
+            Some(PackingRule { packed_from, measured, worst_factor: number(rule, &["worst_factor"]) })
+        });
+        self.report.breakevens.push(BreakEven { origin: origin(object), rows, rule });
         Ok(())
     }
 
     pub(super) fn sweep(&mut self, path: &Path, object: &Object) -> Result<()> {
         let row = |at: &str, row: &Object| {
-            let [axis, contender] = ["axis", "contender"].map(|key| plain(row, key));
+            let [axis, contender, setting] = ["axis", "contender", "setting"].map(|key| plain(row, key));
             let [value, seconds] = ["value", "seconds"].map(|key| need(path, at, row, key));
-            Ok(SweepRow { axis, contender, value: value?, seconds: seconds? })
+            Ok(SweepRow { axis, contender, setting, value: value?, seconds: seconds? })
         };
         let rows = rows(path, object, "rows", row)?;
         self.report.sweeps.push(Sweep { origin: origin(object), rows });
