@@ -117,8 +117,8 @@ impl Figures<'_> {
     pub fn activity(&self) -> Vec<Figure> {
         type Share = fn(&Point) -> Option<f64>;
         let shares: [(&str, &str, &str, Share); 2] = [
-            ("active", "Active share", "pairs of a sample and a row (%)", |point| point.active_share),
-            ("union", "Union share", "rows that any sample uses (%)", |point| point.union_share),
+            ("active", "Active share of samples and rows", "of all pairs (%)", |point| point.active_share),
+            ("union", "Rows that any sample of a step uses", "of all rows (%)", |point| point.union_share),
         ];
         let figure = |(file, title, y, share): &(&str, &str, &str, Share)| {
             let lines = self.curves(|point| Some((point.step as f64, share(point)?)), 100.0);

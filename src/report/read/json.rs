@@ -80,7 +80,9 @@ pub(super) fn origin(machine: &Object, outer: &Object) -> Origin {
         "" => words(outer, "commit"),
         commit => commit,
     };
-    Origin { machine: parts.join(", "), commit: commit.to_owned(), command: command(outer) }
+    // Twelve digits name a commit.
+    let commit = commit.chars().take(12).collect();
+    Origin { machine: parts.join(", "), commit, command: command(outer) }
 }
 
 /// `p@1, p@3, ndcg@1, ...`: precision first, at small k first, whatever order the file has.

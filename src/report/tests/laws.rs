@@ -99,6 +99,45 @@ proptest! {
     }
 
     #[test]
+    fn any_measurements_give_a_well_formed_page(
+        numbers in prop::collection::vec(any_number(), 6..30), names in prop::collection::vec("[a<|é]{0,3}", 4),
+    ) {
+        let at = |i: usize| numbers[i % numbers.len()];
+        let name = |i: usize| names[i % names.len()].clone();
+        let kernel = |i| Kernel {
+            level: name(i),
+            dtype: name(i + 1),
+            flops_per_byte: at(i),
+            gflops: at(i + 1),
+            gbytes: Some(at(i + 2)),
+            ..Kernel::default()
+        };
+        let row = |i| BreakEvenRow {
+            density: at(i),
+            seconds: vec![("sampled".into(), at(i + 1)), (name(i), at(i + 2)), ("dense".into(), at(i + 3))],
+            shape: name(i + 1),
+            ..BreakEvenRow::default()
+        };
+        let sweep = |i| SweepRow { axis: name(i), value: at(i), contender: name(i + 1), seconds: at(i + 2), ..SweepRow::default() };
+        let peak = |i| Peak { level: name(i), dtype: name(i + 1), gflops: at(i + 3) };
+        let all = 0..numbers.len();
+        let rule = PackingRule { packed_from: at(0), measured: Some((at(1), at(2))), worst_factor: Some(at(3)) };
+        let report = Report {
+            rooflines: vec![Roofline {
+                peaks: (0..3).map(peak).collect(),
+                bandwidth: Some(at(5)),
+                kernels: all.clone().map(kernel).collect(),
+                ..Roofline::default()
+            }],
+            breakevens: vec![BreakEven { rows: all.clone().map(row).collect(), rule: Some(rule), ..BreakEven::default() }],
+            sweeps: vec![Sweep { rows: all.map(sweep).collect(), ..Sweep::default() }],
+            ..Report::default()
+        };
+        check_html(&html(&report));
+        check_markdown(&markdown(&report, None));
+    }
+
+    #[test]
     fn every_number_of_a_run_is_on_its_page(
         seconds in 0.001..1e5f64, flops in 1.0..1e20f64, bytes in 1.0..1e15f64, quality in 0.0..1.0f64, part in 1.0..1e12f64,
     ) {
