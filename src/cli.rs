@@ -9,6 +9,7 @@ mod evaluate;
 mod generate;
 mod info;
 mod predict;
+mod report;
 mod text;
 mod tokenize;
 mod train;
@@ -63,6 +64,8 @@ enum Command {
     Gen(generate::Arguments),
     /// Measure: workloads under fixed rules, comparisons of their results, kernels against the machine
     Bench(bench::Arguments),
+    /// Draw runs and measurements: quality, time, operations, memory, cost, as one page, Markdown and pictures
+    Report(report::Arguments),
     /// Train the same network dense and sparse on data that comes with the program: a table and a report in about a minute
     Demo(demo::Arguments),
 }
@@ -146,6 +149,7 @@ fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Tokenize(arguments) => tokenize::run(arguments, out),
         Command::Gen(arguments) => generate::run(arguments, out),
         Command::Bench(arguments) => bench::run(arguments, level, out),
+        Command::Report(arguments) => report::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, level, out),
     }
 }

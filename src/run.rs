@@ -9,6 +9,7 @@
 //!     lock            held by the program that is at work here
 //! ```
 
+mod component;
 mod environment;
 mod memory;
 mod metrics;
@@ -19,6 +20,7 @@ mod summary;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+pub use component::Component;
 pub use environment::Environment;
 pub use memory::{memory_bytes, peak_memory_bytes, restart_peak_memory};
 pub use metrics::MetricsLog;

@@ -18,8 +18,8 @@ use hotrow::layer::attention::rotations;
 use hotrow::layer::ngram::NgramSaved;
 use hotrow::layer::per_sample::Sets;
 use hotrow::layer::{
-    Attention, BlockFeedForward, Dense, DenseHead, FeedForward, Linear, LinearGradient, MemoryLayer, NgramMemory, RmsNorm,
-    RowTable, SampledFeedForward, SampledHead, Table, ValueTable, Workspace,
+    Attention, BlockFeedForward, Dense, DenseHead, FeedForward, Linear, LinearGradient, MemoryLayer, NgramMemory,
+    RmsNorm, RowTable, SampledFeedForward, SampledHead, Table, ValueTable, Workspace,
 };
 use hotrow::loss;
 use hotrow::model::Gpt;
@@ -307,7 +307,8 @@ fn hardware(events: &[(&str, u64)], arguments: &[&str], program: &str) -> Result
 fn counted_operations_are_those_of_the_hardware_where_it_counts_them() {
     let reasons: Vec<String> =
         EVENTS.iter().map(|events| hardware(events, &[], "true").err().unwrap_or_default()).collect();
-    let Some(events) = EVENTS.iter().zip(&reasons).find(|(_, reason)| reason.is_empty()).map(|(events, _)| *events) else {
+    let Some(events) = EVENTS.iter().zip(&reasons).find(|(_, reason)| reason.is_empty()).map(|(events, _)| *events)
+    else {
         // Seen with `--nocapture`, and in the log of CI.
         println!("not run: this machine counts no floating-point operations: {}", reasons.join("; "));
         return;

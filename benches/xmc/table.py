@@ -6,9 +6,11 @@
     python3 benches/xmc/equal.py ..                        (benches/results/xmc-equal.json)
     python3 benches/lm/speed.py ..                         (benches/results/lm-speed.json)
     python3 benches/lm/quality.py ablation|time ..         (benches/results/lm-ablation.json, lm-time.json)
-    python3 benches/xmc/table.py --demo hotrow-demo
+    hotrow report benches/results/bench ..                 (Markdown, and pictures)
+    python3 benches/xmc/table.py --demo hotrow-demo --bench target/report.md
 
-With `--demo` the summaries of that demo become benches/results/xmc-demo.json. Each table replaces what stands between the
+With `--demo` the summaries of that demo become benches/results/xmc-demo.json. With `--bench` the comparisons of that report,
+which `hotrow report` has written for this folder, are copied: what the README says of results has one source. Each table replaces what stands between the
 markers `<!-- NAME -->` and `<!-- end of NAME -->`.
 """
 
@@ -83,6 +85,20 @@ def lm():
     return table(["preset", "contender", "tokens/s", "hotrow, dense head is 1"], rows)
 
 
+def bench(report):
+    """Of each workload in the report: its title, the comparison, and the first picture of quality with its source."""
+    text = ""
+    for workload in report.read_text().split("\n## ")[1:]:
+        name, *sections = workload.split("\n### ")
+        sections = dict(section.split("\n", 1) for section in sections)
+        if "Comparison" in sections:
+            title, _, words = name.partition("\n")
+            quality = sections.get("Quality", "").strip().split("\n\n")[:2]
+            parts = [f"**{title}**", words.strip(), sections["Comparison"].strip(), *quality]
+            text += "\n\n".join(filter(None, parts)) + "\n\n"
+    return text.rstrip("\n") + "\n"
+
+
 def mean(rows, key):
     return sum(row["metrics"][key] for row in rows) / len(rows)
 
@@ -129,6 +145,7 @@ TABLES = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path)
+    parser.add_argument("--bench", type=Path)
     arguments = parser.parse_args()
     if arguments.demo:
         runs = {name: json.loads((arguments.demo / name / "summary.json").read_text()) for name in ("dense", "sparse")}
@@ -143,6 +160,10 @@ def main():
             begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
             before, rest = text.split(begin)
             text = before + begin + "\n" + make() + "\n" + end + rest.split(end)[1]
+    if arguments.bench:
+        begin, end = "<!-- bench -->\n", "<!-- end of bench -->\n"
+        before, rest = text.split(begin)
+        text = before + begin + "\n" + bench(arguments.bench) + "\n" + end + rest.split(end)[1]
     readme.write_text(text)
 
 

@@ -59,6 +59,9 @@ pub struct Summary {
     pub threads: usize,
     /// Of all weights: equal runs have equal digests.
     pub digest: String,
+    /// Where the memory of the network goes: weights by layer, optimiser, indexes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<super::Component>,
 }
 
 /// Wall-clock time, in seconds.
@@ -121,6 +124,7 @@ impl Default for Summary {
             level: String::new(),
             threads: 0,
             digest: String::new(),
+            components: Vec::new(),
         }
     }
 }

@@ -133,6 +133,7 @@ fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
         steps: trainer.steps,
         parameters: trainer.network.parameters(),
         seed: trainer.config.train.seed,
+        components: trainer.components(),
         ..run::summary(&trainer.work, &trainer.network.weight_tensors(), threads)
     }
 }
@@ -256,6 +257,7 @@ impl Task for Run {
             "seconds": self.memory.seconds.train,
             "clock": run::clock(self.started, self.memory.seconds.load),
             "tokens": self.memory.total.tokens,
+            "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": lr,
             "gradient_norm": gradient_norm / steps as f64,
@@ -296,6 +298,7 @@ impl Task for Run {
         event.insert("seconds", json!(self.memory.seconds.train));
         event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
         event.insert("tokens", json!(self.memory.total.tokens));
+        event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", step, &event)
     }
 

@@ -8,6 +8,7 @@ use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
 use crate::config::Config;
 use crate::error::Result;
 use crate::kernels::Level;
+use crate::run::Component;
 use crate::tensor::Tensor;
 
 pub(super) const MODEL: &str = "model.safetensors";
@@ -64,6 +65,12 @@ impl Trainer {
         restore_each(loaded, self.samplings_mut(), Sampling::restore)?;
         self.steps = loaded.state().step;
         Ok(())
+    }
+
+    /// Where the memory of the network goes.
+    pub(super) fn components(&self) -> Vec<Component> {
+        let index = self.samplings().map(|(_, sampling)| sampling.index.statistics().bytes as u64).sum();
+        Component::list(&self.network.weight_tensors(), &self.network.state_tensors(), index)
     }
 
     fn samplings(&self) -> impl Iterator<Item = (String, &Sampling)> {

@@ -103,6 +103,7 @@ fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
         epochs: trainer.config.train.epochs,
         parameters: trainer.network.parameters().iter().map(|p| (p.rows() * p.cols()) as u64).sum(),
         seed: trainer.config.train.seed,
+        components: trainer.components(),
         ..run::summary(&trainer.work, &trainer.network.weight_tensors(), threads)
     }
 }
@@ -268,11 +269,12 @@ impl Task for Run {
             "seconds": self.memory.seconds.train,
             "clock": run::clock(self.started, self.memory.seconds.load),
             "samples": self.memory.total.samples,
+            "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": lr,
             "samples_per_second": report.rate,
             "active_share": report.active_share,
-            "union_rows": union_rows as f64 / steps as f64,
+            "union_rows": union_rows as f64 / steps as f64, "union_share": union_rows as f64 / (steps as f64 * labels as f64),
             "fill": self.fill,
             "memory_bytes": report.memory_bytes,
         });
@@ -298,6 +300,7 @@ impl Task for Run {
         event.insert("seconds", json!(self.memory.seconds.train));
         event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
         event.insert("samples", json!(self.memory.total.samples));
+        event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", self.trainer.steps, &event)
     }
 

@@ -1,5 +1,8 @@
 //! The program from outside: how it is started, and what it leaves.
 
+// Each file of tests uses a part of it.
+#![allow(dead_code)]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

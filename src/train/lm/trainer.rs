@@ -14,6 +14,7 @@ use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::model::Gpt;
 use crate::optim::{StepOptions, learning_rate};
+use crate::run::Component;
 use crate::train::state::{MODEL, OPTIMIZER, files, restore_each};
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
@@ -117,6 +118,12 @@ impl Trainer {
         self.network.update(&mut self.work, &StepOptions { optim, number, lr, grad_scale, seed, level });
         self.steps += 1;
         Ok(StepReport { loss, lr, tokens: count, gradient_norm })
+    }
+
+    /// Where the memory of the network goes.
+    pub(super) fn components(&self) -> Vec<Component> {
+        let index = self.network.indexes().iter().map(|(_, index)| index.statistics().bytes as u64).sum();
+        Component::list(&self.network.weight_tensors(), &self.network.state_tensors(), index)
     }
 
     /// What a checkpoint holds of it, and the tokenizer. `state` is what the caller wants back.
