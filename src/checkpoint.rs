@@ -33,6 +33,7 @@ pub(crate) use folder::has_name;
 pub use folder::{clean, contains};
 pub use owned::{OwnedElements, OwnedTensor};
 pub use read::{Loaded, open};
+pub(crate) use save::write_tensors;
 pub use save::{save, save_with};
 
 /// What these files look like; a reader refuses those of a later one.

@@ -107,6 +107,13 @@ pub(super) fn save_on(
     Ok(path)
 }
 
+/// Writes a safetensors file that belongs to no checkpoint, all at once.
+pub(crate) fn write_tensors(folder: &Path, name: &str, tensors: &[Tensor]) -> Result<()> {
+    let (mut bytes, ordered) = header::plan(tensors);
+    ordered.iter().for_each(|tensor| bytes.extend_from_slice(tensor.elements.bytes()));
+    replace_file(&System, folder, name, &bytes)
+}
+
 /// The complete checkpoint, on the disk, in a folder of which nobody knows.
 fn write(
     disk: &dyn Disk,

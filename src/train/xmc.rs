@@ -1,5 +1,7 @@
 //! A whole run of extreme classification: data, steps, evaluations, checkpoints, log and summary.
 
+mod initial;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::metrics::{Propensity, count_labels};
 use crate::run::{
     Environment, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes, peak_memory_bytes,
 };
+pub use initial::initial;
 
 /// The cuts of the ranking metrics.
 pub const KS: [usize; 3] = [1, 3, 5];
