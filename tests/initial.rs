@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{assert_fails, hotrow, summary, text, with_sets};
+use common::{assert_fails, hotrow, log, summary, text, with_sets};
 use hotrow::data::order;
 use safetensors::SafeTensors;
 
@@ -100,4 +100,5 @@ fn a_run_stops_after_the_step_that_was_named_and_can_be_taken_up() {
     assert_fails(&output, 75, &["step 4"]);
     assert!(folder.join("first/checkpoint-000004").exists());
     assert_same_end("xmc", folder, &mut xmc(folder, "whole", &[]));
+    assert_eq!(log(&folder.join("first")), log(&folder.join("whole")));
 }

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xxh3 import hexdigest
+
 ROOT = Path(__file__).resolve().parents[2]
 KIND = "hotrow-bench-result"
 TYPES = {"F32": "<f4", "U8": "u1", "U32": "<u4", "U64": "<u8", "BF16": "<u2"}
@@ -64,18 +66,6 @@ def hotrow(binary, *arguments, accept=(0,)):
     return done.stdout
 
 
-def xxh3(binary, path):
-    """xxh3-128 of a file's bytes, by the program or by the package `xxhash` where it is installed."""
-    done = subprocess.run([str(binary), "bench", "hash", str(path)], capture_output=True, text=True)
-    if done.returncode == 0 and re.fullmatch(r"[0-9a-f]{32}", done.stdout.split()[0] if done.stdout.strip() else ""):
-        return done.stdout.split()[0]
-    try:
-        import xxhash
-    except ImportError:
-        raise Refused(f"{binary} has no `bench hash`, and the package xxhash is not installed") from None
-    return xxhash.xxh3_128_hexdigest(Path(path).read_bytes())
-
-
 class Workload:
     """A workload file. `sets` are the options of its configuration and of one variant, as `--set` takes them."""
 
@@ -85,7 +75,7 @@ class Workload:
         if file.get("schema") != 1:
             raise Refused(f"{path}: schema {file.get('schema')} is not 1")
         self.name, self.task, self.seeds, self.target = file["name"], file["task"], file["seeds"], file["target"]
-        self.data, self.hash = file["data"], xxh3(binary, self.path)
+        self.data, self.hash = file["data"], hexdigest(self.path.read_bytes())
         names = [entry["name"] for entry in file["variant"]]
         chosen = variant or ("dense" if "dense" in names else names[0])
         if chosen not in names:
@@ -104,7 +94,7 @@ class Workload:
     def check_data(self):
         """Each data file against its checksum."""
         for name in (part for key in ("train", "valid", "tokenizer") for part in self.data.get(key, "").split(",") if part):
-            want, found = self.data.get("xxh3", {}).get(name), xxh3(self.binary, self.root / name)
+            want, found = self.data.get("xxh3", {}).get(name), hexdigest((self.root / name).read_bytes())
             if want != found:
                 raise Refused(f"{name}: xxh3-128 is not that of the workload: expected {want}, found {found}")
 

@@ -12,12 +12,12 @@ Both start from the weights that hotrow wrote before its first step, and take th
 
 Bounds. A number that comes of sums of n terms in all carries a relative error of at most 8 sqrt(n) u, u = 2^-24, with a probability
 of all but 2 n exp(-32) (Higham and Mary 2019, theorem 2.4). Here n counts the terms of all sums on the way through the network and back.
-The gradient is the mean of those of B samples (or tokens), which may be so different that their mean is sqrt(B) shorter than each: so
-its bound is delta = 8 sqrt(n B) u of its Euclidean length, tensor by tensor. A step of a rule that is linear in the gradient of each
-row, or divides it by its length, moves weights with an error of twice delta of the movement; one that divides each number by its own
-average (Adam), with twice delta of a typical number divided by the number itself, and by two movements at most. To first order the
-errors of the steps before are in the next gradient, so step j counts j times. A loss is wrong by 8 sqrt(n) u of itself, and by the length
-of its gradient times the error of the weights.
+The gradient is the mean of those of many samples. They may have little in common, so that their mean is shorter than they are; but
+their errors are independent and shrink with it: the bound is delta = 8 sqrt(n) u of its Euclidean length, tensor by tensor. A step of a
+rule that is linear in the gradient of each row, or divides it by its length, moves weights with an error of twice delta of the movement;
+one that divides each number by its own average (Adam), with twice delta of a typical number divided by the number itself, and by two
+movements at most. To first order the errors of the steps before are in the next gradient, so step j counts j times. A loss is wrong by
+delta of itself, and by the length of its gradient times the error of the weights.
 
 The first thing out of bounds is named, and the exit code is 2. hotrow's Adam that lets rows sleep (`optim.name = "adam"`) is compared as
 `adam-dense`: a row that sleeps has other weights until it is touched. 8-bit moments are compared as f32, sparse layers as dense ones.
@@ -65,10 +65,9 @@ def parity(workload, cache, seed, steps, sabotage=None):
     rows = []
 
     # 1. The gradient.
-    after = weights_after(workload, cache, [*sets, *DESCENT], 1)
+    _, after = run(workload, cache, [*sets, *DESCENT], 1)
     network.gradients(network.put(data.batch(0)))
-    terms, batch = terms_of(network, config, data)
-    delta = LAMBDA * math.sqrt(terms * batch) * UNIT
+    delta = LAMBDA * math.sqrt(terms_of(network, config, data)) * UNIT
     for name, parameter in network.parameters.items():
         grad = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
         start, end = (torch.from_numpy(side[name].copy()).double() for side in (before, after))
@@ -93,13 +92,13 @@ def parity(workload, cache, seed, steps, sabotage=None):
         errors[name] += torch.linalg.vector_norm(wrong.double()).item()
 
     optimiser.error = error
-    losses, after = losses_and_weights(workload, cache, sets, steps)
+    losses, after = run(workload, cache, sets, steps)
     for step in range(steps):
         loss = network.gradients(network.put(data.batch(step))).item()
         grads = [p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in network.parameters.values()]
         steepness = math.sqrt(sum(torch.linalg.vector_norm(grad.double()).item() ** 2 for grad in grads))
         wrong = math.sqrt(sum(value**2 for value in errors.values()))
-        bound = LAMBDA * math.sqrt(terms) * UNIT * abs(loss) + steepness * wrong
+        bound = delta * abs(loss) + steepness * wrong
         check(rows, f"loss of step {step + 1}", abs(loss - losses[step]), bound)
         optimiser.step(learning_rate(config["optim"], step + 1, data.steps))
     for name, parameter in network.parameters.items():
@@ -117,24 +116,15 @@ def check(rows, name, difference, bound):
 
 
 def terms_of(network, config, data):
-    """Terms of all sums between a weight and the loss and back, and samples (tokens) of a batch."""
+    """Terms of all sums between a weight and the loss and back, for a whole batch."""
     shapes = {name: tuple(parameter.shape) for name, parameter in network.parameters.items()}
     forward = sum(shape[1] for name, shape in shapes.items() if name.endswith(".weight") and not name.startswith("input"))
     if hasattr(data, "per_epoch"):
         indices, _, offsets, *_ = data.batch(0)
-        return 2 * (forward + network.labels + len(indices)) + len(offsets), len(offsets)
+        return 2 * (forward + network.labels + len(indices)) + len(offsets)
     # Two norms a layer, one at the end, and a sum over positions in each attention.
     forward += config["model"]["layers"] * (2 * config["model"]["width"] + data.context) + config["model"]["width"]
-    tokens = data.starts.shape[1] * data.context
-    return 2 * (forward + network.labels) + tokens, tokens
-
-
-def weights_after(workload, cache, sets, steps):
-    return run(workload, cache, sets, steps)[1]
-
-
-def losses_and_weights(workload, cache, sets, steps):
-    return run(workload, cache, sets, steps)
+    return 2 * (forward + network.labels) + data.starts.shape[1] * data.context
 
 
 def run(workload, cache, sets, steps):

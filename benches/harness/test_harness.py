@@ -9,6 +9,7 @@ import os
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -19,9 +20,9 @@ import metrics
 import optimisers
 import rivals
 import run
+import xxh3
 from data import Classification
 from parity import parity
-from types import SimpleNamespace
 
 BINARY = Path(os.environ.get("HOTROW", formats.ROOT / "target/release/hotrow"))
 OPTIM = {"name": "sgd", "lr": 0.5, "final_lr": 0.0, "schedule": "constant", "warmup_steps": 0, "weight_decay": 0.0, "clip": 0.0,
@@ -105,10 +106,6 @@ class WithHotrow(unittest.TestCase):
         planted(self.folder / "valid.txt", 30, 2)
         text = (formats.ROOT / "data/shakespeare/part.txt").read_text()[:20_000]
         (self.folder / "part.txt").write_text(text)
-        # What is tested needs no checksums.
-        patch = mock.patch.object(formats, "xxh3", lambda binary, path: "0" * 32)
-        patch.start()
-        self.addCleanup(patch.stop)
 
     def workload(self, text, **replaced):
         for word, value in replaced.items():
@@ -140,6 +137,14 @@ class WithHotrow(unittest.TestCase):
         with mock.patch.object(Classification, "samples", lambda data, step: own(data, step + 1)):
             with self.assertRaises(formats.Refused):
                 parity(self.workload(XMC, RULE="sgd"), self.cache, 1, 2)
+
+    def test_data_of_another_checksum_is_refused(self):
+        workload = self.workload(XMC, RULE="sgd")
+        workload.data["xxh3"] = {name: xxh3.hexdigest((self.folder / name).read_bytes()) for name in ("train.txt", "valid.txt")}
+        workload.check_data()
+        planted(self.folder / "valid.txt", 30, 3)
+        with self.assertRaisesRegex(formats.Refused, "valid.txt: xxh3-128 is not that"):
+            workload.check_data()
 
     def test_every_epoch_has_every_sample_once_in_an_order_of_its_own(self):
         data = Classification(self.workload(XMC, RULE="sgd").initial(self.cache, 1))
@@ -242,6 +247,10 @@ class Alone(unittest.TestCase):
         rates = [optimisers.learning_rate(OPTIM | {"lr": 1.0, "schedule": "linear", "warmup_steps": 2}, step, 6)
                  for step in range(1, 7)]
         self.assertEqual(rates, [0.5, 1.0, 0.75, 0.5, 0.25, 0.0])
+
+    def test_checksums_are_those_of_the_reference_implementation(self):
+        data = bytes(i % 251 for i in range(3000))
+        self.assertEqual(xxh3.hexdigest(data), "d324b9e72fa9fb271b846747012c24aa")
 
     def test_safetensors_are_read_to_the_bit(self):
         header = {"a": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
