@@ -13,9 +13,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from optimisers import rows_of
 from sampling import candidates
 
 MODES = ("dense", "sparse-embedding", "sampled")
+
+
+def stage(batch, device):
+    """A batch of arrays as tensors that are ready to be put on the device: the loader's thread does this."""
+    tensors = [torch.from_numpy(item) for item in batch]
+    return tensors if device == "cpu" else [tensor.pin_memory() for tensor in tensors]
+
+
+def put(batch, device):
+    tensors = batch if torch.is_tensor(batch[0]) else stage(batch, device)
+    return tensors if device == "cpu" else [tensor.to(device, non_blocking=True) for tensor in tensors]
 
 
 class Network:
@@ -23,6 +35,8 @@ class Network:
         model, sparse = config["model"], config["sparse"]
         if model["sampled_hidden"]:
             raise ValueError("model.sampled_hidden: hidden layers are dense here")
+        if mode == "sampled" and model["loss"] != "softmax":
+            raise ValueError("model.loss: only the softmax is sampled here")
         self.parameters = {name: torch.nn.Parameter(torch.from_numpy(np.array(weight)).float().to(device))
                            for name, weight in weights.items()}
         self.hidden = [f"hidden.{i}" for i in range(1, len(model["hidden"]))]
@@ -41,11 +55,8 @@ class Network:
         return names.get(self.mode, ("input.weight", "output.weight", "output.bias"))
 
     def put(self, batch):
-        """A batch of arrays on the device."""
-        tensors = (torch.from_numpy(item) for item in batch)
-        if self.device == "cpu":
-            return list(tensors)
-        return [tensor.pin_memory().to(self.device, non_blocking=True) for tensor in tensors]
+        """A batch of arrays, or of tensors, on the device."""
+        return put(batch, self.device)
 
     def embed(self, batch):
         indices, values, offsets = batch[:3]
@@ -90,13 +101,16 @@ class Network:
         weight, bias = self.parameters["output.weight"], self.parameters["output.bias"]
         distinct, columns = torch.unique(labels, return_inverse=True)
         active, correction = candidates(distinct, self.candidates, self.labels, self.generator)
+        # Increasing, as gradients of rows have to be.
+        active, order = active.sort()
+        columns, correction = order.argsort()[columns], correction[order]
         self.active = self.active + len(active)
         w, h = weight.index_select(0, active).to(self.dtype), x.to(self.dtype)
         z = (h @ w.t()).float().add_(bias.index_select(0, active).squeeze(1) + correction)
         loss, dz = self.loss(z, columns, rows, shares)
         dz = dz.to(self.dtype)
         for parameter, grad in ((weight, (dz.t() @ h).float()), (bias, dz.sum(0, dtype=torch.float32)[:, None])):
-            parameter.grad = torch.sparse_coo_tensor(active[None], grad, parameter.shape, is_coalesced=True)
+            parameter.grad = rows_of(active, grad, parameter.shape)
         return loss, (dz @ w).float()
 
     def loss(self, z, labels, rows, shares):

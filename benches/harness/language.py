@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from classification import put
 from sampling import candidates
 
 sys.path.append(str(Path(__file__).parents[1] / "lm"))
@@ -33,7 +34,7 @@ class Shape:
 
 
 def norm(x, gain):
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * gain.squeeze(0)
+    return F.rms_norm(x, x.shape[-1:], gain.squeeze(0), 1e-5)
 
 
 def angles_of(tokens, width, base, device, dtype):
@@ -124,7 +125,7 @@ class Network:
         return [name for name in self.parameters if name.endswith(".gain")]
 
     def put(self, batch):
-        return [torch.from_numpy(item).to(self.device) for item in batch]
+        return put(batch, self.device)
 
     def gradients(self, batch):
         """Sets `grad` of every parameter to that of the mean loss of the batch's tokens, micro-batch by micro-batch; gives the loss."""

@@ -20,6 +20,11 @@ def learning_rate(optim, step, total):
     return final + (lr - final) * left
 
 
+def rows_of(rows, values, shape):
+    """A gradient of some rows, which are all different and increase."""
+    return torch.sparse_coo_tensor(rows[None], values, shape, is_coalesced=True, check_invariants=False)
+
+
 def clip(parameters, most):
     """Scales all gradients together so that their Euclidean length is at most `most`; gives the factor."""
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -28,7 +33,7 @@ def clip(parameters, most):
     factor = torch.clamp(most / norm, max=1.0)
     for parameter, grad, value in zip(parameters, grads, values):
         if grad.is_sparse:
-            parameter.grad = torch.sparse_coo_tensor(grad.coalesce().indices(), value * factor, grad.shape, is_coalesced=True)
+            parameter.grad = rows_of(grad.coalesce().indices()[0], value * factor, grad.shape)
         else:
             grad.mul_(factor)
     return factor
@@ -36,7 +41,7 @@ def clip(parameters, most):
 
 class Optimiser:
     """Moves `parameters` (by name) by the rule that `optim` names. Those in `undecayed` have no weight decay. `exact`: the rule as
-    hotrow has it, whatever that costs; then `moved` sums up, for each parameter, what `error` says of each step."""
+    hotrow has it, whatever that costs. `error`, if it is set, is told of each parameter's gradient and movement."""
 
     def __init__(self, parameters, optim, undecayed=(), exact=False, sparse=()):
         self.parameters, self.optim, self.undecayed, self.exact, self.steps = parameters, optim, set(undecayed), exact, 0
@@ -83,18 +88,18 @@ class Optimiser:
                 else:
                     rows, grad = grad.indices()[0], grad.values()
             if rows is None:
-                update = self.update(rule, state, grad, lr)
+                direction, length = self.update(rule, state, grad, lr)
                 if decay != 1.0:
                     parameter.mul_(decay)
-                parameter.sub_(update)
+                move(parameter, direction, length)
             else:
                 part = {key: value.index_select(0, rows) for key, value in state.items()}
-                update = self.update(rule, part, grad, lr)
+                direction, length = self.update(rule, part, grad, lr)
                 for key, value in part.items():
                     state[key].index_copy_(0, rows, value)
-                parameter.index_copy_(0, rows, parameter.index_select(0, rows).mul_(decay).sub_(update))
+                parameter.index_copy_(0, rows, move(parameter.index_select(0, rows).mul_(decay), direction, length))
             if self.error:
-                self.error(name, grad, update, lr, rows)
+                self.error(name, grad, direction * length, lr)
 
     def start(self, rule, state, parameter):
         if rule.startswith("rowwise"):
@@ -108,20 +113,25 @@ class Optimiser:
             raise ValueError(f"optim.name: no rule {rule}")
 
     def update(self, rule, state, grad, lr):
-        """What is subtracted; `state` is changed."""
+        """What is subtracted, as two factors, the second of one number for all or for each row; `state` is changed."""
         beta1, beta2, eps = self.optim["beta1"], self.optim["beta2"], self.optim["eps"]
         if rule == "sgd":
-            return lr * grad
+            return grad, lr
         if rule == "momentum":
-            return lr * state["velocity"].mul_(beta1).add_(grad)
+            return state["velocity"].mul_(beta1).add_(grad), lr
         if rule.startswith("rowwise"):
             squares = torch.linalg.vector_norm(grad, dim=1, keepdim=True).square_().div_(grad.shape[1])
             kept, added = (beta2, 1 - beta2) if rule == "rowwise-rmsprop" else (1.0, 1.0)
             state["squares"].mul_(kept).add_(squares, alpha=added)
-            return grad * (lr / (state["squares"].sqrt() + eps))
+            return grad, lr / (state["squares"].sqrt() + eps)
         state["steps"] += 1
         m = state["m"].mul_(beta1).add_(grad, alpha=1 - beta1)
         v = state["v"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
         steps = state["steps"].double()
         first, second = (1 - beta1**steps).float(), (1 - beta2**steps).float()
-        return lr * (m / first) / ((v / second).sqrt() + eps)
+        return (m / first).div_((v / second).sqrt_().add_(eps)), lr
+
+
+def move(weights, direction, length):
+    """Subtracts the product in one pass."""
+    return weights.addcmul_(direction, length, value=-1) if torch.is_tensor(length) else weights.sub_(direction, alpha=length)

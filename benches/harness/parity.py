@@ -81,7 +81,7 @@ def parity(workload, cache, seed, steps, sabotage=None):
     optimiser = Optimiser(network.parameters, config["optim"], getattr(network, "undecayed", ()), exact=True)
     errors = {name: 0.0 for name in network.parameters}
 
-    def error(name, grad, update, lr, _):
+    def error(name, grad, update, lr):
         share = 2 * delta * optimiser.steps
         if config["optim"]["name"].startswith("adam"):
             moved = grad != 0

@@ -185,7 +185,7 @@ def ranked(top, train, valid):
 
 def measure(workload, rival, options, cache):
     """The result of one rival."""
-    folder = workload.initial(cache, options.seed)
+    folder = workload.initial(cache, options.seed, ["model.storage=f32"])
     config, shapes = formats.resolved(folder), formats.weights(folder)
     outcome = formats.result(workload, rival, rival, options.seed)
     start = time.perf_counter()

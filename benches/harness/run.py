@@ -9,7 +9,7 @@
 The parity test runs first (see parity.py); without it nothing is timed. Runs follow one another in turn: of the first seed every
 mode and precision, then of the second. All are kept, those that reach no target too. Fewer than three seeds need `--few`, and the
 result says so. In the closed division model, rule, batch, epochs and order are the workload's; tuned takes the largest batch that
-the device has memory for (a power of two times the workload's), and the workload's learning rate.
+the device has memory for (a power of two times the workload's, a hundred steps at least) and multiplies the learning rate by the root.
 """
 
 import argparse
@@ -26,8 +26,9 @@ from formats import Refused, Workload
 from parity import parity
 
 HERE = Path(__file__).resolve().parent
-# Larger batches are too few steps for anything.
-LARGEST = 64
+# Times the workload's batch at most: a CPU's memory is no limit that one should find. And fewer steps than this teach nothing.
+LARGEST = {"cpu": 4, "cuda": 64}
+LEAST_STEPS = 100
 
 
 def train(order, few):
@@ -41,10 +42,10 @@ def train(order, few):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def largest_batch(order, own):
-    """The largest batch, doubled from the workload's own, of which three steps fit the memory."""
+def largest_batch(order, own, steps):
+    """The largest batch, doubled from the workload's own, of which three steps fit the memory, and which leaves a hundred of `steps`."""
     best, batch = own, 2 * own
-    while batch <= LARGEST * own:
+    while batch <= LARGEST[order["device"]] * own and steps * own >= LEAST_STEPS * batch:
         try:
             if train(order | {"batch": batch, "steps": 3}, True) is None:
                 break
@@ -52,6 +53,13 @@ def largest_batch(order, own):
             break
         best, batch = batch, 2 * batch
     return best
+
+
+def steps_of(task, folder):
+    """Steps of the run that begins in `folder`."""
+    from network import DATA
+
+    return DATA[task](folder).steps
 
 
 def main():
@@ -89,7 +97,7 @@ def main():
             modes, batch = options.mode, {}
             for seed in seeds:
                 # Where weights are stored otherwise, PyTorch begins with what they are.
-                folder = workload.initial(cache, seed)
+                folder = workload.initial(cache, seed, ["model.storage=f32"] if workload.task == "xmc" else [])
                 config = formats.resolved(folder)
                 tied = workload.task == "lm" and config["model"]["tied"]
                 modes = options.mode or ["dense", *([] if tied else ["sparse-embedding"]), "sampled"]
@@ -104,7 +112,7 @@ def main():
                     if options.division == "tuned":
                         if name not in batch:
                             own = config["train"].get("batch_size") or config["train"]["batch_tokens"]
-                            batch[name] = largest_batch(order, own)
+                            batch[name] = largest_batch(order, own, steps_of(workload.task, folder))
                         order["batch"] = batch[name]
                         outcome["batch"] = batch[name]
                     done = train(order, False)

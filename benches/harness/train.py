@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 import formats
+from classification import stage
 from data import ahead
 from metrics import Ranking, inverse_propensities, language
 from network import make
@@ -43,6 +44,8 @@ class Run:
         if order["compile"] and self.task == "lm":
             options["compiled"] = True
         weights = formats.weights(self.folder)
+        if order["batch"]:
+            self.enlarge(order["batch"])
         self.network, self.data = make(self.task, self.folder, weights, self.config, order["mode"], order["batch"], **options)
         self.optimiser = Optimiser(self.network.parameters, self.config["optim"], getattr(self.network, "undecayed", ()),
                                    sparse=self.network.sparse)
@@ -50,6 +53,17 @@ class Run:
         self.wait()
         self.seconds["load"] = time.perf_counter() - start
         self.curve, self.metrics, self.steps = [], {}, min(order["steps"] or self.data.steps, self.data.steps)
+
+    def enlarge(self, batch):
+        """A batch so many times the workload's: the learning rate grows with the root of that (Malladi et al. 2022, of Adam and its kin),
+        and what is counted in steps comes as much earlier."""
+        train, optim = self.config["train"], self.config["optim"]
+        times = batch / (train.get("batch_size") or train["batch_tokens"])
+        optim["lr"], optim["final_lr"] = (optim[key] * times**0.5 for key in ("lr", "final_lr"))
+        optim["warmup_steps"] = math.ceil(optim["warmup_steps"] / times)
+        train["log_every"] = max(round(train["log_every"] / times), 1)
+        if self.task == "lm" and train["eval_every"]:
+            train["eval_every"] = max(round(train["eval_every"] / times), 1)
 
     def wait(self):
         if self.device == "cuda":
@@ -70,7 +84,7 @@ class Run:
         begin, total, since = time.perf_counter(), self.data.steps, 0
         loss = torch.zeros((), device=self.device)
         log_every = max(self.config["train"]["log_every"], 1)
-        batches = ahead(self.data.batch, range(self.steps))
+        batches = ahead(lambda step: stage(self.data.batch(step), self.device), range(self.steps))
         for step in range(1, self.steps + 1):
             asked = time.perf_counter()
             batch = next(batches)
