@@ -38,6 +38,7 @@ pub use folder::{clean, contains};
 pub use owned::{OwnedElements, OwnedTensor};
 pub use read::{Loaded, open};
 pub use save::save;
+pub(crate) use save::write_tensors;
 pub use saver::Saver;
 
 /// What these files look like; a reader refuses those of a later one.

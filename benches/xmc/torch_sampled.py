@@ -15,12 +15,17 @@ import xc
 
 xc.restart_with_allocator()
 
-import math
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "harness"))
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.optim.adam import adam
+
+from sampling import candidates
 
 
 class Rows:
@@ -79,7 +84,7 @@ class Network:
         h.add_(self.bias.table).relu_()
 
         distinct, columns = torch.unique(labels, return_inverse=True)
-        active, correction = self.candidates_of(distinct)
+        active, correction = candidates(distinct, self.candidates, self.labels)
         rows = self.output.table.index_select(0, active)
         row_bias = self.output_bias.table.index_select(0, active)
         scores = self.product(h, rows.t()).add_(row_bias + correction)
@@ -99,18 +104,6 @@ class Network:
         self.table.update(features, weights, dfeatures, self.steps)
         self.bias.update(self.only, self.bias.table.clone(), dh.sum(0, keepdim=True), self.steps)
         return loss
-
-    def candidates_of(self, distinct):
-        """The labels first, then different negatives, and what is added to each one's logit."""
-        wanted = max(self.candidates - len(distinct), 0)
-        drawn = torch.unique(torch.randint(self.labels, (wanted,)))
-        # Where a sorted label would stand tells whether a negative is one.
-        at = torch.searchsorted(distinct, drawn).clamp_max_(len(distinct) - 1)
-        drawn = drawn[distinct[at] != drawn]
-        correction = torch.zeros(len(distinct) + len(drawn))
-        if len(drawn):
-            correction[len(distinct):] = math.log((self.labels - len(distinct)) / len(drawn))
-        return torch.cat([distinct, drawn]), correction
 
     @torch.inference_mode()
     def logits(self, rows):

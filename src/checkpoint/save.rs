@@ -12,6 +12,7 @@ use super::disk::{Disk, Sink, System, replace_file};
 use super::folder::{self, LATEST, REPLACED, TEMPORARY};
 use super::manifest::{Entry, MANIFEST, Manifest};
 use crate::error::{Error, Result};
+use crate::tensor::Tensor;
 
 /// Bytes that are hashed and then written while they are still in the cache.
 const CHUNK: usize = 1 << 18;
@@ -64,6 +65,13 @@ pub(super) fn save_on(disk: &dyn Disk, run: &Path, files: &Files, keep: usize) -
     replace_file(disk, run, LATEST, format!("{name}\n").as_bytes())?;
     prune(disk, run, files.step, keep)?;
     Ok(path)
+}
+
+/// Writes a safetensors file that belongs to no checkpoint, all at once.
+pub(crate) fn write_tensors(folder: &Path, name: &str, tensors: &[Tensor]) -> Result<()> {
+    let (mut bytes, ordered) = super::header::plan(tensors);
+    ordered.iter().for_each(|tensor| bytes.extend_from_slice(tensor.elements.bytes()));
+    replace_file(&System, folder, name, &bytes)
 }
 
 /// The complete checkpoint, on the disk, in a folder of which nobody knows.

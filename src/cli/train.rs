@@ -57,6 +57,12 @@ struct Xmc {
     /// Reads the data, says what the run would take in memory and time, and ends
     #[arg(long)]
     dry_run: bool,
+    /// Saves the untrained network (checkpoint-000000), the samples and their order for other programs, and ends
+    #[arg(long, conflicts_with_all = ["resume", "dry_run", "print_config"])]
+    init_only: bool,
+    /// Stops after this step, counted from 1, as the first Ctrl-C would
+    #[arg(long, value_name = "STEP")]
+    stop_after: Option<u64>,
     /// Prints the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -81,14 +87,30 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     if arguments.dry_run {
         return dry_run(arguments, level, threads, out);
     }
+    if let (true, Some(train), Some(folder)) = (arguments.init_only, &arguments.train, &arguments.out) {
+        let config = Config::load(arguments.config.as_deref(), &arguments.sets)?;
+        let files = (train.as_str(), arguments.valid.as_deref());
+        let checkpoint = xmc::initial(folder, files, config, &options(arguments, level, threads))?;
+        return Ok(writeln!(out, "{}", checkpoint.display())?);
+    }
     let summary = train(arguments, level, threads)?;
     print(&summary, arguments.json, out)
 }
 
-fn train(arguments: &Xmc, level: Level, threads: usize) -> Result<Summary, Failure> {
+fn options(arguments: &Xmc, level: Level, threads: usize) -> xmc::Options {
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let options = xmc::Options { level, threads, command, cache: arguments.cache.clone() };
+    xmc::Options { level, threads, command, cache: arguments.cache.clone() }
+}
+
+/// Signals of this process, and a stop after a step.
+fn signals(stop_after: Option<u64>) -> Result<Signals, Failure> {
     let signals = Signals::install().map_err(|error| Failure::Usage(format!("signals: {error}")))?;
+    Ok(stop_after.into_iter().fold(signals, Signals::stop_after))
+}
+
+fn train(arguments: &Xmc, level: Level, threads: usize) -> Result<Summary, Failure> {
+    let options = options(arguments, level, threads);
+    let signals = signals(arguments.stop_after)?;
     let mut progress = Progress::stderr();
     let result = match (&arguments.resume, &arguments.train, &arguments.out) {
         (Some(run), _, _) => xmc::resume(run, &arguments.sets, &options, &signals, &mut progress),

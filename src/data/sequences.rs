@@ -95,15 +95,41 @@ impl Sequences {
         let size = self.step_tokens();
         tokens.resize(size, 0);
         targets.resize(size, 0);
-        let (context, windows) = (self.context, self.windows() as u64);
+        let context = self.context;
         let places = tokens.chunks_exact_mut(context).zip(targets.chunks_exact_mut(context));
         for (i, (tokens, targets)) in places.enumerate() {
-            let sequence = step as u128 * self.per_step as u128 + i as u128;
-            let (epoch, position) = ((sequence / windows as u128) as u64, (sequence % windows as u128) as usize);
-            let order = self.epoch(epoch);
-            let start = order.offset + order.windows[position] as usize * context;
+            let start = self.start(step, i);
             self.window(start, tokens, targets);
         }
+    }
+
+    /// Where each sequence of step `step` (from 0) begins: places of a ring of all tokens but the last.
+    ///
+    /// ```
+    /// use hotrow::data::{Sequences, tokens::{TokenFile, TokenWriter}};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("train.tokens");
+    /// let mut writer = TokenWriter::create(&path, 300, None, 7)?;
+    /// writer.append(&Vec::from_iter(100..200), 100)?;
+    /// writer.finish()?;
+    /// let mut sequences = Sequences::new(TokenFile::open(&path)?.into(), 10, 4, 1)?;
+    /// let (mut tokens, mut targets) = (Vec::new(), Vec::new());
+    /// sequences.read(7, &mut tokens, &mut targets);
+    /// let firsts: Vec<u64> = tokens.iter().step_by(10).map(|&token| u64::from(token) - 100).collect();
+    /// assert_eq!(sequences.starts(7), firsts);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn starts(&mut self, step: u64) -> Vec<u64> {
+        let ring = self.file.len() - 1;
+        (0..self.per_step).map(|i| (self.start(step, i) % ring) as u64).collect()
+    }
+
+    fn start(&mut self, step: u64, i: usize) -> usize {
+        let (sequence, windows) = (step as u128 * self.per_step as u128 + i as u128, self.windows() as u128);
+        let (epoch, position) = ((sequence / windows) as u64, (sequence % windows) as usize);
+        let context = self.context;
+        let order = self.epoch(epoch);
+        order.offset + order.windows[position] as usize * context
     }
 
     /// The tokens from place `start` of the ring on, and what follows each. The ring has no place for the last token, which

@@ -20,7 +20,11 @@ const INTERRUPTED: i32 = 130;
 /// assert!(signals.requested());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Signals(Arc<AtomicBool>);
+pub struct Signals {
+    asked: Arc<AtomicBool>,
+    /// The step after which the run stops as if somebody had asked then.
+    last: Option<u64>,
+}
 
 impl Signals {
     /// Listens to the signals of this process from now on. For the program; a library should leave them alone.
@@ -32,25 +36,40 @@ impl Signals {
         let signals = Signals::unconnected();
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag down and raises it, the second finds it up.
-            flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&signals.0))?;
-            flag::register(signal, Arc::clone(&signals.0))?;
+            flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&signals.asked))?;
+            flag::register(signal, Arc::clone(&signals.asked))?;
         }
         Ok(signals)
     }
 
     /// Listens to nothing but [`request`](Self::request).
     pub fn unconnected() -> Signals {
-        Signals(Arc::new(AtomicBool::new(false)))
+        Signals { asked: Arc::new(AtomicBool::new(false)), last: None }
+    }
+
+    /// The same, and the run stops after step `step`, counted from 1, as if somebody had asked then.
+    ///
+    /// ```
+    /// let signals = hotrow::run::Signals::unconnected().stop_after(2);
+    /// assert_eq!([1, 2, 3].map(|step| signals.stop(step)), [false, true, true]);
+    /// ```
+    pub fn stop_after(self, step: u64) -> Signals {
+        Signals { last: Some(step), ..self }
+    }
+
+    /// Whether the run stops after step `step`, counted from 1.
+    pub fn stop(&self, step: u64) -> bool {
+        self.requested() || self.last.is_some_and(|last| step >= last)
     }
 
     /// Asks to stop, as the first signal does.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// Whether somebody has asked to stop.
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
     }
 }
 

@@ -3,6 +3,7 @@
 mod estimate;
 mod evaluate;
 mod files;
+mod initial;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -28,6 +29,7 @@ use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary
 pub use estimate::{Component, Estimate, estimate};
 pub use evaluate::{Evaluation, evaluate};
 pub use files::Files;
+pub use initial::initial;
 pub use trainer::{Shape, StepReport, Trainer};
 
 /// The paths of a run's files.

@@ -91,7 +91,7 @@ pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Obse
         if due.evaluate || last {
             task.evaluate(observer)?;
         }
-        let stop = signals.requested() && !last;
+        let stop = signals.stop(step) && !last;
         if due.save || stop || last {
             task.log().sync()?;
             saver.save(&task.contents())?;

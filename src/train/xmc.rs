@@ -1,5 +1,6 @@
 //! A whole run of extreme classification: data, steps, evaluations, checkpoints, log and summary.
 
+mod initial;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::data::{self, Batch, Datasets, Loader, Samples};
 use crate::error::{Error, Result};
 use crate::flops::Phase;
 use crate::run::{Environment, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
+pub use initial::initial;
 use seen::Seen;
 
 /// The cuts of the ranking metrics.

@@ -8,7 +8,7 @@ use hotrow::config::RunConfig;
 use hotrow::config::lm::{Lm, MEMORY_PRESETS, PRESETS};
 use hotrow::data::Sequences;
 use hotrow::kernels::Level;
-use hotrow::run::{Progress, Signals, Summary};
+use hotrow::run::{Progress, Summary};
 use hotrow::train::lm::{self, Files, Inputs, estimate};
 
 use super::{Failure, Threads};
@@ -45,6 +45,12 @@ pub struct Arguments {
     /// Says what the run would take in memory and time, and ends
     #[arg(long, conflicts_with = "resume")]
     dry_run: bool,
+    /// Saves the untrained network (checkpoint-000000) and the order of the sequences for other programs, and ends
+    #[arg(long, conflicts_with_all = ["resume", "dry_run", "print_config"])]
+    init_only: bool,
+    /// Stops after this step, counted from 1, as the first Ctrl-C would
+    #[arg(long, value_name = "STEP")]
+    stop_after: Option<u64>,
     /// Prints the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -64,6 +70,13 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     if arguments.dry_run {
         return dry_run(arguments, level, threads, out);
     }
+    if let (true, Some(train), Some(folder)) = (arguments.init_only, &arguments.train, &arguments.out) {
+        let tokenizer = tokenizer(arguments, train);
+        let tokenizer = &tokenizer.to_string_lossy();
+        let inputs = Inputs { train, valid: arguments.valid.as_deref(), tokenizer };
+        let checkpoint = lm::initial(folder, inputs, load(arguments)?, &options(level, threads))?;
+        return Ok(writeln!(out, "{}", checkpoint.display())?);
+    }
     let summary = train(arguments, level, threads)?;
     super::print(&summary, arguments.json, out)
 }
@@ -77,10 +90,14 @@ fn tokenizer(arguments: &Arguments, train: &str) -> PathBuf {
     arguments.tokenizer.clone().unwrap_or_else(|| Path::new(train).with_file_name("tokenizer.json"))
 }
 
-fn train(arguments: &Arguments, level: Level, threads: usize) -> Result<Summary, Failure> {
+fn options(level: Level, threads: usize) -> lm::Options {
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let options = lm::Options { level, threads, command, cache: None };
-    let signals = Signals::install().map_err(|error| Failure::Usage(format!("signals: {error}")))?;
+    lm::Options { level, threads, command, cache: None }
+}
+
+fn train(arguments: &Arguments, level: Level, threads: usize) -> Result<Summary, Failure> {
+    let options = options(level, threads);
+    let signals = super::signals(arguments.stop_after)?;
     let mut progress = Progress::stderr();
     let result = match (&arguments.resume, &arguments.train, &arguments.out) {
         (Some(run), _, _) => lm::resume(run, &arguments.sets, &options, &signals, &mut progress),

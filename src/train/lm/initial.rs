@@ -1,0 +1,41 @@
+//! What a run begins with, for other programs that shall begin with the same.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{Inputs, Options, Run, sequences};
+use crate::checkpoint::{self, write_tensors};
+use crate::config::RunConfig;
+use crate::config::lm::Lm;
+use crate::error::Result;
+use crate::run::RunDir;
+use crate::tensor::{Elements, Tensor};
+use crate::train::lm::Files;
+use crate::train::run::Task;
+
+/// Makes the run that [`start`](super::start) would, but does no step: the folder `out` gets the checkpoint of step 0, from which
+/// [`resume`](super::resume) goes on, and beside it `order.safetensors` with `starts` (steps, sequences of a step): where each
+/// sequence begins, in a ring of all tokens of the training file but the last. Gives the checkpoint's folder.
+///
+/// # Errors
+///
+/// As [`start`](super::start).
+pub fn initial(out: &Path, inputs: Inputs, config: Lm, options: &Options) -> Result<PathBuf> {
+    config.check()?;
+    let started = Instant::now();
+    let Inputs { train, valid, tokenizer } = inputs;
+    let files = Files::open(tokenizer.as_ref(), train.as_ref(), valid.map(Path::new))?;
+    let config = files.resolve(config)?;
+    sequences(&config, &files)?;
+    let named = [("train", Some(train)), ("valid", valid), ("tokenizer", Some(tokenizer))];
+    let dir = RunDir::create(out, &config, &options.environment(config.train.seed, named))?;
+    let mut run = Run::open(dir, config, files, None, options, started)?;
+    let keep = run.trainer.config.train.keep;
+    let saved = checkpoint::save(out, &run.contents(), keep)?;
+    let (steps, per_step) = (run.trainer.total_steps, run.trainer.config.sequences());
+    let starts: Vec<u64> = (0..steps).flat_map(|step| run.sequences.starts(step)).collect();
+    let starts =
+        Tensor { name: "starts".to_owned(), shape: vec![steps as usize, per_step], elements: Elements::U64(&starts) };
+    write_tensors(out, "order.safetensors", &[starts])?;
+    Ok(saved)
+}
