@@ -237,7 +237,7 @@ fn results_of_other_workloads_are_not_compared() {
 #[test]
 fn a_language_model_is_tokenized_once_and_measured_on_all_of_its_text() {
     let place = Place::new();
-    let words: String = (0..3000).map(|i| format!("word{} and {} ", i % 17, i % 5)).collect();
+    let words: String = (0..3000).map(|i| format!("word{} and {}\n\n", i % 17, i % 5)).collect();
     fs::write(place.path("words.txt"), &words).unwrap();
     let hash = format!("{:032x}", xxh3_128(words.as_bytes()));
     let workload = format!(

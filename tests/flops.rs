@@ -1,5 +1,7 @@
 //! Operations are counted as one counts them by hand: a multiply-add is two.
 
+// Other suites need more of it.
+#[allow(dead_code)]
 mod common;
 
 use std::process::{Command, Stdio};
@@ -188,10 +190,9 @@ fn feed_forward_layers_count_the_neurons_that_a_token_computes() {
     let dy = MatRef::new(&y, 3, 4);
     layer.backward(&mut work, MatRef::new(&x, 3, 4), &saved, dy, MatMut::new(&mut dx, 3, 4));
     layer.update(&mut work, &step(&optim));
-    // Back to the input in the backward pass, to the weights in the update.
-    let (backward, update) = (*work.costs.of(Phase::Backward), *work.costs.of(Phase::Update));
-    assert_eq!((backward.flops, update.flops), (144, 144));
-    assert_eq!(backward.dense_flops + update.dense_flops, 2 * 768);
+    // Back to the input, and to the weights, which the update does.
+    assert_eq!(work.costs.of(Phase::Update).flops, 144);
+    assert_eq!((work.costs.total().flops, work.costs.total().dense_flops), (2 * 144, 2 * 768));
     // One of four blocks of four neurons: 3 * 4 * 4 * 2 * 2, and the router 3 * 4 * 4 * 2.
     let (mut work, options) = (new(), FeedForwardOptions { neurons: 4, chosen: 1, ..FeedForwardOptions::default() });
     let layer = BlockFeedForward::new("b", &options, &model(), &sgd(), 7);
@@ -214,8 +215,8 @@ fn heads_count_three_products_with_the_rows_they_compute() {
     head.rebuild(&mut work, &weights);
     work.costs = Default::default();
     head.accumulate(&mut work, &mut weights, x, &[7, 8, 9], 0, MatMut::new(&mut dx, 3, 4));
-    // Three targets, two hot tokens, and ten random ones (a half of 20): 3 * 15 * 4 * 2 in three products.
-    assert_eq!(counted(&mut work, Phase::Gemm), (1080, 3600));
+    // Targets, hot tokens, and random ones up to 20: 3 * 20 * 4 * 2 in three products.
+    assert_eq!(counted(&mut work, Phase::Gemm), (1440, 3600));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::kernels::Level;
 pub struct PeakRate {
     /// Instruction set.
     pub level: String,
-    /// `f32`, or `bf16` where products of bf16 have a unit of their own.
+    /// `f32` or `bf16`; the latter is the former where products of bf16 have no unit of their own.
     pub dtype: String,
     /// 10^9 floating-point operations a second of one thread.
     pub gflops: f64,

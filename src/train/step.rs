@@ -44,7 +44,8 @@ pub struct Trainer {
 
 /// The share of the pairs of a sample and a row that any sample has from which one packed product of all of these pairs costs
 /// less than sampled products of those that are wanted: the latter ran at 24 - 34 GFLOP/s (16 or more samples a row, `sddmm` in
-/// `benches/results/kernels.json`, one core of Zen 4, medians) beside 100 or so for packed ones.
+/// `benches/results/kernels.json`, one core of Zen 4, medians) beside 100 or so for packed ones. `hotrow bench breakeven` measures
+/// it anew, for every level, type and shape, and says whether this number agrees.
 pub const PACKED_FROM: f64 = 0.25;
 
 /// What a step has done.

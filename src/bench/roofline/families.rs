@@ -97,7 +97,12 @@ pub(super) fn optim(sizes: Sizes) -> Vec<Case> {
     let shape = format!("{active} rows of {dim}, of {rows}");
     let naming = |name| Naming { family: "optim", name, dtype: "f32", shape: &shape };
     let touched = active * dim;
-    let new = || (numbers(rows * dim, 1), numbers(touched, 2), some_rows(sizes));
+    let new = || {
+        let mut ids = some_rows(sizes);
+        // A list of different rows goes up.
+        ids.sort_unstable();
+        (numbers(rows * dim, 1), numbers(touched, 2), ids)
+    };
     vec![
         case(naming("sgd"), (2 * touched, 12 * touched), ELEMENTWISE, || {
             let (mut w, grads, ids) = new();

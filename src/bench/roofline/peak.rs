@@ -29,11 +29,13 @@ pub(super) fn of(level: Level, repeats: usize) -> Vec<PeakRate> {
             black_box(dispatch!(level, s => multiply_add::<_, 12>(s, STEPS)));
         }),
     ];
-    let mut peaks = vec![best(level, "f32", ways, repeats)];
-    if let Some(tiles) = level.tiles() {
-        peaks.push(best(level, "bf16", vec![blocks(tiles)], repeats));
-    }
-    peaks
+    let f32 = best(level, "f32", ways, repeats);
+    // Without a unit of its own, a product of bf16 is one of f32.
+    let bf16 = match level.tiles() {
+        Some(tiles) => best(level, "bf16", vec![blocks(tiles)], repeats),
+        None => PeakRate { dtype: "bf16".to_owned(), ..f32.clone() },
+    };
+    vec![f32, bf16]
 }
 
 /// A ceiling is what was reached at best, not in the middle.
