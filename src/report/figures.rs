@@ -34,7 +34,8 @@ impl Figures<'_> {
         };
         let mut figures = Vec::new();
         for metric in metrics(self.workload) {
-            let all: [(&str, &str, &'static str, fn(&Point) -> Option<f64>); 2] = [
+            type Place = fn(&Point) -> Option<f64>;
+            let all: [(&str, &str, &'static str, Place); 2] = [
                 ("seconds", "time", clock, |point| point.seconds),
                 ("flops", "operations", "floating-point operations executed", |point| point.flops),
             ];
