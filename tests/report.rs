@@ -64,6 +64,60 @@ fn a_folder_of_results_becomes_a_page_markdown_and_pictures() {
 }
 
 #[test]
+fn a_run_logs_what_its_drawings_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = hotrow(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    run(&[
+        "gen",
+        "xmc",
+        "--preset",
+        "small",
+        "--labels",
+        "2000",
+        "--samples",
+        "600",
+        "--valid-samples",
+        "50",
+        "--out",
+        "d",
+    ]);
+    let sets =
+        ["model.hidden=[16]", "train.epochs=1", "train.batch_size=50", "sparse.active=200", "sparse.inspect_every=4"];
+    let mut train = vec!["train", "xmc", "--train", "d/train.txt", "--valid", "d/valid.txt", "--out", "run"];
+    train.extend(sets.iter().flat_map(|set| ["--set", set]));
+    run(&[&train[..], &["--set", "train.log_every=3", "--set", "sparse.index=simhash"]].concat());
+    run(&["report", "run", "--out", "r.html"]);
+    let page = fs::read_to_string(folder.path().join("r.html")).unwrap();
+    for drawing in [
+        "P@1 against time",
+        "P@1 against operations",
+        "Training loss against samples",
+        "Where the time goes, by phase",
+        "Active share of samples and rows",
+        "Rows that any sample of a step uses",
+        "Recall of the true top 10",
+        "Captured softmax mass",
+        "Buckets by their number of rows",
+        "Memory by component",
+    ] {
+        assert!(page.contains(&format!("aria-label=\"{drawing}")), "no {drawing}");
+    }
+    // Operations of the last evaluation are those of the summary, and the weights have the size that they must have.
+    let summary: Value = serde_json::from_slice(&fs::read(folder.path().join("run/summary.json")).unwrap()).unwrap();
+    let log = common::log(&folder.path().join("run"));
+    let last = log.iter().rev().find(|event| event["event"] == "eval").unwrap();
+    assert_eq!(last["flops"], summary["flops"]["executed"]);
+    let output = summary["components"].as_array().unwrap().iter().find(|part| part["name"] == "output").unwrap();
+    assert_eq!(output["bytes"], 4 * 2000 * 17);
+    let buckets = &log.iter().rev().find(|event| event["event"] == "index").unwrap()["index"];
+    let counted: u64 = buckets["occupancy"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(buckets["used_buckets"], counted);
+}
+
+#[test]
 fn what_is_no_result_is_refused_with_its_file_and_place() {
     let folder = tempfile::tempdir().unwrap();
     let no_json = "{\n  \"schema\": 1,\n  oops\n}";

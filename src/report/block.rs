@@ -63,8 +63,8 @@ impl From<Option<String>> for Cell {
 }
 
 impl Table {
-    /// `None` if there is no row.
-    pub fn new(head: &[&str], rows: Vec<Vec<Cell>>) -> Option<Block> {
+    /// As a piece of a report; `None` if there is no row.
+    pub fn block(head: &[&str], rows: Vec<Vec<Cell>>) -> Option<Block> {
         let head = head.iter().map(|&name| name.to_owned()).collect();
         (!rows.is_empty()).then_some(Block::Table(Table { head, rows, prose: false }))
     }

@@ -20,7 +20,7 @@ pub(super) fn comparison(workload: &Workload) -> Vec<Block> {
         cells.extend((1..HEAD.len()).map(|column| if column == 3 { "not run".into() } else { None.into() }));
         rows.push(cells);
     }
-    let mut blocks: Vec<Block> = Table::new(&HEAD, rows).into_iter().collect();
+    let mut blocks: Vec<Block> = Table::block(&HEAD, rows).into_iter().collect();
     let rule = if target.metric.contains('@') { "at least" } else { "at most" };
     let mut remark = format!(
         "Target: {} of {rule} {} on the validation set; time from the start of training, reading and evaluation \
@@ -100,7 +100,7 @@ pub(super) fn parts(workload: &Workload) -> Vec<Block> {
         let cells = PARTS.iter().map(|name| part(name).into());
         [one_line(contender.name).into(), total.into()].into_iter().chain(cells).chain([speed.into()]).collect()
     };
-    Table::new(&head, workload.contenders.iter().map(row).collect()).into_iter().collect()
+    Table::block(&head, workload.contenders.iter().map(row).collect()).into_iter().collect()
 }
 
 /// What runs cost, where anybody has said what an hour costs or measured energy.
@@ -123,7 +123,7 @@ pub(super) fn costs(workload: &Workload) -> Vec<Block> {
         ])
     };
     let rows = workload.contenders.iter().filter_map(row).collect();
-    Table::new(&["contender", "cost of a run", "price of an hour", "energy"], rows).into_iter().collect()
+    Table::block(&["contender", "cost of a run", "price of an hour", "energy"], rows).into_iter().collect()
 }
 
 /// Every run, those that did not arrive too.
@@ -143,16 +143,28 @@ pub(super) fn runs(workload: &Workload) -> Vec<Block> {
         ]
     };
     let head = ["run", "status", "time to target", "steps to target", "quality at the end", "training", "in all"];
-    Table::new(&head, workload.runs().map(row).collect()).into_iter().collect()
+    Table::block(&head, workload.runs().map(row).collect()).into_iter().collect()
 }
 
-/// An amount to three digits.
+/// An amount with two places, or two digits if it is small.
 fn money(amount: f64, currency: &str) -> String {
-    let amount = match amount {
-        a if a.abs() >= 99.95 => format!("{a:.0}"),
-        a if a == 0.0 || a.abs() >= 0.1 => format!("{a:.2}"),
-        a if a.abs() >= 0.001 => format!("{a:.4}"),
-        a => format!("{a:.2e}"),
+    let places = match amount.abs() {
+        a if a >= 99.95 => 0,
+        a if (1e-9..0.1).contains(&a) => (1.0 - a.log10().floor()) as usize,
+        _ => 2,
     };
-    one_line(&format!("{amount} {currency}"))
+    one_line(&format!("{amount:.places$} {currency}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::money;
+
+    #[test]
+    fn amounts_have_two_places_or_two_digits() {
+        let written = [(123.4, "123 €"), (12.345, "12.35 €"), (0.5, "0.50 €"), (0.00317, "0.0032 €"), (0.0, "0.00 €")];
+        for (amount, text) in written {
+            assert_eq!(money(amount, "€"), text);
+        }
+    }
 }

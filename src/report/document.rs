@@ -152,7 +152,7 @@ fn phases(workload: &Workload, figures: &Figures) -> Vec<Block> {
             ]);
         }
     }
-    blocks.extend(Table::new(
+    blocks.extend(Table::block(
         &["phase", "time", "share", "operations", "a second", "memory traffic (estimated)", "a second"],
         rows,
     ));
@@ -171,7 +171,7 @@ fn memory(workload: &Workload, figures: &Figures) -> Vec<Block> {
             vec![one_line(&format!("{}: {name}", contender.name)).into(), quantity(*bytes, "B").into()]
         }));
     }
-    let table = Table::new(&["component", "memory"], rows);
+    let table = Table::block(&["component", "memory"], rows);
     std::iter::once(Block::Figures(vec![figure])).chain(table).collect()
 }
 

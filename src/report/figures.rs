@@ -34,7 +34,8 @@ impl Figures<'_> {
         };
         let mut figures = Vec::new();
         for metric in metrics(self.workload) {
-            let all: [(&str, &str, &'static str, fn(&Point) -> Option<f64>); 2] = [
+            type Place = fn(&Point) -> Option<f64>;
+            let all: [(&str, &str, &'static str, Place); 2] = [
                 ("seconds", "time", clock, |point| point.seconds),
                 ("flops", "operations", "floating-point operations executed", |point| point.flops),
             ];
@@ -152,16 +153,17 @@ impl Figures<'_> {
 
     /// The charts of the index, those that have points.
     pub fn health(&self) -> Vec<Figure> {
-        let runs: Vec<(usize, &RunReport)> = self
+        let sources: Vec<&RunReport> = self.workload.runs().filter(|run| !run.index_health.is_empty()).collect();
+        let k = sources.iter().flat_map(|run| &run.index_health).find_map(|health| health.recall_k);
+        let recall = k.map_or("Recall".to_string(), |k| format!("Recall of the true top {k}"));
+        // Of these a picture shows one run.
+        let middle: Vec<(&Contender, &RunReport)> = self
             .workload
             .contenders
             .iter()
-            .flat_map(|contender| contender.runs.iter().map(|run| (contender.style, *run)))
+            .map(|contender| (contender, contender.middle_run()))
             .filter(|(_, run)| !run.index_health.is_empty())
             .collect();
-        let sources: Vec<&RunReport> = runs.iter().map(|(_, run)| *run).collect();
-        let k = sources.iter().flat_map(|run| &run.index_health).find_map(|health| health.recall_k);
-        let recall = k.map_or("Recall".to_string(), |k| format!("Recall of the true top {k}"));
         type Value = fn(&Health) -> Option<f64>;
         let figures: [(&str, &str, &str, Value); 6] = [
             ("recall", &recall, "in the active set (%)", |health| health.recall.map(|share| 100.0 * share)),
@@ -173,15 +175,15 @@ impl Figures<'_> {
         ];
         let mut drawn = Vec::new();
         for (file, title, y, value) in figures {
-            let line = |&(style, run): &(usize, &RunReport)| {
-                let points = run.index_health.iter().filter_map(|health| Some((health.step as f64, value(health)?)));
-                Line::new(&run.name, style, Look::Bold, points.collect())
+            let points = |run: &RunReport| {
+                let at = |health: &Health| Some((health.step as f64, value(health)?));
+                run.index_health.iter().filter_map(at).collect()
             };
-            let chart = chart(title, "step", y, HALF, Scale::FromZero, runs.iter().map(line).collect());
+            let chart = chart(title, "step", y, HALF, Scale::FromZero, self.lines(points));
             drawn.extend(self.figure(file, title, chart.drawing(), &sources));
         }
-        drawn.extend(self.occupancy(&runs));
-        for (i, (_, run)) in runs.iter().enumerate() {
+        drawn.extend(self.occupancy(&middle));
+        for (i, (contender, run)) in middle.iter().enumerate() {
             let shares: [(&str, Value); 3] = [
                 ("index", |health| health.share_index),
                 ("labels", |health| health.share_labels),
@@ -192,7 +194,7 @@ impl Figures<'_> {
                 Line::new(*name, style, Look::Bold, run.index_health.iter().filter_map(point).collect())
             };
             let lines = shares.iter().enumerate().map(line).collect();
-            let title = format!("Who named the active rows: {}", short(&run.name, 24));
+            let title = format!("Who named the active rows: {}", short(contender.name, 24));
             let chart = chart(&title, "step", "share of the active set (%)", HALF, Scale::FromZero, lines);
             drawn.extend(self.figure(&format!("shares-{}", i + 1), &title, chart.drawing(), &[run]));
         }
@@ -200,14 +202,12 @@ impl Figures<'_> {
     }
 
     /// The last count of each run.
-    fn occupancy(&self, runs: &[(usize, &RunReport)]) -> Option<Figure> {
-        let counted = runs.iter().filter_map(|&(style, run)| {
+    fn occupancy(&self, runs: &[(&Contender, &RunReport)]) -> Option<Figure> {
+        let counted = runs.iter().filter_map(|&(contender, run)| {
             let counts = &run.index_health.iter().rev().find(|health| !health.occupancy.is_empty())?.occupancy;
             let column = |(power, &count): (usize, &f64)| (count > 0.0).then(|| (2f64.powi(power as i32), count));
-            Some((
-                Line::new(&run.name, style, Look::Columns, counts.iter().enumerate().filter_map(column).collect()),
-                run,
-            ))
+            let columns = counts.iter().enumerate().filter_map(column).collect();
+            Some((Line::new(contender.name, contender.style, Look::Columns, columns), run))
         });
         let (lines, sources): (Vec<Line>, Vec<&RunReport>) = counted.unzip();
         let title = "Buckets by their number of rows, at the end";
@@ -218,17 +218,21 @@ impl Figures<'_> {
         self.figure("occupancy", title, drawing.drawing(), &sources)
     }
 
-    fn curves(&self, at: impl Fn(&Point) -> Option<(f64, f64)>, factor: f64) -> Vec<Line> {
+    /// A line for each run, in the legend once for each contender.
+    fn lines(&self, points: impl Fn(&RunReport) -> Vec<(f64, f64)>) -> Vec<Line> {
         let mut lines = Vec::new();
         for contender in &self.workload.contenders {
             let look = if contender.runs.len() > 1 { Look::Faint } else { Look::Bold };
             let mut name = contender.name.to_owned();
-            for run in &contender.runs {
-                let points = run.curve.iter().filter_map(&at).map(|(x, y)| (x, factor * y)).collect();
+            for points in contender.runs.iter().map(|run| points(run)).filter(|points| !points.is_empty()) {
                 lines.push(Line::new(std::mem::take(&mut name), contender.style, look, points));
             }
         }
         lines
+    }
+
+    fn curves(&self, at: impl Fn(&Point) -> Option<(f64, f64)>, factor: f64) -> Vec<Line> {
+        self.lines(|run| run.curve.iter().filter_map(&at).map(|(x, y)| (x, factor * y)).collect())
     }
 }
 

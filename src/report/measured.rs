@@ -185,7 +185,7 @@ impl Roofline {
             ]
         };
         let head = ["kernel", "level", "shape", "FLOP for each byte", "speed", "bytes", "of what is possible"];
-        let table = Table::new(&head, self.kernels.iter().enumerate().map(row).collect());
+        let table = Table::block(&head, self.kernels.iter().enumerate().map(row).collect());
         let remark = Block::Remark(
             "Numbers are those of the table. What is possible: the lower of the peak and of memory traffic at the rate of main \
              memory; what stays in a cache may be above. Kernels of whole numbers and comparisons are in the table only."
@@ -242,7 +242,7 @@ impl BreakEven {
         ];
         let figures = (!figures.is_empty()).then_some(Block::Figures(figures));
         let rule = self.rule.map(|rule| Block::Remark(rule.sentence()));
-        figures.into_iter().chain(Table::new(&head, rows)).chain(rule).collect()
+        figures.into_iter().chain(Table::block(&head, rows)).chain(rule).collect()
     }
 }
 
@@ -334,7 +334,7 @@ impl Sweep {
             ]
         };
         let table =
-            Table::new(&["quantity", "value", "contender", "the rest", "time"], self.rows.iter().map(row).collect());
+            Table::block(&["quantity", "value", "contender", "the rest", "time"], self.rows.iter().map(row).collect());
         (!figures.is_empty()).then_some(Block::Figures(figures)).into_iter().chain(table).collect()
     }
 }

@@ -80,7 +80,8 @@ fn result(change: impl Fn(&mut Value)) -> Vec<u8> {
         "metrics": {"p@1": 0.31}, "metrics_are_estimates": true, "samples_per_second": 70.0, "steps": 20,
         "flops": {"executed": 100, "dense_equivalent": 400}, "peak_memory_bytes": 0,
         "energy": {"joules": 5.5, "method": "rapl"}, "cost": {"amount": 0.25, "currency": "EUR", "price_per_hour": 100.0},
-        "status": "reached", "a key of tomorrow": []
+        "status": "reached", "a key of tomorrow": [], "components": [{"name": "output", "bytes": 64}],
+        "index": [{"step": 8, "recall@10": 0.5, "index": {"occupancy": [1, 2]}}], "activity": [[5, 0.25, null], "odd"]
     });
     change(&mut value);
     value.to_string().into_bytes()
@@ -97,10 +98,14 @@ fn a_result_is_read_in_full_and_operations_grow_with_steps() {
     let target = run.target.as_ref().expect("there is one");
     assert_eq!((target.reached, target.seconds, target.step), (true, Some(3.0), Some(20)));
     assert!(run.metrics_are_estimates && run.peak_memory_bytes.is_none());
-    let points: Vec<_> = run.curve.iter().map(|p| (p.step, p.quality, p.loss, p.flops)).collect();
+    let points: Vec<_> = run.curve[..3].iter().map(|p| (p.step, p.quality, p.loss, p.flops)).collect();
     let want =
         [(10, None, Some(2.5), Some(50.0)), (10, Some(0.25), None, Some(50.0)), (20, Some(0.31), None, Some(100.0))];
     assert_eq!(points, want);
+    assert_eq!((run.curve.len(), run.curve[3].step, run.curve[3].active_share), (4, 5, Some(0.25)));
+    let health = &run.index_health[0];
+    assert_eq!((health.step, health.recall, health.occupancy.as_slice()), (8, Some(0.5), &[1.0, 2.0][..]));
+    assert_eq!(run.components, [("output".to_string(), 64.0)]);
     assert_eq!(run.energy, Some((5.5, "rapl".to_string())));
     assert_eq!(run.cost.as_ref().map(|cost| (cost.amount, cost.currency.as_str())), Some((0.25, "EUR")));
 }

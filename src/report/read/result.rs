@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Reader;
 use super::json::{self, Object, number, required, words};
+use super::run::index_health;
 use crate::error::{Error, Result};
 use crate::report::{Cost, Point, RunReport, Target};
 
@@ -73,6 +74,11 @@ impl Reader {
         // Each step has the same share of all operations.
         let per_step = run.flops.filter(|&flops| flops > 0.0).zip(at(&["steps"]).filter(|&steps| steps > 0.0));
         run.curve = curve(path, object, per_step.map(|(flops, steps)| flops / steps))?;
+        run.curve.extend(activity(object));
+        // The log's events `index`, each with its step.
+        let looks = object.get("index").and_then(Value::as_array).into_iter().flatten();
+        let look = |event: &Value| Some(index_health(event.as_object()?, event.get("step")?.as_u64()?));
+        run.index_health = looks.filter_map(look).collect();
         // Files of one name may differ: their runs have not done the same.
         run.workload = match words(object, "workload_hash") {
             "" => workload.to_owned(),
@@ -89,6 +95,17 @@ impl Reader {
         self.report.runs.push(run);
         Ok(())
     }
+}
+
+/// `[step, active share or null, union share or null]` for moments of training; other engines have none.
+fn activity(object: &Object) -> Vec<Point> {
+    let list = object.get("activity").and_then(Value::as_array);
+    let point = |value: &Value| {
+        let [step, active, union] = value.as_array()?.as_slice() else { return None };
+        let (active_share, union_share) = (active.as_f64(), union.as_f64());
+        Some(Point { step: step.as_u64()?, active_share, union_share, ..Point::default() })
+    };
+    list.into_iter().flatten().filter_map(point).collect()
 }
 
 fn curve(path: &Path, object: &Object, flops_per_step: Option<f64>) -> Result<Vec<Point>> {

@@ -97,7 +97,8 @@ fn read_log(path: &Path, log: &str, run: &mut RunReport) -> Result<()> {
     Ok(())
 }
 
-fn index_health(event: &Object, step: u64) -> Health {
+/// An event `index` of a log.
+pub(super) fn index_health(event: &Object, step: u64) -> Health {
     let at = |key| number(event, &[key]);
     let recall = event.iter().find_map(|(key, value)| Some((key.strip_prefix("recall@")?, value.as_f64()?)));
     let index = event.get("index").and_then(Value::as_object);
