@@ -9,9 +9,11 @@
 //! ```
 //!
 //! A checkpoint is written to a folder with a name of its own (`.tmp-...`), synced and renamed; then `latest` is replaced.
-//! Whenever the program is killed, `latest` names a complete checkpoint, or there never was one. Digests are against
+//! Whenever the program is killed, `latest` names a complete checkpoint, or there never was one. That is done while training goes
+//! on where a copy of the tensors may be made ([`Saver`]). Digests are against
 //! accidents (a truncated copy, a flipped bit), not against somebody who forges files.
 
+mod contents;
 mod digest;
 pub(crate) mod disk;
 mod folder;
@@ -20,6 +22,7 @@ mod manifest;
 mod owned;
 mod read;
 mod save;
+mod saver;
 #[cfg(test)]
 mod tests;
 
@@ -28,13 +31,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use contents::Contents;
 pub use digest::digest;
 pub(crate) use folder::has_name;
 pub use folder::{clean, contains};
 pub use owned::{OwnedElements, OwnedTensor};
 pub use read::{Loaded, open};
+pub use save::save;
 pub(crate) use save::write_tensors;
-pub use save::{save, save_with};
+pub use saver::Saver;
 
 /// What these files look like; a reader refuses those of a later one.
 const SCHEMA: u32 = 1;

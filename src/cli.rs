@@ -3,11 +3,13 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a failure at run time, 2 wrong
 //! usage or configuration, 3 diverged, 4 bad data, 75 stopped and resumable, 130 interrupted.
 
+mod bench;
 mod demo;
 mod evaluate;
 mod generate;
 mod info;
 mod predict;
+mod report;
 mod text;
 mod tokenize;
 mod train;
@@ -60,6 +62,10 @@ enum Command {
     Tokenize(tokenize::Arguments),
     /// Make data
     Gen(generate::Arguments),
+    /// Measure: workloads under fixed rules, comparisons of their results, kernels against the machine
+    Bench(bench::Arguments),
+    /// Draw runs and measurements: quality, time, operations, memory, cost, as one page, Markdown and pictures
+    Report(report::Arguments),
     /// Train the same network dense and sparse on data that comes with the program: a table and a report in about a minute
     Demo(demo::Arguments),
 }
@@ -90,6 +96,8 @@ enum Failure {
     Usage(String),
     /// Writing the result failed.
     Output(io::Error),
+    /// A signal ended something that goes on when it is started again.
+    Stopped(String),
     /// Data, files or the run itself.
     Run(Error),
 }
@@ -116,6 +124,11 @@ pub fn run() -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => fail(1, &format!("writing to standard output: {error}")),
         Err(Failure::Usage(message)) => fail(2, &message),
+        Err(Failure::Stopped(message)) => {
+            // As it was asked to: no error.
+            let _ = writeln!(io::stderr(), "{message}");
+            ExitCode::from(75)
+        }
         Err(Failure::Run(stopped @ Error::Stopped { .. })) => {
             // As it was asked to: no error.
             let _ = writeln!(io::stderr(), "{stopped}");
@@ -135,6 +148,8 @@ fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Generate(arguments) => text::run(arguments, level, out),
         Command::Tokenize(arguments) => tokenize::run(arguments, out),
         Command::Gen(arguments) => generate::run(arguments, out),
+        Command::Bench(arguments) => bench::run(arguments, level, out),
+        Command::Report(arguments) => report::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, level, out),
     }
 }

@@ -294,6 +294,9 @@ impl Default for Optim {
     }
 }
 
+/// Most bytes that are copied for a checkpoint: what 20 million weights and the two averages of Adam take.
+const SNAPSHOT_BYTES: u64 = 256 << 20;
+
 /// `[train]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -306,6 +309,9 @@ pub struct Train {
     pub save_every: u64,
     /// Newest checkpoints that are kept.
     pub keep: usize,
+    /// Most bytes of a checkpoint that is copied in memory and written while training goes on. A larger one is written from where
+    /// the tensors are, and training waits; 0 makes all of them wait.
+    pub snapshot_bytes: u64,
     /// Steps between lines of the metrics log.
     pub log_every: u64,
     /// Evaluates on the validation file after each so many epochs, 0 for the end only.
@@ -316,7 +322,16 @@ pub struct Train {
 
 impl Default for Train {
     fn default() -> Self {
-        Self { epochs: 5, batch_size: 256, save_every: 0, keep: 2, log_every: 50, eval_every: 1, seed: 1 }
+        Self {
+            epochs: 5,
+            batch_size: 256,
+            save_every: 0,
+            keep: 2,
+            snapshot_bytes: SNAPSHOT_BYTES,
+            log_every: 50,
+            eval_every: 1,
+            seed: 1,
+        }
     }
 }
 

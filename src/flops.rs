@@ -1,4 +1,8 @@
 //! Arithmetic and memory traffic, counted where it is done, by phase of a step.
+//!
+//! Counted are products, sums of rows, and losses (20 operations a logit, where logits exist as a whole); not norms,
+//! activations, rotations, the softmax of attention, and the optimiser's own rule, which are a few operations a number.
+//! `tests/flops.rs` compares every layer's count with numbers that were found by hand.
 
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};

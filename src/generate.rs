@@ -114,7 +114,8 @@ pub fn generate(
         read = tokens.len();
         // A model may have more rows than its tokenizer has tokens.
         let scores = &logits[..tokenizer.vocabulary()];
-        let Some(token) = options.sampling.draw(scores, &mut rng(options.seed, "generate", drawn as u64)) else {
+        let Some(token) = options.sampling.draw(work.level, scores, &mut rng(options.seed, "generate", drawn as u64))
+        else {
             return Err(Error::data("network", 0, 0, format!("the scores of token {drawn} are not finite")));
         };
         drawn += 1;

@@ -83,10 +83,37 @@ pub struct Statistics {
     pub mean_occupancy: f64,
     /// As `mean_occupancy`.
     pub largest_bucket: usize,
+    /// Buckets with 1, 2 to 3, 4 to 7, ... rows; empty where they are not counted.
+    pub occupancy: Vec<u64>,
     /// Memory that the index takes, in bytes.
     pub bytes: usize,
     /// Since the index was made.
     pub rebuilds: u64,
+}
+
+impl Statistics {
+    /// Of an index whose buckets hold so many rows each, in any order; empty ones are not counted.
+    ///
+    /// ```
+    /// let statistics = hotrow::index::Statistics::of_buckets([5, 0, 1, 4].into_iter());
+    /// assert_eq!((statistics.used_buckets, statistics.largest_bucket), (3, 5));
+    /// assert_eq!(statistics.occupancy, [1, 0, 2]);
+    /// ```
+    pub fn of_buckets(rows: impl Iterator<Item = usize>) -> Statistics {
+        let (mut statistics, mut held) = (Statistics::default(), 0);
+        for rows in rows.filter(|&rows| rows > 0) {
+            let power = rows.ilog2() as usize;
+            if statistics.occupancy.len() <= power {
+                statistics.occupancy.resize(power + 1, 0);
+            }
+            statistics.occupancy[power] += 1;
+            statistics.used_buckets += 1;
+            statistics.largest_bucket = statistics.largest_bucket.max(rows);
+            held += rows;
+        }
+        statistics.mean_occupancy = held as f64 / statistics.used_buckets.max(1) as f64;
+        statistics
+    }
 }
 
 /// Names the rows that matter for a query.

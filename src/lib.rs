@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod active;
+pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod data;

@@ -1,132 +1,43 @@
-//! What training runs cost and what they reached, side by side: one HTML file, or a table for the terminal.
+//! What training runs and measurements cost and what they reached, side by side: one HTML file, Markdown, or a table for the
+//! terminal.
 //!
-//! A report is a pure function of numbers: [`from_runs`] reads them from the folders of runs, [`html`] and [`table`] write
-//! them down. The page needs nothing but itself (style and drawings are in it, there is no script), follows the reader's
-//! light or dark scheme and prints on paper. What is missing or not finite is left out, and the page says so.
-//!
-//! The colours are those of Okabe and Ito ("Color Universal Design", 2008) for runs and the "muted" scheme of Tol ("Colour
-//! Schemes", SRON/EPS/TN/09-002, 2021) for phases: readers with colour blindness tell them apart; runs also differ by the
-//! shape of their marks.
+//! A report is a pure function of numbers: [`from_runs`] reads them from files, [`html`], [`markdown`], [`pictures`] and
+//! [`table`] write them down. The page needs nothing but itself (style and drawings are in it, there is no script), follows
+//! the reader's light or dark scheme and prints on paper. What is missing or not finite is left out, and the page says so.
+//! Under each figure stand the machine, the commit and the command that it comes from.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
+mod axis;
 mod bars;
+mod block;
+mod canvas;
 mod chart;
 mod compare;
+mod contest;
+mod data;
+mod document;
 mod figures;
+mod group;
+mod markdown;
+mod measured;
 mod number;
 mod page;
 mod read;
+mod theme;
 
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod tests;
 
-pub use read::from_runs;
+pub use data::{Cost, Health, Origin, PhaseCost, Point, Report, RunReport, Target};
+pub use measured::{BreakEven, BreakEvenRow, Kernel, PackingRule, Peak, Roofline, Sweep, SweepRow};
+pub use read::{from_json, from_runs};
 
-/// Everything that a page shows.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
-    /// What was compared.
-    pub title: String,
-    /// One sentence more.
-    pub subtitle: String,
-    /// The command that repeats it; may be empty.
-    pub command: String,
-    /// Machine, versions, seeds: name and value.
-    pub environment: Vec<(String, String)>,
-    /// The runs; all are compared with the first.
-    pub runs: Vec<RunReport>,
-    /// What a reader has to know, one paragraph each.
-    pub notes: Vec<String>,
-}
-
-/// One run. `None` and numbers that are not finite mean: not known.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RunReport {
-    /// Its name in tables and legends.
-    pub name: String,
-    /// The last evaluation: `p@1` and the like; names with an `@` are shares of 1 and shown in per cent.
-    pub metrics: Vec<(String, f64)>,
-    /// Time of training alone.
-    pub seconds: Option<f64>,
-    /// Time of everything: loading, training, evaluation.
-    pub total_seconds: Option<f64>,
-    /// Samples trained on in a second.
-    pub samples_per_second: Option<f64>,
-    /// Floating-point operations that were executed.
-    pub flops: Option<f64>,
-    /// Floating-point operations of a network that computes every row.
-    pub dense_flops: Option<f64>,
-    /// Rows of the output layer that a step computes, as a share of all.
-    pub active_share: Option<f64>,
-    /// Bytes of weights and optimiser state that were read or written.
-    pub bytes: Option<f64>,
-    /// The most memory that the process held, in bytes.
-    pub peak_memory_bytes: Option<f64>,
-    /// How training went.
-    pub curve: Vec<Point>,
-    /// Where the time went.
-    pub phases: Vec<PhaseCost>,
-    /// How well the index named the rows that matter.
-    pub index_health: Vec<Health>,
-}
-
-/// One moment of training.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Point {
-    /// Steps done.
-    pub step: u64,
-    /// Samples trained on.
-    pub samples: Option<f64>,
-    /// Seconds since training began.
-    pub seconds: Option<f64>,
-    /// Training loss since the point before.
-    pub loss: Option<f64>,
-    /// Precision of the first guess on the validation part.
-    pub precision_at_1: Option<f64>,
-}
-
-/// What one phase has cost ([`crate::flops::Phase`]).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PhaseCost {
-    /// `read`, `gemm`, ...
-    pub name: String,
-    /// Time.
-    pub seconds: f64,
-    /// Floating-point operations executed.
-    pub flops: f64,
-    /// Bytes of weights and state read or written.
-    pub bytes: f64,
-}
-
-/// The index at one step, measured on a sample of queries.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Health {
-    /// Steps done.
-    pub step: u64,
-    /// The k of `recall`.
-    pub recall_k: Option<u64>,
-    /// Share of the k rows with the highest scores that the active set holds.
-    pub recall: Option<f64>,
-    /// Share of the exact softmax that the active set holds.
-    pub captured_mass: Option<f64>,
-    /// Rows in the union over a micro-batch.
-    pub union_rows: Option<f64>,
-    /// Share of the active set that the index named.
-    pub share_index: Option<f64>,
-    /// Share that are labels of the samples.
-    pub share_labels: Option<f64>,
-    /// Share that the random tail added.
-    pub share_tail: Option<f64>,
-    /// Sampled minus exact log Z.
-    pub log_z_drift: Option<f64>,
-    /// Rows in a used bucket, mean.
-    pub occupancy_mean: Option<f64>,
-    /// Rows in the fullest bucket.
-    pub occupancy_largest: Option<f64>,
-}
+use crate::checkpoint::disk::{System, replace_file};
+use crate::error::{Error, Result};
 
 /// The report as one HTML page.
 ///
@@ -137,7 +48,38 @@ pub struct Health {
 /// assert!(page.starts_with("<!DOCTYPE html>") && page.contains("dense &lt;1&gt;") && page.contains("38.2 s"));
 /// ```
 pub fn html(report: &Report) -> String {
-    page::page(report)
+    page::page(&document::blocks(report))
+}
+
+/// The report as Markdown: the tables, and the [`pictures`] as links into the folder `images`, if there is one.
+///
+/// ```
+/// use hotrow::report::{markdown, Report, RunReport};
+/// let run = RunReport { name: "dense".into(), seconds: Some(38.2), ..RunReport::default() };
+/// let text = markdown(&Report { title: "demo".into(), runs: vec![run], ..Report::default() }, None);
+/// assert!(text.starts_with("# demo\n") && text.contains("| time of training | 38.2 s |"));
+/// ```
+pub fn markdown(report: &Report, images: Option<&str>) -> String {
+    markdown::markdown(&document::blocks(report), images)
+}
+
+/// The drawings of the report as PNG files on white, with their names.
+///
+/// ```
+/// use hotrow::report::{pictures, PhaseCost, Report, RunReport};
+/// let phases = vec![PhaseCost { name: "gemm".into(), seconds: 1.0, ..PhaseCost::default() }];
+/// let run = RunReport { phases, ..RunReport::default() };
+/// let pictures = pictures(&Report { runs: vec![run], ..Report::default() });
+/// assert_eq!(pictures[0].0, "phases.png");
+/// assert!(pictures[0].1.starts_with(b"\x89PNG"));
+/// ```
+pub fn pictures(report: &Report) -> Vec<(String, Vec<u8>)> {
+    let blocks = document::blocks(report);
+    let figures = blocks.iter().filter_map(|block| match block {
+        block::Block::Figures(figures) => Some(figures),
+        _ => None,
+    });
+    figures.flatten().map(|figure| (format!("{}.png", figure.file), figure.drawing.png())).collect()
 }
 
 /// The comparison as an aligned table, a line for each figure and a column for each run, with a newline at its end.
@@ -152,7 +94,7 @@ pub fn html(report: &Report) -> String {
 pub fn table(report: &Report) -> String {
     let names = report.runs.iter().map(|run| number::one_line(&run.name));
     let mut lines = vec![std::iter::once(String::new()).chain(names).collect::<Vec<_>>()];
-    for row in compare::rows(&report.runs) {
+    for row in compare::rows(&report.runs.iter().collect::<Vec<_>>()) {
         let cells = row.cells.iter().map(|cell| match (&cell.value, &cell.against_first) {
             (None, _) => "-".to_string(),
             (Some(value), None) => value.clone(),
@@ -172,4 +114,30 @@ pub fn table(report: &Report) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Writes a page, text or picture all at once: whoever looks sees the old file or the new one.
+///
+/// ```
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("report.html");
+/// hotrow::report::write(&path, b"<!DOCTYPE html>")?;
+/// assert_eq!(std::fs::read(&path).unwrap(), b"<!DOCTYPE html>");
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Io`] if the system refuses, [`Error::Config`] if `path` has no name of a file.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Error::config("report", format!("{} is no name of a file", path.display())))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    replace_file(&System, folder, name, bytes)
+}
+
+/// A name for files: small letters, digits and single dashes.
+fn slug(name: &str) -> String {
+    let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
+    plain.collect::<String>().split_whitespace().collect::<Vec<_>>().join("-")
 }

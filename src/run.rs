@@ -9,6 +9,7 @@
 //!     lock            held by the program that is at work here
 //! ```
 
+mod component;
 mod environment;
 mod memory;
 mod metrics;
@@ -19,6 +20,7 @@ mod summary;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+pub use component::Component;
 pub use environment::Environment;
 pub use memory::{memory_bytes, peak_memory_bytes, restart_peak_memory};
 pub use metrics::MetricsLog;
@@ -87,7 +89,8 @@ impl RunDir {
     /// # let path = folder.path();
     /// let environment = Environment::read(Level::PORTABLE, 1, 7, vec!["hotrow".into()], Default::default());
     /// let run = RunDir::create(path, &Config::default(), &environment)?;
-    /// checkpoint::save(path, &[], &checkpoint::TrainerState::new(500, 1, 7), &serde_json::json!({}), 2)?;
+    /// let state = checkpoint::TrainerState::new(500, 1, 7);
+    /// checkpoint::save(path, &checkpoint::Contents::new(state, serde_json::json!({})), 2)?;
     /// drop(run);
     /// let (run, loaded) = RunDir::resume(path)?;
     /// assert_eq!(loaded.unwrap().state().step, 500);

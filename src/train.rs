@@ -16,4 +16,4 @@ pub use evaluate::evaluate;
 pub use inspect::Health;
 pub use predict::Predictor;
 pub use sampling::{Sampling, active_rows};
-pub use step::{StepReport, Trainer};
+pub use step::{PACKED_FROM, StepReport, Trainer};

@@ -1,16 +1,16 @@
 //! Language models as a user sees them: token files, runs, killed programs, wrong input, generated text.
 
 mod common;
+#[path = "common/runs.rs"]
+mod runs;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
 use common::{assert_fails, hotrow, log, summary, text, with_sets};
 use hotrow::data::tokens::TokenFile;
-use hotrow::rng::rng;
-use rand::RngExt;
+use runs::Runs;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -30,23 +30,24 @@ impl Data {
         Self { folder }
     }
 
+    /// What `eval lm` prints for the run `out` on the validation file.
+    fn eval(&self, out: &str) -> Output {
+        let mut command = hotrow(&["eval", "lm", "--json", "--run"]);
+        command.arg(self.path(out)).arg("--data").arg(self.path("data/valid.tokens")).output().unwrap()
+    }
+}
+
+impl Runs for Data {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// `train lm` into the folder `out`.
     fn train(&self, out: &str, sets: &[&str]) -> Command {
         let mut command = hotrow(&["train", "lm", "--json", "--preset", "tiny", "--train"]);
         command.arg(self.path("data/train.tokens")).arg("--valid").arg(self.path("data/valid.tokens"));
         command.arg("--out").arg(self.path(out));
         with_sets(&mut command, sets);
         command
-    }
-
-    /// What `eval lm` prints for the run `out` on the validation file.
-    fn eval(&self, out: &str) -> Output {
-        let mut command = hotrow(&["eval", "lm", "--json", "--run"]);
-        command.arg(self.path(out)).arg("--data").arg(self.path("data/valid.tokens")).output().unwrap()
     }
 
     fn resume(&self, out: &str) -> Command {
@@ -179,22 +180,18 @@ fn generated_text_follows_from_its_seed_and_ends_where_it_should() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit_of_a_run() {
-    let data = Data::new();
-    let run = |threads: &str| {
-        let name = format!("run-{threads}");
-        let output = data.train(&name, SHORT).args(["--threads", threads]).output().unwrap();
-        let digest = summary(&output)["digest"].clone();
-        (digest, log(&data.path(&name)))
-    };
-    let one = run("1");
-    for threads in ["2", "3", "8"] {
-        assert_eq!(run(threads), one, "{threads} threads");
-    }
+    runs::the_number_of_threads_changes_no_bit(&Data::new(), SHORT);
+}
+
+#[test]
+fn checkpoints_are_the_same_whether_steps_wait_for_them_or_not() {
+    runs::checkpoints_are_the_same_whether_steps_wait_for_them_or_not(&Data::new(), &with(SPARSE));
 }
 
 /// Every sparse part at once, with indexes that are built anew at other steps than checkpoints are written.
 const SPARSE: &[&str] = &[
     "ngram.rows=512",
+    "ngram.gate=gate",
     "memory.slots=64",
     "memory.key_width=8",
     "memory.layers=[1]",
@@ -217,6 +214,10 @@ fn a_network_with_memories_goes_on_from_any_checkpoint_with_the_same_bits_on_any
     let (run, lines) = (data.path("run"), log(&data.path("run")));
     let evaluated = summary(&data.eval("run"));
     assert_eq!(evaluated["metrics"]["loss"], whole["metrics"]["loss"]);
+    for used in ["ngram_rows_used", "memory_slots_used"] {
+        let share = whole["metrics"][used].as_f64().unwrap();
+        assert!(0.0 < share && share <= 1.0, "{used}: {share}");
+    }
     for step in [20, 35] {
         for later in (step + 5..=40).step_by(5) {
             let _ = fs::remove_dir_all(run.join(format!("checkpoint-{later:06}")));
@@ -228,66 +229,15 @@ fn a_network_with_memories_goes_on_from_any_checkpoint_with_the_same_bits_on_any
     }
 }
 
-/// Kills the program again and again, anywhere between its start and its end, and resumes it until it has finished.
 #[test]
 fn a_run_that_was_killed_many_times_has_the_bits_of_one_that_was_not() {
-    let data = Data::new();
-    let start = Instant::now();
-    let undisturbed = summary(&data.train("undisturbed", SHORT).output().unwrap());
-    let length = start.elapsed();
-    let want = log(&data.path("undisturbed"));
-    let (mut kills, mut runs, mut rng) = (0, 0, rng(12, "kill", 0));
-    while kills < 12 {
-        let name = format!("run-{runs}");
-        loop {
-            // A kill before the run has a folder is followed by a new start.
-            let mut command = match data.path(&name).join("config.toml").exists() {
-                true => data.resume(&name),
-                false => data.train(&name, SHORT),
-            };
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-            std::thread::sleep(length.mul_f64(rng.random_range(0.0..0.9)));
-            if child.try_wait().unwrap().is_none() {
-                child.kill().unwrap();
-            }
-            let output = child.wait_with_output().unwrap();
-            if output.status.success() {
-                break;
-            }
-            assert!(output.status.code().is_none(), "not killed: {}", text(&output.stderr));
-            kills += 1;
-        }
-        let finished: Value =
-            serde_json::from_slice(&fs::read(data.path(&name).join("summary.json")).unwrap()).unwrap();
-        for key in ["digest", "flops", "metrics", "steps"] {
-            assert_eq!(finished[key], undisturbed[key], "{key} after {kills} kills");
-        }
-        assert_eq!(log(&data.path(&name)), want);
-        fs::remove_dir_all(data.path(&name)).unwrap();
-        runs += 1;
-    }
-    assert!(runs > 0);
+    runs::a_run_that_was_killed_has_the_bits_of_one_that_was_not(&Data::new(), SHORT, 12, 12);
 }
 
-/// Asked to stop, the program saves where it stands and says how to go on.
 #[test]
 fn a_run_that_was_asked_to_stop_saves_and_goes_on_with_the_same_bits() {
-    let data = Data::new();
-    // Long enough that the signal comes before the end, and without checkpoints of its own on the way.
     let sets = with(&["train.steps=400", "train.save_every=0", "train.eval_every=0"]);
-    let undisturbed = summary(&data.train("undisturbed", &sets).output().unwrap());
-    let child = data.train("run", &sets).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = Instant::now();
-    // From its first line in the log on, the program is in its loop.
-    while fs::metadata(data.path("run/metrics.jsonl")).map_or(0, |file| file.len()) == 0 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the run does not begin");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(asked.success());
-    assert_fails(&child.wait_with_output().unwrap(), 75, &["--resume"]);
-    assert_eq!(summary(&data.resume("run").output().unwrap())["digest"], undisturbed["digest"]);
-    assert_eq!(log(&data.path("run")), log(&data.path("undisturbed")));
+    runs::a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(&Data::new(), &sets);
 }
 
 #[test]

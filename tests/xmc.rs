@@ -1,15 +1,15 @@
 //! Runs of extreme classification as a user sees them: files, exit codes, killed programs, damaged checkpoints.
 
 mod common;
+#[path = "common/runs.rs"]
+mod runs;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use common::{assert_fails, hotrow, log, summary, text, with_sets};
-use hotrow::rng::rng;
-use rand::RngExt;
+use runs::Runs;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,12 +27,13 @@ impl Data {
         assert!(output.status.success(), "{}", text(&output.stderr));
         Self { folder }
     }
+}
 
+impl Runs for Data {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// `train xmc` into the folder `out`.
     fn train(&self, out: &str, sets: &[&str]) -> Command {
         let mut command = hotrow(&["train", "xmc", "--json", "--train"]);
         command.arg(self.path("data/train.txt")).arg("--valid").arg(self.path("data/valid.txt"));
@@ -117,57 +118,17 @@ fn a_run_leaves_what_the_design_promises() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit_of_a_run() {
-    let data = Data::new();
-    let digest = |threads: &str| {
-        let output = data.train(&format!("run-{threads}"), SHORT).args(["--threads", threads]).output().unwrap();
-        summary(&output)["digest"].clone()
-    };
-    let one = digest("1");
-    for threads in ["2", "3", "8"] {
-        assert_eq!(digest(threads), one, "{threads} threads");
-    }
+    runs::the_number_of_threads_changes_no_bit(&Data::new(), SHORT);
 }
 
-/// Kills the program again and again, anywhere between its start and its end, and resumes it until it has finished.
+#[test]
+fn checkpoints_are_the_same_whether_steps_wait_for_them_or_not() {
+    runs::checkpoints_are_the_same_whether_steps_wait_for_them_or_not(&Data::new(), SHORT);
+}
+
 #[test]
 fn a_run_that_was_killed_many_times_has_the_bits_of_one_that_was_not() {
-    let data = Data::new();
-    let start = Instant::now();
-    let undisturbed = summary(&data.train("undisturbed", SHORT).output().unwrap());
-    let length = start.elapsed();
-    let want = log(&data.path("undisturbed"));
-    let (mut kills, mut runs, mut rng) = (0, 0, rng(11, "kill", 0));
-    while kills < 50 {
-        let name = format!("run-{runs}");
-        loop {
-            // A kill before the run has a folder is followed by a new start.
-            let mut command = match data.path(&name).join("config.toml").exists() {
-                true => data.resume(&name),
-                false => data.train(&name, SHORT),
-            };
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-            std::thread::sleep(length.mul_f64(rng.random_range(0.0..0.9)));
-            let killed = child.try_wait().unwrap().is_none();
-            if killed {
-                child.kill().unwrap();
-            }
-            let output = child.wait_with_output().unwrap();
-            if output.status.success() {
-                break;
-            }
-            assert!(output.status.code().is_none(), "not killed: {}", text(&output.stderr));
-            kills += 1;
-        }
-        let finished: Value =
-            serde_json::from_slice(&fs::read(data.path(&name).join("summary.json")).unwrap()).unwrap();
-        assert_eq!(finished["digest"], undisturbed["digest"], "after {kills} kills");
-        assert_eq!(finished["flops"], undisturbed["flops"]);
-        assert_eq!(finished["metrics"], undisturbed["metrics"]);
-        assert_eq!(log(&data.path(&name)), want);
-        fs::remove_dir_all(data.path(&name)).unwrap();
-        runs += 1;
-    }
-    assert!(runs > 0);
+    runs::a_run_that_was_killed_has_the_bits_of_one_that_was_not(&Data::new(), SHORT, 50, 11);
 }
 
 /// A frozen index is built once; from then on it knows labels by the samples that they were seen with. It learns, and a
@@ -191,41 +152,21 @@ fn a_run_with_a_frozen_index_learns_and_is_taken_up_with_the_same_bits() {
         assert!(last < 0.9 * first, "{index}: losses {losses:?}");
         let want = log(&run);
 
-        let mut checkpoints: Vec<PathBuf> = fs::read_dir(&run)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_dir() && path.file_name().unwrap().to_string_lossy().starts_with("checkpoint"))
-            .collect();
-        checkpoints.sort();
+        let checkpoints = runs::names(&run, "checkpoint-");
         assert!(checkpoints.len() > 10, "{checkpoints:?}");
-        let middle = checkpoints[checkpoints.len() / 2].strip_prefix(data.folder.path()).unwrap().to_owned();
-        let again = summary(&data.resume(middle.to_str().unwrap()).output().unwrap());
+        let middle = format!("{index}/{}", checkpoints[checkpoints.len() / 2]);
+        let again = summary(&data.resume(&middle).output().unwrap());
         assert_eq!(again["digest"], undisturbed["digest"], "{index}");
         assert_eq!(log(&run), want, "{index}");
     }
 }
 
-/// Asked to stop, the program saves where it stands and says how to go on.
 #[test]
 fn a_run_that_was_asked_to_stop_saves_and_goes_on_with_the_same_bits() {
-    let data = Data::new();
-    // Long enough that the signal comes before the end, and without checkpoints of its own on the way.
     let kept = SHORT.iter().copied().filter(|set| !set.starts_with("train.save") && !set.starts_with("train.epochs"));
-    let sets: Vec<&str> = kept.chain(["train.epochs=30"]).collect();
-    let undisturbed = summary(&data.train("undisturbed", &sets).output().unwrap());
-    let child = data.train("run", &sets).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = Instant::now();
-    // From its first line in the log on, the program is in its loop.
-    while fs::metadata(data.path("run/metrics.jsonl")).map_or(0, |file| file.len()) == 0 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the run does not begin");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(asked.success());
-    let output = child.wait_with_output().unwrap();
-    assert_fails(&output, 75, &["--resume"]);
-    assert_eq!(summary(&data.resume("run").output().unwrap())["digest"], undisturbed["digest"]);
-    assert_eq!(log(&data.path("run")), log(&data.path("undisturbed")));
+    // More steps than there are; 0 would save at the end of each epoch.
+    let sets: Vec<&str> = kept.chain(["train.epochs=30", "train.save_every=100000"]).collect();
+    runs::a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(&Data::new(), &sets);
 }
 
 #[test]
@@ -287,9 +228,7 @@ fn a_checkpoint_that_does_not_fit_the_disk_leaves_the_one_before() {
     let output = limited(more, model / 2);
     assert_fails(&output, 1, &["checkpoint", "model.safetensors"]);
     assert_eq!(fs::read_to_string(data.path("run/latest")).unwrap(), before);
-    let left: Vec<String> =
-        fs::read_dir(data.path("run")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    assert!(left.iter().all(|name| !name.starts_with(".tmp")), "{left:?}");
+    assert_eq!(runs::names(&data.path("run"), ".tmp"), [""; 0]);
     summary(&data.resume("run").output().unwrap());
 }
 

@@ -5,9 +5,12 @@
     python3 benches/xmc/speed.py ..                        (benches/results/xmc-speed.json)
     python3 benches/xmc/equal.py ..                        (benches/results/xmc-equal.json)
     python3 benches/lm/speed.py ..                         (benches/results/lm-speed.json)
-    python3 benches/xmc/table.py --demo hotrow-demo
+    python3 benches/lm/quality.py ablation|time ..         (benches/results/lm-ablation.json, lm-time.json)
+    hotrow report benches/results/bench ..                 (Markdown, and pictures)
+    python3 benches/xmc/table.py --demo hotrow-demo --bench target/report.md
 
-With `--demo` the summaries of that demo become benches/results/xmc-demo.json. Each table replaces what stands between the
+With `--demo` the summaries of that demo become benches/results/xmc-demo.json. With `--bench` the comparisons of that report,
+which `hotrow report` has written for this folder, are copied: what the README says of results has one source. Each table replaces what stands between the
 markers `<!-- NAME -->` and `<!-- end of NAME -->`.
 """
 
@@ -82,9 +85,67 @@ def lm():
     return table(["preset", "contender", "tokens/s", "hotrow, dense head is 1"], rows)
 
 
+def bench(report):
+    """Of each workload in the report: its title, the comparison, and the first picture of quality with its source."""
+    text = ""
+    for workload in report.read_text().split("\n## ")[1:]:
+        name, *sections = workload.split("\n### ")
+        sections = dict(section.split("\n", 1) for section in sections)
+        if "Comparison" in sections:
+            title, _, words = name.partition("\n")
+            quality = sections.get("Quality", "").strip().split("\n\n")[:2]
+            parts = [f"**{title}**", words.strip(), sections["Comparison"].strip(), *quality]
+            text += "\n\n".join(filter(None, parts)) + "\n\n"
+    return text.rstrip("\n") + "\n"
+
+
+def mean(rows, key):
+    return sum(row["metrics"][key] for row in rows) / len(rows)
+
+
+def ablation():
+    result = json.loads((RESULTS / "lm-ablation.json").read_text())
+    names = list(dict.fromkeys(row["contender"] for row in result["rows"]))
+    of = {name: [row for row in result["rows"] if row["contender"] == name] for name in names}
+    lines = []
+    for name, rows in of.items():
+        used = "".join(
+            f"{100 * mean(rows, key):.1f} % of {what}"
+            for key, what in (("ngram_rows_used", "rows "), ("memory_slots_used", "slots"))
+            if key in rows[0]["metrics"]
+        )
+        loss = mean(rows, "loss")
+        against = f"{loss - mean(of['dense'], 'loss'):+.3f}"
+        lines.append([name, f"{loss:.3f}", against, f"{mean(rows, 'bits_per_byte'):.3f}", str(len(rows)), used])
+    return table(["small, at equal tokens", "loss", "against dense", "bits/byte", "seeds", "ever used"], lines)
+
+
+def time():
+    result = json.loads((RESULTS / "lm-time.json").read_text())
+    lines = []
+    for row in result["rows"]:
+        if "minutes" in row:
+            metrics = row["metrics"]
+            figures = [f"{row['tokens'] / 1e6:.2f} M", f"{metrics['loss']:.3f}", f"{metrics['bits_per_byte']:.3f}"]
+            lines.append([f"{row['minutes']:g}", row["contender"], str(row["seed"]), *figures])
+    return table(["minutes", "small", "seed", "tokens", "loss", "bits/byte"], lines)
+
+
+TABLES = {
+    "demo": (demo, "xmc-demo"),
+    "quality": (quality, "xmc-quality"),
+    "speed": (speed, "xmc-speed"),
+    "equal": (equal, "xmc-equal"),
+    "lm": (lm, "lm-speed"),
+    "ablation": (ablation, "lm-ablation"),
+    "time": (time, "lm-time"),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path)
+    parser.add_argument("--bench", type=Path)
     arguments = parser.parse_args()
     if arguments.demo:
         runs = {name: json.loads((arguments.demo / name / "summary.json").read_text()) for name in ("dense", "sparse")}
@@ -94,11 +155,15 @@ def main():
         (RESULTS / "xmc-demo.json").write_text(json.dumps(runs, indent=1) + "\n")
     readme = Path("README.md")
     text = readme.read_text()
-    for name, make in (("demo", demo), ("quality", quality), ("speed", speed), ("equal", equal), ("lm", lm)):
-        if (RESULTS / (f"xmc-{name}.json" if name != "lm" else "lm-speed.json")).exists():
+    for name, (make, figures) in TABLES.items():
+        if (RESULTS / f"{figures}.json").exists():
             begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
             before, rest = text.split(begin)
             text = before + begin + "\n" + make() + "\n" + end + rest.split(end)[1]
+    if arguments.bench:
+        begin, end = "<!-- bench -->\n", "<!-- end of bench -->\n"
+        before, rest = text.split(begin)
+        text = before + begin + "\n" + bench(arguments.bench) + "\n" + end + rest.split(end)[1]
     readme.write_text(text)
 
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use hotrow::checkpoint::{OwnedElements, TrainerState, open, save};
+use hotrow::checkpoint::{Contents, OwnedElements, TrainerState, open, save};
 use hotrow::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 use hotrow_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
@@ -35,8 +35,9 @@ fuzz_target!(|data: &[u8]| {
     let run = folder.path();
     let ids = [3, 5];
     let tensor = Tensor { name: "ids".into(), shape: vec![2], elements: Elements::U32(&ids) };
-    let state = TrainerState::new(1, 0, 7);
-    let path = save(run, &[(MODEL, vec![tensor])], &state, &serde_json::json!({}), 1).expect("a good checkpoint");
+    let mut contents = Contents::new(TrainerState::new(1, 0, 7), serde_json::json!({}));
+    contents.tensors.push((MODEL, vec![tensor]));
+    let path = save(run, &contents, 1).expect("a good checkpoint");
     match kind % 4 {
         0 => damaged(run, &path.join("manifest.json"), bytes),
         1 => damaged(run, &path.join(MODEL), bytes),

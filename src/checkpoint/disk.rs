@@ -12,8 +12,8 @@ pub(crate) trait Sink: Write {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// What changes a folder.
-pub(crate) trait Disk {
+/// What changes a folder; from any thread.
+pub(crate) trait Disk: Send + Sync {
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn Sink>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

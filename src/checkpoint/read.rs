@@ -84,7 +84,7 @@ impl Loaded {
         &self.state
     }
 
-    /// What [`save`](super::save) was given as `config`.
+    /// As [`Contents::config`](super::Contents::config).
     pub fn config(&self) -> &serde_json::Value {
         &self.config
     }
@@ -171,7 +171,7 @@ impl Loaded {
             .map_err(|message| self.refuse(file, message))
     }
 
-    /// The bytes of a file that holds no tensors (see [`save_with`](super::save_with)).
+    /// The bytes of a file that holds no tensors (see [`Contents::others`](super::Contents::others)).
     ///
     /// ```no_run
     /// let loaded = hotrow::checkpoint::open("runs/first".as_ref())?;

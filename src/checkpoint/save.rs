@@ -1,34 +1,37 @@
 //! Writing: all or nothing, and without a second copy of the tensors.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::contents::{Contents, Files};
+use super::digest;
 use super::disk::{Disk, Sink, System, replace_file};
 use super::folder::{self, LATEST, REPLACED, TEMPORARY};
 use super::manifest::{Entry, MANIFEST, Manifest};
-use super::{CONFIG, STATE, TrainerState, digest, header};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// Bytes that are hashed and then written while they are still in the cache.
 const CHUNK: usize = 1 << 18;
 
-/// Saves checkpoint `state.step` to the folder `run`: each of `files` (a name such as `model.safetensors` and its tensors),
-/// `state` and `config` (free-form: what [`Loaded::config`](super::Loaded::config) gives back). Then `latest` names it, and
-/// of the checkpoints up to this step the newest `keep` stay. Gives its folder.
+/// Saves a checkpoint to the folder `run`, called after its step. Then `latest` names it, and of the checkpoints up to this step
+/// the newest `keep` stay. Gives its folder.
 ///
-/// Tensors go to the file from where they are: the memory this takes does not depend on their size.
+/// Tensors go to the file from where they are: the memory this takes does not depend on their size. A [`Saver`](super::Saver)
+/// writes smaller ones while training goes on.
 ///
 /// ```
-/// use hotrow::checkpoint::{TrainerState, open, save};
+/// use hotrow::checkpoint::{Contents, TrainerState, open, save};
 /// use hotrow::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let run = folder.path();
 /// let weights = Tensor { name: "w".into(), shape: vec![1, 2], elements: Elements::F32(&[1.0, 2.0]) };
-/// let state = TrainerState::new(500, 1, 7);
-/// save(run, &[("model.safetensors", vec![weights])], &state, &serde_json::json!({"hidden": [2]}), 2)?;
+/// let mut contents = Contents::new(TrainerState::new(500, 1, 7), serde_json::json!({"hidden": [2]}));
+/// contents.tensors.push(("model.safetensors", vec![weights]));
+/// save(run, &contents, 2)?;
 ///
 /// let (loaded, mut w) = (open(run)?, [0.0; 2]);
 /// let place = TensorMut { name: "w".into(), shape: vec![1, 2], elements: ElementsMut::F32(&mut w) };
@@ -46,111 +49,49 @@ const CHUNK: usize = 1 << 18;
 ///
 /// If two files or two tensors of a file have the same name, or a tensor as many elements as its shape does not say.
 #[track_caller]
-pub fn save(
-    run: &Path,
-    files: &[(&str, Vec<Tensor>)],
-    state: &TrainerState,
-    config: &serde_json::Value,
-    keep: usize,
-) -> Result<PathBuf> {
-    save_on(&System, run, files, &[], state, config, keep)
+pub fn save(run: &Path, contents: &Contents, keep: usize) -> Result<PathBuf> {
+    save_on(&System, run, &contents.files(), keep)
 }
 
-/// As [`save`], with other files beside those of tensors: a name and its bytes, which [`Loaded::bytes`](super::Loaded::bytes) gives
-/// back.
-///
-/// # Errors
-///
-/// As [`save`].
-///
-/// # Panics
-///
-/// As [`save`].
-#[track_caller]
-pub fn save_with(
-    run: &Path,
-    files: &[(&str, Vec<Tensor>)],
-    others: &[(&str, &[u8])],
-    state: &TrainerState,
-    config: &serde_json::Value,
-    keep: usize,
-) -> Result<PathBuf> {
-    save_on(&System, run, files, others, state, config, keep)
-}
-
-#[track_caller]
-pub(super) fn save_on(
-    disk: &dyn Disk,
-    run: &Path,
-    files: &[(&str, Vec<Tensor>)],
-    others: &[(&str, &[u8])],
-    state: &TrainerState,
-    config: &serde_json::Value,
-    keep: usize,
-) -> Result<PathBuf> {
-    let given = files.iter().map(|(name, _)| *name).chain(others.iter().map(|(name, _)| *name));
-    let mut names: Vec<_> = given.chain([CONFIG, STATE, MANIFEST]).collect();
-    names.sort_unstable();
-    assert!(names.is_sorted_by(|a, b| a < b), "two files have the same name");
-
-    let name = folder::name(state.step);
+pub(super) fn save_on(disk: &dyn Disk, run: &Path, files: &Files, keep: usize) -> Result<PathBuf> {
+    let name = folder::name(files.step);
     let temporary = run.join(format!("{TEMPORARY}{name}"));
-    let written =
-        write(disk, &temporary, files, others, state, config).and_then(|()| publish(disk, run, &temporary, &name));
+    let written = write(disk, &temporary, files).and_then(|()| publish(disk, run, &temporary, &name));
     if written.is_err() && temporary.exists() {
         // The error that is told is the one that came first.
         let _ = disk.remove_folder(&temporary);
     }
     let path = written?;
     replace_file(disk, run, LATEST, format!("{name}\n").as_bytes())?;
-    prune(disk, run, state.step, keep)?;
+    prune(disk, run, files.step, keep)?;
     Ok(path)
 }
 
 /// Writes a safetensors file that belongs to no checkpoint, all at once.
 pub(crate) fn write_tensors(folder: &Path, name: &str, tensors: &[Tensor]) -> Result<()> {
-    let (mut bytes, ordered) = header::plan(tensors);
+    let (mut bytes, ordered) = super::header::plan(tensors);
     ordered.iter().for_each(|tensor| bytes.extend_from_slice(tensor.elements.bytes()));
     replace_file(&System, folder, name, &bytes)
 }
 
 /// The complete checkpoint, on the disk, in a folder of which nobody knows.
-fn write(
-    disk: &dyn Disk,
-    folder: &Path,
-    files: &[(&str, Vec<Tensor>)],
-    others: &[(&str, &[u8])],
-    state: &TrainerState,
-    config: &serde_json::Value,
-) -> Result<()> {
+fn write(disk: &dyn Disk, folder: &Path, Files { step, files }: &Files) -> Result<()> {
     if folder.exists() {
         disk.remove_folder(folder).map_err(Error::io(folder))?;
     }
     disk.create_folder(folder).map_err(Error::io(folder))?;
-    let mut entries = Vec::new();
-    for (name, tensors) in files {
-        let (header, ordered) = header::plan(tensors);
-        let bytes = ordered.iter().map(|tensor| tensor.elements.bytes());
-        entries.push(write_file(disk, folder, name, std::iter::once(header.as_slice()).chain(bytes))?);
-    }
-    for &(name, bytes) in others {
-        entries.push(write_file(disk, folder, name, [bytes].into_iter())?);
-    }
-    let options = serde_json::to_vec_pretty(config).expect("JSON is JSON");
-    let standing = serde_json::to_vec_pretty(state).expect("names and numbers are JSON");
-    entries.push(write_file(disk, folder, CONFIG, [options.as_slice()].into_iter())?);
-    entries.push(write_file(disk, folder, STATE, [standing.as_slice()].into_iter())?);
-    let manifest = Manifest::new(state.step, entries).to_bytes();
-    write_file(disk, folder, MANIFEST, [manifest.as_slice()].into_iter())?;
+    let written = files.iter().map(|(name, pieces)| write_file(disk, folder, name, pieces));
+    let manifest = Manifest::new(*step, written.collect::<Result<_>>()?).to_bytes();
+    write_file(disk, folder, MANIFEST, &[manifest.into()])?;
     disk.sync_folder(folder).map_err(Error::io(folder))
 }
 
-fn write_file<'a>(disk: &dyn Disk, folder: &Path, name: &str, pieces: impl Iterator<Item = &'a [u8]>) -> Result<Entry> {
+fn write_file(disk: &dyn Disk, folder: &Path, name: &str, pieces: &[Cow<[u8]>]) -> Result<Entry> {
     let path = folder.join(name);
     let write = || -> io::Result<Entry> {
         let mut file: Box<dyn Sink> = disk.create_file(&path)?;
         let (mut hash, mut bytes) = (Xxh3Default::new(), 0);
-        for chunk in pieces.flat_map(|piece| piece.chunks(CHUNK)) {
+        for chunk in pieces.iter().flat_map(|piece| piece.chunks(CHUNK)) {
             hash.update(chunk);
             file.write_all(chunk)?;
             bytes += chunk.len() as u64;

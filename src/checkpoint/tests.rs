@@ -2,6 +2,7 @@
 
 mod damage;
 mod kill;
+mod saver;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -72,8 +73,10 @@ impl Network {
         vec![Tensor { name: "ids".into(), shape: vec![2], elements: Elements::U32(&self.ids) }]
     }
 
-    fn files(&self) -> [(&str, Vec<Tensor<'_>>); 2] {
-        [(MODEL, self.model()), (INDEX, self.index())]
+    /// Of the checkpoint of a step.
+    fn contents(&self, step: u64) -> Contents<'_> {
+        let tensors = vec![(MODEL, self.model()), (INDEX, self.index())];
+        Contents { tensors, ..Contents::new(state_at(step), json!({"step": step})) }
     }
 }
 
@@ -85,7 +88,7 @@ fn state_at(step: u64) -> TrainerState {
 }
 
 fn save_step(run: &Path, step: u64, keep: usize) -> PathBuf {
-    save(run, &Network::at(step).files(), &state_at(step), &json!({"step": step}), keep).unwrap()
+    save(run, &Network::at(step).contents(step), keep).unwrap()
 }
 
 /// The step of the checkpoint that `path` opens; all of it is as it was written.
@@ -185,7 +188,7 @@ fn two_tensors_of_one_name_are_a_wrong_call() {
     let folder = tempfile::tempdir().unwrap();
     let network = Network::at(1);
     let twice = [network.index(), network.index()].concat();
-    let _ = save(folder.path(), &[(MODEL, twice)], &state_at(1), &json!(null), 1);
+    let _ = save(folder.path(), &Contents { tensors: vec![(MODEL, twice)], ..network.contents(1) }, 1);
 }
 
 #[test]
@@ -193,5 +196,5 @@ fn two_tensors_of_one_name_are_a_wrong_call() {
 fn a_shape_that_is_not_that_of_the_elements_is_a_wrong_call() {
     let folder = tempfile::tempdir().unwrap();
     let wrong = Tensor { name: "w".into(), shape: vec![3], elements: Elements::U32(&[1, 2]) };
-    let _ = save(folder.path(), &[(MODEL, vec![wrong])], &state_at(1), &json!(null), 1);
+    let _ = save(folder.path(), &Contents { tensors: vec![(MODEL, vec![wrong])], ..Network::at(1).contents(1) }, 1);
 }

@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
             .to_owned(),
     );
     let page = folder.join("report.html");
-    fs::write(&page, report::html(&report)).map_err(Error::io(&page))?;
+    report::write(&page, report::html(&report).as_bytes())?;
     writeln!(out, "{}\nreport: {}", report::table(&report), page.display())?;
     Ok(())
 }

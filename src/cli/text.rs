@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 use hotrow::checkpoint;
@@ -59,6 +60,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         out.write_all(prompt.as_bytes())?;
         out.flush()?;
     }
+    let start = Instant::now();
     let result = generate(network, work, &tokenizer, prompt, &options, &mut |more| {
         if arguments.json {
             text += more;
@@ -77,6 +79,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     if arguments.json {
         let mut object = serde_json::to_value(generated).expect("names and numbers are JSON");
         object["text"] = json!(text);
+        object["seconds"] = json!(start.elapsed().as_secs_f64());
         return Ok(writeln!(out, "{object:#}")?);
     }
     Ok(writeln!(out)?)

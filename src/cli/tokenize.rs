@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use hotrow::data::tokens::{Counts, TextOptions, TokenizerSource, tokenize};
+use hotrow::data::tokens::{Counts, Reading, TextOptions, TokenizerSource, tokenize_with};
+use hotrow::run::Progress;
 
 use super::{Failure, Threads};
 
@@ -56,7 +57,11 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
         (None, Some(path)) => TokenizerSource::Load(path.clone()),
         (None, None) => return Err(Failure::Usage("--vocabulary or --tokenizer is needed".to_owned())),
     };
-    let made = tokenize(&options, &source, &arguments.out)?;
+    let mut progress = Progress::stderr();
+    let mut tell = |Reading { pass, bytes, of }: Reading| progress.bytes(pass, bytes, of);
+    let made = tokenize_with(&options, &source, &arguments.out, &mut tell);
+    progress.finish();
+    let made = made?;
     if arguments.json {
         return Ok(writeln!(out, "{:#}", serde_json::to_value(&made).expect("names and numbers are JSON"))?);
     }

@@ -154,7 +154,8 @@ fn dry_run(arguments: &Xmc, level: Level, threads: usize, out: &mut impl Write) 
     let (samples, features, labels) = sizes?;
     let estimate = estimate(&config, samples, features, labels, level, threads);
     let seconds = estimate.seconds_per_step * estimate.steps as f64;
-    let memory = estimate.state_bytes + estimate.index_bytes + estimate.scratch_bytes;
+    let parts = [estimate.state_bytes, estimate.index_bytes, estimate.scratch_bytes, estimate.snapshot_bytes];
+    let memory = parts.iter().sum::<u64>();
     if arguments.json {
         let object = serde_json::json!({
             "schema": 1,
@@ -180,11 +181,12 @@ fn dry_run(arguments: &Xmc, level: Level, threads: usize, out: &mut impl Write) 
     writeln!(out, "parameters  {:>14}", estimate.parameters)?;
     writeln!(
         out,
-        "memory      {:>10.2} GiB   weights and optimiser {:.2}, index {:.2}, step {:.2}",
+        "memory      {:>10.2} GiB   weights and optimiser {:.2}, index {:.2}, step {:.2}, checkpoint {:.2}",
         gib(memory),
-        gib(estimate.state_bytes),
-        gib(estimate.index_bytes),
-        gib(estimate.scratch_bytes)
+        gib(parts[0]),
+        gib(parts[1]),
+        gib(parts[2]),
+        gib(parts[3])
     )?;
     writeln!(out, "active rows {:>14}   {:.3} % of the labels", estimate.union_rows, 100.0 * estimate.active_share)?;
     writeln!(

@@ -148,6 +148,7 @@ impl Train {
         within("train.batch_size", self.batch_size, 1, MOST)?;
         counts("train.save_every", self.save_every, 0)?;
         within("train.keep", self.keep, 1, MOST)?;
+        counts("train.snapshot_bytes", self.snapshot_bytes, 0)?;
         counts("train.log_every", self.log_every, 1)?;
         counts("train.eval_every", self.eval_every, 0)?;
         counts("train.seed", self.seed, 0)

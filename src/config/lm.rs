@@ -64,6 +64,9 @@ pub struct Train {
     pub save_every: u64,
     /// Newest checkpoints that are kept.
     pub keep: usize,
+    /// Most bytes of a checkpoint that is copied in memory and written while training goes on. A larger one is written from where
+    /// the tensors are, and training waits; 0 makes all of them wait.
+    pub snapshot_bytes: u64,
     /// Steps between evaluations on the validation file, 0 for one at the end only.
     pub eval_every: u64,
     /// Steps between lines of the metrics log.
@@ -85,6 +88,7 @@ impl Default for Train {
             micro_batch: 0,
             save_every: 500,
             keep: 2,
+            snapshot_bytes: super::SNAPSHOT_BYTES,
             eval_every: 500,
             log_every: 10,
             seed: 1,
@@ -242,6 +246,7 @@ impl RunConfig for Lm {
             ("train.steps", steps, 0),
             ("train.tokens", tokens, 0),
             ("train.save_every", save_every, 0),
+            ("train.snapshot_bytes", self.train.snapshot_bytes, 0),
             ("train.eval_every", eval_every, 0),
             ("train.log_every", log_every, 1),
             ("train.seed", seed, 0),

@@ -3,13 +3,16 @@
 use super::lines::unpacked;
 use crate::error::{Error, Result};
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file, or its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Input<'a> {
     File(&'a Path),
+    /// Adds what is read of it, before it is unpacked.
+    Counted(&'a Path, &'a AtomicU64),
     Bytes(&'a [u8]),
 }
 
@@ -21,27 +24,42 @@ impl<'a> Input<'a> {
     /// What errors call it.
     pub fn path(&self) -> &'a Path {
         match self {
-            Self::File(path) => path,
+            Self::File(path) | Self::Counted(path, _) => path,
             Self::Bytes(_) => Path::new("input"),
         }
     }
 
     /// The bytes, unpacked if they begin like gzip or zstd.
     pub fn unpack(&self) -> Result<Box<dyn Read + Send + 'a>> {
-        match *self {
-            Self::File(path) => {
-                let file = File::open(path).map_err(Error::io(path))?;
-                unpacked(BufReader::with_capacity(1 << 18, file)).map_err(Error::io(path))
-            }
-            Self::Bytes(bytes) => unpacked(bytes).map_err(Error::io(self.path())),
-        }
+        let path = self.path();
+        let open = || -> Result<BufReader<File>> {
+            Ok(BufReader::with_capacity(1 << 18, File::open(path).map_err(Error::io(path))?))
+        };
+        let reader = match *self {
+            Self::File(_) => unpacked(open()?),
+            Self::Counted(_, read) => unpacked(Counted(open()?, read)),
+            Self::Bytes(bytes) => unpacked(bytes),
+        };
+        reader.map_err(Error::io(path))
     }
 
     /// The bytes as they are.
     pub fn seekable(&self) -> Result<Box<dyn Seekable + 'a>> {
         Ok(match *self {
-            Self::File(path) => Box::new(BufReader::new(File::open(path).map_err(Error::io(path))?)),
+            Self::File(path) | Self::Counted(path, _) => {
+                Box::new(BufReader::new(File::open(path).map_err(Error::io(path))?))
+            }
             Self::Bytes(bytes) => Box::new(Cursor::new(bytes)),
         })
+    }
+}
+
+struct Counted<'a, R>(R, &'a AtomicU64);
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 }

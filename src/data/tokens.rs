@@ -16,6 +16,6 @@ mod tests;
 
 pub use bytes::Utf8Stream;
 pub use file::{TokenFile, TokenSummary, read_tokens};
-pub use prepare::{Counts, Prepared, TextOptions, TokenizerSource, tokenize};
+pub use prepare::{Counts, Prepared, Reading, TextOptions, TokenizerSource, tokenize, tokenize_with};
 pub use tokenizer::{TOKENIZER, Tokenizer};
 pub use writer::TokenWriter;

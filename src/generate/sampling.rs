@@ -3,13 +3,20 @@
 use rand::{Rng, RngExt};
 
 use crate::error::{Error, Result};
+use crate::kernels::Level;
+use crate::kernels::reduce::{max, softmax, top_k};
+
+/// Bins of scores, by their distance from the best. A vocabulary of 50 000 tokens has some hundred to a thousand in each of those that
+/// matter; the last is what is less likely than e^-128 of the best.
+const BINS_A_NAT: f32 = 64.0;
+const BINS: usize = 128 * BINS_A_NAT as usize;
 
 /// How a token is drawn.
 ///
 /// ```
-/// use hotrow::{generate::Sampling, rng::rng};
+/// use hotrow::{generate::Sampling, kernels::Level, rng::rng};
 /// let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
-/// assert_eq!(greedy.draw(&[0.5, 2.0, 1.0], &mut rng(1, "draw", 0)), Some(1));
+/// assert_eq!(greedy.draw(Level::detect(), &[0.5, 2.0, 1.0], &mut rng(1, "draw", 0)), Some(1));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
@@ -45,68 +52,78 @@ impl Sampling {
     }
 
     /// A token, as a place in `scores`; of equal scores the first counts as the best. `None` if a score is NaN, or none is finite.
-    pub fn draw(&self, scores: &[f32], rng: &mut impl Rng) -> Option<u32> {
-        let (best, most) = best(scores)?;
+    ///
+    /// Probabilities are those of [`softmax`](crate::kernels::reduce::softmax), in f32; they are added up in f64.
+    pub fn draw(&self, level: Level, scores: &[f32], rng: &mut impl Rng) -> Option<u32> {
+        let most = max(level, scores);
+        if !most.is_finite() {
+            return None;
+        }
         if self.temperature == 0.0 || self.top_k == 1 {
-            return Some(best);
+            return scores.iter().position(|&score| score == most).map(|token| token as u32);
         }
-        let weight = |token: u32| (f64::from(scores[token as usize] - most) / f64::from(self.temperature)).exp();
-        let mut tokens: Vec<(u32, f64)> = (0..scores.len() as u32).map(|token| (token, weight(token))).collect();
-        if self.top_k > 0 && self.top_k < tokens.len() {
-            tokens.select_nth_unstable_by(self.top_k - 1, better);
-            tokens.truncate(self.top_k);
-        }
-        let total: f64 = tokens.iter().map(|&(_, weight)| weight).sum();
-        let kept = if self.top_p < 1.0 { nucleus(&mut tokens, f64::from(self.top_p) * total) } else { tokens.len() };
-        tokens.truncate(kept);
-        // Whichever way they were selected, they are drawn from in one order.
-        tokens.sort_unstable_by_key(|&(token, _)| token);
-        let mut left = rng.random::<f64>() * tokens.iter().map(|&(_, weight)| weight).sum::<f64>();
-        let drawn = tokens.iter().find(|&&(_, weight)| {
+        let mut weights: Vec<f32> = scores.iter().map(|score| (score - most) / self.temperature).collect();
+        softmax(level, &mut weights, None);
+        let last = self.last(level, scores, most, &weights);
+        // In one order, whichever way they were selected.
+        let kept = (0..).zip(scores.iter().zip(&weights)).filter(|&(token, (&score, _))| {
+            last.is_none_or(|(worst, of)| score > worst || (score == worst && token <= of))
+        });
+        let kept = kept.map(|(token, (_, &weight))| (token, f64::from(weight)));
+        let mut left = rng.random::<f64>() * kept.clone().map(|(_, weight)| weight).sum::<f64>();
+        let drawn = kept.clone().find(|&(_, weight)| {
             left -= weight;
             left < 0.0
         });
         // Rounding may leave something at the end of a draw of nearly 1.
-        drawn.or(tokens.iter().rev().find(|&&(_, weight)| weight > 0.0)).map(|&(token, _)| token)
+        drawn.or_else(|| kept.filter(|&(_, weight)| weight > 0.0).last()).map(|(token, _)| token)
+    }
+
+    /// The score and the token of the worst that is drawn from; `None` for all tokens.
+    fn last(&self, level: Level, scores: &[f32], most: f32, weights: &[f32]) -> Option<(f32, u32)> {
+        let some = self.top_k > 0 && self.top_k < scores.len();
+        if !some {
+            return if self.top_p < 1.0 { self.nucleus(scores, most, weights) } else { None };
+        }
+        let (mut ids, mut values) = (vec![0; self.top_k], vec![0.0; self.top_k]);
+        top_k(level, scores, &mut ids, &mut values);
+        let weight = |&token: &u32| f64::from(weights[token as usize]);
+        let enough = f64::from(self.top_p) * ids.iter().map(weight).sum::<f64>();
+        let kept = if self.top_p < 1.0 { fewest(ids.iter().map(weight), 0.0, enough) } else { self.top_k };
+        Some((values[kept - 1], ids[kept - 1]))
+    }
+
+    /// The same of the best tokens that have `top_p` together. They are counted by score first, so that only those of one bin have
+    /// to be sorted: in a flat distribution the best are nearly all.
+    pub(super) fn nucleus(&self, scores: &[f32], most: f32, weights: &[f32]) -> Option<(f32, u32)> {
+        // Saturates.
+        let bin = |score: f32| (((most - score) / self.temperature * BINS_A_NAT) as usize).min(BINS - 1);
+        let mut sums = vec![0.0; BINS];
+        scores.iter().zip(weights).for_each(|(&score, &weight)| sums[bin(score)] += f64::from(weight));
+        let enough = f64::from(self.top_p) * sums.iter().sum::<f64>();
+        let (mut at, mut before) = (0, 0.0);
+        while at < BINS - 1 && before + sums[at] < enough {
+            before += sums[at];
+            at += 1;
+        }
+        let mut tokens: Vec<u32> = (0..).zip(scores).filter(|&(_, &s)| bin(s) == at).map(|(token, _)| token).collect();
+        let score = |token: u32| scores[token as usize];
+        tokens.sort_unstable_by(|&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b)));
+        let kept = fewest(tokens.iter().map(|&token| f64::from(weights[token as usize])), before, enough);
+        let last = *tokens.get(kept.checked_sub(1)?)?;
+        Some((score(last), last))
     }
 }
 
-/// The best token and its score.
-fn best(scores: &[f32]) -> Option<(u32, f32)> {
-    let mut best: Option<(u32, f32)> = None;
-    for (token, &score) in (0..).zip(scores) {
-        if score.is_nan() {
-            return None;
-        }
-        if best.is_none_or(|(_, most)| score > most) {
-            best = Some((token, score));
-        }
-    }
-    best.filter(|(_, most)| most.is_finite())
-}
-
-fn better(a: &(u32, f64), b: &(u32, f64)) -> std::cmp::Ordering {
-    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
-}
-
-/// Moves the best tokens to the front, and counts how many of them weigh `enough` together. Mostly these are few of very many, so
-/// ever larger numbers of them are sorted, and not all.
-fn nucleus(tokens: &mut [(u32, f64)], enough: f64) -> usize {
-    let (mut sorted, mut sum) = (0, 0.0);
-    while sorted < tokens.len() {
-        let rest = &mut tokens[sorted..];
-        let next = (7 * sorted).max(64).min(rest.len());
-        if next < rest.len() {
-            rest.select_nth_unstable_by(next - 1, better);
-        }
-        rest[..next].sort_unstable_by(better);
-        for (_, weight) in &rest[..next] {
-            sorted += 1;
-            sum += weight;
-            if sum >= enough {
-                return sorted;
-            }
+/// How many of `weights`, the first of them, and `before` make `enough`; all if rounding leaves them below it.
+fn fewest(weights: impl Iterator<Item = f64>, before: f64, enough: f64) -> usize {
+    let (mut sum, mut count) = (before, 0);
+    for weight in weights {
+        sum += weight;
+        count += 1;
+        if sum >= enough {
+            break;
         }
     }
-    sorted
+    count
 }

@@ -3,9 +3,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernels::Level;
+use crate::kernels::reduce::softmax;
 
 fn draws(sampling: &Sampling, scores: &[f32], count: u64) -> Vec<u32> {
-    (0..count).map(|i| sampling.draw(scores, &mut rng(3, "draw", i)).unwrap()).collect()
+    (0..count).map(|i| sampling.draw(Level::detect(), scores, &mut rng(3, "draw", i)).unwrap()).collect()
 }
 
 const PLAIN: Sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0 };
@@ -49,9 +51,29 @@ fn the_nucleus_is_the_fewest_tokens_that_reach_p() {
     assert_eq!(BTreeSet::from_iter(draws(&both, &scores, 400)), [1, 3].into());
 }
 
+/// A flat distribution over many tokens, where the nucleus ends within a bin of many.
+#[test]
+fn the_nucleus_of_many_tokens_is_as_large_as_if_all_were_sorted() {
+    let scores: Vec<f32> = (0..5000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as f32 / 4096.0).collect();
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    let total: f64 = scores.iter().map(|&score| f64::from(score).exp()).sum();
+    for top_p in [0.1, 0.5, 0.9] {
+        let sampling = Sampling { top_p, ..PLAIN };
+        let mut weights: Vec<f32> = scores.iter().map(|score| score - 4095.0 / 4096.0).collect();
+        softmax(Level::detect(), &mut weights, None);
+        let (_, last) = sampling.nucleus(&scores, 4095.0 / 4096.0, &weights).unwrap();
+        let kept = 1 + order.iter().position(|&token| token == last as usize).unwrap();
+        let mass = |count: usize| order[..count].iter().map(|&i| f64::from(scores[i]).exp()).sum::<f64>() / total;
+        // Rounding, as above.
+        let error = 16.0 * f64::from(f32::EPSILON);
+        assert!(mass(kept) >= f64::from(top_p) - error && mass(kept - 1) < f64::from(top_p) + error, "{top_p}: {kept}");
+    }
+}
+
 #[test]
 fn scores_that_say_nothing_are_refused_and_impossible_tokens_never_drawn() {
-    let draw = |scores: &[f32]| PLAIN.draw(scores, &mut rng(1, "draw", 0));
+    let draw = |scores: &[f32]| PLAIN.draw(Level::detect(), scores, &mut rng(1, "draw", 0));
     assert_eq!(draw(&[0.0, f32::NAN]), None);
     assert_eq!(draw(&[f32::NEG_INFINITY; 3]), None);
     assert_eq!(draw(&[f32::INFINITY, 0.0]), None);
@@ -74,20 +96,22 @@ proptest! {
         scores in prop::collection::vec(-9_i8..9, 1..300), top_k in 0_usize..310, top_p in 0.01_f32..=1.0, counter: u64,
     ) {
         let scores: Vec<f32> = scores.into_iter().map(f32::from).collect();
-        let token = Sampling { temperature: 0.7, top_k, top_p }.draw(&scores, &mut rng(5, "draw", counter)).unwrap();
+        let sampling = Sampling { temperature: 0.7, top_k, top_p };
+        let token = sampling.draw(Level::detect(), &scores, &mut rng(5, "draw", counter)).unwrap();
         let better = |other: usize| {
             let (a, b) = (scores[other], scores[token as usize]);
             a > b || (a == b && other < token as usize)
         };
         let before: Vec<usize> = (0..scores.len()).filter(|&other| better(other)).collect();
         prop_assert!(top_k == 0 || before.len() < top_k);
-        // Were those before it enough, it would not have been kept. They may be just enough by rounding.
+        // Were those before it enough, it would not have been kept. They may be just enough by rounding: of exponentials in f32,
+        // and of their arguments, by some eps each.
         let weight = |i: usize| f64::from(scores[i] / 0.7).exp();
         let mut all: Vec<f64> = (0..scores.len()).map(weight).collect();
         all.sort_by(|a, b| b.total_cmp(a));
         all.truncate(if top_k == 0 { usize::MAX } else { top_k });
         let reached: f64 = before.iter().map(|&i| weight(i)).sum::<f64>() / all.iter().sum::<f64>();
-        prop_assert!(reached < f64::from(top_p) + 1e-6);
+        prop_assert!(reached < f64::from(top_p) + 16.0 * f64::from(f32::EPSILON));
     }
 
     #[test]

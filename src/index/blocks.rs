@@ -219,11 +219,9 @@ impl Index for Blocks {
         let words = floats + self.offsets.len() + self.items.len();
         Statistics {
             tables: 1,
-            used_buckets: lens.len(),
-            mean_occupancy: self.items.len() as f64 / lens.len().max(1) as f64,
-            largest_bucket: lens.max().unwrap_or(0),
             bytes: 4 * words + 8 * self.inserted.len(),
             rebuilds: self.rebuilds[0],
+            ..Statistics::of_buckets(lens)
         }
     }
 

@@ -87,17 +87,10 @@ impl Tables {
     /// Occupancy of the slots, and the memory of all this.
     pub fn statistics(&self) -> Statistics {
         let lens = self.offsets.chunks(self.slots + 1).flat_map(|table| table.windows(2)).map(|pair| pair[1] - pair[0]);
-        let (mut used, mut held, mut largest) = (0, 0, 0);
-        for len in lens.filter(|&len| len > 0) {
-            (used, held, largest) = (used + 1, held + len as usize, largest.max(len as usize));
-        }
         Statistics {
             tables: self.tables,
-            used_buckets: used,
-            mean_occupancy: held as f64 / used.max(1) as f64,
-            largest_bucket: largest,
             bytes: size_of::<u32>() * (self.chosen.len() + self.offsets.len() + self.items.len()),
-            rebuilds: 0,
+            ..Statistics::of_buckets(lens.map(|len| len as usize))
         }
     }
 }

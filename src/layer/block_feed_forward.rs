@@ -113,8 +113,8 @@ impl BlockFeedForward {
         Self {
             norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
             router: dense("router", blocks, deviation(width)),
-            up: dense("up", inner, deviation(width)),
-            down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt()),
+            up: dense("up", inner, deviation(width)).in_panels_of(neurons),
+            down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt()).in_panels_of(neurons),
             offsets: Parameter::new(&format!("{name}.offsets"), blocks, 1, Storage::F32, &still, Init::Zeros, seed),
             load: vec![0; blocks],
             neurons,
@@ -153,22 +153,19 @@ impl BlockFeedForward {
         let mut said = work.buffer(tokens * chosen, width);
         work.timed(Phase::Forward, |_| {
             let (n, with) = (saved.n.view(), (level, self.up.precision()));
+            let (up, down) = (self.up.transposed(level).panels, self.down.plain(level).panels);
             let pieces = pieces(&saved.by_block, [&mut saved.hidden, &mut said]);
             pieces.into_par_iter().for_each(|Piece { block, entries, parts, .. }| {
-                let ([mut hidden, said], (up, down)) = (parts, self.block(block));
-                LOCAL.with_borrow_mut(|Local { panels, a }| {
-                    multiply(
-                        with,
-                        panels,
-                        gathered(n, &tokens_of(entries, chosen)),
-                        up.transposed(),
-                        hidden.reborrow(),
-                    );
+                let [mut hidden, said] = parts;
+                LOCAL.with_borrow_mut(|Local { panels: [left, _], a }| {
+                    let ids = tokens_of(entries, chosen);
+                    multiply(with, left, gathered(n, &ids), &up[block], hidden.reborrow());
                     let a = local(a, entries.len() * self.neurons);
                     a.chunks_mut(self.neurons).zip(entries).enumerate().for_each(|(r, (a, &entry))| {
                         speak(level, saved.shares[entry as usize], hidden.as_ref().row(r), a);
                     });
-                    multiply(with, panels, Operand::new(MatRef::new(a, entries.len(), self.neurons)), down, said);
+                    let a = Operand::new(MatRef::new(a, entries.len(), self.neurons));
+                    multiply(with, left, a, &down[block], said);
                 });
             });
             copy_rows(x, &mut y);
@@ -207,18 +204,13 @@ impl BlockFeedForward {
         work.timed(Phase::Backward, |_| {
             let parts = [&mut dhidden, &mut a, &mut dinput, &mut dshares];
             let hidden = saved.hidden.view();
+            let (up, down) = (self.up.plain(level).panels, self.down.transposed(level).panels);
             let pieces = pieces(&saved.by_block, parts);
             pieces.into_par_iter().for_each(|Piece { block, first, entries: some, parts }| {
                 let [mut dhidden, mut a, dinput, mut dshare] = parts;
-                let (up, down) = self.block(block);
-                LOCAL.with_borrow_mut(|Local { panels, .. }| {
-                    multiply(
-                        with,
-                        panels,
-                        gathered(dy, &tokens_of(some, chosen)),
-                        down.transposed(),
-                        dhidden.reborrow(),
-                    );
+                LOCAL.with_borrow_mut(|Local { panels: [left, _], .. }| {
+                    let ids = tokens_of(some, chosen);
+                    multiply(with, left, gathered(dy, &ids), &down[block], dhidden.reborrow());
                     for (r, &entry) in some.iter().enumerate() {
                         let (share, hidden) = (saved.shares[entry as usize], hidden.row(first + r));
                         let (a, d) = (a.row_mut(r), dhidden.row_mut(r));
@@ -227,7 +219,7 @@ impl BlockFeedForward {
                         a.iter_mut().zip(d.iter_mut()).for_each(|(a, d)| (*a, *d) = (share * *a, share * *d));
                         Activation::ReluSquared.backward(level, d, hidden);
                     }
-                    multiply(with, panels, Operand::new(dhidden.as_ref()), up, dinput);
+                    multiply(with, left, Operand::new(dhidden.as_ref()), &up[block], dinput);
                 });
             });
             dn.slice_mut().fill(0.0);
@@ -259,14 +251,6 @@ impl BlockFeedForward {
         copy_rows(dy, &mut dx);
         self.norm.backward(work, x, &saved.rstd, dn.view(), dx);
         [a, dhidden, dinput, dshares, dscores, dn, from_router].into_iter().for_each(|b| work.give_back(b));
-    }
-
-    /// The weights of block `b`: up and down.
-    fn block(&self, b: usize) -> (Operand<'_, f32>, Operand<'_, f32>) {
-        let rows = b * self.neurons..(b + 1) * self.neurons;
-        let cols = 0..self.up.inputs();
-        let up = Operand::new(self.up.weights().window(rows.clone(), cols.clone()));
-        (up, Operand::new(self.down.weights().window(rows, cols)))
     }
 
     /// One pass through the chosen blocks.
@@ -340,17 +324,16 @@ fn gathered<'a>(m: MatRef<'a, f32>, rows: &'a [u32]) -> Operand<'a, f32> {
     Operand::gathered(m, RowIds::new(rows, m.rows()).expect("tokens of the batch"))
 }
 
-/// `out = left right`, on this thread.
+/// `out = left right`, on this thread; `packed` is memory.
 fn multiply(
     (level, precision): (Level, Precision),
-    [packed_left, packed_right]: &mut [PackedPanel; 2],
+    packed: &mut PackedPanel,
     left: Operand<f32>,
-    right: Operand<f32>,
+    right: &PackedPanel,
     out: MatMut<f32>,
 ) {
-    packed_left.pack_left(level, precision, left);
-    packed_right.pack_right(level, precision, right);
-    gemm(level, Output::new(out), packed_left, packed_right);
+    packed.pack_left(level, precision, left);
+    gemm(level, Output::new(out), packed, right);
 }
 
 /// `a = share * relu(hidden)^2`

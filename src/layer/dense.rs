@@ -29,8 +29,9 @@ pub(super) const PANEL_ROWS: usize = 768;
 /// the packed input leaves the caches.
 const SUMMED: usize = 512;
 
-/// Rows that one thread multiplies by one token: half a megabyte of the widest weights here.
-const VECTOR_ROWS: usize = 256;
+/// Rows that one thread multiplies by one token: 64 KiB at width 512, several pieces for each thread even of the narrowest
+/// layers.
+const VECTOR_ROWS: usize = 64;
 
 thread_local! {
     /// The left factor of a product of this thread.
@@ -46,6 +47,8 @@ pub struct Dense {
     /// The gradient is zero, whatever stands there: the first product writes over it.
     empty: bool,
     precision: Precision,
+    /// Rows of a packed panel.
+    panel_rows: usize,
     forward: Packed,
     backward: Packed,
     /// For products with one token, which read the weights and do little else.
@@ -84,10 +87,17 @@ impl Dense {
                 Rounding::F32 => Precision::F32,
                 Rounding::Bf16 => Precision::Bf16,
             },
+            panel_rows: PANEL_ROWS,
             forward: Packed::default(),
             backward: Packed::default(),
             halves: OnceLock::new(),
         }
+    }
+
+    /// Packed in panels of `rows` weights each, which can be multiplied one by one.
+    pub(super) fn in_panels_of(mut self, rows: usize) -> Self {
+        self.panel_rows = rows;
+        self
     }
 
     /// Number of outputs.
@@ -249,7 +259,7 @@ impl Dense {
 
     /// The weights as the right factor of `x W^T`.
     pub(super) fn transposed(&self, level: Level) -> Factor<'_> {
-        let panels = self.forward.panels(self.weights(), |panel, rows| {
+        let panels = self.forward.panels(self.weights(), self.panel_rows, |panel, rows| {
             panel.pack_right(level, self.precision, Operand::new(rows).transposed());
         });
         Factor { level, precision: self.precision, panels, transposed: true }
@@ -257,7 +267,7 @@ impl Dense {
 
     /// The weights as the right factor of `dy W`.
     pub(super) fn plain(&self, level: Level) -> Factor<'_> {
-        let panels = self.backward.panels(self.weights(), |panel, rows| {
+        let panels = self.backward.panels(self.weights(), self.panel_rows, |panel, rows| {
             panel.pack_right(level, self.precision, Operand::new(rows));
         });
         Factor { level, precision: self.precision, panels, transposed: false }
@@ -265,8 +275,7 @@ impl Dense {
 
     /// `y = W x` for one token.
     pub(super) fn vector(&self, level: Level, x: &[f32], y: &mut [f32]) {
-        let ids: Vec<u32> = (0..VECTOR_ROWS as u32).collect();
-        let cols = self.inputs();
+        let (ids, cols) = (std::array::from_fn::<u32, VECTOR_ROWS, _>(|row| row as u32), self.inputs());
         y.par_chunks_mut(VECTOR_ROWS).enumerate().for_each(|(c, y)| {
             let rows = c * VECTOR_ROWS..c * VECTOR_ROWS + y.len();
             let ids = RowIds::new(&ids[..y.len()], y.len()).expect("as many rows");
@@ -303,7 +312,7 @@ pub(super) struct Parts<'a> {
     pub panels: &'a [PackedPanel],
 }
 
-/// Packed weights: a panel for each [`PANEL_ROWS`] rows, made when first asked for.
+/// Packed weights: a panel for so many rows, made when first asked for.
 #[derive(Debug, Default)]
 struct Packed {
     panels: OnceLock<Vec<PackedPanel>>,
@@ -312,15 +321,20 @@ struct Packed {
 }
 
 impl Packed {
-    fn panels(&self, weights: MatRef<f32>, pack: impl Fn(&mut PackedPanel, MatRef<f32>) + Sync) -> &[PackedPanel] {
+    fn panels(
+        &self,
+        weights: MatRef<f32>,
+        each: usize,
+        pack: impl Fn(&mut PackedPanel, MatRef<f32>) + Sync,
+    ) -> &[PackedPanel] {
         if let Some(panels) = self.panels.get() {
             return panels;
         }
         // Not inside `get_or_init`: a thread that waits there for its pieces may be given work that waits for it.
         let mut panels = std::mem::take(&mut *self.old.lock().expect("nobody panics with the lock"));
-        panels.resize_with(weights.rows().div_ceil(PANEL_ROWS), PackedPanel::new);
+        panels.resize_with(weights.rows().div_ceil(each), PackedPanel::new);
         panels.par_iter_mut().enumerate().for_each(|(p, panel)| {
-            let rows = p * PANEL_ROWS..weights.rows().min((p + 1) * PANEL_ROWS);
+            let rows = p * each..weights.rows().min((p + 1) * each);
             pack(panel, weights.window(rows, 0..weights.cols()));
         });
         self.panels.get_or_init(|| panels)
@@ -343,7 +357,7 @@ impl Packed {
 pub(super) struct Factor<'a> {
     level: Level,
     precision: Precision,
-    /// [`PANEL_ROWS`] rows each.
+    /// Of [`PANEL_ROWS`] rows each, unless the layer said otherwise.
     pub panels: &'a [PackedPanel],
     transposed: bool,
 }

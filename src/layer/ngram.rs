@@ -1,14 +1,20 @@
 //! Memory of n-grams: rows that the last tokens name by their hash, added to the residual stream `x[t] += scale * e[t]`, with
 //! `e[t] = sum over orders of sign * (row of head 0, row of head 1, ...)`.
 //!
-//! Direct addition with a learned scale for each layer, from zeros, did better than gates where both were tried (Engram 2026 and
-//! the speed runs of modded-nanogpt disagree on the gate; the second is nearer to our sizes). Row numbers depend on tokens
-//! alone, so all of them are known before the forward pass, and what is read does not wait for it.
+//! Rows start as zeros, scales as ones. Engram (2026) has a gate for each token, too, where the speed runs of modded-nanogpt did
+//! better without one: [`Gates`] are there for who asks for them. Row numbers depend on tokens alone, so all of them are known
+//! before the forward pass, and what is read does not wait for it.
+
+mod gate;
+
+pub use gate::Gates;
 
 use rayon::prelude::*;
 
+use self::gate::GateSaved;
 use super::dense::TOKENS;
 use super::{Buffer, RowTable, Workspace};
+use crate::config::lm::ngram::GateKind;
 use crate::config::lm::{Model, Ngram};
 use crate::config::{Optim, Storage};
 use crate::flops::Phase;
@@ -26,6 +32,8 @@ pub struct NgramMemory {
     /// (layers, 1), from ones.
     pub scales: Parameter,
     dscales: Vec<f32>,
+    /// With `ngram.gate = "gate"`.
+    pub gates: Option<Gates>,
     orders: Vec<Order>,
     config: Ngram,
     rule: Optim,
@@ -48,6 +56,8 @@ pub struct NgramSaved {
     read: Buffer,
     /// (T, D), once a layer has added to it.
     dread: Option<Buffer>,
+    /// Of each layer, where there are gates.
+    gates: Vec<GateSaved>,
 }
 
 impl NgramSaved {
@@ -102,6 +112,8 @@ impl NgramMemory {
             table: RowTable::new(table),
             scales: Parameter::new(&scales, layers, 1, Storage::F32, optim, Init::Constant(1.0), seed),
             dscales: vec![0.0; layers],
+            gates: (config.gate == GateKind::Gate)
+                .then(|| Gates::new(&format!("{name}.gate"), layers, model.width, optim)),
             orders: config.orders.iter().map(order).collect(),
             config: config.clone(),
             rule,
@@ -192,35 +204,52 @@ impl NgramMemory {
         self.table.forward(work, &saved.ids, &saved.signs, heads);
     }
 
-    /// `x` (T, D) `+= scale * e`, with the scale of the layer that is number `at` of those that have one.
+    /// `x` (T, D) `+= scale * e`, with the scale of the layer that is number `at` of those that have one, and each token's gate
+    /// if there are gates.
     ///
     /// # Panics
     ///
     /// If the shapes disagree or there is no such layer.
     #[track_caller]
-    pub fn forward(&self, work: &mut Workspace, at: usize, saved: &NgramSaved, x: MatMut<f32>) {
-        let read = saved.read.view();
+    pub fn forward(&self, work: &mut Workspace, at: usize, saved: &mut NgramSaved, x: MatMut<f32>) {
+        let NgramSaved { read, gates: kept, .. } = saved;
+        let read = read.view();
         assert_eq!((x.rows(), x.cols()), (read.rows(), read.cols()), "x is not (tokens, width)");
         let scale = self.scales.f32()[at];
-        work.timed(Phase::Forward, |_| add(x, scale, read));
+        let level = work.level;
+        work.timed(Phase::Forward, |_| match &self.gates {
+            None => add(x, scale, read),
+            Some(gates) => {
+                kept.resize_with(self.dscales.len(), GateSaved::default);
+                gates.forward(level, at, scale, read, x, &mut kept[at]);
+            }
+        });
     }
 
-    /// Takes `dx` (T, D), the gradient at the stream after [`forward`](Self::forward) of layer `at`. It is that before it, too.
+    /// Takes `dx` (T, D), the gradient at the stream after [`forward`](Self::forward) of layer `at`, to that before it, which is
+    /// the same without a gate.
     ///
     /// # Panics
     ///
     /// If the shapes disagree or there is no such layer.
     #[track_caller]
-    pub fn backward(&mut self, work: &mut Workspace, at: usize, saved: &mut NgramSaved, dx: MatRef<f32>) {
-        let read = saved.read.view();
+    pub fn backward(&mut self, work: &mut Workspace, at: usize, saved: &mut NgramSaved, dx: MatMut<f32>) {
+        let NgramSaved { read, dread, gates: kept, .. } = saved;
+        let read = read.view();
         assert_eq!((dx.rows(), dx.cols()), (read.rows(), read.cols()), "dx is not (tokens, width)");
         let (level, scale) = (work.level, self.scales.f32()[at]);
-        let dread = saved.dread.get_or_insert_with(|| {
+        let dread = dread.get_or_insert_with(|| {
             let mut dread = work.buffer(dx.rows(), dx.cols());
             dread.slice_mut().fill(0.0);
             dread
         });
-        work.timed(Phase::Backward, |_| {
+        work.timed(Phase::Backward, |work| {
+            if let Some(gates) = &mut self.gates {
+                let dscale = gates.backward(work, (at, scale), read, &kept[at], dx, dread.view_mut());
+                self.dscales[at] += dscale;
+                return;
+            }
+            let dx = dx.as_ref();
             add(dread.view_mut(), scale, dx);
             let pieces: Vec<usize> = (0..dx.rows()).step_by(TOKENS).collect();
             let piece = |from: usize| -> f64 {
@@ -243,11 +272,12 @@ impl NgramMemory {
     /// The squared Euclidean length of the sum of the gradients.
     pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
         let scales: f64 = self.dscales.iter().map(|&d| d as f64 * d as f64).sum();
-        scales + self.table.squared_gradient(work)
+        let gates = self.gates.as_ref().map_or(0.0, Gates::squared_gradient);
+        scales + gates + self.table.squared_gradient(work)
     }
 
     /// One step along the sum of the gradients, which is then empty. Rows move by their own rule, with `lr_factor` times the
-    /// step's learning rate; scales by the step's, without decay.
+    /// step's learning rate; scales and gates by the step's, without decay.
     pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
         let rows = StepOptions { optim: &self.rule, lr: step.lr * self.config.lr_factor, ..*step };
         self.table.update(work, &rows);
@@ -255,6 +285,7 @@ impl NgramMemory {
         let scales = StepOptions { optim: &optim, ..*step };
         self.scales.update_all(MatRef::new(&self.dscales, self.dscales.len(), 1), &scales);
         self.dscales.fill(0.0);
+        self.gates.iter_mut().for_each(|gates| gates.update(&scales));
     }
 
     /// Brings rows that slept up to date, before weights are read as a whole.
@@ -263,14 +294,18 @@ impl NgramMemory {
         self.table.parameter_mut().settle(&rows);
     }
 
-    /// Every parameter.
-    pub fn list(&self) -> [&Parameter; 2] {
-        [self.table.parameter(), &self.scales]
+    /// Every parameter, always in the same order.
+    pub fn list(&self) -> Vec<&Parameter> {
+        let mut list = vec![self.table.parameter(), &self.scales];
+        list.extend(self.gates.iter().flat_map(|gates| [&gates.weights, &gates.biases]));
+        list
     }
 
     /// As [`list`](Self::list), to be written.
-    pub fn list_mut(&mut self) -> [&mut Parameter; 2] {
-        [self.table.parameter_mut(), &mut self.scales]
+    pub fn list_mut(&mut self) -> Vec<&mut Parameter> {
+        let mut list = vec![self.table.parameter_mut(), &mut self.scales];
+        list.extend(self.gates.iter_mut().flat_map(|gates| [&mut gates.weights, &mut gates.biases]));
+        list
     }
 }
 

@@ -126,13 +126,16 @@ impl SampledFeedForward {
         saved.rstd.resize(x.rows(), 0.0);
         self.norm.forward(work, x, saved.n.view_mut(), &mut saved.rstd);
         let rows = Rows { weights: self.up.parameter().weights(), biases: &self.biases, level: work.level };
+        let before = self.index.flops();
         saved.neurons = work.timed(Phase::Select, |_| self.index.select(&rows, saved.n.view(), self.active, 0));
+        work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);
         saved.hidden.resize(saved.neurons.items().len(), 0.0);
         self.up.dots(work, Phase::Forward, &saved.neurons, saved.n.view(), &mut saved.hidden);
         let mut a = saved.hidden.clone();
         Activation::ReluSquared.forward(work.level, &mut a);
         copy_rows(x, &mut y);
         self.down.forward(work, &saved.neurons, &a, y);
+        self.count_skipped(work, Phase::Forward, x.rows(), a.len(), 2);
     }
 
     /// `dx` (T, D), written over, for `dy` (T, D), the gradient at the output; `x` is the input that `saved` is of. The gradient of
@@ -165,6 +168,14 @@ impl SampledFeedForward {
         copy_rows(dy, &mut dx);
         self.norm.backward(work, x, &saved.rstd, dn.view(), dx);
         work.give_back(dn);
+        // Back to the input, and the gradients of the weights, whose own operations are counted when they are applied.
+        self.count_skipped(work, Phase::Backward, x.rows(), a.len(), 4);
+    }
+
+    /// What `products` with all neurons would have executed beyond those of the `entries` that were chosen.
+    fn count_skipped(&self, work: &mut Workspace, phase: Phase, tokens: usize, entries: usize, products: u64) {
+        let skipped = (tokens * self.biases.len() - entries) as u64;
+        work.costs.count(phase, 0, 2 * products * skipped * self.norm.gain.cols() as u64, 0);
     }
 
     /// The squared Euclidean length of the sum of the gradients.

@@ -1,109 +1,106 @@
-//! Where the time goes: a bar for each run, a piece for each phase.
+//! What a whole consists of: a bar for each run, a piece for each part.
 
 use plotters::prelude::*;
 
-use super::RunReport;
-use super::chart::{Drawn, GRID, INK, SCALE, SYMBOL, drawing, legend, text};
+use super::canvas::{Area, Drawing, Drawn, PIXEL, SYMBOL, legend, legend_lines, text};
 use super::number::{one_line, percent, quantity, short};
-
-/// Tol's "muted" colours in the order of `Phase::ALL`; a tenth phase and further ones are grey.
-const COLOURS: [RGBColor; 9] = [
-    RGBColor(51, 34, 136),
-    RGBColor(136, 204, 238),
-    RGBColor(68, 170, 153),
-    RGBColor(17, 119, 51),
-    RGBColor(153, 153, 51),
-    RGBColor(221, 204, 119),
-    RGBColor(204, 102, 119),
-    RGBColor(136, 34, 85),
-    RGBColor(170, 68, 153),
-];
-const OTHER: RGBColor = RGBColor(160, 160, 160);
+use super::theme::{BLACK, GRID, PIECES, Tone, WHITE, light};
 
 /// As shown, in pixels.
 const WIDTH: u32 = 760;
-const BAR: i32 = 44 * SCALE as i32;
+const BAR: i32 = 44 * PIXEL;
 
-/// The phases of a run that took time, and the time of all.
-pub(super) fn timed(run: &RunReport) -> (Vec<(&str, f64)>, f64) {
-    let positive = |seconds: f64| seconds > 0.0 && seconds < 1e30;
-    let phases: Vec<_> = run.phases.iter().filter(|phase| positive(phase.seconds)).collect();
-    let total = phases.iter().map(|phase| phase.seconds).sum();
-    (phases.into_iter().map(|phase| (phase.name.as_str(), phase.seconds)).collect(), total)
+/// A bar for each run; lengths are the amounts they stand for.
+#[derive(Clone, Debug)]
+pub(super) struct Bars {
+    pub title: String,
+    /// Of the amounts: `s`, `B`.
+    pub unit: &'static str,
+    /// The pieces, in the order they are drawn in; colours go by place.
+    pub pieces: Vec<String>,
+    /// Name, and the amount of each piece.
+    pub bars: Vec<(String, Vec<f64>)>,
 }
 
-/// The drawing, or nothing if no phase of any run took time. Bars are as long as the time they stand for.
-pub(super) fn svg(title: &str, runs: &[RunReport]) -> Option<String> {
-    let runs: Vec<_> =
-        runs.iter().map(|run| (one_line(&run.name), timed(run))).filter(|(_, (_, t))| *t > 0.0).collect();
-    let longest = runs.iter().map(|(_, (_, total))| *total).fold(0.0, f64::max);
-    if longest == 0.0 {
-        return None;
+impl Bars {
+    /// From parts by name. `order` has the names that come first.
+    pub fn new(title: &str, unit: &'static str, order: &[&str], bars: Vec<(String, Vec<(String, f64)>)>) -> Bars {
+        let mut pieces: Vec<String> = Vec::new();
+        for (name, amount) in bars.iter().flat_map(|(_, parts)| parts) {
+            if drawn(*amount) && !pieces.contains(name) {
+                pieces.push(name.clone());
+            }
+        }
+        pieces.sort_by_key(|name| order.iter().position(|known| known == name).unwrap_or(usize::MAX));
+        let amount = |parts: &[(String, f64)], piece: &String| -> f64 {
+            parts.iter().filter(|(name, amount)| name == piece && drawn(*amount)).map(|(_, amount)| amount).sum()
+        };
+        let amounts = |parts: &[(String, f64)]| pieces.iter().map(|piece| amount(parts, piece)).collect();
+        let bars = bars.iter().map(|(name, parts)| (one_line(name), amounts(parts))).collect();
+        Bars { title: title.to_owned(), unit, pieces, bars }
     }
-    let names = phase_names(runs.iter().flat_map(|(_, (phases, _))| phases.iter().map(|(name, _)| *name)));
-    let scale = SCALE as i32;
-    let height = 110 + 62 * runs.len() as u32;
-    Some(drawing(title, (WIDTH, height), |area| {
-        let entries: Vec<_> = names.iter().map(|&name| (name, Some(colour(name)))).collect();
-        let top = legend(area, title, &entries, |area, (x, y), colour| {
-            let corners = [(x + 4 * scale, y - 6 * scale), (x + 2 * SYMBOL, y + 6 * scale)];
-            area.draw(&Rectangle::new(corners, colour.filled()))
+
+    /// The drawing, or nothing if there is nothing in any bar.
+    pub fn drawing(mut self) -> Option<Drawing> {
+        self.bars.retain(|(_, amounts)| amounts.iter().sum::<f64>() > 0.0);
+        (!self.bars.is_empty()).then_some(Drawing::Bars(self))
+    }
+
+    pub fn size(&self) -> (u32, u32) {
+        (WIDTH, 40 + 20 * legend_lines(&self.pieces, WIDTH) + 62 * self.bars.len() as u32)
+    }
+
+    pub fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        let longest = self.bars.iter().map(|(_, amounts)| amounts.iter().sum()).fold(0.0, f64::max);
+        let entries: Vec<_> = self.pieces.iter().enumerate().map(|(i, name)| (name.as_str(), colour(i))).collect();
+        let top = legend(area, &self.title, &entries, |area, (x, y), colour| {
+            let corners = [(x + 4 * PIXEL, y - 6 * PIXEL), (x + 2 * SYMBOL, y + 6 * PIXEL)];
+            area.draw(&Rectangle::new(corners, colour.light.filled()))
         })?;
-        let (left, right) = (14 * scale, (WIDTH as i32 - 14) * scale);
-        for (i, (run, (phases, total))) in runs.iter().enumerate() {
-            let y = top + i as i32 * (BAR + 18 * scale);
-            let head = format!("{}: {}", short(run, 60), quantity(*total, "s"));
+        let (left, right) = (14 * PIXEL, (WIDTH as i32 - 14) * PIXEL);
+        for (i, (bar, amounts)) in self.bars.iter().enumerate() {
+            let y = top + i as i32 * (BAR + 18 * PIXEL);
+            let total: f64 = amounts.iter().sum();
+            let head = format!("{}: {}", short(bar, 60), quantity(total, self.unit));
             area.draw(&Text::new(head, (left, y), text(12)))?;
-            let at = |seconds: f64| left + (f64::from(right - left) * (seconds / longest)).round() as i32;
+            let at = |amount: f64| left + (f64::from(right - left) * (amount / longest)).round() as i32;
             let mut from = 0.0;
-            for &name in &names {
-                let seconds: f64 = phases.iter().filter(|(own, _)| *own == name).map(|(_, seconds)| seconds).sum();
-                piece(area, (at(from), at(from + seconds)), y + 18 * scale, name, seconds / total)?;
-                from += seconds;
+            for (i, &amount) in amounts.iter().enumerate().filter(|(_, amount)| **amount > 0.0) {
+                let ends = (at(from), at(from + amount));
+                piece(area, ends, y + 18 * PIXEL, (colour(i), &self.pieces[i]), amount / total)?;
+                from += amount;
             }
         }
         Ok(())
-    }))
+    }
+}
+
+/// Whether an amount can be drawn.
+fn drawn(amount: f64) -> bool {
+    amount > 0.0 && amount < 1e30
 }
 
 /// One piece of a bar, with its name and share in it if there is room.
-fn piece(area: &super::chart::Area, (from, to): (i32, i32), top: i32, name: &str, share: f64) -> Drawn {
-    let scale = SCALE as i32;
-    let bottom = top + BAR - 18 * scale;
+fn piece<DB: DrawingBackend>(
+    area: &Area<DB>,
+    (from, to): (i32, i32),
+    top: i32,
+    (tone, name): (&'static Tone, &str),
+    share: f64,
+) -> Drawn<DB> {
+    let bottom = top + BAR - 18 * PIXEL;
     let corners = [(from, top), (to, bottom)];
-    area.draw(&Rectangle::new(corners, colour(name).filled()))?;
-    area.draw(&Rectangle::new(corners, GRID.mix(0.6).stroke_width(1)))?;
+    area.draw(&Rectangle::new(corners, tone.light.filled()))?;
+    area.draw(&Rectangle::new(corners, GRID.light.mix(0.6).stroke_width(1)))?;
     let label = format!("{} {}", short(name, 12), percent(share).replace(".00 %", " %"));
-    if label.chars().count() as i32 * 7 * scale > to - from {
+    if label.chars().count() as i32 * 7 * PIXEL > to - from {
         return Ok(());
     }
-    let ink = if light(colour(name)) { RGBColor(0, 0, 0) } else { WHITE };
+    let ink = if light(tone) { BLACK.light } else { WHITE.light };
     let style = text(11).color(&ink);
-    area.draw(&Text::new(label, (from + 5 * scale, (top + bottom) / 2 - 5 * scale), style))
+    area.draw(&Text::new(label, (from + 5 * PIXEL, (top + bottom) / 2 - 5 * PIXEL), style))
 }
 
-/// In the order of a step; names that no phase has come last, in the order seen.
-fn phase_names<'a>(seen: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut names: Vec<&str> = Vec::new();
-    seen.for_each(|name| {
-        if !names.contains(&name) {
-            names.push(name)
-        }
-    });
-    names.sort_by_key(|name| place(name));
-    names
-}
-
-fn place(name: &str) -> usize {
-    crate::flops::Phase::ALL.iter().position(|phase| phase.name() == name).unwrap_or(usize::MAX)
-}
-
-fn colour(name: &str) -> RGBColor {
-    COLOURS.get(place(name)).copied().unwrap_or(OTHER)
-}
-
-/// Whether black is easier to read on it than white (the luma of ITU-R BT.601).
-fn light(colour: RGBColor) -> bool {
-    debug_assert_ne!(colour, INK, "the page replaces this colour");
-    299 * u32::from(colour.0) + 587 * u32::from(colour.1) + 114 * u32::from(colour.2) > 128_000
+fn colour(piece: usize) -> &'static Tone {
+    &PIECES[piece.min(PIECES.len() - 1)]
 }

@@ -20,7 +20,7 @@ pub(super) struct Cell {
 }
 
 /// All figures that at least one run has: quality first, then cost.
-pub(super) fn rows(runs: &[RunReport]) -> Vec<Row> {
+pub(super) fn rows(runs: &[&RunReport]) -> Vec<Row> {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in runs.iter().flat_map(|run| &run.metrics) {
         if !names.contains(&name.as_str()) {
@@ -36,19 +36,21 @@ pub(super) fn rows(runs: &[RunReport]) -> Vec<Row> {
         }
     }
     type Figure = fn(&RunReport) -> Option<f64>;
-    let costs: [(&str, &str, Figure); 9] = [
+    let costs: [(&str, &str, Figure); 11] = [
         ("time of training", "s", |run| run.seconds),
         ("time in all", "s", |run| run.total_seconds),
         ("speed", "samples/s", |run| run.samples_per_second),
+        ("speed in tokens", "tokens/s", |run| run.tokens_per_second),
         ("arithmetic", "FLOP", |run| run.flops),
         ("arithmetic if dense", "FLOP", |run| run.dense_flops),
         ("memory traffic", "B", |run| run.bytes),
         ("peak memory", "B", |run| run.peak_memory_bytes),
         ("arithmetic a second", "FLOP/s", |run| Some(run.flops? / run.seconds?)),
-        ("rows computed", "%", |run| run.active_share),
+        ("rows computed", "%", |run| run.active_share.filter(|&share| share > 0.0)),
+        ("parameters", "", |run| run.parameters),
     ];
     for (name, unit, figure) in costs {
-        let values = runs.iter().map(figure);
+        let values = runs.iter().map(|run| figure(run));
         match unit {
             "%" => rows.extend(row(name.to_string(), values, percent, ratio)),
             _ => rows.extend(row(name.to_string(), values, |value| quantity(value, unit), ratio)),
@@ -78,7 +80,7 @@ fn row(
 }
 
 /// `p@1` as `P@1`, `ndcg@5` as `nDCG@5`; others as they are.
-fn metric(name: &str) -> String {
+pub(super) fn metric(name: &str) -> String {
     match name.split_once('@') {
         Some(("p", k)) => format!("P@{k}"),
         Some(("ndcg", k)) => format!("nDCG@{k}"),

@@ -6,6 +6,10 @@ pub(super) fn quantity(value: f64, unit: &str) -> String {
     if unit == "s" && value.is_finite() && value >= 119.5 {
         return duration(value);
     }
+    // A bare number has no unit that a prefix for small parts could belong to.
+    if unit.is_empty() && (0.001..1.0).contains(&value.abs()) {
+        return trimmed(format!("{value:.4}"));
+    }
     let (number, prefix) = scaled(value, if unit == "s" { 0 } else { 6 });
     format!("{number} {prefix}{unit}").trim_end().to_string()
 }
@@ -37,8 +41,8 @@ pub(super) fn points(value: f64, first: f64) -> Option<String> {
     })
 }
 
-/// A ratio of at least 1: `1.04`, `5`, `12.3`, `1230`.
-fn times(ratio: f64) -> Option<String> {
+/// A ratio: `0.81`, `1.04`, `5`, `12.3`, `1230`.
+pub(super) fn times(ratio: f64) -> Option<String> {
     ratio.is_finite().then(|| match ratio {
         r if r < 9.995 => trimmed(format!("{r:.2}")),
         r if r < 99.95 => trimmed(format!("{r:.1}")),
@@ -141,6 +145,7 @@ mod tests {
             (quantity(999.96, "B"), "1 kB"),
             (quantity(0.0, "B"), "0 B"),
             (quantity(-1234.0, ""), "-1.23 k"),
+            (quantity(0.5, ""), "0.5"),
             (quantity(125.4, "s"), "2 min 05 s"),
             (quantity(3_725.0, "s"), "1 h 02 min"),
             (quantity(f64::INFINITY, "s"), "inf s"),

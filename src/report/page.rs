@@ -1,36 +1,21 @@
-//! The page.
+//! A report as HTML.
 
 use std::fmt::Write as _;
 
-use super::number::{escape, one_line, percent, quantity};
-use super::{Report, RunReport, bars, compare, figures};
+use super::Origin;
+use super::block::{Block, Figure, Table};
+use super::number::{escape, one_line, short};
+use super::theme;
 
 /// The whole document.
-pub(super) fn page(report: &Report) -> String {
-    let title = match one_line(&report.title) {
-        title if title.is_empty() => "Training report".to_string(),
-        title => title,
-    };
-    let mut body = tag("h1", &escape(&title));
-    if !report.subtitle.is_empty() {
-        body += &paragraph("dim", &report.subtitle);
-    }
-    if !report.command.is_empty() {
-        body += &tag("pre", &escape(&report.command));
-    }
-    body += &section("Comparison", comparison(&report.runs), "No run has a figure to compare.");
-    body +=
-        &section("Quality", figures::quality(&report.runs).map(figure), "No run has evaluated P@1 while it trained.");
-    body += &section("Loss", figures::loss(&report.runs).map(figure), "No run has logged its loss.");
-    body += &section("Where the time goes", phases(&report.runs), "No run has logged the time of its phases.");
-    body += &section("Index health", health(&report.runs), "No run has measured its index, or none has one.");
-    body += &section("Environment", environment(report), "Nothing is known of the machine.");
-    if !report.notes.is_empty() {
-        body += &tag("h2", "Notes");
-        report.notes.iter().for_each(|note| body += &paragraph("", note));
-    }
-    let title = escape(&title);
-    let style = include_str!("style.css");
+pub(super) fn page(blocks: &[Block]) -> String {
+    let heading = blocks.iter().find_map(|block| match block {
+        Block::Heading(1, text) => Some(text),
+        _ => None,
+    });
+    let title = escape(&one_line(heading.map_or("Training report", |text| text)));
+    let style = include_str!("style.css").to_owned() + &theme::style();
+    let body: String = blocks.iter().map(block).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -38,96 +23,71 @@ pub(super) fn page(report: &Report) -> String {
     )
 }
 
-/// A heading, and what there is to see or the sentence that says why there is nothing.
-fn section(heading: &str, content: Option<String>, missing: &str) -> String {
-    tag("h2", heading) + &content.unwrap_or_else(|| paragraph("dim", missing))
+fn block(block: &Block) -> String {
+    match block {
+        Block::Heading(level, text) => tag(&format!("h{level}"), &escape(text)),
+        Block::Text(text) => paragraph("", text),
+        Block::Remark(text) => paragraph("dim", text),
+        Block::Code(text) => tag("pre", &escape(text)),
+        Block::Table(table) => html_table(table),
+        Block::Figures(figures) => {
+            let small = figures.iter().all(|figure| figure.drawing.size().0 < 600);
+            let all: String = figures.iter().map(html_figure).collect();
+            if small { format!("<div class=\"pair\">\n{all}</div>\n") } else { all }
+        }
+    }
 }
 
-fn comparison(runs: &[RunReport]) -> Option<String> {
-    let rows = compare::rows(runs);
-    if rows.is_empty() {
-        return None;
+fn html_figure(figure: &Figure) -> String {
+    let caption = caption(&figure.origins);
+    let caption = if caption.is_empty() { String::new() } else { tag("figcaption", &escape(&caption)) };
+    format!("<figure id=\"{}\">\n{}{caption}</figure>\n", escape(&figure.file), figure.drawing.svg())
+}
+
+/// Machine, commit and command of a figure; what is too long to stand under each figure is among the sources.
+pub(super) fn caption(origins: &[Origin]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (i, name) in ["machine", "commit", "command"].into_iter().enumerate() {
+        let values = origins.iter().flat_map(|origin| origin.parts()).filter(|(own, _)| *own == name);
+        let mut different: Vec<&str> = Vec::new();
+        values.for_each(|(_, value)| {
+            if !different.contains(&value) {
+                different.push(value);
+            }
+        });
+        let most = if i == 2 { 160 } else { 100 };
+        match different.as_slice() {
+            [] => {}
+            [one] => parts.push(short(one, most)),
+            [one, others @ ..] => parts.push(format!("{} and {} more under Sources", short(one, most), others.len())),
+        }
     }
-    let head: String = runs.iter().map(|run| cell("th", &escape(&one_line(&run.name)))).collect();
+    parts.join(" · ")
+}
+
+fn html_table(table: &Table) -> String {
+    let class = if table.prose { " class=\"facts\"" } else { "" };
     let mut lines = String::new();
-    for row in rows {
-        lines += &format!("<tr><th scope=\"row\">{}</th>", escape(&row.name));
-        for figure in row.cells {
-            let against = figure.against_first.map(|text| format!("<small>{text}</small>")).unwrap_or_default();
-            lines += &cell("td", &(figure.value.unwrap_or("–".to_string()) + &against));
+    for row in &table.rows {
+        lines += "<tr>";
+        for (column, cell) in row.iter().enumerate() {
+            let small = cell.small.as_ref().map(|text| format!("<small>{}</small>", escape(text))).unwrap_or_default();
+            let (open, close) = if column == 0 { ("th scope=\"row\"", "th") } else { ("td", "td") };
+            write!(lines, "<{open}>{}{small}</{close}>", escape(&cell.text)).expect("a String grows");
         }
         lines += "</tr>\n";
     }
-    let note = match runs.len() {
-        0 | 1 => String::new(),
-        _ => paragraph("dim", &format!("Small print: against {}.", one_line(&runs[0].name))),
+    let head: String = table.head.iter().map(|text| format!("<th>{}</th>", escape(text))).collect();
+    let head = if table.head.iter().all(String::is_empty) {
+        String::new()
+    } else {
+        format!("<thead><tr>{head}</tr></thead>\n")
     };
-    Some(table("", &format!("<th></th>{head}"), &lines) + &note)
-}
-
-fn phases(runs: &[RunReport]) -> Option<String> {
-    let mut content = figure(bars::svg("Where the time goes, by phase", runs)?);
-    for run in runs {
-        let (timed, total) = bars::timed(run);
-        if timed.is_empty() {
-            continue;
-        }
-        let mut lines = String::new();
-        for phase in &run.phases {
-            let rate = |amount: f64, unit| match amount / phase.seconds {
-                rate if rate.is_finite() && rate > 0.0 => quantity(rate, unit),
-                _ => "–".to_string(),
-            };
-            write!(lines, "<tr><th scope=\"row\">{}</th>", escape(&one_line(&phase.name))).expect("a String grows");
-            let cells = [
-                quantity(phase.seconds, "s"),
-                percent(phase.seconds / total),
-                quantity(phase.flops, "FLOP"),
-                rate(phase.flops, "FLOP/s"),
-                quantity(phase.bytes, "B"),
-                rate(phase.bytes, "B/s"),
-            ];
-            cells.iter().for_each(|text| lines += &cell("td", text));
-            lines += "</tr>\n";
-        }
-        let head = ["phase", "time", "share", "arithmetic", "a second", "memory traffic", "a second"];
-        let head: String = head.iter().map(|text| cell("th", text)).collect();
-        content += &(tag("h3", &escape(&one_line(&run.name))) + &table("", &head, &lines));
-    }
-    Some(content)
-}
-
-fn health(runs: &[RunReport]) -> Option<String> {
-    let drawings = figures::health(runs);
-    (!drawings.is_empty())
-        .then(|| format!("<div class=\"pair\">\n{}</div>\n", drawings.into_iter().map(figure).collect::<String>()))
-}
-
-fn environment(report: &Report) -> Option<String> {
-    let line = |(name, value): &(String, String)| {
-        format!("<tr><th scope=\"row\">{}</th>{}</tr>\n", escape(name), cell("td", &escape(value)))
-    };
-    let lines: String = report.environment.iter().map(line).collect();
-    (!lines.is_empty())
-        .then(|| format!("<div class=\"wide\"><table class=\"facts\"><tbody>\n{lines}</tbody></table></div>\n"))
-}
-
-fn table(class: &str, head: &str, lines: &str) -> String {
-    format!(
-        "<div class=\"wide\"><table class=\"{class}\"><thead><tr>{head}</tr></thead>\n<tbody>\n{lines}</tbody></table></div>\n"
-    )
-}
-
-fn figure(svg: String) -> String {
-    format!("<figure>\n{svg}</figure>\n")
+    format!("<div class=\"wide\"><table{class}>{head}<tbody>\n{lines}</tbody></table></div>\n")
 }
 
 fn paragraph(class: &str, text: &str) -> String {
     format!("<p class=\"{class}\">{}</p>\n", escape(text))
-}
-
-fn cell(name: &str, content: &str) -> String {
-    format!("<{name}>{content}</{name}>")
 }
 
 fn tag(name: &str, content: &str) -> String {

@@ -80,9 +80,25 @@ impl Progress {
     }
 
     fn on(target: ProgressDrawTarget, notes: bool) -> Progress {
-        let style =
-            ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} ETA {eta}").expect("the template is right");
-        Progress { bar: ProgressBar::with_draw_target(Some(0), target).with_style(style), notes }
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        Progress { bar: bar.with_style(style("{bar:24} {pos}/{len} {msg} ETA {eta}")), notes }
+    }
+
+    /// Shows that a pass over files has read so many bytes of them. Each pass has a speed, and so an ETA, of its own.
+    ///
+    /// ```
+    /// let mut bar = hotrow::run::Progress::hidden();
+    /// bar.bytes("encoding", 1 << 20, 5 << 20);
+    /// bar.finish();
+    /// ```
+    pub fn bytes(&mut self, pass: &'static str, done: u64, of: u64) {
+        if self.bar.message() != pass {
+            self.bar.set_style(style("{bar:24} {bytes}/{total_bytes} {msg} | {bytes_per_sec} | ETA {eta}"));
+            self.bar.reset();
+            self.bar.set_message(pass);
+        }
+        self.bar.set_length(of.max(done));
+        self.bar.set_position(done);
     }
 
     /// Removes the bar.
@@ -109,6 +125,10 @@ impl Observer for Progress {
             self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is right")
 }
 
 fn line(report: &Report) -> String {
@@ -149,5 +169,15 @@ mod tests {
         bar.note("an epoch is over");
         bar.finish();
         assert!(bar.bar.is_finished());
+    }
+
+    #[test]
+    fn each_pass_over_files_begins_anew() {
+        let mut bar = Progress::hidden();
+        for (pass, done, of, length) in [("counting", 5, 5, 5), ("encoding", 1, 5, 5), ("encoding", 6, 5, 6)] {
+            bar.bytes(pass, done, of);
+            let shown = (bar.bar.message(), bar.bar.position(), bar.bar.length());
+            assert_eq!(shown, (pass.to_owned(), done, Some(length)));
+        }
     }
 }

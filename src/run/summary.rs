@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::flops::{Costs, Phase};
+use crate::flops::{Cost, Costs, Phase};
 
 /// The result of a run or an evaluation. As JSON it is a contract: keys are added, never changed, and always come in this
 /// order.
@@ -59,6 +59,9 @@ pub struct Summary {
     pub threads: usize,
     /// Of all weights: equal runs have equal digests.
     pub digest: String,
+    /// Where the memory of the network goes: weights by layer, optimiser, indexes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<super::Component>,
 }
 
 /// Wall-clock time, in seconds.
@@ -92,6 +95,9 @@ pub struct PhaseCost {
     pub seconds: f64,
     /// Floating-point operations that were executed.
     pub flops: u64,
+    /// What a network that computes every row would have executed.
+    #[serde(default)]
+    pub dense_flops: u64,
     /// Bytes of weights and optimiser state.
     pub bytes: u64,
 }
@@ -118,6 +124,7 @@ impl Default for Summary {
             level: String::new(),
             threads: 0,
             digest: String::new(),
+            components: Vec::new(),
         }
     }
 }
@@ -137,8 +144,8 @@ impl Summary {
         self.flops = Flops { executed: total.flops, dense_equivalent: total.dense_flops };
         self.bytes = total.bytes;
         let cost = |phase| {
-            let cost = costs.of(phase);
-            PhaseCost { seconds: cost.seconds, flops: cost.flops, bytes: cost.bytes }
+            let Cost { seconds, flops, dense_flops, bytes } = *costs.of(phase);
+            PhaseCost { seconds, flops, dense_flops, bytes }
         };
         self.phases = Phase::ALL.iter().map(|&phase| (phase.name().to_owned(), cost(phase))).collect();
     }
@@ -182,7 +189,7 @@ impl fmt::Display for Summary {
         }
         let spent: f64 = self.phases.values().map(|cost| cost.seconds).sum();
         for phase in Phase::ALL.iter().filter_map(|phase| self.phases.get_key_value(phase.name())) {
-            let (name, &PhaseCost { seconds, flops, bytes }) = phase;
+            let (name, &PhaseCost { seconds, flops, bytes, .. }) = phase;
             if seconds > 0.0 {
                 let (share, gflops, gigabytes) = (100.0 * seconds / spent, flops as f64 / 1e9, bytes as f64 / 1e9);
                 line(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::checkpoint::{TrainerState, save};
+use crate::checkpoint::{Contents, TrainerState, save};
 use crate::config::Config;
 use crate::kernels::Level;
 
@@ -19,7 +19,7 @@ fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
 }
 
 fn save_step(run: &Path, step: u64) {
-    save(run, &[], &TrainerState::new(step, 0, 7), &serde_json::json!({}), 2).unwrap();
+    save(run, &Contents::new(TrainerState::new(step, 0, 7), serde_json::json!({})), 2).unwrap();
 }
 
 #[test]

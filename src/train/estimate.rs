@@ -20,6 +20,9 @@ pub struct Estimate {
     pub index_bytes: u64,
     /// Logits and packed rows of one step.
     pub scratch_bytes: u64,
+    /// The copy of weights, state and index that a checkpoint is written from while training goes on; 0 if that would be above
+    /// `train.snapshot_bytes`.
+    pub snapshot_bytes: u64,
     /// Steps of the run.
     pub steps: u64,
     /// Rows of the output layer that a step computes.
@@ -83,10 +86,12 @@ pub fn estimate(
     let moved = (active * last) as f64 + touched * first as f64;
     let bytes = (moved * (2.0 * (stored + state) + 2.0 * stored)) as u64;
     let rate = product_rate(level, Precision::F32) * threads as f64;
+    let (state_bytes, index_bytes) = ((parameters as f64 * (stored + state)) as u64, index_bytes as u64);
     Estimate {
         parameters,
-        state_bytes: (parameters as f64 * (stored + state)) as u64,
-        index_bytes: index_bytes as u64,
+        state_bytes,
+        index_bytes,
+        snapshot_bytes: snapshot(state_bytes + index_bytes, config.train.snapshot_bytes),
         scratch_bytes: (4 * batch * active + 8 * active.min(16_384) * last) as u64,
         steps: samples.div_ceil(config.train.batch_size) as u64 * config.train.epochs,
         union_rows: active as u64,
@@ -95,6 +100,11 @@ pub fn estimate(
         bytes_per_step: bytes,
         seconds_per_step: flops as f64 / rate + bytes as f64 / (5e9 * threads as f64),
     }
+}
+
+/// Bytes of the copy of a checkpoint that holds so many.
+pub(super) fn snapshot(bytes: u64, limit: u64) -> u64 {
+    if bytes <= limit { bytes } else { 0 }
 }
 
 /// Operations a second of a product that fits the second-level cache, on one thread.

@@ -16,17 +16,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use super::run::Options;
-use super::run::{self, Due, Task};
+use super::run::{self, Due, Memory, Task};
 use crate::checkpoint::disk::{System, replace_file};
-use crate::checkpoint::{self, Loaded, TrainerState};
+use crate::checkpoint::{self, Contents, Loaded, Saver, TrainerState};
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
 use crate::data::Sequences;
 use crate::data::tokens::TOKENIZER;
 use crate::error::{Error, Result};
-use crate::flops::Costs;
 use crate::generate::{Generation, generate};
-use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes, peak_memory_bytes};
+use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
 pub use estimate::{Component, Estimate, estimate};
 pub use evaluate::{Evaluation, evaluate};
 pub use files::Files;
@@ -132,18 +131,13 @@ fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
 
 /// What the network alone says of a summary.
 fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
-    let mut summary = Summary {
+    Summary {
         steps: trainer.steps,
         parameters: trainer.network.parameters(),
-        peak_memory_bytes: peak_memory_bytes(),
         seed: trainer.config.train.seed,
-        level: trainer.work.level.name().to_owned(),
-        threads,
-        digest: checkpoint::digest(&trainer.network.weight_tensors()),
-        ..Summary::default()
-    };
-    summary.set_costs(&trainer.work.costs);
-    summary
+        components: trainer.components(),
+        ..run::summary(&trainer.work, &trainer.network.weight_tensors(), threads)
+    }
 }
 
 /// A run at work.
@@ -155,18 +149,7 @@ struct Run {
     log: MetricsLog,
     started: Instant,
     threads: usize,
-    memory: Memory,
-}
-
-/// What the reports of a resumed run need of the time before.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Memory {
-    /// Since the run began, and since the last line of the log.
-    total: Sums,
-    recent: Sums,
-    seconds: Seconds,
-    metrics: BTreeMap<String, f64>,
-    costs: Costs,
+    memory: Memory<Sums>,
 }
 
 /// What reports are made of.
@@ -195,7 +178,7 @@ impl Run {
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
             trainer.restore(loaded)?;
-            memory = run::recall(loaded)?;
+            memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }
         let log = dir.metrics(trainer.steps)?;
@@ -274,7 +257,9 @@ impl Task for Run {
         let event = json!({
             "epoch": epochs,
             "seconds": self.memory.seconds.train,
+            "clock": run::clock(self.started, self.memory.seconds.load),
             "tokens": self.memory.total.tokens,
+            "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": lr,
             "gradient_norm": gradient_norm / steps as f64,
@@ -296,6 +281,8 @@ impl Task for Run {
             let evaluation = evaluate(&mut trainer.network, &mut trainer.work, valid, context);
             trainer.work.costs = costs;
             self.memory.metrics = evaluation.metrics();
+            let usage = trainer.network.memories.usage().into_iter().map(|(key, value)| (key.to_owned(), value));
+            self.memory.metrics.extend(usage);
             let (loss, perplexity) = (evaluation.loss(), evaluation.perplexity());
             note +=
                 &format!(": loss {loss:.4}, perplexity {perplexity:.2}, {:.4} bits a byte", evaluation.bits_per_byte());
@@ -311,19 +298,24 @@ impl Task for Run {
         self.memory.seconds.eval += start.elapsed().as_secs_f64();
         observer.note(&note);
         event.insert("seconds", json!(self.memory.seconds.train));
+        event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
         event.insert("tokens", json!(self.memory.total.tokens));
+        event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", step, &event)
     }
 
-    fn save(&mut self) -> Result<()> {
-        self.log.sync()?;
+    fn saver(&self) -> Saver {
+        let train = &self.trainer.config.train;
+        Saver::new(self.dir.path(), train.keep, train.snapshot_bytes)
+    }
+
+    fn contents(&mut self) -> Contents<'_> {
         let (steps, seed) = (self.trainer.steps, self.trainer.config.train.seed);
         let mut state = TrainerState::new(steps, self.sequences.epochs(steps) as u64, seed);
         state.counters.insert("tokens".to_owned(), self.memory.total.tokens);
         self.memory.costs = self.trainer.work.costs;
-        state.other = run::remember(&self.memory);
-        self.trainer.save(self.dir.path(), &self.files.tokenizer, &state)?;
-        Ok(())
+        state.other = self.memory.to_json();
+        self.trainer.contents(&self.files.tokenizer, state)
     }
 
     fn summary(&self) -> Summary {

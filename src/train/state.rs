@@ -1,20 +1,19 @@
 //! What a checkpoint has of a trainer: weights, optimiser, indexes, and where they stand.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
 use super::sampling::Sampling;
 use super::step::Trainer;
-use crate::checkpoint::{self, Loaded, OwnedTensor, TrainerState};
+use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
 use crate::config::Config;
 use crate::error::Result;
 use crate::kernels::Level;
+use crate::run::Component;
 use crate::tensor::Tensor;
 
-const MODEL: &str = "model.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const INDEX: &str = "index.safetensors";
+pub(super) const MODEL: &str = "model.safetensors";
+pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
+pub(super) const INDEX: &str = "index.safetensors";
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,28 +29,17 @@ pub struct Shape {
 }
 
 impl Trainer {
-    /// Writes a checkpoint of `run` and removes the oldest beyond `train.keep`. `state` is what the caller wants back.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`](crate::error::Error::Io) if it cannot be written; then the checkpoints of before are as they were.
-    pub fn save(&self, run: &Path, state: &TrainerState) -> Result<PathBuf> {
+    /// What a checkpoint holds of it. `state` is what the caller wants back.
+    pub fn contents(&self, state: TrainerState) -> Contents<'_> {
         let shape = Shape {
             config: self.config.clone(),
             features: self.network.input.weights.rows(),
             labels: self.network.output.rows(),
             total_steps: self.total_steps,
         };
-        let index = self.samplings().flat_map(|(name, sampling)| {
-            sampling.state().into_iter().map(move |tensor| Tensor { name: format!("{name}.{}", tensor.name), ..tensor })
-        });
-        let files = [
-            (MODEL, self.network.weight_tensors()),
-            (OPTIMIZER, self.network.state_tensors()),
-            (INDEX, index.collect()),
-        ];
-        let shape = serde_json::to_value(shape).expect("options are JSON");
-        checkpoint::save(run, &files, state, &shape, self.config.train.keep)
+        let indexes = self.samplings().map(|(name, sampling)| (name, sampling.state()));
+        let tensors = files(self.network.weight_tensors(), self.network.state_tensors(), indexes);
+        Contents { tensors, ..Contents::new(state, serde_json::to_value(shape).expect("options are JSON")) }
     }
 
     /// The trainer of a checkpoint, as it was when it was saved.
@@ -74,14 +62,15 @@ impl Trainer {
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
         loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
-        let tensors = loaded.tensors(INDEX)?;
-        let wrong = |message| loaded.refuse(INDEX, message);
-        for (name, sampling) in self.samplings_mut() {
-            let own = of_prefix(&tensors, &format!("{name}."));
-            sampling.restore(&own).map_err(|message| wrong(format!("{name}: {message}")))?;
-        }
+        restore_each(loaded, self.samplings_mut(), Sampling::restore)?;
         self.steps = loaded.state().step;
         Ok(())
+    }
+
+    /// Where the memory of the network goes.
+    pub(super) fn components(&self) -> Vec<Component> {
+        let index = self.samplings().map(|(_, sampling)| sampling.index.statistics().bytes as u64).sum();
+        Component::list(&self.network.weight_tensors(), &self.network.state_tensors(), index)
     }
 
     fn samplings(&self) -> impl Iterator<Item = (String, &Sampling)> {
@@ -97,8 +86,37 @@ impl Trainer {
     }
 }
 
+/// The files of a trainer's tensors; those of each index have its name in front.
+pub(super) fn files<'a>(
+    weights: Vec<Tensor<'a>>,
+    state: Vec<Tensor<'a>>,
+    indexes: impl IntoIterator<Item = (String, Vec<Tensor<'a>>)>,
+) -> Vec<(&'a str, Vec<Tensor<'a>>)> {
+    let prefixed = indexes.into_iter().flat_map(|(index, tensors)| {
+        tensors.into_iter().map(move |tensor| Tensor { name: format!("{index}.{}", tensor.name), ..tensor })
+    });
+    vec![(MODEL, weights), (OPTIMIZER, state), (INDEX, prefixed.collect())]
+}
+
+/// Gives each index what a checkpoint has under its name.
+///
+/// # Errors
+///
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if that is not its state.
+pub(super) fn restore_each<T>(
+    loaded: &Loaded,
+    indexes: impl IntoIterator<Item = (String, T)>,
+    restore: impl Fn(T, &[Tensor]) -> Result<(), String>,
+) -> Result<()> {
+    let tensors = loaded.tensors(INDEX)?;
+    indexes.into_iter().try_for_each(|(name, index)| {
+        let restored = restore(index, &of_prefix(&tensors, &format!("{name}.")));
+        restored.map_err(|message| loaded.refuse(INDEX, format!("{name}: {message}")))
+    })
+}
+
 /// The tensors whose names begin with `prefix`, without it.
-pub(super) fn of_prefix<'a>(tensors: &'a [OwnedTensor], prefix: &str) -> Vec<Tensor<'a>> {
+fn of_prefix<'a>(tensors: &'a [OwnedTensor], prefix: &str) -> Vec<Tensor<'a>> {
     let own = tensors.iter().filter_map(|tensor| {
         let tensor = tensor.view();
         let name = tensor.name.strip_prefix(prefix)?.to_owned();

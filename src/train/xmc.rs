@@ -1,6 +1,7 @@
 //! A whole run of extreme classification: data, steps, evaluations, checkpoints, log and summary.
 
 mod initial;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,20 +12,17 @@ use serde_json::{Value, json};
 
 pub use super::predict::Predictor;
 pub use super::run::Options;
-use super::run::{self, Due, Task};
+use super::run::{self, Due, Memory, Task};
 use super::step::PACKED_FROM;
 use super::{Trainer, evaluate};
-use crate::checkpoint::disk::{System, replace_file};
-use crate::checkpoint::{self, TrainerState};
+use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::Config;
 use crate::data::{self, Batch, Datasets, Loader, Samples};
 use crate::error::{Error, Result};
-use crate::flops::{Costs, Phase};
-use crate::metrics::{Propensity, count_labels};
-use crate::run::{
-    Environment, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes, peak_memory_bytes,
-};
+use crate::flops::Phase;
+use crate::run::{Environment, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
 pub use initial::initial;
+use seen::Seen;
 
 /// The cuts of the ranking metrics.
 pub const KS: [usize; 3] = [1, 3, 5];
@@ -100,46 +98,16 @@ pub fn evaluate_file(path: &Path, file: &str, options: &Options) -> Result<Summa
     Ok(summary)
 }
 
-/// How often each label comes in the training set: what propensities are made of, for sets that are measured later.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Seen {
-    samples: u64,
-    counts: Vec<u64>,
-}
-
-impl Seen {
-    const FILE: &str = "label_counts.json";
-
-    fn save(&self, run: &Path) -> Result<()> {
-        replace_file(&System, run, Self::FILE, &serde_json::to_vec(self).expect("numbers are JSON"))
-    }
-
-    fn load(run: &Path) -> Result<Self> {
-        let path = run.join(Self::FILE);
-        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::data(&path, error.line() as u64, 0, error.to_string()))
-    }
-
-    fn inverse(&self) -> Arc<[f64]> {
-        Propensity::default().inverse(self.samples, &self.counts)
-    }
-}
-
 /// What the network alone says of a summary.
 fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
-    let mut summary = Summary {
+    Summary {
         steps: trainer.steps,
         epochs: trainer.config.train.epochs,
         parameters: trainer.network.parameters().iter().map(|p| (p.rows() * p.cols()) as u64).sum(),
-        peak_memory_bytes: peak_memory_bytes(),
         seed: trainer.config.train.seed,
-        level: trainer.work.level.name().to_owned(),
-        threads,
-        digest: checkpoint::digest(&trainer.network.weight_tensors()),
-        ..Summary::default()
-    };
-    summary.set_costs(&trainer.work.costs);
-    summary
+        components: trainer.components(),
+        ..run::summary(&trainer.work, &trainer.network.weight_tensors(), threads)
+    }
 }
 
 /// A run at work.
@@ -152,11 +120,7 @@ struct Run {
     loader: Loader,
     log: MetricsLog,
     started: Instant,
-    seconds: Seconds,
-    /// Since the run began, and since the last line of the log.
-    total: Sums,
-    recent: Sums,
-    metrics: BTreeMap<String, f64>,
+    memory: Memory<Sums>,
     threads: usize,
     fill: Option<f64>,
 }
@@ -177,7 +141,7 @@ impl Run {
         dir: RunDir,
         config: Config,
         environment: &Environment,
-        loaded: Option<&checkpoint::Loaded>,
+        loaded: Option<&Loaded>,
         options: &Options,
     ) -> Result<Self> {
         let started = Instant::now();
@@ -187,38 +151,22 @@ impl Run {
         let data = data::open(train, input("valid"), &config.data, &cache)?;
         data.vocabulary.save(&dir.path().join(VOCABULARY))?;
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
-        let counts = count_labels(labels, (0..samples).flat_map(|sample| data.train.labels_of(sample)));
-        let seen = Seen { samples: samples as u64, counts };
+        let seen = Seen::count(&data.train);
         seen.save(dir.path())?;
         let steps = data::steps_per_epoch(samples, config.train.batch_size) * config.train.epochs;
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
             trainer.restore(loaded)?;
-            memory = run::recall(loaded)?;
+            memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }
         let log = dir.metrics(trainer.steps)?;
-        let seconds = Seconds { load: started.elapsed().as_secs_f64(), ..memory.seconds };
-        let (Memory { total, recent, metrics, .. }, inverse) = (memory, seen.inverse());
-        let (threads, train) = (options.threads, &trainer.config.train);
+        memory.seconds.load = started.elapsed().as_secs_f64();
+        let (inverse, threads, train) = (seen.inverse(), options.threads, &trainer.config.train);
         let source = Arc::new(data.train.clone());
         let loader = Loader::new(source, train.seed, train.batch_size, trainer.steps, trainer.total_steps);
-        Ok(Self {
-            dir,
-            data,
-            inverse,
-            trainer,
-            loader,
-            log,
-            started,
-            seconds,
-            total,
-            recent,
-            metrics,
-            threads,
-            fill: None,
-        })
+        Ok(Self { dir, data, inverse, trainer, loader, log, started, memory, threads, fill: None })
     }
 
     fn per_epoch(&self) -> u64 {
@@ -241,7 +189,7 @@ impl Run {
             // It is about the step that comes: a resumed run cuts its log behind the last step it keeps.
             self.log.write("index", self.trainer.steps + 1, &health)?;
         }
-        self.seconds.index += start.elapsed().as_secs_f64();
+        self.memory.seconds.index += start.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -250,12 +198,12 @@ impl Run {
         let report = self.trainer.step(batch)?;
         let seconds = (waited + start.elapsed()).as_secs_f64();
         self.fill = report.fill;
-        if let (Some(fill), 0) = (report.fill, self.total.steps) {
+        if let (Some(fill), 0) = (report.fill, self.memory.total.steps) {
             let product = if fill < PACKED_FROM { "sampled" } else { "packed" };
             self.log.write("product", self.trainer.steps, &json!({ "product": product, "fill": fill }))?;
         }
-        self.seconds.train += seconds;
-        for sums in [&mut self.total, &mut self.recent] {
+        self.memory.seconds.train += seconds;
+        for sums in [&mut self.memory.total, &mut self.memory.recent] {
             sums.loss += report.loss * report.samples as f64;
             sums.samples += report.samples as u64;
             sums.pairs += report.pairs;
@@ -304,7 +252,7 @@ impl Task for Run {
     fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let epoch = self.epoch();
         let (step, labels) = (self.trainer.steps, self.data.train.labels());
-        let Sums { loss, samples, pairs, union_rows, steps, seconds } = std::mem::take(&mut self.recent);
+        let Sums { loss, samples, pairs, union_rows, steps, seconds } = std::mem::take(&mut self.memory.recent);
         let lr = crate::optim::learning_rate(&self.trainer.config.optim, step, self.trainer.total_steps);
         let report = Report {
             step,
@@ -320,13 +268,15 @@ impl Task for Run {
         observer.step(&report);
         let event = json!({
             "epoch": epoch,
-            "seconds": self.seconds.train,
-            "samples": self.total.samples,
+            "seconds": self.memory.seconds.train,
+            "clock": run::clock(self.started, self.memory.seconds.load),
+            "samples": self.memory.total.samples,
+            "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": lr,
             "samples_per_second": report.rate,
             "active_share": report.active_share,
-            "union_rows": union_rows as f64 / steps as f64,
+            "union_rows": union_rows as f64 / steps as f64, "union_share": union_rows as f64 / (steps as f64 * labels as f64),
             "fill": self.fill,
             "memory_bytes": report.memory_bytes,
         });
@@ -341,57 +291,46 @@ impl Task for Run {
         let (costs, trainer) = (self.trainer.work.costs, &mut self.trainer);
         let ranking = evaluate(&trainer.network, &mut trainer.work, valid, &KS, Some(self.inverse.clone()));
         trainer.work.costs = costs;
-        self.seconds.eval += start.elapsed().as_secs_f64();
-        self.metrics = ranking.metrics();
+        self.memory.seconds.eval += start.elapsed().as_secs_f64();
+        self.memory.metrics = ranking.metrics();
         let percent = |k: usize| 100.0 * ranking.precision(k);
         let text = format!("epoch {epoch}: P@1 {:.2}  P@3 {:.2}  P@5 {:.2}", percent(1), percent(3), percent(5));
         observer.note(&text);
         let mut event: BTreeMap<&str, Value> =
-            self.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
+            self.memory.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
         event.insert("epoch", json!(epoch));
-        event.insert("seconds", json!(self.seconds.train));
-        event.insert("samples", json!(self.total.samples));
+        event.insert("seconds", json!(self.memory.seconds.train));
+        event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
+        event.insert("samples", json!(self.memory.total.samples));
+        event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", self.trainer.steps, &event)
     }
 
-    fn save(&mut self) -> Result<()> {
-        self.log.sync()?;
+    fn saver(&self) -> Saver {
+        let train = &self.trainer.config.train;
+        Saver::new(self.dir.path(), train.keep, train.snapshot_bytes)
+    }
+
+    fn contents(&mut self) -> Contents<'_> {
         let epoch = self.trainer.steps / self.per_epoch();
         let mut state = TrainerState::new(self.trainer.steps, epoch, self.trainer.config.train.seed);
-        let memory = Memory {
-            total: self.total,
-            recent: self.recent,
-            seconds: self.seconds,
-            metrics: self.metrics.clone(),
-            costs: self.trainer.work.costs,
-        };
-        state.other = run::remember(&memory);
-        self.trainer.save(self.dir.path(), &state)?;
-        Ok(())
+        self.memory.costs = self.trainer.work.costs;
+        state.other = self.memory.to_json();
+        self.trainer.contents(state)
     }
 
     fn summary(&self) -> Summary {
-        let Sums { loss, samples, pairs, union_rows, steps, .. } = self.total;
-        let mut metrics = self.metrics.clone();
+        let Memory { total: Sums { loss, samples, pairs, union_rows, steps, .. }, seconds, .. } = self.memory;
+        let mut metrics = self.memory.metrics.clone();
         metrics.insert("loss".to_owned(), loss / samples as f64);
         Summary {
             task: "train xmc".to_owned(),
-            seconds: Seconds { total: self.started.elapsed().as_secs_f64(), ..self.seconds },
-            samples_per_second: samples as f64 / self.seconds.train,
+            seconds: Seconds { total: self.started.elapsed().as_secs_f64(), ..seconds },
+            samples_per_second: samples as f64 / seconds.train,
             metrics,
             active_share: pairs as f64 / (samples as f64 * self.data.train.labels() as f64),
             union_rows: union_rows as f64 / steps as f64,
             ..summary_of(&self.trainer, self.threads)
         }
     }
-}
-
-/// What the reports of a resumed run need of the time before.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-struct Memory {
-    total: Sums,
-    recent: Sums,
-    seconds: Seconds,
-    metrics: BTreeMap<String, f64>,
-    costs: Costs,
 }

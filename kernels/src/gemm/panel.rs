@@ -260,9 +260,14 @@ impl PackedPanel {
         self.buffer.as_ptr()
     }
 
+    /// Strip `i` in tile layout and all after it; nothing past the last one.
+    pub(super) fn strip(&self, i: usize) -> &[f32] {
+        self.buffer.get(i * tiles::strip_len(self.strips.depth)..).unwrap_or(&[])
+    }
+
     /// The steps `from..to` of strip `i` in tile layout.
     pub(super) fn steps(&self, i: usize, from: usize, to: usize) -> &[bf16] {
-        let strip = &self.buffer[i * tiles::strip_len(self.strips.depth)..];
+        let strip = self.strip(i);
         bytemuck::cast_slice(&strip[from * (Tiles::STEP / 2)..to * (Tiles::STEP / 2)])
     }
 

@@ -201,7 +201,12 @@ pub(super) fn multiply<S: Simd>(
         for from in (0..all.max(1)).step_by(pass) {
             for j in 0..right.strips.count {
                 let column = j * Tiles::SIDE;
+                // The next strip comes from the third-level cache or from memory: a share of it is asked for with each block.
+                let coming = from * (Tiles::STEP / 2)..all.min(from + pass) * (Tiles::STEP / 2);
+                let next = right.strip(j + 1).get(coming).unwrap_or(&[]);
+                let mut next = next.chunks(next.len().div_ceil(below - above).max(1));
                 for i in above..below {
+                    s.prefetch(next.next().unwrap_or(&[]));
                     let row = i * Tiles::SIDE;
                     let last = strips.outer.min(row + Tiles::SIDE) - 1;
                     if column >= window.columns(last, out.cols()) {
@@ -213,6 +218,10 @@ pub(super) fn multiply<S: Simd>(
                     let (begin, end) = (from.max(range.start), range.end.min(from + pass));
                     if begin >= end && !first {
                         continue;
+                    }
+                    // The place of the sums is rarely in a near cache; it arrives while they are summed.
+                    for i in row..=last {
+                        s.prefetch(out.row_mut(i).get(column..).map_or(&[][..], |to| &to[..to.len().min(Tiles::SIDE)]));
                     }
                     let mut sums = [0.0; Tiles::SIDE * Tiles::SIDE];
                     if begin < end {

@@ -1,8 +1,8 @@
 //! A disk that dies, or fills up, after any number of operations.
 
-use std::cell::Cell;
 use std::io::{self, Write};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::disk::{Disk, Sink, System};
 use super::super::folder::clean_on;
@@ -11,22 +11,20 @@ use super::*;
 
 /// Does `left` operations and then, for a `dead` one, nothing ever again. A full one goes on to do what needs no space.
 #[derive(Clone)]
-struct Failing {
-    left: Rc<Cell<usize>>,
+pub(super) struct Failing {
+    left: Arc<AtomicUsize>,
     full: bool,
 }
 
 struct FailingFile(Failing, Box<dyn Sink>);
 
 impl Failing {
-    fn after(left: usize, full: bool) -> Self {
-        Self { left: Rc::new(Cell::new(left)), full }
+    pub(super) fn after(left: usize, full: bool) -> Self {
+        Self { left: Arc::new(AtomicUsize::new(left)), full }
     }
 
     fn lives(&self) -> bool {
-        let left = self.left.get();
-        self.left.set(left.saturating_sub(1));
-        left > 0
+        self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
 
     fn counted(&self) -> io::Result<()> {
@@ -89,12 +87,23 @@ impl Disk for Failing {
 }
 
 fn save_step_on(disk: &dyn Disk, run: &Path, step: u64, keep: usize) -> Result<PathBuf> {
-    save_on(disk, run, &Network::at(step).files(), &[], &state_at(step), &json!({"step": step}), keep)
+    save_on(disk, run, &Network::at(step).contents(step).files(), keep)
+}
+
+/// The same by a thread of its own.
+fn save_step_behind(disk: &Failing, run: &Path, step: u64, keep: usize) -> Result<()> {
+    let mut saver = Saver::on(Arc::new(disk.clone()), run, keep, u64::MAX);
+    saver.save(&Network::at(step).contents(step))?;
+    saver.finish()
 }
 
 /// Kills the save of `step` after each number of operations, in a run that has saved `before`; then the restarted program
 /// after each number of operations of its clean-up.
 fn kill_everywhere(before: &[u64], step: u64, keep: usize) {
+    kill_each(before, step, keep, |disk, run, step, keep| save_step_on(disk, run, step, keep).map(drop));
+}
+
+fn kill_each(before: &[u64], step: u64, keep: usize, save_step_on: impl Fn(&Failing, &Path, u64, usize) -> Result<()>) {
     for operations in 0.. {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path();
@@ -139,6 +148,12 @@ fn a_kill_at_any_instant_leaves_a_checkpoint_even_if_only_one_is_kept() {
 fn a_kill_at_any_instant_leaves_a_checkpoint_that_is_being_replaced() {
     kill_everywhere(&[500], 500, 1);
     kill_everywhere(&[1000, 500], 1000, 1);
+}
+
+#[test]
+fn a_kill_at_any_instant_of_a_save_behind_the_steps_leaves_the_previous_checkpoint_usable() {
+    kill_each(&[1, 2, 500], 1000, 1, save_step_behind);
+    kill_each(&[500], 500, 1, save_step_behind);
 }
 
 #[test]

@@ -8,6 +8,17 @@ use crate::config::lm::Model;
 use crate::config::{Optim, OptimizerName, Storage};
 use crate::error::Result;
 
+/// How what was read is added to the residual stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateKind {
+    /// With a learned factor for each block.
+    Scale,
+    /// The same, times a factor between 0 and 2 for each token, which depends on how the stream and what was read agree (Engram
+    /// 2026).
+    Gate,
+}
+
 /// `[ngram]`: rows that are found by hashing the last tokens, and added to the residual stream (Engram; Over-Encoding). Off
 /// unless `rows` is set.
 ///
@@ -31,6 +42,8 @@ pub struct Ngram {
     pub heads: usize,
     /// Blocks (from 0) before which the rows are added, each with a learned scale; empty for all.
     pub layers: Vec<usize>,
+    /// `scale`, or `gate`: each token decides how much it takes. Gates start wide open, as the scale alone would be.
+    pub gate: GateKind,
     /// A second hash decides whether a row is added or subtracted: n-grams that share a row disturb each other less.
     pub signs: bool,
     /// How rows are stored.
@@ -52,6 +65,7 @@ impl Default for Ngram {
             orders: vec![2, 3],
             heads: 2,
             layers: Vec::new(),
+            gate: GateKind::Scale,
             signs: true,
             storage: Storage::Bf16,
             optimizer: OptimizerName::RowwiseAdagrad,
@@ -102,17 +116,32 @@ impl Ngram {
         rows::rule(self.optimizer, self.eight_bit, self.weight_decay)
     }
 
-    /// Number of weights, scales included.
+    /// Number of weights, scales and gates included.
     pub fn parameters(&self, model: &Model) -> u64 {
         match self.is_on() {
-            true => self.all_rows() as u64 * self.cols(model) as u64 + self.blocks(model).len() as u64,
+            true => self.all_rows() as u64 * self.cols(model) as u64 + self.added(model),
             false => 0,
         }
     }
 
-    /// Bytes of rows with their state, once all of them have been touched.
+    /// Scales and gates.
+    fn added(&self, model: &Model) -> u64 {
+        let gate = if self.gate == GateKind::Gate { model.width + 1 } else { 0 };
+        (self.blocks(model).len() * (1 + gate)) as u64
+    }
+
+    /// Bytes of rows with their state, once all of them have been touched, and of scales and gates with gradients and the two
+    /// averages of an Adam.
     pub fn bytes(&self, model: &Model) -> u64 {
-        rows::bytes(self.all_rows(), self.cols(model), self.storage, &self.rule())
+        rows::bytes(self.all_rows(), self.cols(model), self.storage, &self.rule()) + 16 * self.added(model)
+    }
+
+    /// Numbers that each token of a micro-batch leaves for the backward pass of gates: the stream before each, and four more.
+    pub fn kept(&self, model: &Model) -> usize {
+        match self.gate {
+            GateKind::Gate if self.is_on() => self.blocks(model).len() * (model.width + 4),
+            _ => 0,
+        }
     }
 
     /// Whether every value is in its range and fits the `model`.

@@ -129,6 +129,7 @@ impl Parts {
         let Self { model, ngram, memory, head, .. } = self;
         // Streams, normalised inputs, queries, keys, values and their gradients, of which the backward pass reuses some.
         let activations = model.layers * (10 * model.width + model.inner()) + 8 * model.width + 4 * model.inner();
+        let activations = activations + ngram.kept(model);
         let logits = match head.mode {
             HeadMode::Dense => 512 * vocabulary,
             HeadMode::Sampled => head.chunk * head.rows(vocabulary),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt;
 use serde::Serialize;
@@ -58,6 +59,17 @@ pub struct Prepared {
     pub counts: Vec<Counts>,
 }
 
+/// How far a pass of [`tokenize_with`] over its files is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What it does: `measuring`, `counting words`, `learning` (which reads nothing), `encoding`.
+    pub pass: &'static str,
+    /// Bytes that it has read, of packed files packed ones.
+    pub bytes: u64,
+    /// Bytes of its files.
+    pub of: u64,
+}
+
 /// How much a token file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Counts {
@@ -90,15 +102,33 @@ pub struct Counts {
 /// [`Error::Config`] if an option cannot be; [`Error::Data`] with file and line for what is not UTF-8, no object, or has no such field;
 /// [`Error::Io`] if the system refuses. Files that were there before are as they were.
 pub fn tokenize(options: &TextOptions, source: &TokenizerSource, out: &Path) -> Result<Prepared> {
+    tokenize_with(options, source, out, &mut |_| ())
+}
+
+/// As [`tokenize`]; tells again and again how far it is.
+///
+/// # Errors
+///
+/// As [`tokenize`].
+pub fn tokenize_with(
+    options: &TextOptions,
+    source: &TokenizerSource,
+    out: &Path,
+    tell: &mut dyn FnMut(Reading),
+) -> Result<Prepared> {
     if !(0.0..1.0).contains(&options.valid_share) {
         return Err(Error::config("--valid-share", format!("{} is not at least 0 and below 1", options.valid_share)));
     }
     if options.valid_share > 0.0 && !options.valid.is_empty() {
         return Err(Error::config("--valid-share", "there are files for validation: leave out one of the two"));
     }
-    let corpus = Corpus::open(options)?;
+    let corpus = Corpus::open(options, tell)?;
     let tokenizer = match source {
-        TokenizerSource::Train(vocabulary) => corpus.words()?.learn(*vocabulary)?,
+        TokenizerSource::Train(vocabulary) => {
+            let words = corpus.words(tell)?;
+            tell(Reading { pass: "learning", bytes: 0, of: 0 });
+            words.learn(*vocabulary)?
+        }
         TokenizerSource::Load(path) => Tokenizer::load(path)?,
     };
     fs::create_dir_all(out).map_err(Error::io(out))?;
@@ -106,7 +136,7 @@ pub fn tokenize(options: &TextOptions, source: &TokenizerSource, out: &Path) -> 
     let create =
         |path: &PathBuf| TokenWriter::create(path, tokenizer.vocabulary(), tokenizer.end_of_text(), tokenizer.hash());
     let mut writers = [create(&paths[0])?, create(&paths[1])?];
-    corpus.write(&tokenizer, &mut writers)?;
+    corpus.write(&tokenizer, &mut writers, tell)?;
     let [train, valid] = writers;
     if train.summary().tokens == 0 {
         return Err(Error::data(&options.files[0], 0, 0, "there is no text to train on"));
@@ -145,6 +175,43 @@ struct Text<'a> {
     number: usize,
 }
 
+/// One reading of some of the files.
+struct Pass<'a> {
+    name: &'static str,
+    of: u64,
+    read: AtomicU64,
+    tell: &'a mut dyn FnMut(Reading),
+}
+
+impl<'a> Pass<'a> {
+    fn new<'b>(name: &'static str, files: impl Iterator<Item = &'b Path>, tell: &'a mut dyn FnMut(Reading)) -> Self {
+        // Whether a file can be read is found out by reading it.
+        let of = files.map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum();
+        Self { name, of, read: AtomicU64::new(0), tell }
+    }
+
+    /// As [`for_each_cut`].
+    fn read<T: Send>(
+        &mut self,
+        path: &Path,
+        cut: Cut,
+        parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
+        mut take: impl FnMut(T) -> Result<()>,
+    ) -> Result<()> {
+        for_each_cut(Input::Counted(path, &self.read), cut, parse, |part| {
+            (self.tell)(Reading { pass: self.name, bytes: self.read.load(Ordering::Relaxed), of: self.of });
+            take(part)
+        })
+    }
+}
+
+/// Whether a file holds JSON objects, by its name.
+fn holds_objects(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_lowercase();
+    let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+    name.ends_with(".jsonl") || name.ends_with(".ndjson")
+}
+
 struct Corpus<'a> {
     texts: Vec<Text<'a>>,
     options: &'a TextOptions,
@@ -159,23 +226,23 @@ struct Part {
 }
 
 impl<'a> Corpus<'a> {
-    fn open(options: &'a TextOptions) -> Result<Self> {
+    fn open(options: &'a TextOptions, tell: &mut dyn FnMut(Reading)) -> Result<Self> {
+        let cut = options.files.iter().map(PathBuf::as_path).filter(|path| !holds_objects(path));
+        let mut pass = Pass::new("measuring", cut, tell);
         let trained = options.files.iter().map(|path| (path, 1.0 - options.valid_share));
         let files = trained.chain(options.valid.iter().map(|path| (path, 0.0)));
         let texts = files.enumerate().map(|(number, (path, share))| {
             if path.is_dir() {
                 return Err(Error::data(path, 0, 0, "is a folder, not a file"));
             }
-            let name = path.to_string_lossy().to_lowercase();
-            let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
-            let objects = name.ends_with(".jsonl") || name.ends_with(".ndjson");
+            let objects = holds_objects(path);
             let mut text = Text { path, objects, share, train_bytes: 0, number };
             if share == 1.0 {
                 text.train_bytes = u64::MAX;
             } else if !objects && share > 0.0 {
                 let mut bytes = 0;
-                for_each_cut(
-                    Input::File(path),
+                pass.read(
+                    path,
                     text.cut(),
                     |block, _| Ok(block.len() as u64),
                     |length| {
@@ -191,9 +258,11 @@ impl<'a> Corpus<'a> {
     }
 
     /// The words of what is trained on.
-    fn words(&self) -> Result<Words> {
+    fn words(&self, tell: &mut dyn FnMut(Reading)) -> Result<Words> {
         let (mut total, mut used) = (Words::default(), 0);
-        for text in self.texts.iter().filter(|text| text.share > 0.0) {
+        let trained = self.texts.iter().filter(|text| text.share > 0.0);
+        let mut pass = Pass::new("counting words", trained.clone().map(|text| text.path), tell);
+        for text in trained {
             let mut bytes = 0;
             let count = |block: &[u8], start: u64| {
                 let mut words = Words::default();
@@ -205,7 +274,7 @@ impl<'a> Corpus<'a> {
                 }
                 Ok((words, block.len() as u64))
             };
-            for_each_cut(Input::File(text.path), text.cut(), count, |(words, length)| {
+            pass.read(text.path, text.cut(), count, |(words, length)| {
                 bytes += length;
                 total.add(words);
                 Ok(())
@@ -215,7 +284,13 @@ impl<'a> Corpus<'a> {
         Ok(total)
     }
 
-    fn write(&self, tokenizer: &Tokenizer, writers: &mut [TokenWriter; 2]) -> Result<()> {
+    fn write(
+        &self,
+        tokenizer: &Tokenizer,
+        writers: &mut [TokenWriter; 2],
+        tell: &mut dyn FnMut(Reading),
+    ) -> Result<()> {
+        let mut pass = Pass::new("encoding", self.texts.iter().map(|text| text.path), tell);
         for text in &self.texts {
             let encode = |block: &[u8], start: u64| {
                 let mut sides = [Part::default(), Part::default()];
@@ -231,7 +306,7 @@ impl<'a> Corpus<'a> {
                 Ok(sides)
             };
             let mut begun = [text.objects; 2];
-            for_each_cut(Input::File(text.path), text.cut(), encode, |sides| {
+            pass.read(text.path, text.cut(), encode, |sides| {
                 for ((part, writer), begun) in sides.into_iter().zip(&mut *writers).zip(&mut begun) {
                     if !part.tokens.is_empty() && !std::mem::replace(begun, true) {
                         writer.begin_document()?;

@@ -262,3 +262,27 @@ fn wrong_text_is_told_with_its_place() {
     assert!(message("empty.txt", b"").ends_with("there is no text to train on"));
     assert!(message("cut.zst", &zstd::encode_all(&b"some text"[..], 3).unwrap()[..12]).contains("cannot be read on"));
 }
+
+#[test]
+fn each_pass_tells_that_it_has_read_all_bytes_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packer, prose().as_bytes()).unwrap();
+    let contents = [("a.txt", prose().into_bytes()), ("b.txt.gz", packer.finish().unwrap())];
+    let objects = ("c.jsonl", b"{\"text\": \"It was\"}\n".to_vec());
+    let files = contents.iter().chain([&objects]).map(|(name, bytes)| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    });
+    let options = TextOptions { files: files.collect(), field: "text".into(), valid_share: 0.1, ..Default::default() };
+    let mut told: Vec<Reading> = Vec::new();
+    tokenize_with(&options, &TokenizerSource::Train(280), folder.path(), &mut |reading| told.push(reading)).unwrap();
+    let texts: u64 = contents.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    let all = texts + objects.1.len() as u64;
+    let passes: Vec<_> = told.chunk_by(|a, b| a.pass == b.pass).collect();
+    assert!(passes.iter().all(|pass| pass.is_sorted_by_key(|reading| reading.bytes)), "{told:?}");
+    let ends: Vec<_> = passes.iter().map(|pass| *pass.last().unwrap()).collect();
+    let want = [("measuring", texts), ("counting words", all), ("learning", 0), ("encoding", all)];
+    assert_eq!(ends, want.map(|(pass, bytes)| Reading { pass, bytes, of: bytes }));
+}

@@ -216,7 +216,9 @@ impl KeyTable {
 
     fn find(&self, work: &mut Workspace, queries: MatRef<f32>, reads: usize) -> (Ragged<u32>, Vec<f32>) {
         let rows = Rows { weights: self.table.parameter().weights(), biases: &self.biases, level: work.level };
+        let before = self.index.flops();
         let slots = work.timed(Phase::Select, |_| self.index.select(&rows, queries, reads, 0));
+        work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);
         let mut scores = vec![0.0; slots.items().len()];
         self.table.dots(work, Phase::Forward, &slots, queries, &mut scores);
         (slots, scores)
@@ -298,31 +300,34 @@ fn spread(dense: &mut Buffer, [heads, head, side]: [usize; 3], slots: &Ragged<u3
 struct Best {
     ids: [Vec<u32>; 2],
     scores: [Vec<f32>; 2],
+    /// Pairs of places among the best of each side that can be among the best pairs, and their sums.
+    pairs: Vec<[u32; 2]>,
     sums: Vec<f32>,
 }
 
 impl Best {
     fn new(reads: usize) -> Self {
         let (ids, scores) = (|| vec![0; reads], || vec![0.0; reads]);
-        Self { ids: [ids(), ids()], scores: [scores(), scores()], sums: vec![0.0; reads * reads] }
+        let at = |first: usize| (0..reads / (first + 1)).map(move |second| [first as u32, second as u32]);
+        let pairs: Vec<[u32; 2]> = (0..reads).flat_map(at).collect();
+        Self { ids: [ids(), ids()], scores: [scores(), scores()], sums: vec![0.0; pairs.len()], pairs }
     }
 
     /// The best pairs of halves: one that is not among the best `reads` of a side has that many better ones with the same
-    /// other half.
+    /// other half. In the same way the pair of places (i, j), counted from 0, has `(i + 1) (j + 1) - 1` before it.
     fn pairs(&mut self, level: Level, sides: [&[f32]; 2], ids: &mut [u32], scores: &mut [f32]) {
-        let reads = ids.len();
         for ((side, ids), scores) in sides.iter().zip(&mut self.ids).zip(&mut self.scores) {
             top_k(level, side, ids, scores);
         }
         let [first, second] = &self.scores;
-        for (sums, first) in self.sums.chunks_mut(reads).zip(first) {
-            sums.iter_mut().zip(second).for_each(|(sum, second)| *sum = first + second);
+        for (sum, [i, j]) in self.sums.iter_mut().zip(&self.pairs) {
+            *sum = first[*i as usize] + second[*j as usize];
         }
         top_k(level, &self.sums, ids, scores);
         let keys = sides[0].len() as u32;
         for id in ids {
-            let pair = *id as usize;
-            *id = self.ids[0][pair / reads] * keys + self.ids[1][pair % reads];
+            let [i, j] = self.pairs[*id as usize];
+            *id = self.ids[0][i as usize] * keys + self.ids[1][j as usize];
         }
     }
 }

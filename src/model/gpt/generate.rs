@@ -59,6 +59,11 @@ impl Gpt {
         assert!(!tokens.is_empty(), "no token to follow");
         assert_eq!(logits.len(), self.vocabulary(), "logits are not as many as the vocabulary has tokens");
         self.check_tokens(tokens);
+        // On a thread of the pool, where a product wakes others; from outside of it, each would wait for it to be woken.
+        rayon::scope(|_| self.append(work, cache, tokens, logits));
+    }
+
+    fn append(&self, work: &mut Workspace, cache: &mut KvCache, tokens: &[u32], logits: &mut [f32]) {
         let (count, width) = (tokens.len(), self.model().width);
         let (mut x, mut y) = (work.buffer(count, width), work.buffer(count, width));
         self.look_up(work, tokens, x.view_mut());

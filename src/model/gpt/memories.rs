@@ -70,7 +70,7 @@ impl Memories {
     /// `x` (T, D) becomes the input of `block`.
     pub(super) fn forward(&self, work: &mut Workspace, block: usize, x: &mut Buffer, saved: &mut MemoriesSaved) {
         if let (Some(ngram), Ok(at)) = (&self.ngram, self.ngram_blocks.binary_search(&block)) {
-            ngram.forward(work, at, &saved.ngram, x.view_mut());
+            ngram.forward(work, at, &mut saved.ngram, x.view_mut());
         }
         saved.inputs.resize_with(self.layers.len(), Buffer::default);
         saved.layers.resize_with(self.layers.len(), MemorySaved::default);
@@ -92,7 +92,7 @@ impl Memories {
             work.give_back(below);
         }
         if let (Some(ngram), Ok(at)) = (&mut self.ngram, self.ngram_blocks.binary_search(&block)) {
-            ngram.backward(work, at, &mut saved.ngram, dx.view());
+            ngram.backward(work, at, &mut saved.ngram, dx.view_mut());
         }
     }
 
@@ -124,6 +124,19 @@ impl Memories {
         self.ngram.iter_mut().for_each(|ngram| ngram.settle(step));
         self.values.iter_mut().for_each(|values| values.settle(step));
         self.layers.iter_mut().for_each(|(_, layer)| layer.settle(step));
+    }
+
+    /// How much of the tables training has used: `ngram_rows_used` and `memory_slots_used` (shares), `memory_divergence`
+    /// (see [`Usage::divergence`](crate::layer::memory::Usage::divergence)), of those memories that there are.
+    pub fn usage(&self) -> Vec<(&'static str, f64)> {
+        let ngram = self.ngram.iter().map(|ngram| {
+            let used = ngram.table.used_rows() as f64;
+            ("ngram_rows_used", used / ngram.table.parameter().rows() as f64)
+        });
+        let values = self.values.iter().map(ValueTable::usage);
+        let values =
+            values.flat_map(|usage| [("memory_slots_used", usage.share), ("memory_divergence", usage.divergence)]);
+        ngram.chain(values).collect()
     }
 
     pub(super) fn list<'a>(&'a self, list: &mut Vec<&'a Parameter>) {

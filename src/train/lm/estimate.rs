@@ -8,11 +8,11 @@ use crate::config::lm::model::{Activation, Precision};
 use crate::config::lm::{Lm, presets};
 use crate::kernels::Level;
 use crate::kernels::gemm::Precision as Rounding;
-use crate::train::estimate::product_rate;
+use crate::train::estimate::{product_rate, snapshot};
 
 /// Share of the time of a step that products take; the rest are attention, norms, losses and packing. With this number a run
-/// of `tiny` was predicted to take 66 seconds of CPU time (300 steps, two threads, Zen 4) and took 74, and 157 MiB where it took
-/// 153; other presets were not measured.
+/// of `tiny` was predicted to take 66 seconds of CPU time (300 steps, two threads, Zen 4) and took 74, and 167 MiB where it took
+/// 161, the copy for a checkpoint included; other presets were not measured.
 const PRODUCTS: f64 = 0.55;
 
 /// Tokens whose logits exist at the same time.
@@ -94,6 +94,12 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
     let beside = |part: &presets::Component| !["token table", "trunk"].contains(&part.name);
     let tables = parts.components(vocabulary).into_iter().filter(beside);
     components.extend(tables.map(|part| Component { name: part.name, parameters: part.parameters, bytes: part.bytes }));
+    // Of what is dense, without gradients and packed copies.
+    let dense = matrices.iter().map(|(_, parameters)| parameters).sum::<usize>() + norms;
+    let saved = components.iter().skip(matrices.len() + 1).map(|table| table.bytes).sum::<u64>();
+    let saved = saved + (dense as f64 * (4.0 + state)) as u64;
+    let copied = snapshot(saved, config.train.snapshot_bytes);
+    components.push(Component { name: "copy for a checkpoint", parameters: 0, bytes: copied });
     let trained: u64 = components.iter().map(|component| component.parameters).sum();
     let micro = config.micro_batch() * config.context();
     // For each block: its input, what the norms, products and attention put out, and the inside of the feed-forward layer.
@@ -101,19 +107,18 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
     let activations = 4 * (micro * per_token + micro.min(LOGITS) * vocabulary);
     components.push(Component { name: "activations", parameters: 0, bytes: activations as u64 });
 
-    let parameters: usize = matrices.iter().map(|(_, parameters)| parameters).sum::<usize>() + norms;
     // A table that is only looked up in is no product, and a sampled head multiplies with few rows.
     let rows = match config.head.mode {
         HeadMode::Dense => vocabulary,
         HeadMode::Sampled => config.head.rows(vocabulary),
     };
-    let multiplied = parameters - norms - copies * vocabulary * width + rows * width;
+    let multiplied = dense - norms - copies * vocabulary * width + rows * width;
     let tokens = config.sequences() * config.context();
     let window = if model.window == 0 { config.context() } else { model.window.min(config.context()) };
     // Two products forward and five backward, which computes the scores anew, over half of the window on average.
     let attention = layers * 14 * width * window / 2;
     let flops = tokens as u64 * (6 * multiplied + attention) as u64;
-    let moved = parameters as f64 * (16.0 + 2.0 * state);
+    let moved = dense as f64 * (16.0 + 2.0 * state);
     let rate = product_rate(level, rounding) * threads as f64 * PRODUCTS;
     Estimate {
         parameters: trained,

@@ -30,11 +30,12 @@ pub fn initial(out: &Path, inputs: Inputs, config: Lm, options: &Options) -> Res
     let named = [("train", Some(train)), ("valid", valid), ("tokenizer", Some(tokenizer))];
     let dir = RunDir::create(out, &config, &options.environment(config.train.seed, named))?;
     let mut run = Run::open(dir, config, files, None, options, started)?;
-    run.save()?;
+    let keep = run.trainer.config.train.keep;
+    let saved = checkpoint::save(out, &run.contents(), keep)?;
     let (steps, per_step) = (run.trainer.total_steps, run.trainer.config.sequences());
     let starts: Vec<u64> = (0..steps).flat_map(|step| run.sequences.starts(step)).collect();
     let starts =
         Tensor { name: "starts".to_owned(), shape: vec![steps as usize, per_step], elements: Elements::U64(&starts) };
     write_tensors(out, "order.safetensors", &[starts])?;
-    Ok(checkpoint::last(out).expect("saved above"))
+    Ok(saved)
 }

@@ -95,12 +95,14 @@ fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
     config.model.vocabulary = tokenizer.vocabulary();
     let trainer = Trainer::new(config, vec![], 10, Level::detect()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = trainer.save(folder.path(), &tokenizer, &TrainerState::new(0, 0, 1)).unwrap();
+    let contents = trainer.contents(&tokenizer, TrainerState::new(0, 0, 1));
+    let path = checkpoint::save(folder.path(), &contents, 2).unwrap();
     let (loaded, same) = Trainer::load(&checkpoint::open(&path).unwrap(), Level::detect()).unwrap();
     assert_eq!((loaded.config, same.hash()), (trainer.config, tokenizer.hash()));
     assert_eq!(loaded.network.weight_tensors(), trainer.network.weight_tensors());
     // One of something else is none of a language model.
-    let other = checkpoint::save(folder.path(), &[], &TrainerState::new(1, 0, 1), &json!({"features": 3}), 2).unwrap();
+    let other = Contents::new(TrainerState::new(1, 0, 1), json!({"features": 3}));
+    let other = checkpoint::save(folder.path(), &other, 2).unwrap();
     let error = Trainer::load(&checkpoint::open(&other).unwrap(), Level::detect()).unwrap_err();
     assert_eq!(error.exit_code(), 4);
     assert!(error.to_string().contains("not the options of a language model"), "{error}");

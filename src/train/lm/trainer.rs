@@ -1,11 +1,10 @@
 //! A language model with all that its steps need.
 
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{self, Loaded, TrainerState};
+use crate::checkpoint::{Contents, Loaded, TrainerState};
 use crate::config::lm::Lm;
 use crate::data::Sequences;
 use crate::data::tokens::{TOKENIZER, Tokenizer};
@@ -15,12 +14,8 @@ use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::model::Gpt;
 use crate::optim::{StepOptions, learning_rate};
-use crate::tensor::Tensor;
-use crate::train::state::of_prefix;
-
-const MODEL: &str = "model.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const INDEX: &str = "index.safetensors";
+use crate::run::Component;
+use crate::train::state::{MODEL, OPTIMIZER, files, restore_each};
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,27 +120,21 @@ impl Trainer {
         Ok(StepReport { loss, lr, tokens: count, gradient_norm })
     }
 
-    /// Writes a checkpoint of `run` with its tokenizer, and removes the oldest beyond `train.keep`. `state` is what the caller wants
-    /// back.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it cannot be written; then the checkpoints of before are as they were.
-    pub fn save(&self, run: &Path, tokenizer: &Tokenizer, state: &TrainerState) -> Result<PathBuf> {
+    /// Where the memory of the network goes.
+    pub(super) fn components(&self) -> Vec<Component> {
+        let index = self.network.indexes().iter().map(|(_, index)| index.statistics().bytes as u64).sum();
+        Component::list(&self.network.weight_tensors(), &self.network.state_tensors(), index)
+    }
+
+    /// What a checkpoint holds of it, and the tokenizer. `state` is what the caller wants back.
+    pub fn contents<'a>(&'a self, tokenizer: &'a Tokenizer, state: TrainerState) -> Contents<'a> {
         let (task, config, hot) = (TASK.to_owned(), self.config.clone(), self.hot.clone());
         let shape = Shape { task, config, total_steps: self.total_steps, hot };
-        let indexes = self.network.indexes();
-        let index = indexes.iter().flat_map(|(name, index)| {
-            index.state().into_iter().map(move |tensor| Tensor { name: format!("{name}.{}", tensor.name), ..tensor })
-        });
-        let files = [
-            (MODEL, self.network.weight_tensors()),
-            (OPTIMIZER, self.network.state_tensors()),
-            (INDEX, index.collect()),
-        ];
+        let indexes = self.network.indexes().into_iter().map(|(name, index)| (name, index.state()));
+        let tensors = files(self.network.weight_tensors(), self.network.state_tensors(), indexes);
+        let others = vec![(TOKENIZER, tokenizer.json())];
         let shape = serde_json::to_value(shape).expect("options are JSON");
-        let keep = self.config.train.keep;
-        checkpoint::save_with(run, &files, &[(TOKENIZER, tokenizer.json())], state, &shape, keep)
+        Contents { tensors, others, ..Contents::new(state, shape) }
     }
 
     /// The trainer of a checkpoint, as it was when it was saved, and its tokenizer.
@@ -179,11 +168,7 @@ impl Trainer {
         shape(loaded)?;
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
         loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
-        let tensors = loaded.tensors(INDEX)?;
-        for (name, index) in self.network.indexes_mut() {
-            let own = of_prefix(&tensors, &format!("{name}."));
-            index.restore(&own).map_err(|message| loaded.refuse(INDEX, format!("{name}: {message}")))?;
-        }
+        restore_each(loaded, self.network.indexes_mut(), |index, state| index.restore(state))?;
         self.steps = loaded.state().step;
         Ok(())
     }

@@ -29,7 +29,8 @@ pub fn initial(out: &Path, (train, valid): (&str, Option<&str>), config: Config,
     let environment = options.environment(config.train.seed, [("train", Some(train)), ("valid", valid)]);
     let dir = RunDir::create(out, &config, &environment)?;
     let mut run = Run::open(dir, config, &environment, None, options).inspect_err(|_| RunDir::discard(out))?;
-    run.save()?;
+    let keep = run.trainer.config.train.keep;
+    let saved = checkpoint::save(out, &run.contents(), keep)?;
     let train = &run.trainer.config.train;
     let (samples, epochs) = (run.data.train.len(), train.epochs);
     let orders: Vec<u32> = (0..epochs).flat_map(|epoch| order(samples, train.seed, epoch)).collect();
@@ -40,7 +41,7 @@ pub fn initial(out: &Path, (train, valid): (&str, Option<&str>), config: Config,
     if let Some(valid) = &run.data.valid {
         write_samples(out, "valid.safetensors", valid)?;
     }
-    Ok(checkpoint::last(out).expect("saved above"))
+    Ok(saved)
 }
 
 fn write_samples(folder: &Path, name: &str, samples: &dyn Samples) -> Result<()> {

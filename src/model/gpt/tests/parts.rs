@@ -4,6 +4,7 @@ use super::*;
 use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::config::lm::head::HeadMode;
 use crate::config::lm::memory::KeysName;
+use crate::config::lm::ngram::GateKind;
 use crate::config::lm::{FeedForwardOptions, Head as HeadOptions, Memory, Ngram};
 use crate::config::{IndexName, Storage};
 
@@ -13,7 +14,7 @@ fn everything() -> Parts {
     Parts {
         model: small(),
         feed_forward: FeedForwardOptions::default(),
-        ngram: Ngram { rows: 30, storage, optimizer, lr_factor, ..Ngram::default() },
+        ngram: Ngram { rows: 30, gate: GateKind::Gate, storage, optimizer, lr_factor, ..Ngram::default() },
         memory: Memory {
             slots: 6,
             layers: vec![0, 1],
@@ -40,6 +41,10 @@ fn made(parts: &Parts, optim: &Optim) -> Gpt {
                 elements.iter_mut().enumerate().for_each(|(i, w)| *w = ((i * 37 % 64) as f32 - 32.0) / 64.0);
             }
             "ngram.scale" => elements.iter_mut().enumerate().for_each(|(i, scale)| *scale = 0.5 + 0.25 * i as f32),
+            "ngram.gate.weight" => {
+                elements.iter_mut().enumerate().for_each(|(i, g)| *g = ((i * 29 % 64) as f32 - 24.0) / 32.0);
+            }
+            "ngram.gate.bias" => elements.fill(-0.25),
             name if name.ends_with("gain") => {}
             name if name.starts_with("blocks") => elements.iter_mut().for_each(|w| *w *= 2.0),
             _ => elements.iter_mut().for_each(|w| *w *= 15.0),
@@ -55,6 +60,7 @@ fn a_model_with_memories_follows_the_gradient() {
     let (tokens, targets) = tokens(30, VOCABULARY, 0);
     let (mut gpt, mut stepped, work) =
         (made(&parts, &optim), made(&parts, &optim), &mut Workspace::new(Level::detect()));
+    assert_eq!(gpt.parameters(), parts.parameters(VOCABULARY));
     let value = stepped.accumulate(work, &tokens, &targets, 10);
     stepped.update(work, &step(&optim, 1));
     for tensor in 0..gpt.weight_tensors().len() {

@@ -1,0 +1,185 @@
+"""Exact validation loss of language models with sparse parts against dense ones: at equal tokens, and in equal time.
+
+    cargo build --release
+    target/release/hotrow tokenize TEXT.. --tokenizer GPT2-FOLDER --out DIR/train      (and DIR/valid, with DIR/train's tokenizer)
+    python3 benches/lm/quality.py ablation --data DIR --tokens 400000
+    python3 benches/lm/quality.py time --data DIR --minutes 30
+
+DIR is made of the training and the validation texts of wiki-en-2018 and eltec-eng. `ablation` trains each contender on the same
+tokens in the same order. `time` first measures tokens a second of all contenders in turns, then trains each for as many steps as
+fit into the minutes by that rate: learning rates fall to their end within the time, and how busy the machine is while they train
+changes nothing. Validation is the exact softmax over the whole file. A figure is written as soon as it is there, with its commit
+and load average; rows that the file of results has already are not made again. `ablation` needs NumPy, for its floor (kneser_ney.py).
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+COMMON = ["train.eval_every=0", "train.save_every=100000000", "train.sample_tokens=0"]
+SAMPLED = ["head.mode=sampled"]
+NGRAM = ["ngram.rows=1048576"]
+MEMORY = ["memory.slots=65536", "memory.layers=[2,4]"]
+
+# Each part alone beside the dense network, and what it is made of.
+ABLATION = {
+    "dense": [],
+    "sampled head": SAMPLED,
+    "sampled head, SimHash": [*SAMPLED, "head.index=simhash"],
+    "sampled head, random rows": [*SAMPLED, "head.index=random"],
+    **{f"n-grams, 2^{bits} rows": [*SAMPLED, f"ngram.rows={2**bits}"] for bits in (16, 18, 20, 22)},
+    "bigrams only, 2^20 rows": [*SAMPLED, *NGRAM, "ngram.orders=[2]"],
+    **{
+        f"memory, {keys} keys": [*SAMPLED, *MEMORY, f"memory.keys={keys}"]
+        for keys in ("product", "simhash", "dwta", "cross-polytope", "blocks", "exact")
+    },
+    "n-grams, memory, sampled head": [*SAMPLED, *NGRAM, *MEMORY],
+    "sampled feed-forward": [*SAMPLED, "feed_forward.kind=sampled", "feed_forward.active=384"],
+    "routed blocks of neurons": [*SAMPLED, "feed_forward.kind=blocks"],
+}
+TIME = {
+    "dense": [],
+    "n-grams, memory, sampled head": [*SAMPLED, *NGRAM, *MEMORY],
+    "n-grams, sampled head": [*SAMPLED, *NGRAM],
+    "sampled head": SAMPLED,
+}
+
+
+class Study:
+    def __init__(self, arguments):
+        self.arguments = arguments
+        info = json.loads(subprocess.run([arguments.binary, "info", "--json"], check=True, capture_output=True).stdout)
+        machine = {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()}
+        self.commit = info["commit"]
+        self.result = {"schema": 1, "command": f"python3 benches/lm/quality.py {arguments.study}", "machine": machine, "rows": []}
+        if arguments.out.exists():
+            self.result = json.loads(arguments.out.read_text())
+
+    def row(self, **key):
+        return next((row for row in self.result["rows"] if key.items() <= row.items()), None)
+
+    def add(self, row):
+        load = round(os.getloadavg()[0], 2)
+        self.result["rows"].append({**row, "commit": self.commit, "load_average": load})
+        self.write()
+        print(row, flush=True)
+
+    def write(self):
+        self.arguments.out.write_text(json.dumps(self.result, indent=1) + "\n")
+
+    def run(self, options, steps, seed, lr, data, measured=True):
+        """The summary, the curve of training losses, and the median rate of the steps after the first two."""
+        valid = ["--valid", data / "valid/train.tokens"] if measured else []
+        with tempfile.TemporaryDirectory() as folder:
+            command = [self.arguments.binary, "train", "lm", "--json", "--preset", self.arguments.preset, *valid]
+            command += ["--train", data / "train/train.tokens", "--tokenizer", data / "train/tokenizer.json"]
+            command += ["--out", f"{folder}/run"]
+            if self.arguments.threads:
+                command += ["--threads", self.arguments.threads]
+            settings = [f"train.batch_tokens={self.arguments.batch}", f"train.steps={steps}", f"train.seed={seed}", f"optim.lr={lr}", f"optim.final_lr={lr / 10}"]
+            settings += [f"optim.warmup_steps={max(steps // 10, 1)}", f"train.log_every={max(steps // 20, 1)}"]
+            for option in [*COMMON, *settings, *options]:
+                command += ["--set", option]
+            done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+            if done.returncode:
+                raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
+            log = [json.loads(line) for line in open(f"{folder}/run/metrics.jsonl")]
+        trained = [event for event in log if event["event"] == "train"]
+        rates = sorted(event["tokens_per_second"] for event in trained[2:])
+        return json.loads(done.stdout), [[e["tokens"], e["loss"]] for e in trained], rates[len(rates) // 2] if rates else None
+
+    def figures(self, name, options, steps, seed, data):
+        summary, curve, _ = self.run(options, steps, seed, self.arguments.lr, data)
+        return {
+            "contender": name,
+            "options": options,
+            "seed": seed,
+            "tokens": steps * self.arguments.batch,
+            "batch_tokens": self.arguments.batch,
+            "lr": self.arguments.lr,
+            "metrics": summary["metrics"],
+            "parameters": summary["parameters"],
+            "flops": summary["flops"],
+            "peak_memory_bytes": summary["peak_memory_bytes"],
+            "train_seconds": summary["seconds"]["train"],
+            "threads": summary["threads"],
+            "curve": curve,
+        }
+
+
+def kneser_ney(arguments, tokens):
+    data = arguments.data
+    command = [sys.executable, Path(__file__).parent / "kneser_ney.py", "--train", data / "train/train.tokens"]
+    command += ["--valid", data / "valid/train.tokens", "--tokens", tokens]
+    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    figures = json.loads(done.stdout)
+    return {key: figures[key] for key in ("loss", "bits_per_byte")}
+
+
+def ablation(study):
+    arguments = study.arguments
+    steps = arguments.tokens // arguments.batch
+    name, tokens = "Kneser-Ney 3-gram", steps * arguments.batch
+    if not study.row(contender=name, tokens=tokens):
+        study.add({"contender": name, "seed": 0, "tokens": tokens, "metrics": kneser_ney(arguments, tokens)})
+    for seed in arguments.seeds:
+        for name, options in chosen(arguments, ABLATION).items():
+            if not study.row(contender=name, seed=seed, tokens=tokens):
+                study.add(study.figures(name, options, steps, seed, arguments.data))
+
+
+def time(study):
+    arguments = study.arguments
+    contenders = chosen(arguments, TIME)
+    for _ in range(arguments.rounds):
+        for name, options in contenders.items():
+            rows = study.row(rate_of=name)
+            if not rows or len(rows["tokens_per_second"]) < arguments.rounds:
+                rate = study.run([*options, "train.log_every=1"], 12, 1, arguments.lr, arguments.data, measured=False)[2]
+                if rows:
+                    rows["tokens_per_second"].append(rate)
+                    study.write()
+                else:
+                    study.add({"rate_of": name, "tokens_per_second": [rate]})
+    for seed in arguments.seeds:
+        for name, options in contenders.items():
+            rates = sorted(study.row(rate_of=name)["tokens_per_second"])
+            steps = int(rates[len(rates) // 2] * 60 * arguments.minutes / arguments.batch)
+            if not study.row(contender=name, seed=seed, minutes=arguments.minutes):
+                row = study.figures(name, options, steps, seed, arguments.data)
+                study.add({**row, "minutes": arguments.minutes})
+
+
+def chosen(arguments, contenders):
+    wanted = {name: options for name, options in contenders.items() if not arguments.only or name in arguments.only}
+    return {name + arguments.label: options for name, options in wanted.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=["ablation", "time"])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--binary", default="target/release/hotrow")
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--batch", type=int, default=1024, help="tokens of a step")
+    parser.add_argument("--lr", type=float, default=0.002)
+    parser.add_argument("--tokens", type=int, default=400_000)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--label", default="", help="added to names, for data of another tokenizer")
+    parser.add_argument("--only", nargs="*", help="names of contenders")
+    arguments = parser.parse_args()
+    arguments.out = arguments.out or Path(f"benches/results/lm-{arguments.study}.json")
+    {"ablation": ablation, "time": time}[arguments.study](Study(arguments))
+
+
+if __name__ == "__main__":
+    main()

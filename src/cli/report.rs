@@ -1,0 +1,59 @@
+//! `hotrow report`: runs and measurements as one page.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use hotrow::error::{Error, Result};
+use hotrow::report::{self, write};
+
+use super::Failure;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Folders of training runs, files that `hotrow bench` has written, or folders of either
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// The page: HTML with its drawings in it
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    out: PathBuf,
+    /// The same as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// The drawings as PNG files, in this folder
+    #[arg(long, value_name = "DIR")]
+    png: Option<PathBuf>,
+    /// Title of the page
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+}
+
+pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
+    let mut report = report::from_runs(&arguments.runs)?;
+    if let Some(title) = &arguments.title {
+        report.title.clone_from(title);
+    }
+    write(&arguments.out, report::html(&report).as_bytes())?;
+    writeln!(out, "report: {}", arguments.out.display())?;
+    if let Some(folder) = &arguments.png {
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let pictures = report::pictures(&report);
+        for (name, bytes) in &pictures {
+            write(&folder.join(name), bytes)?;
+        }
+        writeln!(out, "pictures: {} in {}", pictures.len(), folder.display())?;
+    }
+    if let Some(path) = &arguments.markdown {
+        let images = arguments.png.as_ref().map(|folder| link(path, folder));
+        write(path, report::markdown(&report, images.as_deref()).as_bytes())?;
+        writeln!(out, "markdown: {}", path.display())?;
+    }
+    Ok(())
+}
+
+/// The folder of the pictures as the Markdown file has to name it: from where that file is, if both are below one folder.
+fn link(markdown: &Path, pictures: &Path) -> String {
+    let beside = markdown.parent().unwrap_or(Path::new(""));
+    pictures.strip_prefix(beside).unwrap_or(pictures).to_string_lossy().into_owned()
+}

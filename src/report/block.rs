@@ -1,0 +1,90 @@
+//! What a report consists of, before it is HTML or Markdown: headings, sentences, tables, pictures.
+
+use super::Origin;
+use super::canvas::Drawing;
+
+/// A piece of a report.
+#[derive(Clone, Debug)]
+pub(super) enum Block {
+    /// Level from 1.
+    Heading(u8, String),
+    Text(String),
+    /// What is to be known beside the figures: captions, what is missing.
+    Remark(String),
+    Code(String),
+    Table(Table),
+    /// Side by side where they are small.
+    Figures(Vec<Figure>),
+}
+
+/// A picture with its file's name and its source.
+#[derive(Clone, Debug)]
+pub(super) struct Figure {
+    /// Without extension; all figures of a report have different ones.
+    pub file: String,
+    pub title: String,
+    pub drawing: Drawing,
+    pub origins: Vec<Origin>,
+}
+
+/// Rows of cells under a head. The first cell of a row is its name.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub head: Vec<String>,
+    pub rows: Vec<Vec<Cell>>,
+    /// Whether cells are sentences and not figures.
+    pub prose: bool,
+}
+
+/// A figure, and beside it in small print what it means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub text: String,
+    pub small: Option<String>,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell { text, small: None }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Cell {
+        text.to_owned().into()
+    }
+}
+
+impl From<Option<String>> for Cell {
+    /// What is not known is a dash.
+    fn from(text: Option<String>) -> Cell {
+        text.unwrap_or_else(|| "–".to_owned()).into()
+    }
+}
+
+impl Table {
+    /// `None` if there is no row.
+    pub fn new(head: &[&str], rows: Vec<Vec<Cell>>) -> Option<Block> {
+        let head = head.iter().map(|&name| name.to_owned()).collect();
+        (!rows.is_empty()).then_some(Block::Table(Table { head, rows, prose: false }))
+    }
+}
+
+impl Origin {
+    /// For a caption: machine, commit, command.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let parts = [("machine", &self.machine), ("commit", &self.commit), ("command", &self.command)];
+        parts.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.as_str()))
+    }
+}
+
+/// Different ones, in order.
+pub(super) fn origins<'a>(all: impl Iterator<Item = &'a Origin>) -> Vec<Origin> {
+    let mut origins: Vec<Origin> = Vec::new();
+    for origin in all {
+        if !origins.contains(origin) {
+            origins.push(origin.clone());
+        }
+    }
+    origins
+}

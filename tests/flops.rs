@@ -1,0 +1,336 @@
+//! Operations are counted as one counts them by hand: a multiply-add is two.
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use common::{hotrow, summary, text, with_sets};
+use hotrow::active::ActiveSet;
+use hotrow::config::lm::head::HeadMode;
+use hotrow::config::lm::memory::KeysName;
+use hotrow::config::lm::model::{Activation, Precision};
+use hotrow::config::lm::{FeedForwardOptions, Head, Memory, Model, Ngram};
+use hotrow::config::{Config, IndexName, Loss, Optim, OptimizerName, Pooling, Storage};
+use hotrow::data::Batch;
+use hotrow::flops::Phase;
+use hotrow::kernels::{Level, MatMut, MatRef};
+use hotrow::layer::attention::rotations;
+use hotrow::layer::ngram::NgramSaved;
+use hotrow::layer::per_sample::Sets;
+use hotrow::layer::{
+    Attention, BlockFeedForward, Dense, DenseHead, FeedForward, Linear, LinearGradient, MemoryLayer, NgramMemory,
+    RmsNorm, RowTable, SampledFeedForward, SampledHead, Table, ValueTable, Workspace,
+};
+use hotrow::loss;
+use hotrow::model::Gpt;
+use hotrow::optim::{Init, Parameter, StepOptions};
+use hotrow::ragged::Ragged;
+use hotrow::sparse::SparseBatch;
+use hotrow::train::Trainer;
+
+/// Operations in this phase, executed and of a dense network, since the last call.
+fn counted(work: &mut Workspace, phase: Phase) -> (u64, u64) {
+    let cost = *work.costs.of(phase);
+    work.costs = Default::default();
+    (cost.flops, cost.dense_flops)
+}
+
+fn new() -> Workspace {
+    Workspace::new(Level::detect())
+}
+
+fn sgd() -> Optim {
+    Optim { name: OptimizerName::Sgd, ..Optim::default() }
+}
+
+fn step(optim: &Optim) -> StepOptions<'_> {
+    StepOptions { optim, number: 1, lr: 0.1, grad_scale: 1.0, seed: 1, level: Level::detect() }
+}
+
+/// Width 4, two heads.
+fn model() -> Model {
+    Model { width: 4, heads: 2, layers: 1, context: 8, precision: Precision::F32, ..Model::default() }
+}
+
+#[test]
+fn a_linear_layer_counts_the_rows_that_are_active() {
+    let (mut work, optim) = (new(), sgd());
+    let mut layer = Linear::new("l", 5, 4, Storage::F32, &optim, 7);
+    let x = [1.0; 12];
+    let x = MatRef::new(&x, 3, 4);
+    // Three samples, two of five rows of four: 3 * 2 * 4 * 2, and 3 * 5 * 4 * 2.
+    let active = ActiveSet::of(vec![1, 3], 5);
+    let mut z = [0.0; 6];
+    layer.forward(&mut work, x, active.rows(), MatMut::new(&mut z, 3, 2));
+    assert_eq!(counted(&mut work, Phase::Gemm), (48, 120));
+    let mut dx = [0.0; 12];
+    layer.backward(&mut work, MatRef::new(&z, 3, 2), active.rows(), MatMut::new(&mut dx, 3, 4));
+    assert_eq!(counted(&mut work, Phase::Gemm), (48, 120));
+    let gradient = LinearGradient { active: active.rows(), dz: MatRef::new(&z, 3, 2), x };
+    layer.update(&mut work, &[gradient], &step(&optim));
+    assert_eq!(counted(&mut work, Phase::Update), (48, 120));
+    // All rows.
+    let mut z = [0.0; 15];
+    layer.forward(&mut work, x, ActiveSet::all(5).rows(), MatMut::new(&mut z, 3, 5));
+    assert_eq!(counted(&mut work, Phase::Gemm), (120, 120));
+    // Sets of one, two and no rows: 3 pairs of four numbers.
+    let sets = Sets::new(Ragged::from_iter([vec![0], vec![0, 4], vec![]]));
+    let mut z = [0.0; 3];
+    layer.forward_per_sample(&mut work, x, &sets, &mut z);
+    assert_eq!(counted(&mut work, Phase::Gemm), (24, 120));
+    layer.backward_per_sample(&mut work, &z, &sets, MatMut::new(&mut dx, 3, 4));
+    assert_eq!(counted(&mut work, Phase::Gemm), (24, 120));
+    layer.update_per_sample(&mut work, x, &z, &sets, &step(&optim));
+    assert_eq!(counted(&mut work, Phase::Update), (24, 120));
+}
+
+#[test]
+fn a_loss_counts_twenty_operations_a_logit() {
+    let (mut work, mut z) = (new(), [0.0; 6]);
+    let active = ActiveSet::of(vec![1, 3], 5);
+    loss::gradient(Loss::Softmax, &mut work, MatMut::new(&mut z, 3, 2), &active, &[&[1], &[3], &[1, 3]]);
+    // 3 * 2 logits of 3 * 5.
+    assert_eq!(counted(&mut work, Phase::Softmax), (120, 300));
+}
+
+#[test]
+fn tables_count_the_rows_that_are_looked_up() {
+    let (mut work, optim) = (new(), sgd());
+    let mut table = Table::new("t", 9, 4, Pooling::Sum, Storage::F32, &optim, 7);
+    let mut batch = SparseBatch::new(9);
+    batch.push(&[1, 5], &[1.0, 2.0]).unwrap();
+    batch.push(&[5], &[1.0]).unwrap();
+    let mut h = [0.0; 8];
+    // Three features in all, four numbers each.
+    table.forward(&mut work, &batch, MatMut::new(&mut h, 2, 4));
+    assert_eq!(counted(&mut work, Phase::Forward), (24, 24));
+    let gradient = table.gradient(&mut work, &batch, MatRef::new(&h, 2, 4));
+    table.update(&mut work, &gradient, &step(&optim));
+    assert_eq!(counted(&mut work, Phase::Update), (24, 24));
+
+    let rows = Parameter::new("rows", 9, 4, Storage::F32, &optim, Init::Normal(1.0), 7);
+    let (mut rows, ids) = (RowTable::new(rows), Ragged::from_iter([vec![3, 5], vec![5]]));
+    rows.forward(&mut work, &ids, &[1.0; 3], MatMut::new(&mut h, 2, 4));
+    assert_eq!(counted(&mut work, Phase::Forward), (24, 24));
+    rows.accumulate(&ids, &[1.0; 3], MatRef::new(&h, 2, 4));
+    rows.update(&mut work, &step(&optim));
+    assert_eq!(counted(&mut work, Phase::Update), (24, 24));
+
+    // Four tokens, two heads of four numbers, a bigram and a trigram each: 4 * 2 * 2 * 4 * 2.
+    let (model, config) = (Model { width: 8, ..model() }, Ngram { rows: 50, ..Ngram::default() });
+    let (memory, mut saved) = (NgramMemory::new("n", &config, &model, &optim, 7), NgramSaved::default());
+    memory.look_up(&mut work, &[1, 2, 3, 1], 4, &mut saved);
+    assert_eq!(counted(&mut work, Phase::Forward), (128, 128));
+}
+
+#[test]
+fn dense_products_count_every_weight_for_every_token() {
+    let (mut work, optim) = (new(), sgd());
+    let mut layer = Dense::new("d", 6, 4, 0.1, Precision::F32, &optim, 7);
+    let (x, mut y, mut dx) = ([1.0; 12], [0.0; 18], [0.0; 12]);
+    layer.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 6));
+    // 3 * 6 * 4 * 2.
+    assert_eq!(counted(&mut work, Phase::Forward), (144, 144));
+    layer.backward(&mut work, MatRef::new(&y, 3, 6), MatMut::new(&mut dx, 3, 4));
+    layer.accumulate(&mut work, MatRef::new(&x, 3, 4), MatRef::new(&y, 3, 6));
+    assert_eq!(counted(&mut work, Phase::Backward), (288, 288));
+
+    // A few operations a number are not counted.
+    let norm = RmsNorm::new("n", 4, &optim);
+    norm.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut dx, 3, 4), &mut [0.0; 3]);
+    assert_eq!(work.costs.total().flops, 0);
+}
+
+#[test]
+fn attention_counts_the_pairs_of_tokens_that_see_each_other() {
+    let x = [0.5; 32];
+    for (window, pairs) in [(0, 20), (2, 14)] {
+        // Two sequences of four tokens: 1 + 2 + 3 + 4 pairs each, or 1 + 2 + 2 + 2.
+        let (mut work, model) = (new(), Model { window, ..model() });
+        let mut layer = Attention::new("a", &model, rotations(&model), &sgd(), 7);
+        let (mut y, mut dx, mut saved) = ([0.0; 32], [0.0; 32], Default::default());
+        layer.forward(&mut work, MatRef::new(&x, 8, 4), 4, MatMut::new(&mut y, 8, 4), &mut saved);
+        // Queries, keys and values 8 * 4 * 12 * 2, output 8 * 4 * 4 * 2; of each pair a score and a sum, 4 numbers each.
+        let (qkv, out) = (768, 256);
+        let want = qkv + out + pairs * 4 * 2 * 2;
+        assert_eq!(counted(&mut work, Phase::Forward), (want, want));
+        let (x, y) = (MatRef::new(&x, 8, 4), MatRef::new(&y, 8, 4));
+        layer.backward(&mut work, x, 4, &saved, y, MatMut::new(&mut dx, 8, 4));
+        // Each product twice; of each pair the score anew, and the gradients of query, key, value and score.
+        let want = 2 * qkv + 2 * out + pairs * 5 * 4 * 2;
+        assert_eq!(counted(&mut work, Phase::Backward), (want, want));
+    }
+}
+
+#[test]
+fn feed_forward_layers_count_the_neurons_that_a_token_computes() {
+    let (x, mut y, mut dx) = ([0.5; 12], [0.0; 12], [0.0; 12]);
+    // Three tokens, 16 neurons up and down: 3 * 4 * 16 * 2 * 2. With a gate of 6 neurons, 12 up and 6 down.
+    for (activation, inner, want) in [(Activation::ReluSquared, 0, 768), (Activation::Swiglu, 6, 288 + 144)] {
+        let (mut work, model) = (new(), Model { activation, feed_forward: inner, ..model() });
+        let mut layer = FeedForward::new("f", &model, &sgd(), 7);
+        let mut saved = Default::default();
+        layer.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 4), &mut saved);
+        assert_eq!(counted(&mut work, Phase::Forward), (want, want));
+        let dy = MatRef::new(&y, 3, 4);
+        layer.backward(&mut work, MatRef::new(&x, 3, 4), &saved, dy, MatMut::new(&mut dx, 3, 4));
+        assert_eq!(counted(&mut work, Phase::Backward), (2 * want, 2 * want));
+    }
+    // Three of 16 neurons: 3 * 3 * 4 * 2 * 2 of 768; to find them exactly, all of 16: 3 * 16 * 4 * 2.
+    let (mut work, optim) = (new(), sgd());
+    let options = FeedForwardOptions { active: 3, index: IndexName::Exact, ..FeedForwardOptions::default() };
+    let mut layer = SampledFeedForward::new("s", &options, &model(), &optim, 7, Level::detect()).unwrap();
+    layer.rebuild(&mut work);
+    let mut saved = Default::default();
+    layer.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 4), &mut saved);
+    assert_eq!(work.costs.of(Phase::Select).flops, 384);
+    assert_eq!(counted(&mut work, Phase::Forward), (144, 768));
+    let dy = MatRef::new(&y, 3, 4);
+    layer.backward(&mut work, MatRef::new(&x, 3, 4), &saved, dy, MatMut::new(&mut dx, 3, 4));
+    layer.update(&mut work, &step(&optim));
+    // Back to the input in the backward pass, to the weights in the update.
+    let (backward, update) = (*work.costs.of(Phase::Backward), *work.costs.of(Phase::Update));
+    assert_eq!((backward.flops, update.flops), (144, 144));
+    assert_eq!(backward.dense_flops + update.dense_flops, 2 * 768);
+    // One of four blocks of four neurons: 3 * 4 * 4 * 2 * 2, and the router 3 * 4 * 4 * 2.
+    let (mut work, options) = (new(), FeedForwardOptions { neurons: 4, chosen: 1, ..FeedForwardOptions::default() });
+    let layer = BlockFeedForward::new("b", &options, &model(), &sgd(), 7);
+    let mut saved = Default::default();
+    layer.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 4), &mut saved);
+    assert_eq!(counted(&mut work, Phase::Forward), (192 + 96, 768 + 96));
+}
+
+#[test]
+fn heads_count_three_products_with_the_rows_they_compute() {
+    let (mut work, optim) = (new(), sgd());
+    let mut weights = Dense::new("h", 50, 4, 0.1, Precision::F32, &optim, 7);
+    let (x, mut dx) = ([1.0; 12], [0.0; 12]);
+    let x = MatRef::new(&x, 3, 4);
+    // Logits, and back to input and weights: 3 * 50 * 4 * 2 each.
+    DenseHead::default().accumulate(&mut work, &mut weights, x, &[7, 8, 9], MatMut::new(&mut dx, 3, 4));
+    assert_eq!(counted(&mut work, Phase::Gemm), (3600, 3600));
+    let config = Head { mode: HeadMode::Sampled, active: 20, tail: 0.5, index: IndexName::Random, ..Head::default() };
+    let mut head = SampledHead::new(&config, vec![0, 1], 50, 4, 7, Level::detect()).unwrap();
+    head.rebuild(&mut work, &weights);
+    work.costs = Default::default();
+    head.accumulate(&mut work, &mut weights, x, &[7, 8, 9], 0, MatMut::new(&mut dx, 3, 4));
+    // Three targets, two hot tokens, and ten random ones (a half of 20): 3 * 15 * 4 * 2 in three products.
+    assert_eq!(counted(&mut work, Phase::Gemm), (1080, 3600));
+}
+
+#[test]
+fn a_memory_counts_queries_keys_reads_and_products() {
+    let (mut work, optim, model) = (new(), sgd(), model());
+    let config = Memory {
+        slots: 25,
+        heads: 2,
+        reads: 3,
+        key_width: 6,
+        value_width: 5,
+        keys: KeysName::Product,
+        storage: Storage::F32,
+        ..Memory::default()
+    };
+    let layer = MemoryLayer::new("m", &config, &model, &optim, 7, Level::detect()).unwrap();
+    let values = ValueTable::new("v", &config, &model, 7);
+    let (x, mut y, mut saved) = ([0.5; 12], [0.0; 12], Default::default());
+    layer.forward(&mut work, &values, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 4), &mut saved);
+    // Three tokens. Queries of two heads: 4 * 12; five half keys of three numbers, two halves, two heads: 2 * 2 * 5 * 3;
+    // three values of five numbers for either head: 2 * 3 * 5; gate 4 * 5 and output 5 * 4.
+    assert_eq!(counted(&mut work, Phase::Forward).0, 3 * 2 * (48 + 60 + 30 + 20 + 20));
+}
+
+#[test]
+fn a_training_step_of_a_classifier_is_the_sum_of_its_layers() {
+    let mut config = Config::default();
+    config.model.hidden = vec![4];
+    config.sparse.index = IndexName::All;
+    let mut trainer = Trainer::new(config, 9, 5, 10, Level::detect()).unwrap();
+    let mut batch = Batch::new(9);
+    for features in [[1, 5], [2, 5], [3, 7]] {
+        batch.features.push(&features, &[1.0, 1.0]).unwrap();
+        batch.labels.push([features[0] - 1]);
+    }
+    trainer.step(&batch).unwrap();
+    let total = trainer.work.costs.total();
+    // Three samples of two features: 6 * 4 * 2, forward and update. Five labels: 3 * 5 * 4 * 2, forward, backward, update.
+    // Fifteen logits.
+    let want = 2 * 48 + 3 * 120 + 20 * 15;
+    assert_eq!((total.flops, total.dense_flops), (want, want));
+}
+
+#[test]
+fn a_language_model_is_the_sum_of_its_blocks_and_its_head() {
+    let (mut work, optim) = (new(), sgd());
+    let mut gpt = Gpt::new(&Model { layers: 2, ..model() }, &optim, 50, 7);
+    let (tokens, targets) = ([1, 2, 3, 4, 5, 6, 7, 8], [2, 3, 4, 5, 6, 7, 8, 9]);
+    gpt.accumulate(&mut work, &tokens, &targets, 4);
+    // Of a block the attention of the test above, and 8 * 4 * 16 * 2 * 2 for 16 neurons; forward once, backward twice.
+    let (attention, back) = (768 + 256 + 20 * 16, 2 * (768 + 256) + 20 * 40);
+    let neurons = 2048;
+    assert_eq!(work.costs.of(Phase::Forward).flops, 2 * (attention + neurons));
+    assert_eq!(work.costs.of(Phase::Backward).flops, 2 * (back + 2 * neurons));
+    assert_eq!(work.costs.of(Phase::Gemm).flops, 3 * 8 * 50 * 4 * 2);
+}
+
+/// Events that count floating-point operations, each with the operations of one count, of AMD and of Intel.
+const EVENTS: [&[(&str, u64)]; 2] = [
+    &[("fp_ret_sse_avx_ops.all", 1)],
+    &[
+        ("fp_arith_inst_retired.scalar_single", 1),
+        ("fp_arith_inst_retired.128b_packed_single", 4),
+        ("fp_arith_inst_retired.256b_packed_single", 8),
+        ("fp_arith_inst_retired.512b_packed_single", 16),
+    ],
+];
+
+/// Operations that the hardware counts while `arguments` are run; or why it does not.
+fn hardware(events: &[(&str, u64)], arguments: &[&str], program: &str) -> Result<u64, String> {
+    let names: Vec<&str> = events.iter().map(|&(name, _)| name).collect();
+    let mut perf = Command::new("perf");
+    perf.args(["stat", "-x", ";", "-e", &names.join(","), "--", program]).args(arguments).stdin(Stdio::null());
+    let output = perf.output().map_err(|error| format!("perf: {error}"))?;
+    let said = text(&output.stderr);
+    if !output.status.success() {
+        return Err(said.lines().find(|line| !line.trim().is_empty()).unwrap_or("perf has failed").to_owned());
+    }
+    let count = |&(name, operations): &(&str, u64)| {
+        let line = said.lines().find(|line| line.contains(name)).ok_or(format!("no count of {name}"))?;
+        let number = line.split(';').next().unwrap_or_default();
+        number.parse::<u64>().map(|number| number * operations).map_err(|_| format!("{name}: {number}"))
+    };
+    events.iter().map(count).sum()
+}
+
+/// What one more epoch executes, by the count of the program and by that of the hardware: all else cancels.
+#[test]
+fn counted_operations_are_those_of_the_hardware_where_it_counts_them() {
+    let reasons: Vec<String> =
+        EVENTS.iter().map(|events| hardware(events, &[], "true").err().unwrap_or_default()).collect();
+    let Some(events) = EVENTS.iter().zip(&reasons).find(|(_, reason)| reason.is_empty()).map(|(events, _)| *events)
+    else {
+        // Seen with `--nocapture`, and in the log of CI.
+        println!("not run: this machine counts no floating-point operations: {}", reasons.join("; "));
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let line = |i: usize| format!("{i}\t{},{}\tword{} other{}\n", i % 2000, (i + 7) % 2000, i % 500, i % 7);
+    std::fs::write(path("train.tsv"), (0..2000).map(line).collect::<String>()).unwrap();
+    let train = path("train.tsv");
+    let run = |epochs: &str| {
+        let out = path(&format!("run-{epochs}"));
+        let mut arguments = vec!["train", "xmc", "--json", "--threads", "1", "--train", &train, "--out", &out];
+        let sets = ["data.format=tsv", "data.label=2", "data.text=3", "sparse.index=all", epochs];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        let hardware = hardware(events, &arguments, env!("CARGO_BIN_EXE_hotrow")).unwrap();
+        let mut counted = hotrow(&arguments);
+        with_sets(&mut counted, &[]);
+        std::fs::remove_dir_all(&out).unwrap();
+        (hardware, summary(&counted.output().unwrap())["flops"]["executed"].as_u64().unwrap())
+    };
+    let (less, more) = (run("train.epochs=1"), run("train.epochs=4"));
+    let ratio = (more.0 - less.0) as f64 / (more.1 - less.1) as f64;
+    // Beside what is counted are the optimiser's rule and the rounding up of products to whole vectors.
+    assert!((0.9..1.5).contains(&ratio), "the hardware counts {ratio} of what the program counts");
+}
