@@ -101,7 +101,7 @@ def fasttext(train, valid, options, config):
             start = time.perf_counter()
             try:
                 model = package.train_supervised(str(path), dim=config["model"]["hidden"][0], epoch=config["train"]["epochs"],
-                                                 loss=options.loss, thread=options.threads, minCount=1, verbose=0)
+                                                 lr=options.lr, loss=options.loss, thread=options.threads, minCount=1, verbose=0)
                 break
             except RuntimeError as error:
                 if not left:
@@ -232,6 +232,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=5, help="of sklearn")
     parser.add_argument("--loss", choices=["softmax", "ova", "hs"], default="softmax", help="of the package fasttext")
+    parser.add_argument("--lr", type=float, default=1.0, help="of the package fasttext: with its own, 0.1, it learns nothing here")
     options = parser.parse_args()
     workload = Workload(options.workload, options.binary)
     if workload.task != "xmc":
