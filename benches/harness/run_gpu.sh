@@ -6,6 +6,7 @@
 #
 #   DEVICE     cuda (default), cpu
 #   PYTHON     a python3 that has requirements.txt already: nothing is installed then
+#   BINARY     a hotrow program that is built already
 #   WORKLOADS  the workload files [benches/workloads/*.toml]
 #   OUT        folder of the results [benches/results/bench]
 #   PRECISION  bf16 (default), f32, or both
@@ -25,8 +26,9 @@ fi
 if [ "$device" = cuda ]; then
     "$python" -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else "PyTorch sees no GPU; DEVICE=cpu runs without one")'
 fi
-cargo build --release --bin hotrow
-"$python" -m unittest discover -q -s benches/harness
+binary=${BINARY:-target/release/hotrow}
+if [ -z "${BINARY:-}" ]; then cargo build --release --bin hotrow; fi
+HOTROW=$(realpath "$binary") "$python" -m unittest discover -q -s benches/harness
 read -ra workloads <<<"${WORKLOADS:-$(echo benches/workloads/*.toml)}"
 read -ra precision <<<"${PRECISION:-bf16}"
 read -ra arguments <<<"${ARGUMENTS:-}"
@@ -34,5 +36,5 @@ divisions=(closed)
 if [ "${TUNED:-0}" = 1 ]; then divisions+=(tuned); fi
 for division in "${divisions[@]}"; do
     "$python" benches/harness/run.py "${workloads[@]}" --out "$out" --device "$device" --precision "${precision[@]}" \
-        --division "$division" "${arguments[@]}"
+        --binary "$binary" --division "$division" "${arguments[@]}"
 done

@@ -189,7 +189,7 @@ class WithHotrow(unittest.TestCase):
 
     def test_a_rival_writes_the_same_format_without_operations(self):
         workload = self.workload(XMC, RULE="adam-lazy")
-        options = SimpleNamespace(seed=1, threads=1, epochs=1, loss="softmax")
+        options = SimpleNamespace(seed=1, threads=1, epochs=1, loss="softmax", lr=0.5)
         outcome = rivals.measure(workload, "fasttext", options, self.cache)
         self.assertLessEqual(set(formats.result(workload, "x", "x", 1)), set(outcome))
         self.assertIn(outcome["engine"], ("fasttext", "fasttext-style"))

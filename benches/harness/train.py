@@ -6,7 +6,6 @@ the device) and compiling stand beside it, and in the total. Samples were parsed
 
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path

@@ -260,10 +260,11 @@ impl Outcome {
         let wrong =
             |error: serde_json::Error| Error::data(path, error.line() as u64, error.column() as u64, error.to_string());
         // A result without these two would be one of nothing.
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+        let mut value: serde_json::Value = serde_json::from_slice(&bytes).map_err(wrong)?;
         if value["kind"] != KIND || value["schema"] != SCHEMA {
             return Err(Error::data(path, 0, 0, format!("is no result ({KIND:?} of schema {SCHEMA})")));
         }
+        drop_unknown(&mut value);
         serde_json::from_value(value).map_err(wrong)
     }
 
@@ -330,4 +331,30 @@ fn names_kind(path: &Path) -> bool {
         // What is no JSON is read again, and refused.
         value.is_none_or(|value| value["kind"] == KIND)
     })
+}
+
+/// Takes out what is `null`, and what then has nothing left: an engine that does not count operations says so in this way, and
+/// what is not known is as if it were not there.
+fn drop_unknown(value: &mut serde_json::Value) {
+    if let serde_json::Value::Object(keys) = value {
+        keys.values_mut().for_each(drop_unknown);
+        keys.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|keys| !keys.is_empty()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_engine_does_not_know_is_as_if_it_were_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rival.json");
+        let text = r#"{"schema": 1, "kind": "hotrow-bench-result", "engine": "omikuji", "tokens_per_second": null, "metrics": {},
+            "flops": {"executed": null, "dense_equivalent": null}, "curve": [[1.5, 0, 0.25, null]], "seconds": {"total": 2.0}}"#;
+        fs::write(&path, text).unwrap();
+        let outcome = Outcome::read(&path).unwrap();
+        assert_eq!((outcome.flops, outcome.seconds.total), (Flops::default(), 2.0));
+        assert_eq!(outcome.curve, [(1.5, 0, Some(0.25), None)]);
+    }
 }
