@@ -1,7 +1,5 @@
 //! `hotrow bench` as a user sees it: results that are made, kept, compared and refused.
 
-// Other suites need more of it.
-#[allow(dead_code)]
 mod common;
 
 use std::fs;

@@ -1,7 +1,5 @@
 //! Operations are counted as one counts them by hand: a multiply-add is two.
 
-// Other suites need more of it.
-#[allow(dead_code)]
 mod common;
 
 use std::process::{Command, Stdio};
