@@ -12,7 +12,8 @@ const ROOFLINE: &[u8] = br#"{"schema":1,"kind":"hotrow-bench-roofline","peak":[{
 "bandwidth_bytes_per_second":2e9,"kernels":[{"name":"k","level":"a","dtype":"b","flops_per_byte":0.5,"gflops":8}]}"#;
 const BREAKEVEN: &[u8] = br#"{"schema":1,"kind":"hotrow-bench-breakeven","rows":[{"level":"a","dtype":"b","shape":"s",
 "density":0.1,"sampled_seconds":1,"dense_seconds":2}],"rule":{"packed_from":0.25,"measured":[0.2,0.3],"worst_factor":1.5}}"#;
-const SCALE: &[u8] = br#"{"schema":1,"kind":"hotrow-bench-scale","rows":[{"axis":"x","value":9,"contender":"c","seconds":2}]}"#;
+const SCALE: &[u8] =
+    br#"{"schema":1,"kind":"hotrow-bench-scale","rows":[{"axis":"x","value":9,"contender":"c","seconds":2}]}"#;
 
 fuzz_target!(|data: &[u8]| {
     let Some((&first, bytes)) = data.split_first() else { return };
