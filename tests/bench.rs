@@ -134,6 +134,9 @@ fn runs_take_turns_and_leave_results_that_a_second_call_keeps() {
     let last = curve.last().unwrap()[0].as_f64().unwrap();
     assert!(last >= number("/seconds/train") && number("/seconds/total") >= last + number("/seconds/load") - 1e-6);
     assert!((number("/target/seconds_with_load") - number("/target/seconds") - number("/seconds/load")).abs() < 1e-9);
+    let trained = curve.len() - evaluations.len();
+    assert_eq!(result["activity"].as_array().unwrap().len(), trained, "shares of active rows at each report");
+    assert!(result["components"].as_array().unwrap().iter().any(|part| part["bytes"].as_u64() > Some(0)));
     assert_eq!(result["metrics"]["p@1"], evaluations.last().unwrap()[2]);
     // Phases add up to the whole.
     for (whole, part) in [("executed", "flops"), ("dense_equivalent", "dense_flops")] {

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::workload::{Division, SCHEMA, Task};
 use crate::checkpoint::disk::{System, replace_file};
 use crate::error::{Error, Result};
-use crate::run::{Flops, PhaseCost};
+use crate::run::{Component, Flops, PhaseCost};
 
 /// What a file of results says it is.
 pub const KIND: &str = "hotrow-bench-result";
@@ -103,6 +104,12 @@ pub struct Outcome {
     pub digest: String,
     /// `reached`, `not converged` or `diverged`.
     pub status: String,
+    /// Where the memory of the network goes.
+    pub components: Vec<Component>,
+    /// What was seen of the index: events of the run's log.
+    pub index: Vec<Value>,
+    /// Step, share of rows that a sample had active, and that the batch had together.
+    pub activity: Vec<(u64, Option<f64>, Option<f64>)>,
 }
 
 impl Default for Outcome {
@@ -144,6 +151,9 @@ impl Default for Outcome {
             parameters: 0,
             steps: 0,
             digest: String::new(),
+            components: Vec::new(),
+            index: Vec::new(),
+            activity: Vec::new(),
             status: "not converged".to_owned(),
         }
     }

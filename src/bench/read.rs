@@ -28,11 +28,21 @@ pub(super) fn fill(outcome: &mut Outcome, folder: &Path, target: &Target, proces
     for (number, line) in fs::read_to_string(&log).map_err(Error::io(&log))?.lines().enumerate() {
         let wrong = |error: serde_json::Error| Error::data(&log, number as u64 + 1, 0, error.to_string());
         let event: Value = serde_json::from_str(line).map_err(wrong)?;
+        if event["event"] == "index" {
+            outcome.index.push(event);
+            continue;
+        }
         let (Some(clock), Some(step)) = (event["clock"].as_f64(), event["step"].as_u64()) else { continue };
         outcome.steps = outcome.steps.max(step);
         let metric = event[&target.metric].as_f64();
         match event["event"].as_str() {
-            Some("train") => outcome.curve.push((clock, step, None, event["loss"].as_f64())),
+            Some("train") => {
+                outcome.curve.push((clock, step, None, event["loss"].as_f64()));
+                let shares = [&event["active_share"], &event["union_share"]].map(Value::as_f64);
+                if shares.iter().any(Option::is_some) {
+                    outcome.activity.push((step, shares[0], shares[1]));
+                }
+            }
             Some("eval") => outcome.curve.push((clock, step, metric, None)),
             _ => continue,
         }
@@ -84,6 +94,7 @@ fn summarise(outcome: &mut Outcome, summary: Summary, process: f64) {
     outcome.parameters = summary.parameters;
     outcome.steps = summary.steps;
     outcome.digest = summary.digest;
+    outcome.components = summary.components;
     outcome.machine.level = summary.level;
     outcome.machine.threads = summary.threads;
 }
