@@ -278,14 +278,14 @@ fn assert_near(name: &str, got: f32, (want, bound): Want) {
 
 impl<W: Weight> Problem<'_, W> {
     /// The sum of `terms` products. Its f32 counterpart errs by at most `n eps` of the sum of magnitudes, whatever the
-    /// order of additions; factors that are rounded to bf16 add `2^-9` each, and their product.
+    /// order of additions; factors that are rounded to bf16, of 8 significant bits, add `2^-8` each, and their product.
     fn sum(&self, terms: impl Iterator<Item = (f32, f32)>) -> Want {
         let (mut sum, mut magnitudes, mut count) = (0.0, 0.0, 1.0);
         for (a, b) in terms {
             let product = f64::from(a) * f64::from(b);
             (sum, magnitudes, count) = (sum + product, magnitudes + product.abs(), count + 1.0);
         }
-        let rounding = if self.precision == Precision::Bf16 { 2.0_f64.powi(-8) + 2.0_f64.powi(-18) } else { 0.0 };
+        let rounding = if self.precision == Precision::Bf16 { 2.0_f64.powi(-7) + 2.0_f64.powi(-16) } else { 0.0 };
         (sum, magnitudes * (count * f64::from(f32::EPSILON) + rounding))
     }
 
