@@ -24,7 +24,7 @@ from pathlib import Path
 COMMON = ["train.eval_every=0", "train.save_every=100000000", "train.sample_tokens=0"]
 SAMPLED = ["head.mode=sampled"]
 NGRAM = ["ngram.rows=1048576"]
-MEMORY = ["memory.slots=65536", "memory.layers=[2,4]"]
+MEMORY = ["memory.slots=65536", "memory.layers=[1,3]"]
 
 # Each part alone beside the dense network, and what it is made of.
 ABLATION = {
@@ -56,7 +56,9 @@ class Study:
         info = json.loads(subprocess.run([arguments.binary, "info", "--json"], check=True, capture_output=True).stdout)
         machine = {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()}
         self.commit = info["commit"]
-        self.result = {"schema": 1, "command": f"python3 benches/lm/quality.py {arguments.study}", "machine": machine, "rows": []}
+        options = [f"--{name} {getattr(arguments, name)}" for name in ("preset", "tokens", "minutes", "batch", "lr")]
+        command = " ".join(["python3 benches/lm/quality.py", arguments.study, *options])
+        self.result = {"schema": 1, "command": command, "machine": machine, "rows": []}
         if arguments.out.exists():
             self.result = json.loads(arguments.out.read_text())
 

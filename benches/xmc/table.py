@@ -117,7 +117,7 @@ def ablation():
         loss = mean(rows, "loss")
         against = f"{loss - mean(of['dense'], 'loss'):+.3f}"
         lines.append([name, f"{loss:.3f}", against, f"{mean(rows, 'bits_per_byte'):.3f}", str(len(rows)), used])
-    return table(["small, at equal tokens", "loss", "against dense", "bits/byte", "seeds", "ever used"], lines)
+    return table(["at equal tokens", "loss", "against dense", "bits/byte", "seeds", "ever used"], lines)
 
 
 def time():
