@@ -33,7 +33,7 @@ def breaches(path, lines):
             yield "threads", place
         if rust and re.search(r"\b(todo|unimplemented)!\(|\b(TODO|FIXME|XXX)\b|#\[ignore", line):
             yield "open", place
-        if re.search(r"(^|[^\w.}])/(home|root|work|Users)/", line):
+        if re.search(r"(^|[^\w.}])/(home|root|work|Users|tmp)/", line):
             yield "path", place
 
 

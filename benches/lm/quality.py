@@ -4,11 +4,14 @@
     target/release/hotrow tokenize TEXT.. --tokenizer GPT2-FOLDER --out DIR/train      (and DIR/valid, with DIR/train's tokenizer)
     python3 benches/lm/quality.py ablation --data DIR --tokens 400000
     python3 benches/lm/quality.py time --data DIR --minutes 30
+    target/release/hotrow tokenize TEXT.. --vocabulary 8192 --out SMALL/train    (and SMALL/valid)
+    python3 benches/lm/quality.py time --data SMALL --minutes 30 --only dense --label ", vocabulary 8 192"
 
 DIR is made of the training and the validation texts of wiki-en-2018 and eltec-eng. `ablation` trains each contender on the same
 tokens in the same order. `time` first measures tokens a second of all contenders in turns, then trains each for as many steps as
 fit into the minutes by that rate: learning rates fall to their end within the time, and how busy the machine is while they train
-changes nothing. Validation is the exact softmax over the whole file. A figure is written as soon as it is there, with its commit
+changes nothing. PyTorch trains the dense network with bf16 factors from hotrow's first weights on the same batches (benches/harness;
+this Python must have it, or --only names the others). Validation is the exact softmax over the whole file. A figure is written as soon as it is there, with its commit
 and load average; rows that the file of results has already are not made again. `ablation` needs NumPy, for its floor (kneser_ney.py).
 """
 
@@ -16,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -42,8 +46,10 @@ ABLATION = {
     "sampled feed-forward": [*SAMPLED, "feed_forward.kind=sampled", "feed_forward.active=384"],
     "routed blocks of neurons": [*SAMPLED, "feed_forward.kind=blocks"],
 }
+PYTORCH = "PyTorch dense, bf16"
 TIME = {
     "dense": [],
+    PYTORCH: [],
     "n-grams, memory, sampled head": [*SAMPLED, *NGRAM, *MEMORY],
     "n-grams, sampled head": [*SAMPLED, *NGRAM],
     "sampled head": SAMPLED,
@@ -74,52 +80,81 @@ class Study:
     def write(self):
         self.arguments.out.write_text(json.dumps(self.result, indent=1) + "\n")
 
-    def run(self, options, steps, seed, lr, data, measured=True):
-        """The summary, the curve of training losses, and the median rate of the steps after the first two."""
-        valid = ["--valid", data / "valid/train.tokens"] if measured else []
-        with tempfile.TemporaryDirectory() as folder:
-            command = [self.arguments.binary, "train", "lm", "--json", "--preset", self.arguments.preset, *valid]
-            command += ["--train", data / "train/train.tokens", "--tokenizer", data / "train/tokenizer.json"]
-            command += ["--out", f"{folder}/run"]
-            if self.arguments.threads:
-                command += ["--threads", self.arguments.threads]
-            settings = [f"train.batch_tokens={self.arguments.batch}", f"train.steps={steps}", f"train.seed={seed}", f"optim.lr={lr}", f"optim.final_lr={lr / 10}"]
-            settings += [f"optim.warmup_steps={max(steps // 10, 1)}", f"train.log_every={max(steps // 20, 1)}"]
-            for option in [*COMMON, *settings, *options]:
-                command += ["--set", option]
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-            if done.returncode:
-                raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
-            log = [json.loads(line) for line in open(f"{folder}/run/metrics.jsonl")]
-        trained = [event for event in log if event["event"] == "train"]
-        rates = sorted(event["tokens_per_second"] for event in trained[2:])
-        return json.loads(done.stdout), [[e["tokens"], e["loss"]] for e in trained], rates[len(rates) // 2] if rates else None
+    def train(self, folder, options, steps, seed, *flags):
+        """What `hotrow train lm` says of a run into `folder`."""
+        arguments, data = self.arguments, self.arguments.data
+        command = [arguments.binary, "train", "lm", "--json", "--preset", arguments.preset, "--out", folder, *flags]
+        command += ["--train", data / "train/train.tokens", "--tokenizer", data / "train/tokenizer.json"]
+        if arguments.threads:
+            command += ["--threads", arguments.threads]
+        settings = [f"train.batch_tokens={arguments.batch}", f"train.steps={steps}", f"train.seed={seed}"]
+        settings += [f"optim.lr={arguments.lr}", f"optim.final_lr={arguments.lr / 10}"]
+        settings += [f"optim.warmup_steps={max(steps // 10, 1)}", f"train.log_every={max(steps // 20, 1)}"]
+        for option in [*COMMON, *settings, *options]:
+            command += ["--set", option]
+        return run(command)
 
-    def figures(self, name, options, steps, seed, data):
-        summary, curve, _ = self.run(options, steps, seed, self.arguments.lr, data)
+    @property
+    def valid(self):
+        return "--valid", self.arguments.data / "valid/train.tokens"
+
+    def rate(self, name, options):
+        """Tokens a second: the median of the steps after the first two."""
+        steps = 12
+        with tempfile.TemporaryDirectory() as folder:
+            if name.startswith(PYTORCH):
+                return self.torch(folder, steps, steps, 1)["tokens_per_second"]
+            self.train(f"{folder}/run", [*options, "train.log_every=1"], steps, 1)
+            return statistics.median(event["tokens_per_second"] for event in events(folder)[2:])
+
+    def torch(self, folder, steps, done, seed):
+        """The first `done` of `steps` steps of the dense network in PyTorch."""
+        self.train(f"{folder}/run", [], steps, seed, "--init-only", *self.valid)
+        order = {"task": "lm", "folder": f"{folder}/run", "seed": seed, "device": "cpu", "mode": "dense", "precision": "bf16", "batch": None}
+        order |= {"steps": done, "compile": False, "threads": self.arguments.threads or len(os.sched_getaffinity(0))}
+        order |= {"target": {"metric": "loss", "value": 0}, "outcome": {"target": {"metric": "loss", "value": 0}, "software": {}}}
+        return run([sys.executable, Path(__file__).parents[1] / "harness/train.py"], input=json.dumps(order))
+
+    def figures(self, name, options, steps, seed):
+        batch = self.arguments.batch
+        with tempfile.TemporaryDirectory() as folder:
+            if name.startswith(PYTORCH):
+                summary = self.torch(folder, steps, steps, seed)
+                curve = [[step * batch, loss] for _, step, _, loss in summary["curve"] if loss]
+            else:
+                summary = self.train(f"{folder}/run", options, steps, seed, *self.valid)
+                curve = [[event["tokens"], event["loss"]] for event in events(folder)]
         return {
             "contender": name,
             "options": options,
             "seed": seed,
-            "tokens": steps * self.arguments.batch,
-            "batch_tokens": self.arguments.batch,
+            "tokens": steps * batch,
+            "batch_tokens": batch,
             "lr": self.arguments.lr,
-            "metrics": summary["metrics"],
-            "parameters": summary["parameters"],
-            "flops": summary["flops"],
-            "peak_memory_bytes": summary["peak_memory_bytes"],
             "train_seconds": summary["seconds"]["train"],
-            "threads": summary["threads"],
+            **{key: summary[key] for key in ("metrics", "parameters", "flops", "peak_memory_bytes")},
             "curve": curve,
         }
+
+
+def run(command, **options):
+    """The JSON object that a command prints last."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
+    return json.loads(done.stdout[done.stdout.index("{"):])
+
+
+def events(folder):
+    log = [json.loads(line) for line in open(f"{folder}/run/metrics.jsonl")]
+    return [event for event in log if event["event"] == "train"]
 
 
 def kneser_ney(arguments, tokens):
     data = arguments.data
     command = [sys.executable, Path(__file__).parent / "kneser_ney.py", "--train", data / "train/train.tokens"]
     command += ["--valid", data / "valid/train.tokens", "--tokens", tokens]
-    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
-    figures = json.loads(done.stdout)
+    figures = run(command)
     return {key: figures[key] for key in ("loss", "bits_per_byte")}
 
 
@@ -132,7 +167,7 @@ def ablation(study):
     for seed in arguments.seeds:
         for name, options in chosen(arguments, ABLATION).items():
             if not study.row(contender=name, seed=seed, tokens=tokens):
-                study.add(study.figures(name, options, steps, seed, arguments.data))
+                study.add(study.figures(name, options, steps, seed))
 
 
 def time(study):
@@ -142,7 +177,7 @@ def time(study):
         for name, options in contenders.items():
             rows = study.row(rate_of=name)
             if not rows or len(rows["tokens_per_second"]) < arguments.rounds:
-                rate = study.run([*options, "train.log_every=1"], 12, 1, arguments.lr, arguments.data, measured=False)[2]
+                rate = study.rate(name, options)
                 if rows:
                     rows["tokens_per_second"].append(rate)
                     study.write()
@@ -150,10 +185,10 @@ def time(study):
                     study.add({"rate_of": name, "tokens_per_second": [rate]})
     for seed in arguments.seeds:
         for name, options in contenders.items():
-            rates = sorted(study.row(rate_of=name)["tokens_per_second"])
-            steps = int(rates[len(rates) // 2] * 60 * arguments.minutes / arguments.batch)
+            rate = statistics.median(study.row(rate_of=name)["tokens_per_second"])
+            steps = int(rate * 60 * arguments.minutes / arguments.batch)
             if not study.row(contender=name, seed=seed, minutes=arguments.minutes):
-                row = study.figures(name, options, steps, seed, arguments.data)
+                row = study.figures(name, options, steps, seed)
                 study.add({**row, "minutes": arguments.minutes})
 
 

@@ -30,7 +30,7 @@ pub(super) fn comparison(workload: &Workload) -> Vec<Block> {
     );
     remark += &match reference {
         Some(reference) => format!(
-            "Speed-up: the time of {}, the fastest contender that computes every row, divided by the contender's. ",
+            "Speed-up: the time of {}, the fastest of the closed division that computes every row, divided by the contender's. ",
             one_line(reference.name)
         ),
         None => "Speed-up: none, for no contender that computes every row got there. ".to_owned(),
