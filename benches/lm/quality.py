@@ -49,10 +49,10 @@ ABLATION = {
 PYTORCH = "PyTorch dense, bf16"
 TIME = {
     "dense": [],
-    PYTORCH: [],
-    "n-grams, memory, sampled head": [*SAMPLED, *NGRAM, *MEMORY],
+    "n-grams, memory, sampled head": [*SAMPLED, *NGRAM, "memory.slots=65536", "memory.layers=[3]", "memory.keys=blocks"],
     "n-grams, sampled head": [*SAMPLED, *NGRAM],
     "sampled head": SAMPLED,
+    PYTORCH: [],
 }
 
 
@@ -99,13 +99,13 @@ class Study:
         return "--valid", self.arguments.data / "valid/train.tokens"
 
     def rate(self, name, options):
-        """Tokens a second: the median of the steps after the first two."""
+        """Tokens a second of a few steps."""
         steps = 12
         with tempfile.TemporaryDirectory() as folder:
             if name.startswith(PYTORCH):
                 return self.torch(folder, steps, steps, 1)["tokens_per_second"]
             self.train(f"{folder}/run", [*options, "train.log_every=1"], steps, 1)
-            return statistics.median(event["tokens_per_second"] for event in events(folder)[2:])
+            return rate_of(events(folder))
 
     def torch(self, folder, steps, done, seed):
         """The first `done` of `steps` steps of the dense network in PyTorch."""
@@ -121,9 +121,11 @@ class Study:
             if name.startswith(PYTORCH):
                 summary = self.torch(folder, steps, steps, seed)
                 curve = [[step * batch, loss] for _, step, _, loss in summary["curve"] if loss]
+                rate = summary["tokens_per_second"]
             else:
                 summary = self.train(f"{folder}/run", options, steps, seed, *self.valid)
-                curve = [[event["tokens"], event["loss"]] for event in events(folder)]
+                log = events(folder)
+                curve, rate = [[event["tokens"], event["loss"]] for event in log], rate_of(log)
         return {
             "contender": name,
             "options": options,
@@ -131,6 +133,7 @@ class Study:
             "tokens": steps * batch,
             "batch_tokens": batch,
             "lr": self.arguments.lr,
+            "tokens_per_second": rate,
             "train_seconds": summary["seconds"]["train"],
             **{key: summary[key] for key in ("metrics", "parameters", "flops", "peak_memory_bytes")},
             "curve": curve,
@@ -138,16 +141,21 @@ class Study:
 
 
 def run(command, **options):
-    """The JSON object that a command prints last."""
+    """What a command prints; of JSON, the object."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
-    return json.loads(done.stdout[done.stdout.index("{"):])
+    return json.loads(done.stdout) if done.stdout.startswith("{") else done.stdout
 
 
 def events(folder):
     log = [json.loads(line) for line in open(f"{folder}/run/metrics.jsonl")]
     return [event for event in log if event["event"] == "train"]
+
+
+def rate_of(log):
+    """The median of what was logged, without the first two, in which memory is touched for the first time."""
+    return statistics.median(event["tokens_per_second"] for event in log[2:] or log)
 
 
 def kneser_ney(arguments, tokens):

@@ -15,7 +15,7 @@
 mod portable;
 mod tiles;
 pub use portable::Portable;
-pub use tiles::{ConfiguredTiles, Tiles};
+pub use tiles::{Ahead, ConfiguredTiles, Tiles};
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -110,12 +110,22 @@ impl<'a> Output<'a> {
         self.add
     }
 
+    /// What stands where row `i` of the product goes.
+    #[inline(always)]
+    pub(super) fn row(&self, i: usize) -> &[f32] {
+        self.matrix.as_ref().row(self.place(i))
+    }
+
     /// Where row `i` of the product goes.
     #[inline(always)]
     pub(super) fn row_mut(&mut self, i: usize) -> &mut [f32] {
+        self.matrix.row_mut(self.place(i))
+    }
+
+    #[inline(always)]
+    fn place(&self, i: usize) -> usize {
         let i = self.first + i;
-        let row = self.ids.map_or(i, |ids| ids.as_slice()[i] as usize);
-        self.matrix.row_mut(row)
+        self.ids.map_or(i, |ids| ids.as_slice()[i] as usize)
     }
 
     /// Where the rows `from..to` of the product go, added if `add` or if all of it is.

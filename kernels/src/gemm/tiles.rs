@@ -9,16 +9,12 @@ use super::pack::transpose;
 use super::panel::{PackedPanel, Side, Strips};
 use super::product::{Output, Window};
 use crate::bf16;
-use crate::simd::{ConfiguredTiles, Simd, Tiles, Weight, nearest_bf16_bits};
+use crate::simd::{Ahead, ConfiguredTiles, Simd, Tiles, Weight, nearest_bf16_bits};
 
 /// Words of a tile: 16 rows of 16.
 const TILE: usize = 256;
 
-/// Contraction indices of one pass: left and right strip of 32 x 512 bf16 are 32 KiB each, and a block of sums is
-/// written once in 16 steps, which is enough to hide it.
-const DEPTH: usize = 512;
-
-/// Rows of the left factor per pass: 256 KiB with [`DEPTH`], in the second-level cache.
+/// Rows of the left factor per pass: 256 KiB for 512 contraction indices, in the second-level cache.
 const ROWS: usize = 256;
 
 /// How a factor of `outer` by `depth` is cut: strips of 32, depths rounded up to 32. The buffer holds f32, so two
@@ -194,19 +190,21 @@ pub(super) fn multiply<S: Simd>(
     let (strips, depth) = (left.strips, left.strips.depth);
     debug_assert!(window.from.is_multiple_of(Tiles::DEPTH));
     let (together, skip) = (ROWS / Tiles::SIDE, window.from / Tiles::DEPTH);
-    let (pass, all) = (DEPTH / Tiles::DEPTH, depth.div_ceil(Tiles::DEPTH));
+    let (pass, all) = (unit.pass(), depth.div_ceil(Tiles::DEPTH));
     for above in (0..strips.count).step_by(together) {
         let below = strips.count.min(above + together);
         // At least one pass: a product of depth 0 is zero and is written.
         for from in (0..all.max(1)).step_by(pass) {
             for j in 0..right.strips.count {
                 let column = j * Tiles::SIDE;
-                // The next strip comes from the third-level cache or from memory: a share of it is asked for with each block.
+                // The next strip comes from the third-level cache or from memory, and the place of the sums is rarely in a near
+                // one: with each block a share of the one is asked for and all of the other. The CPU waits when it is asked for
+                // more lines than it can await, so they are asked for while the sums are made.
                 let coming = from * (Tiles::STEP / 2)..all.min(from + pass) * (Tiles::STEP / 2);
                 let next = right.strip(j + 1).get(coming).unwrap_or(&[]);
                 let mut next = next.chunks(next.len().div_ceil(below - above).max(1));
                 for i in above..below {
-                    s.prefetch(next.next().unwrap_or(&[]));
+                    let share = next.next().unwrap_or(&[]);
                     let row = i * Tiles::SIDE;
                     let last = strips.outer.min(row + Tiles::SIDE) - 1;
                     if column >= window.columns(last, out.cols()) {
@@ -219,13 +217,14 @@ pub(super) fn multiply<S: Simd>(
                     if begin >= end && !first {
                         continue;
                     }
-                    // The place of the sums is rarely in a near cache; it arrives while they are summed.
-                    for i in row..=last {
-                        s.prefetch(out.row_mut(i).get(column..).map_or(&[][..], |to| &to[..to.len().min(Tiles::SIDE)]));
-                    }
                     let mut sums = [0.0; Tiles::SIDE * Tiles::SIDE];
                     if begin < end {
-                        unit.tile_block(left.steps(i, begin, end), right.steps(j, skip + begin, skip + end), &mut sums);
+                        let mut ahead = Ahead { strip: share, ..Ahead::default() };
+                        for (i, to) in (row..=last).zip(&mut ahead.rows) {
+                            *to = out.row(i).get(column..).map_or(&[], |to| &to[..to.len().min(Tiles::SIDE)]);
+                        }
+                        let (a, b) = (left.steps(i, begin, end), right.steps(j, skip + begin, skip + end));
+                        unit.tile_block_ahead(a, b, &mut sums, &ahead);
                     }
                     write(s, out, row, column, out.adds() || !first, window, &sums);
                 }

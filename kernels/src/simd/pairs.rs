@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
-use super::{Avx512, Tiles};
+use super::{Ahead, Avx512, Tiles};
 
 /// Rows of a block whose sums are kept in registers: 8 x 2 vectors hide the latency of 6 cycles, and leave room for
 /// two vectors of the right factor.
@@ -27,15 +27,15 @@ impl Bf16Pairs {
         PAYS.get_or_init(pays).then_some(Self(avx512))
     }
 
-    /// `c += A B` in the layout of [`Tiles`].
+    /// `c += A B` in the layout of [`Tiles`], asking for what lies `ahead` with each quarter of a step.
     ///
     /// # Safety
     ///
     /// `a` and `b` must be of one length, a multiple of [`Tiles::STEP`].
     #[inline]
-    pub(super) unsafe fn block(self, a: &[bf16], b: &[bf16], c: &mut [f32; 1024]) {
+    pub(super) unsafe fn block(self, a: &[bf16], b: &[bf16], c: &mut [f32; 1024], ahead: &Ahead) {
         // SAFETY: `self` exists, so the CPU has both feature groups; the lengths are as the contract says.
-        unsafe { block(a, b, c) }
+        unsafe { block(a, b, c, ahead) }
     }
 }
 
@@ -50,7 +50,8 @@ fn made_by_amd() -> bool {
 ///
 /// The CPU must have AVX-512 F and BF16; `a` and `b` must be of one length, a multiple of [`Tiles::STEP`].
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn block(a: &[bf16], b: &[bf16], c: &mut [f32; 1024]) {
+unsafe fn block(a: &[bf16], b: &[bf16], c: &mut [f32; 1024], ahead: &Ahead) {
+    let (mut asked, parts) = (0, a.len() / Tiles::STEP * (Tiles::SIDE / ROWS));
     for (top, c) in (0..Tiles::SIDE).step_by(ROWS).zip(c.as_chunks_mut::<{ ROWS * Tiles::SIDE }>().0) {
         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
         for i in 0..ROWS {
@@ -63,6 +64,8 @@ unsafe fn block(a: &[bf16], b: &[bf16], c: &mut [f32; 1024]) {
         let first = top * Tiles::DEPTH;
         for (a, b) in a.chunks_exact(Tiles::STEP).zip(b.chunks_exact(Tiles::STEP)) {
             let a = &a[first..first + ROWS * Tiles::DEPTH];
+            ahead.ask(asked, parts);
+            asked += 1;
             for pair in 0..Tiles::DEPTH / 2 {
                 // SAFETY: a step of `b` is two tiles of 16 vectors of 32 numbers.
                 let right = unsafe { [0, 1].map(|tile| load(b.as_ptr().add(tile * 512 + pair * 32))) };
