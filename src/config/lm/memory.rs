@@ -61,7 +61,8 @@ pub struct Memory {
     pub storage: Storage,
     /// The rule that moves them.
     pub optimizer: OptimizerName,
-    /// They move with this multiple of the trunk's learning rate.
+    /// They move with this multiple of the trunk's learning rate; 2 was best of those tried (`tiny`, 200 000 tokens: product keys a
+    /// loss of 6.91, with 10 of 7.02, without a memory of 6.94).
     pub lr_factor: f32,
     /// Decoupled weight decay of values (and keys of their own).
     pub weight_decay: f32,
@@ -91,7 +92,7 @@ impl Default for Memory {
             keys: KeysName::Product,
             storage: Storage::Bf16,
             optimizer: OptimizerName::RowwiseAdagrad,
-            lr_factor: 10.0,
+            lr_factor: 2.0,
             weight_decay: 0.0,
             eight_bit: false,
             rebuild_every: 100,
