@@ -50,7 +50,7 @@ pub(super) struct Chart {
     /// For readers and for screen readers.
     pub title: String,
     /// With unit.
-    pub x: &'static str,
+    pub x: String,
     /// With unit.
     pub y: String,
     pub scales: (Scale, Scale),
@@ -111,7 +111,7 @@ impl Chart {
             .build_cartesian_2d(x_axis, y_axis)?;
         chart
             .configure_mesh()
-            .x_desc(self.x)
+            .x_desc(&self.x)
             .y_desc(&*self.y)
             .x_label_formatter(&|&x| tick(x))
             .y_label_formatter(&|&y| tick(y))

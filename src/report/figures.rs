@@ -91,7 +91,7 @@ impl Figures<'_> {
         let target = targets.into_iter().find(|target| target.metric == metric);
         Chart {
             title: title.to_owned(),
-            x,
+            x: x.to_owned(),
             y: if share { format!("{} (%)", shown(metric)) } else { shown(metric) },
             scales: (log, y_scale),
             size: WHOLE,
@@ -238,7 +238,7 @@ impl Figures<'_> {
 
 fn chart(title: &str, x: &'static str, y: &str, size: (u32, u32), y_scale: Scale, lines: Vec<Line>) -> Chart {
     let scales = (Scale::FromZero, y_scale);
-    Chart { title: title.to_owned(), x, y: y.to_owned(), scales, size, lines, target: None }
+    Chart { title: title.to_owned(), x: x.to_owned(), y: y.to_owned(), scales, size, lines, target: None }
 }
 
 /// The metrics that curves are of, in the order in which runs have them.

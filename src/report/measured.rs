@@ -161,7 +161,7 @@ impl Roofline {
         let title = "Roofline";
         let chart = Chart {
             title: title.to_owned(),
-            x: "operations for each byte of memory traffic",
+            x: "operations for each byte of memory traffic".to_owned(),
             y: "GFLOP/s".to_owned(),
             scales: (Scale::Log, Scale::Log),
             size: WHOLE,
@@ -215,7 +215,7 @@ impl BreakEven {
             };
             let chart = Chart {
                 title: name.clone(),
-                x: "share of all pairs that is wanted",
+                x: "share of all pairs that is wanted".to_owned(),
                 y: "seconds".to_owned(),
                 scales: (Scale::Log, Scale::Log),
                 size: HALF,
@@ -314,7 +314,7 @@ impl Sweep {
             let title = format!("Time by {}", one_line(axis));
             let chart = Chart {
                 title: title.clone(),
-                x: "value",
+                x: one_line(axis),
                 y: "seconds".to_owned(),
                 scales: (Scale::fitting(places.into_iter(), 8.0), Scale::Log),
                 size: HALF,
