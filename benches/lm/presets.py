@@ -3,8 +3,8 @@
     cargo build --release
     python3 benches/lm/presets.py --data DIR --tokens 100000            (DIR as for quality.py)
 
-`planned_bytes` is what a dry run says of memory once every row has been touched; `peak_memory_bytes` is what was resident: rows that
-no token has named yet take none. `--tokens-of memory-7b=4096` trains one of them for less. Each row is written as soon as it is there.
+`planned_bytes` is what a dry run says, `peak_memory_bytes` what was resident. `--tokens-of memory-7b=4096` trains one of them for
+less. Each row is written as soon as it is there.
 """
 
 import argparse

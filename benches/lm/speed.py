@@ -33,13 +33,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     info = json.loads(subprocess.run([arguments.binary, "info", "--json"], check=True, capture_output=True).stdout)
+    # Rows of presets that are not measured now stay.
+    before = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
     result = {
+        **{key: value for key, value in before.items() if key.startswith("load_average_")},
         "schema": 1,
         "command": "python3 benches/lm/speed.py",
         "machine": {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()},
-        "commit": info["commit"],
         "load_average_at_start": os.getloadavg()[0],
-        "rows": [],
+        "rows": [row for row in before["rows"] if row["preset"] not in arguments.presets],
     }
 
     def hotrow(preset, *options):
@@ -68,6 +70,7 @@ def main():
             "hotrow, dense head": lambda: hotrow(preset),
             "PyTorch bf16, chunked head": lambda: torch(preset),
             "PyTorch bf16, plain head": lambda: torch(preset, "--head", "plain"),
+            "PyTorch bf16, chunked head, compiled": lambda: torch(preset, "--compile"),
             "hotrow, sampled head": lambda: hotrow(preset, "head.mode=sampled"),
         }
         rates = {name: [] for name in contenders}
@@ -76,8 +79,10 @@ def main():
                 rates[name].append(run())
         for name, values in rates.items():
             row = {"preset": preset, "contender": name, "tokens_per_second": values, "median": statistics.median(values)}
+            row["commit"] = info["commit"]
             result["rows"].append(row)
-            print(f"{preset:10} {name:28} {row['median']:8.0f} tokens/s", flush=True)
+            print(f"{preset:10} {name:36} {row['median']:8.0f} tokens/s", flush=True)
+        result["rows"].sort(key=lambda row: list(SIZES).index(row["preset"]))
         result[f"load_average_{preset}"] = os.getloadavg()[0]
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 

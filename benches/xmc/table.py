@@ -123,12 +123,25 @@ def ablation():
 def time():
     result = json.loads((RESULTS / "lm-time.json").read_text())
     lines = []
+    for row in sorted((row for row in result["rows"] if "minutes" in row), key=lambda row: row["metrics"]["bits_per_byte"]):
+        metrics = row["metrics"]
+        figures = [f"{row['tokens'] / 1e6:.2f} M", f"{metrics['loss']:.3f}", f"{metrics['bits_per_byte']:.3f}"]
+        lines.append([row["contender"], str(row["seed"]), *figures, gib(row["peak_memory_bytes"])])
+    return table(["in 30 minutes", "seed", "tokens", "loss", "bits/byte", "peak memory"], lines)
+
+
+def presets():
+    result = json.loads((RESULTS / "lm-presets.json").read_text())
+    lines = []
     for row in result["rows"]:
-        if "minutes" in row:
-            metrics = row["metrics"]
-            figures = [f"{row['tokens'] / 1e6:.2f} M", f"{metrics['loss']:.3f}", f"{metrics['bits_per_byte']:.3f}"]
-            lines.append([f"{row['minutes']:g}", row["contender"], str(row["seed"]), *figures])
-    return table(["minutes", "small", "seed", "tokens", "loss", "bits/byte"], lines)
+        figures = [f"{row['parameters'] / 1e6:.0f} M", gib(row["peak_memory_bytes"]), gib(row["planned_bytes"])]
+        figures += [f"{row['tokens_per_second']:.0f}", f"{row['tokens'] / 1e3:.0f} k", f"{row['metrics']['loss']:.3f}"]
+        lines.append([row["contender"], str(row["seed"]), *figures])
+    return table(["preset", "seed", "weights", "peak memory", "planned", "tokens/s", "tokens", "loss"], lines)
+
+
+def gib(count):
+    return f"{count / 2**30:.1f} GiB"
 
 
 TABLES = {
@@ -139,6 +152,7 @@ TABLES = {
     "lm": (lm, "lm-speed"),
     "ablation": (ablation, "lm-ablation"),
     "time": (time, "lm-time"),
+    "presets": (presets, "lm-presets"),
 }
 
 
