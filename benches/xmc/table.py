@@ -116,8 +116,9 @@ def ablation():
         )
         loss = mean(rows, "loss")
         against = f"{loss - mean(of['dense'], 'loss'):+.3f}"
-        lines.append([name, f"{loss:.3f}", against, f"{mean(rows, 'bits_per_byte'):.3f}", str(len(rows)), used])
-    return table(["at equal tokens", "loss", "against dense", "bits/byte", "seeds", "ever used"], lines)
+        each = ", ".join(f"{row['metrics']['loss']:.3f}" for row in rows) if len(rows) > 1 else ""
+        lines.append([name, f"{loss:.3f}", each, against, f"{mean(rows, 'bits_per_byte'):.3f}", used])
+    return table(["at equal tokens", "loss", "of each seed", "against dense", "bits/byte", "ever used"], lines)
 
 
 def time():
