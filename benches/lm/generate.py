@@ -10,7 +10,8 @@ from those of a long one, so loading, rounding weights and the prompt do not cou
 
 Bytes of a token: each weight of the blocks' and the head's products once, in bf16, and keys and values, in f32, of half the long text on average.
 The bandwidth: as many processes as there are cores take the maximum of 128 MiB of their own again and again (NumPy's is a plain vector loop),
-all in the same half second; bytes by time, added up, best of some rounds. The share is the bytes times the tokens a second by that bandwidth.
+all in the same half second; bytes by time, added up, best and median of some rounds: on a shared machine single rounds were half as fast
+again as all others. The shares are the bytes times the tokens a second by these bandwidths, best by best and median by median.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import json
 import multiprocessing
 import os
 import platform
+import statistics
 import subprocess
 import tempfile
 import time
@@ -70,7 +72,7 @@ def main():
         "machine": {"cpu": info["cpu"], "cores": cores, "level": info["level"], "system": platform.platform()},
         "commit": info["commit"],
         "load_average_at_start": load,
-        "read_bytes_per_second": {"rounds": rates, "best": max(rates)},
+        "read_bytes_per_second": {"rounds": rates, "best": max(rates), "median": statistics.median(rates)},
         "rows": [],
     }
     print(f"reading: {max(rates) / 1e9:.1f} GB/s", flush=True)
@@ -100,9 +102,11 @@ def main():
             "rounds": [1 / value for value in seconds],
             "bytes_per_token": {"weights": 2 * weights, "keys_and_values": cached},
             "share_of_bandwidth": best * bytes_per_token / max(rates),
+            "share_of_medians": bytes_per_token / statistics.median(seconds) / statistics.median(rates),
         }
         result["rows"].append(row)
-        print(f"{preset:8} {best:6.0f} tokens/s, {bytes_per_token / 1e6:.0f} MB each: {row['share_of_bandwidth']:.0%}", flush=True)
+        shares = f"{row['share_of_bandwidth']:.0%} of the best, {row['share_of_medians']:.0%} of medians"
+        print(f"{preset:8} {best:6.0f} tokens/s, {bytes_per_token / 1e6:.0f} MB each: {shares}", flush=True)
         result[f"load_average_{preset}"] = os.getloadavg()[0]
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
