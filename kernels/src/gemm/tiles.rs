@@ -14,7 +14,7 @@ use crate::simd::{Ahead, ConfiguredTiles, Simd, Tiles, Weight, nearest_bf16_bits
 /// Words of a tile: 16 rows of 16.
 const TILE: usize = 256;
 
-/// Rows of the left factor per pass: 256 KiB for 512 contraction indices, in the second-level cache.
+/// Rows of the left factor per pass: 256 KiB on AMX and 512 KiB on vectors, whose passes are twice as long, in the second-level cache.
 const ROWS: usize = 256;
 
 /// How a factor of `outer` by `depth` is cut: strips of 32, depths rounded up to 32. The buffer holds f32, so two

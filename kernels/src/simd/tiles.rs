@@ -190,9 +190,7 @@ impl ConfiguredTiles {
         // SAFETY: the lengths were checked, and `self` exists, on this thread only, between `configure` and `release`.
         unsafe { self.unit.block(a, b, c, ahead) }
     }
-}
 
-impl ConfiguredTiles {
     /// Steps of one pass over the inner dimension: longer passes write the sums less often, shorter ones find their strips in a
     /// nearer cache.
     #[inline]
