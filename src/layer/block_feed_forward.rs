@@ -1,7 +1,7 @@
 //! The feed-forward half of a block, with neurons in blocks of which a token computes a few:
 //!
 //! ```text
-//! n = norm(x)    s = router(n)    chosen: the blocks with the largest s + offset    g = softmax(s[chosen])
+//! n = norm(x)    s = router(n)    chosen: the blocks with the largest s + offset    g = c softmax(s[chosen]), c their number
 //! y = x + sum over chosen blocks b of g[b] sum over neurons j of b of relu(<up[j], n>)^2 down[j]
 //! ```
 //!

@@ -9,7 +9,7 @@ use crate::layer::dense::TOKENS;
 use crate::ragged::Ragged;
 
 /// For each token of `scores` (T, blocks) the `chosen` blocks with the largest score and offset, best first, and the softmax of
-/// their scores: both (T, chosen).
+/// their scores times `chosen`: both (T, chosen).
 pub(super) fn choose(level: Level, scores: MatRef<f32>, offsets: &[f32], chosen: usize) -> (Vec<u32>, Vec<f32>) {
     let tokens = scores.rows();
     let (mut blocks, mut shares) = (vec![0; tokens * chosen], vec![0.0; tokens * chosen]);
@@ -22,6 +22,7 @@ pub(super) fn choose(level: Level, scores: MatRef<f32>, offsets: &[f32], chosen:
             top_k(level, &ranks, blocks, shares);
             shares.iter_mut().zip(&*blocks).for_each(|(share, &block)| *share = scores[block as usize]);
             softmax(level, shares, None);
+            shares.iter_mut().for_each(|share| *share *= chosen as f32);
         }
     });
     (blocks, shares)
@@ -87,7 +88,8 @@ pub(super) fn scores_backward(
     for t in 0..tokens {
         let entries = t * chosen..(t + 1) * chosen;
         let (place, shares) = (&place[entries.clone()], &shares[entries.clone()]);
-        let mean: f32 = shares.iter().zip(place).map(|(share, &at)| share * dshares[at as usize]).sum();
+        let sum: f32 = shares.iter().zip(place).map(|(share, &at)| share * dshares[at as usize]).sum();
+        let mean = sum / chosen as f32;
         let out = dscores.row_mut(t);
         out.fill(0.0);
         for ((&block, share), &at) in blocks[entries].iter().zip(shares).zip(place) {

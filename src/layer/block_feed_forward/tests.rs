@@ -62,7 +62,7 @@ fn the_output_is_that_of_the_definition() {
         let mut size = 1.0;
         for &b in &order[..2] {
             for j in b * 4..(b + 1) * 4 {
-                let a = scores[b].exp() / all * row(&layer.up, j, &n).max(0.0).powi(2);
+                let a = 2.0 * scores[b].exp() / all * row(&layer.up, j, &n).max(0.0).powi(2);
                 size += a * layer.down.weights().row(j).iter().map(|w| w.abs() as f64).fold(0.0, f64::max);
                 want.iter_mut().zip(layer.down.weights().row(j)).for_each(|(y, &w)| *y += a * w as f64);
             }
