@@ -6,8 +6,8 @@ use crate::data::tokens::TokenFile;
 use crate::layer::Workspace;
 use crate::model::Gpt;
 
-/// Tokens that go through the network together.
-const TOKENS: usize = 8192;
+/// Tokens that go through the network together: no more than go through it in training, so that a run needs no more memory for this.
+const TOKENS: usize = 2048;
 
 /// What a network loses on a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
