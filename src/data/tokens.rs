@@ -4,9 +4,11 @@
 //! [`Sequences`](super::Sequences) draws from it.
 
 mod bytes;
+mod corpus;
 mod file;
 mod pieces;
 mod prepare;
+mod replace;
 mod tokenizer;
 mod train;
 mod writer;

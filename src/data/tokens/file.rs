@@ -139,6 +139,7 @@ impl TokenSummary {
 pub struct TokenFile {
     bytes: Bytes,
     summary: TokenSummary,
+    digest: u64,
 }
 
 impl TokenFile {
@@ -159,7 +160,7 @@ impl TokenFile {
 
     fn checked(bytes: Bytes, digests: bool) -> Result<Self, String> {
         let (summary, digest) = TokenSummary::read(bytes.all(), digests)?;
-        let file = Self { bytes, summary };
+        let file = Self { bytes, summary, digest };
         if let Some(at) = file.unsound() {
             let mut token = [0];
             file.read(at, &mut token);
@@ -208,6 +209,11 @@ impl TokenFile {
     /// What the header says.
     pub fn summary(&self) -> &TokenSummary {
         &self.summary
+    }
+
+    /// The digest (XXH3) of its tokens.
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// The tokens from `start` on, as many as `tokens` has places.

@@ -1,4 +1,6 @@
-use std::fs;
+mod prepare;
+
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -6,7 +8,6 @@ use proptest::prelude::*;
 
 use super::pieces::{last_cut, pieces};
 use super::*;
-use crate::error::Result;
 
 /// Learnt from itself; enough for words of several letters.
 static TOKENIZER_300: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::train_on(&prose(), 300).unwrap());
@@ -131,6 +132,50 @@ fn an_unfinished_file_vanishes_and_an_old_one_stays() {
 }
 
 #[test]
+fn what_killed_programs_left_goes_and_what_others_write_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    // No process has such a number.
+    let dead = [".tmp-4294967295-some.tokens", ".tmp-4294967294-some.tokens", ".tmp-4294967293-some.tokens"];
+    let others =
+        [".tmp-4294967295-other.tokens", ".tmp-4294967295-an-some.tokens", ".tmp-some.tokens", "x-1-some.tokens"];
+    for name in dead.iter().chain(&others) {
+        fs::write(place(name), name).unwrap();
+    }
+    // As from a container whose processes are not seen here.
+    let lock = File::open(place(dead[1])).unwrap();
+    lock.try_lock().unwrap();
+    written(folder.path(), &[1], 300);
+    let there = |name: &&str| place(name).exists();
+    assert_eq!(dead.each_ref().map(there), [false, true, false]);
+    assert!(others.iter().all(there));
+    drop(lock);
+    // What has the number of a living process may just have been made. Where processes cannot be asked for, a lock has to do.
+    let alive = ".tmp-1-some.tokens";
+    fs::write(place(alive), "").unwrap();
+    written(folder.path(), &[1], 300);
+    assert_eq!(there(&alive), Path::new("/proc/1").exists());
+}
+
+#[test]
+fn a_complete_file_is_another_until_it_is_renamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), &[1], 300);
+    let complete = || {
+        let mut writer = TokenWriter::create(&path, 300, None, 7).unwrap();
+        writer.append(&[2, 2], 2).unwrap();
+        writer.complete().unwrap().0
+    };
+    drop(complete());
+    assert_eq!(TokenFile::open(&path).unwrap().len(), 1);
+    let replacement = complete();
+    assert_eq!(TokenFile::open(&path).unwrap().len(), 1);
+    replacement.rename().unwrap();
+    assert_eq!(TokenFile::open(&path).unwrap().len(), 2);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_tokenizer_is_learnt_the_same_on_any_number_of_threads_and_found_again() {
     let json = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -177,112 +222,24 @@ fn what_is_no_byte_level_tokenizer_is_refused() {
     assert!(lowercase.encode("Times").unwrap_err().to_string().contains("does not give back the text"));
 }
 
-fn prepare(folder: &Path, options: &TextOptions) -> Result<Prepared> {
-    tokenize(options, &TokenizerSource::Train(280), &folder.join("out"))
-}
-
-/// The text of a token file, documents in brackets.
-fn text_of(made: &Prepared, path: &Path) -> String {
-    let tokenizer = Tokenizer::load(&made.tokenizer).unwrap();
-    let file = TokenFile::open(path).unwrap();
-    assert_eq!(file.summary().tokenizer, tokenizer.hash());
-    let mut tokens = vec![0; file.len()];
-    file.read(0, &mut tokens);
-    let documents = tokens.split(|&token| Some(token) == tokenizer.end_of_text());
-    documents.skip(1).map(|tokens| format!("[{}]", String::from_utf8(tokenizer.bytes(tokens)).unwrap())).collect()
-}
-
 #[test]
-fn texts_and_objects_packed_or_not_are_one_token_file() {
+fn a_file_that_was_taken_for_a_tokenizer_is_told_what_tokenizers_are() {
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, bytes: &[u8]| {
-        fs::write(folder.path().join(name), bytes).unwrap();
-        folder.path().join(name)
-    };
-    let objects = "{\"body\": \"one\\n\"}\n\n{\"id\": 3, \"body\": \"two\"}\r\n{\"body\": \"\"}";
-    let zstd = zstd::encode_all(objects.as_bytes(), 3).unwrap();
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut gzip, "three\r\n".as_bytes()).unwrap();
-    let files = vec![file("a.txt", b"zero\n"), file("b.jsonl.zst", &zstd), file("c.gz", &gzip.finish().unwrap())];
-    let valid = vec![file("v.ndjson", b"{\"body\": \"four\"}")];
-    let options = TextOptions { files, valid, field: "body".into(), ..TextOptions::default() };
-    let made = prepare(folder.path(), &options).unwrap();
-    assert_eq!(text_of(&made, &made.train), "[zero\n][one\n][two][three\r\n]");
-    assert_eq!(text_of(&made, made.valid.as_ref().unwrap()), "[four]");
-    assert_eq!((made.counts[0].documents, made.counts[0].source_bytes), (4, 5 + 4 + 3 + 7));
-    assert_eq!((made.counts[1].documents, made.counts[1].source_bytes), (1, 4));
-}
-
-#[test]
-fn a_share_for_validation_is_the_end_of_a_text_and_any_of_the_objects() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = (0..20_000).map(|i| format!("line {i}\n")).collect::<String>();
-    let path = folder.path().join("a.txt");
-    fs::write(&path, &text).unwrap();
-    let options = TextOptions { files: vec![path.clone()], valid_share: 0.25, ..TextOptions::default() };
-    let made = prepare(folder.path(), &options).unwrap();
-    let [train, valid] = [&made.train, made.valid.as_ref().unwrap()].map(|path| text_of(&made, path));
-    assert_eq!(train.replace(['[', ']'], "") + &valid.replace(['[', ']'], ""), text);
-    let share = made.counts[1].source_bytes as f64 / text.len() as f64;
-    // To a line.
-    assert!((share - 0.25).abs() < 20.0 / text.len() as f64, "{share}");
-
-    let objects = (0..2000).map(|i| format!("{{\"text\": \"line {i}\"}}\n")).collect::<String>();
-    let path = folder.path().join("a.jsonl");
-    fs::write(&path, &objects).unwrap();
-    let options =
-        TextOptions { files: vec![path], field: "text".into(), valid_share: 0.25, seed: 3, ..TextOptions::default() };
-    let made = prepare(folder.path(), &options).unwrap();
-    assert_eq!(made.counts.iter().map(|counts| counts.documents).sum::<u64>(), 2000);
-    // 500 expected; six standard deviations of 19.
-    assert!(made.counts[1].documents.abs_diff(500) < 6 * 19, "{:?}", made.counts);
-    let again = prepare(folder.path(), &options).unwrap();
-    assert_eq!(again, made);
-}
-
-#[test]
-fn wrong_text_is_told_with_its_place() {
-    let folder = tempfile::tempdir().unwrap();
-    let message = |name: &str, bytes: &[u8]| {
+    let message = |name: &str, text: &str| {
         let path = folder.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        let options = TextOptions { files: vec![path], field: "text".into(), ..TextOptions::default() };
-        let error = prepare(folder.path(), &options).unwrap_err();
+        fs::write(&path, text).unwrap();
+        let error = Tokenizer::load(&path).unwrap_err();
         assert_eq!(error.exit_code(), 4, "{error}");
-        assert!(!folder.path().join("out/train.tokens").exists());
         error.to_string()
     };
-    assert!(message("a.txt", b"one\ntw\xff\n").ends_with("a.txt:2:3: the text is not UTF-8"));
-    assert!(message("a.jsonl", b"{\"text\": \"x\"}\n{\"text\": }\n").contains("a.jsonl:2:10: no object"));
-    assert!(
-        message("b.jsonl", b"\n{\"txt\": \"\"}\n").ends_with("b.jsonl:2: the object has no field \"text\", but txt")
-    );
-    assert!(message("c.jsonl", b"{\"text\": 3}\n").ends_with("c.jsonl:1: the field \"text\" is no text"));
-    assert!(message("d.jsonl", b"[]\n").contains("d.jsonl:1:"));
-    assert!(message("empty.txt", b"").ends_with("there is no text to train on"));
-    assert!(message("cut.zst", &zstd::encode_all(&b"some text"[..], 3).unwrap()[..12]).contains("cannot be read on"));
-}
-
-#[test]
-fn each_pass_tells_that_it_has_read_all_bytes_of_its_files() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut packer, prose().as_bytes()).unwrap();
-    let contents = [("a.txt", prose().into_bytes()), ("b.txt.gz", packer.finish().unwrap())];
-    let objects = ("c.jsonl", b"{\"text\": \"It was\"}\n".to_vec());
-    let files = contents.iter().chain([&objects]).map(|(name, bytes)| {
-        let path = folder.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    });
-    let options = TextOptions { files: files.collect(), field: "text".into(), valid_share: 0.1, ..Default::default() };
-    let mut told: Vec<Reading> = Vec::new();
-    tokenize_with(&options, &TokenizerSource::Train(280), folder.path(), &mut |reading| told.push(reading)).unwrap();
-    let texts: u64 = contents.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    let all = texts + objects.1.len() as u64;
-    let passes: Vec<_> = told.chunk_by(|a, b| a.pass == b.pass).collect();
-    assert!(passes.iter().all(|pass| pass.is_sorted_by_key(|reading| reading.bytes)), "{told:?}");
-    let ends: Vec<_> = passes.iter().map(|pass| *pass.last().unwrap()).collect();
-    let want = [("measuring", texts), ("counting words", all), ("learning", 0), ("encoding", all)];
-    assert_eq!(ends, want.map(|(pass, bytes)| Reading { pass, bytes, of: bytes }));
+    let kinds =
+        "is no tokenizer.json, and no vocab.bpe (or merges.txt) of GPT-2's beside its encoder.json (or vocab.json): ";
+    let text = message("text.txt", "It was the best of times");
+    assert!(text.contains(&format!("text.txt: {kinds}")), "{text}");
+    assert!(text.ends_with("has none of encoder.json, vocab.json"), "{text}");
+    assert!(message("a.json", "It was").contains(&format!("a.json: {kinds}is no JSON: expected value at line 1")));
+    let encoder = message("encoder.json", "{\"!\": 0, \"a\": 1}");
+    assert!(encoder.contains(&format!("encoder.json: {kinds}is no tokenizer: ")), "{encoder}");
+    // With what belongs beside it, it is the merges that are wrong.
+    assert!(message("text.txt", "It was the best of times").contains("not the merges of a BPE tokenizer with"));
 }

@@ -51,11 +51,13 @@ impl Tokenizer {
         let path = if path.is_dir() { found(path, &[TOKENIZER, "vocab.bpe", "merges.txt"])? } else { path.to_owned() };
         if path.extension().is_none_or(|extension| extension == "json") {
             let json = fs::read(&path).map_err(Error::io(&path))?;
-            return Self::from_json(json).map_err(|message| Error::data(path, 0, 0, message));
+            let (inner, hash) = parse(&json).map_err(|reason| no_tokenizer(&path, reason))?;
+            return Self::of(inner, json, hash).map_err(|message| Error::data(path, 0, 0, message));
         }
         // The other crate's own errors do not name the file.
         fs::File::open(&path).map_err(Error::io(&path))?;
-        let vocabulary = found(path.parent().unwrap_or(Path::new("")), &["encoder.json", "vocab.json"])?;
+        let vocabulary = found(path.parent().unwrap_or(Path::new("")), &["encoder.json", "vocab.json"])
+            .map_err(|reason| no_tokenizer(&path, reason))?;
         let wrong = |error: tokenizers::Error| {
             Error::data(
                 &path,
@@ -70,11 +72,12 @@ impl Tokenizer {
 
     /// The tokenizer with this `tokenizer.json`, or what is wrong with it.
     pub(crate) fn from_json(json: Vec<u8>) -> Result<Self, String> {
-        let value: serde_json::Value = serde_json::from_slice(&json).map_err(|error| format!("is no JSON: {error}"))?;
-        // Layout and the order of keys are no part of a tokenizer.
-        let hash = xxh3_128(&serde_json::to_vec(&value).expect("JSON is JSON"));
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(&json).map_err(|error| format!("is no tokenizer: {error}"))?;
+        let (inner, hash) = parse(&json)?;
+        Self::of(inner, json, hash)
+    }
+
+    /// The tokenizer `inner`, if it is of the kind that is used here.
+    fn of(mut inner: tokenizers::Tokenizer, json: Vec<u8>, hash: u128) -> Result<Self, String> {
         if !matches!(inner.get_model(), ModelWrapper::BPE(_)) {
             return Err("is no BPE tokenizer, the only kind that hotrow uses".into());
         }
@@ -174,6 +177,23 @@ impl Tokenizer {
     pub fn json(&self) -> &[u8] {
         &self.json
     }
+}
+
+/// What a `tokenizer.json` describes, and its hash.
+fn parse(json: &[u8]) -> Result<(tokenizers::Tokenizer, u128), String> {
+    let value: serde_json::Value = serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
+    // Layout and the order of keys are no part of a tokenizer.
+    let hash = xxh3_128(&serde_json::to_vec(&value).expect("JSON is JSON"));
+    let inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| format!("is no tokenizer: {error}"))?;
+    Ok((inner, hash))
+}
+
+/// The error for a file that is nothing of what can be loaded. What a parser has missed in it helps nobody who has named another
+/// file than he wanted to.
+fn no_tokenizer(path: &Path, reason: impl std::fmt::Display) -> Error {
+    let kinds =
+        "is no tokenizer.json, and no vocab.bpe (or merges.txt) of GPT-2's beside its encoder.json (or vocab.json)";
+    Error::data(path, 0, 0, format!("{kinds}: {reason}"))
 }
 
 /// The first of `names` that is in `folder`.

@@ -6,6 +6,7 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
+use super::bytes::characters;
 use super::pieces::pieces;
 use super::tokenizer::{END_OF_TEXT, Tokenizer};
 use crate::error::{Error, Result};
@@ -17,7 +18,14 @@ pub(super) const MOST_BYTES: u64 = i32::MAX as u64;
 /// Every byte and the end of text.
 pub(super) const LEAST_VOCABULARY: usize = 257;
 
-/// How often each word comes.
+/// Bytes of a word that are counted together: a longer one is counted in parts.
+///
+/// For each merge in a word the trainer moves all of the word behind it, so its time grows with the square of the longest: a line of
+/// 400 000 letters took a minute, and white space, rulers and encoded pictures are such words. What is lost are merges across the
+/// end of a part, one in 256 bytes of what is hardly language. Texts are encoded with whole words all the same.
+const LONGEST_WORD: usize = 256;
+
+/// How often each word comes, none longer than [`LONGEST_WORD`].
 #[derive(Debug, Default)]
 pub(super) struct Words(AHashMap<CompactString, u64>);
 
@@ -29,9 +37,11 @@ impl Words {
             let mut words = PreTokenizedString::from(piece);
             level.pre_tokenize(&mut words).map_err(|error| format!("text: {error}"))?;
             for (word, ..) in words.get_splits(OffsetReferential::Original, OffsetType::Byte) {
-                match self.0.get_mut(word) {
-                    Some(count) => *count += 1,
-                    None => drop(self.0.insert(word.into(), 1)),
+                for part in parts(word) {
+                    match self.0.get_mut(part) {
+                        Some(count) => *count += 1,
+                        None => drop(self.0.insert(part.into(), 1)),
+                    }
                 }
             }
         }
@@ -65,9 +75,33 @@ impl Words {
     }
 }
 
+/// The parts of a word, whose characters stand for the bytes of a text: each as long as it may be, and cut where a character of the
+/// text ends.
+fn parts(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let cut = match rest.char_indices().nth(LONGEST_WORD) {
+            None => rest.len(),
+            Some(_) => last_beginning(rest),
+        };
+        let (part, after) = rest.split_at(cut);
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+/// The last place, at most [`LONGEST_WORD`] characters into `word`, at which a character of the text begins. It is not 0: among four
+/// bytes there is a beginning.
+fn last_beginning(word: &str) -> usize {
+    // Bytes of UTF-8 that go on with a character.
+    let continuing = &characters()[0x80..0xc0];
+    let places = word.char_indices().take(LONGEST_WORD + 1);
+    places.filter(|(_, byte)| !continuing.contains(byte)).last().map_or(0, |(at, _)| at)
+}
+
 impl Tokenizer {
     /// A tokenizer of up to `vocabulary` tokens for texts like `text`: byte-level BPE (Sennrich et al. 2016) on words as GPT-2
-    /// divides them. Two runs, and any number of threads, learn the same.
+    /// divides them, of which those above 256 bytes are divided further. Two runs, and any number of threads, learn the same.
     ///
     /// # Errors
     ///
@@ -78,5 +112,65 @@ impl Tokenizer {
         let mut words = Words::default();
         words.count(text).map_err(|message| Error::data("input", 0, 0, message))?;
         words.learn(vocabulary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(text: &str) -> Words {
+        let mut words = Words::default();
+        words.count(text).unwrap();
+        words
+    }
+
+    /// The trainer's time grows with the square of the longest word.
+    #[test]
+    fn no_counted_word_is_longer_than_the_limit_and_their_bytes_are_those_of_the_text() {
+        for part in ["a", " ", "=", "é", "日", "\u{1f600}", "\t"] {
+            let text = part.repeat(10_000);
+            let words = counted(&text).0;
+            let bytes = |word: &str| word.chars().count();
+            let longest = words.keys().map(|word| bytes(word)).max().unwrap();
+            assert!((LONGEST_WORD - 3..=LONGEST_WORD).contains(&longest), "{part:?}: {longest}");
+            let total: u64 = words.iter().map(|(word, count)| bytes(word) as u64 * count).sum();
+            assert_eq!(total, text.len() as u64, "{part:?}");
+            // A whole part, and what is left at the end; of white space, also the last character.
+            assert!(words.len() <= 3, "{part:?}: {words:?}");
+        }
+        let text = "a".repeat(400_000);
+        let tokenizer = Tokenizer::train_on(&text, 300).unwrap();
+        let tokens = tokenizer.encode(&text).unwrap();
+        assert!(tokens.len() <= text.len() / LONGEST_WORD + 8, "{} tokens", tokens.len());
+        assert_eq!(tokenizer.bytes(&tokens), text.as_bytes());
+    }
+
+    #[test]
+    fn a_long_word_is_cut_where_its_characters_end() {
+        let first = |text: &str| parts(text).next().unwrap().chars().count();
+        let word = |text: &str| {
+            let table = characters();
+            text.bytes().map(|byte| table[usize::from(byte)]).collect::<String>()
+        };
+        assert_eq!(first(&word(&"é".repeat(200))), 256);
+        assert_eq!(first(&word(&"日".repeat(200))), 255);
+        assert_eq!(first(&word(&format!("a{}", "é".repeat(200)))), 255);
+        assert_eq!(first(&word(&"\u{10ffff}".repeat(64))), 256);
+        assert_eq!(parts(&word(&"\u{10ffff}".repeat(64))).count(), 1);
+        assert_eq!(parts("").count(), 0);
+    }
+
+    /// So the same tokenizer is learnt from it as if there were no limit.
+    #[test]
+    fn the_words_of_ordinary_text_are_counted_whole() {
+        let text = include_str!("../../../data/shakespeare/part.txt");
+        let mut words = PreTokenizedString::from(text);
+        ByteLevel::new(false, true, true).pre_tokenize(&mut words).unwrap();
+        let mut whole = AHashMap::<CompactString, u64>::new();
+        for (word, ..) in words.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+            *whole.entry(word.into()).or_default() += 1;
+        }
+        assert_eq!(counted(text).0, whole);
     }
 }

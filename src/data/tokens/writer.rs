@@ -1,26 +1,24 @@
 //! Writes a token file while its text is being read: memory stays small however large the file.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::file::{HEADER, TokenSummary};
+use super::replace::Replacement;
 use crate::error::{Error, Result};
 
 /// A token file that is being written, under a name of its own: it has its name only when it is complete, and vanishes if
-/// it is dropped before.
+/// it is dropped before. What a program leaves that is killed, the next writer of a file of the same name removes.
 ///
 /// See [`TokenFile`](super::TokenFile) for an example.
 pub struct TokenWriter {
     path: PathBuf,
-    temporary: PathBuf,
-    file: BufWriter<File>,
+    replacement: Replacement,
     summary: TokenSummary,
     digest: Xxh3,
     bytes: Vec<u8>,
-    finished: bool,
 }
 
 impl TokenWriter {
@@ -37,15 +35,10 @@ impl TokenWriter {
     pub fn create(path: &Path, vocabulary: usize, end_of_text: Option<u32>, tokenizer: u128) -> Result<Self> {
         assert!((1..=1 << 32).contains(&vocabulary), "a vocabulary of {vocabulary}");
         assert!(end_of_text.is_none_or(|token| (token as usize) < vocabulary), "end of text beyond the vocabulary");
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let temporary = path.with_file_name(format!(".tmp-{}-{name}", std::process::id()));
-        let file = File::create(&temporary).map_err(Error::io(&temporary))?;
+        let mut replacement = Replacement::create(path)?;
+        replacement.file.write_all(&[0; HEADER]).map_err(Error::io(path))?;
         let summary = TokenSummary { tokens: 0, vocabulary, source_bytes: 0, documents: 0, end_of_text, tokenizer };
-        let (file, digest) = (BufWriter::with_capacity(1 << 20, file), Xxh3::new());
-        let mut writer =
-            Self { path: path.to_owned(), temporary, file, summary, digest, bytes: Vec::new(), finished: false };
-        writer.file.write_all(&[0; HEADER]).map_err(Error::io(path))?;
-        Ok(writer)
+        Ok(Self { path: path.to_owned(), replacement, summary, digest: Xxh3::new(), bytes: Vec::new() })
     }
 
     /// A document begins: counts it, and writes the end-of-text token if there is one.
@@ -87,7 +80,7 @@ impl TokenWriter {
             _ => self.bytes.extend_from_slice(bytemuck::cast_slice(tokens)),
         }
         self.digest.update(&self.bytes);
-        self.file.write_all(&self.bytes).map_err(Error::io(&self.path))?;
+        self.replacement.file.write_all(&self.bytes).map_err(Error::io(&self.path))?;
         self.summary.tokens += tokens.len() as u64;
         self.summary.source_bytes += source_bytes;
         Ok(())
@@ -103,26 +96,19 @@ impl TokenWriter {
     /// # Errors
     ///
     /// [`Error::Io`] if the system refuses.
-    pub fn finish(mut self) -> Result<TokenSummary> {
-        let header = self.summary.header(self.digest.digest());
-        let complete = |writer: &mut Self| -> io::Result<()> {
-            writer.file.seek(SeekFrom::Start(0))?;
-            writer.file.write_all(bytemuck::cast_slice(&header))?;
-            writer.file.flush()?;
-            writer.file.get_ref().sync_all()?;
-            fs::rename(&writer.temporary, &writer.path)
-        };
-        complete(&mut self).map_err(Error::io(&self.path))?;
-        self.finished = true;
-        Ok(self.summary)
+    pub fn finish(self) -> Result<TokenSummary> {
+        let (replacement, summary) = self.complete()?;
+        replacement.rename()?;
+        Ok(summary)
     }
-}
 
-impl Drop for TokenWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nobody to tell: the failure that led here is the one to report.
-            let _ = fs::remove_file(&self.temporary);
-        }
+    /// Completes the file, which does not have its name yet.
+    pub(super) fn complete(mut self) -> Result<(Replacement, TokenSummary)> {
+        let header = self.summary.header(self.digest.digest());
+        let file = &mut self.replacement.file;
+        file.seek(SeekFrom::Start(0)).map_err(Error::io(&self.path))?;
+        file.write_all(bytemuck::cast_slice(&header)).map_err(Error::io(&self.path))?;
+        self.replacement.complete()?;
+        Ok((self.replacement, self.summary))
     }
 }
