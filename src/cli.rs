@@ -117,6 +117,8 @@ impl From<io::Error> for Failure {
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    // Without it, only the message is missing.
+    let _ = hotrow::run::Signals::outlive_file_limit();
     let mut out = io::stdout().lock();
     match execute(&cli, &mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,

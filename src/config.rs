@@ -57,8 +57,8 @@ names! {
     }
 }
 names! {
-    /// What factors of products are rounded to while a network is trained; sums are f32, and so are all products of an
-    /// evaluation.
+    /// What factors of products are rounded to while a network is trained; sums are f32. An evaluation multiplies in f32, but that
+    /// of a language model rounds as its training does.
     Precision {
         /// Nothing: all 24 bits.
         F32,

@@ -68,6 +68,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The same, where options of `[sparse]` were made from those of another section.
+    pub(crate) fn of_section(self, section: &str) -> Self {
+        match self {
+            Self::Config { key, message } if key.starts_with("sparse.") => {
+                Self::Config { key: key.replacen("sparse", section, 1), message }
+            }
+            other => other,
+        }
+    }
+}
+
 fn place(line: u64, column: u64) -> String {
     match (line, column) {
         (0, _) => String::new(),

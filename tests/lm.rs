@@ -172,8 +172,11 @@ fn generated_text_follows_from_its_seed_and_ends_where_it_should() {
     assert_eq!((whole["ended"].as_str(), whole["tokens"].as_u64()), (Some("max_tokens"), Some(80)));
     assert_eq!(format!("KING{}\n", whole["text"].as_str().unwrap()), first);
 
-    let long = "word ".repeat(100);
-    assert_fails(&generate(&long, &["--json"]), 2, &["--prompt", "at most 32"]);
+    let long = generate(&"word ".repeat(100), &[]);
+    assert_fails(&long, 2, &["--prompt", "at most 32"]);
+    assert!(long.stdout.is_empty(), "{}", text(&long.stdout));
+    let mut silent = hotrow(&["generate", "--prompt", "KING", "--max-tokens", "0", "--checkpoint"]);
+    assert_eq!(text(&silent.arg(data.path("run")).output().unwrap().stdout), "KING\n");
     assert_fails(&generate("KING", &["--top-p", "0"]), 2, &["--top-p"]);
     assert_fails(&generate("KING", &["--temperature=-1"]), 2, &["--temperature"]);
 }
@@ -192,6 +195,8 @@ fn checkpoints_are_the_same_whether_steps_wait_for_them_or_not() {
 const SPARSE: &[&str] = &[
     "ngram.rows=512",
     "ngram.gate=gate",
+    "ngram.optimizer=adam",
+    "memory.optimizer=adam",
     "memory.slots=64",
     "memory.key_width=8",
     "memory.layers=[1]",
@@ -267,6 +272,12 @@ fn files_that_do_not_belong_together_are_refused_before_a_run_begins() {
     assert_fails(&attempt(&["data.context=33"], &[]), 2, &["data.context", "33", "32"]);
     let long = &["model.context=1048576", "train.batch_tokens=1048576"];
     assert_fails(&attempt(long, &[]), 2, &["model.context", "1048576"]);
+    let sample = format!("train.sample={}", "word ".repeat(100));
+    assert_fails(&attempt(&[&sample], &[]), 2, &["train.sample", "at most 32"]);
+    let large = &["memory.slots=2147395600", "memory.value_width=65536"];
+    assert_fails(&attempt(large, &[]), 2, &["GiB", "memory keys and values", "this machine has"]);
+    let codes = &["memory.slots=33", "memory.keys=dwta", "memory.codes=32"];
+    assert_fails(&attempt(codes, &[]), 2, &["memory.codes", "32 codes"]);
     assert_fails(&attempt(&["model.widht=8"], &[]), 2, &["model.widht", "model.width"]);
 
     let valid = data.path("data/valid.tokens");
@@ -290,9 +301,46 @@ fn files_that_do_not_belong_together_are_refused_before_a_run_begins() {
 }
 
 #[test]
+fn a_run_goes_on_as_what_it_began_as_or_not_at_all() {
+    let data = Data::new();
+    let stopped = data.train("run", SHORT).args(["--stop-after", "20"]).output().unwrap();
+    assert!(!stopped.status.success());
+    let config = data.path("run/config.toml");
+    let whole = fs::read_to_string(&config).unwrap();
+    for (line, other, key) in [
+        ("window = 0", "window = 5", "model"),
+        ("seed = 1", "seed = 2", "train.seed"),
+        ("batch_tokens = 256", "batch_tokens = 128", "train.batch_tokens"),
+        ("name = \"adam-dense\"", "name = \"adam\"", "optim.name"),
+    ] {
+        assert!(whole.contains(line), "{line}");
+        fs::write(&config, whole.replace(line, other)).unwrap();
+        assert_fails(&data.resume("run").output().unwrap(), 2, &[key, "cannot change"]);
+    }
+    fs::write(&config, "").unwrap();
+    assert_fails(&data.resume("run").output().unwrap(), 2, &["model", "cannot change"]);
+    fs::write(&config, &whole).unwrap();
+    let fewer = data.resume("run").args(["--set", "train.steps=19"]).output().unwrap();
+    assert_fails(&fewer, 2, &["train.steps", "19 steps", "20 are done"]);
+    let sample = format!("train.sample={}", "word ".repeat(100));
+    assert_fails(&data.resume("run").args(["--set", &sample]).output().unwrap(), 2, &["train.sample"]);
+    assert_eq!(fs::read_to_string(&config).unwrap(), whole);
+
+    // Other tokens of the same tokenizer.
+    let train = data.path("data/train.tokens");
+    let tokens = fs::read(&train).unwrap();
+    fs::copy(data.path("data/valid.tokens"), &train).unwrap();
+    assert_fails(&data.resume("run").output().unwrap(), 2, &["--resume", "other training tokens"]);
+    fs::write(&train, tokens).unwrap();
+    let resumed = summary(&data.resume("run").output().unwrap());
+    assert_eq!(resumed["digest"], summary(&data.train("whole", SHORT).output().unwrap())["digest"]);
+}
+
+#[test]
 fn a_run_that_diverges_says_where_and_keeps_its_last_checkpoint() {
     let data = Data::new();
-    let sets = with(&["optim.name=sgd", "optim.lr=1e30", "optim.final_lr=1e30", "optim.clip=0", "train.save_every=1"]);
+    let high = ["optim.name=sgd", "optim.lr=1e30", "optim.final_lr=1e30", "optim.weight_decay=0", "optim.clip=0"];
+    let sets = [&with(&high)[..], &["train.save_every=1"]].concat();
     let output = data.train("run", &sets).output().unwrap();
     assert_fails(&output, 3, &["diverged at step", "is complete"]);
     assert_eq!(log(&data.path("run")).last().unwrap()["event"], "diverged");
@@ -301,6 +349,11 @@ fn a_run_that_diverges_says_where_and_keeps_its_last_checkpoint() {
 #[test]
 fn a_dry_run_says_what_the_run_will_take() {
     let data = Data::new();
+    let routed = ["feed_forward.kind=blocks", "feed_forward.neurons=16", "memory.slots=64", "ngram.rows=64"];
+    let routed = with(&[&routed[..], &["train.steps=1"]].concat());
+    let planned = summary(&data.train("routed", &routed).arg("--dry-run").output().unwrap());
+    assert_eq!(planned["parameters"], summary(&data.train("routed", &routed).output().unwrap())["parameters"]);
+
     let predicted = summary(&data.train("run", SHORT).arg("--dry-run").output().unwrap());
     assert!(!data.path("run").exists());
     let done = summary(&data.train("run", SHORT).output().unwrap());

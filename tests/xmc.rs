@@ -205,7 +205,7 @@ fn a_checkpoint_of_another_shape_is_refused() {
     let (mine, theirs) = (data.path("run/checkpoint-000060"), data.path("other/checkpoint-000060"));
     fs::remove_dir_all(&mine).unwrap();
     fs::rename(theirs, mine).unwrap();
-    assert_fails(&data.resume("run").output().unwrap(), 4, &["input.weight", "24", "25"]);
+    assert_fails(&data.resume("run").output().unwrap(), 2, &["model", "cannot change"]);
 }
 
 /// A limit on the size of files stands for a full disk: the write fails in the middle of a checkpoint.
@@ -214,7 +214,7 @@ fn a_checkpoint_that_does_not_fit_the_disk_leaves_the_one_before() {
     let data = Data::new();
     let once: Vec<&str> = SHORT.iter().copied().chain(["train.epochs=1"]).collect();
     let limited = |command: Command, bytes: u64| {
-        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 1024);
+        let script = format!("ulimit -f {}; exec \"$@\"", bytes / 1024);
         let arguments =
             std::iter::once(command.get_program().to_owned()).chain(command.get_args().map(|a| a.to_owned()));
         Command::new("bash").args(["-c", &script, "bash"]).args(arguments).output().unwrap()

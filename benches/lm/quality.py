@@ -195,7 +195,7 @@ def time(study):
         for name, options in contenders.items():
             rate = statistics.median(study.row(rate_of=name)["tokens_per_second"])
             steps = int(rate * 60 * arguments.minutes / arguments.batch)
-            if not study.row(contender=name, seed=seed, minutes=arguments.minutes):
+            if not study.row(contender=name, seed=seed, minutes=arguments.minutes, lr=arguments.lr):
                 row = study.figures(name, options, steps, seed)
                 study.add({**row, "minutes": arguments.minutes})
 

@@ -52,14 +52,12 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     sampling.check()?;
     arguments.threads.start()?;
     let (mut trainer, tokenizer) = Trainer::load(&checkpoint::open(&arguments.checkpoint)?, level)?;
+    trainer.settle();
     let Arguments { prompt, seed, max_tokens, stop, .. } = arguments;
     let options = Generation { sampling, seed: *seed, max_tokens: *max_tokens, stop: stop.clone() };
     let (network, work) = (&trainer.network, &mut trainer.work);
-    let (mut text, mut unwritten) = (String::new(), None);
-    if !arguments.json {
-        out.write_all(prompt.as_bytes())?;
-        out.flush()?;
-    }
+    // The prompt comes first, once it is known to be one that the network can read.
+    let (mut text, mut before, mut unwritten) = (String::new(), prompt.as_str(), None);
     let start = Instant::now();
     let result = generate(network, work, &tokenizer, prompt, &options, &mut |more| {
         if arguments.json {
@@ -67,7 +65,9 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
             return Ok(());
         }
         // Each piece at once: somebody may be reading along.
-        out.write_all(more.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        let before = std::mem::take(&mut before);
+        let written = out.write_all(before.as_bytes()).and_then(|()| out.write_all(more.as_bytes()));
+        written.and_then(|()| out.flush()).map_err(|error| {
             unwritten = Some(error.kind());
             Error::io("standard output")(error)
         })
@@ -82,5 +82,5 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         object["seconds"] = json!(start.elapsed().as_secs_f64());
         return Ok(writeln!(out, "{object:#}")?);
     }
-    Ok(writeln!(out)?)
+    Ok(writeln!(out, "{before}")?)
 }

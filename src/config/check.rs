@@ -63,6 +63,13 @@ fn not_negative(key: &str, value: f32) -> Result<()> {
     number(key, value, value >= 0.0, "not at least 0")
 }
 
+/// A step shrinks weights by `lr * weight_decay`; by all of them or more is no decay. The rate is the largest of a run.
+pub(super) fn decay(section: &str, lr: f32, weight_decay: f32) -> Result<()> {
+    let key = format!("{section}.weight_decay");
+    let limit = format!("not below 1 / {lr}, the largest learning rate of the run");
+    number(&key, weight_decay, lr * weight_decay < 1.0, &limit)
+}
+
 impl Model {
     fn check(&self) -> Result<()> {
         if self.hidden.is_empty() {
@@ -130,7 +137,18 @@ impl Optim {
             number(key, beta, (0.0..1.0).contains(&beta), "not at least 0 and below 1")?;
         }
         positive("optim.eps", self.eps)?;
+        decay("optim", self.lr, self.weight_decay)?;
         let adam = matches!(self.name, OptimizerName::Adam | OptimizerName::AdamLazy | OptimizerName::AdamDense);
+        if adam && self.beta2 == 0.0 {
+            return Err(wrong("optim.beta2", 0, "not above 0, as Adam needs it"));
+        }
+        if self.name == OptimizerName::Adam && self.beta1 * self.beta1 >= self.beta2 {
+            let limit = format_args!(
+                "not above the square of optim.beta1 ({}): what a row sleeps through has no end",
+                self.beta1
+            );
+            return Err(wrong("optim.beta2", self.beta2, limit));
+        }
         if self.eight_bit && !adam {
             return Err(wrong(
                 "optim.eight_bit",

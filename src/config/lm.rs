@@ -19,7 +19,7 @@ pub use model::{Model, PRESETS};
 pub use ngram::Ngram;
 pub use presets::{MEMORY_PRESETS, Parts};
 
-use super::check::{counts, within, wrong};
+use super::check::{counts, decay, within, wrong};
 use super::{Optim, OptimizerName, RunConfig, Schedule, load};
 use crate::error::{Error, Result};
 
@@ -238,6 +238,12 @@ impl RunConfig for Lm {
     fn check(&self) -> Result<()> {
         self.parts().check()?;
         self.optim.check()?;
+        for (section, lr_factor, weight_decay) in [
+            ("ngram", self.ngram.lr_factor, self.ngram.weight_decay),
+            ("memory", self.memory.lr_factor, self.memory.weight_decay),
+        ] {
+            decay(section, lr_factor * self.optim.lr, weight_decay)?;
+        }
         let Train { steps, tokens, batch_tokens, micro_batch, save_every, keep, eval_every, log_every, seed, .. } =
             self.train;
         within("data.context", self.data.context, 0, self.model.context)?;
@@ -320,6 +326,11 @@ mod tests {
             (&["train.batch_tokens=255"], "train.batch_tokens: 255 is not at least 256"),
             (&["train.steps=5", "train.tokens=5"], "train.tokens: 5 is given beside train.steps"),
             (&["train.log_every=0"], "train.log_every: 0 is not at least 1"),
+            (&["optim.weight_decay=500"], "optim.weight_decay: 500 is not below 1 / 0.002, the largest"),
+            (&["ngram.weight_decay=200"], "ngram.weight_decay: 200 is not below 1 / 0.00"),
+            (&["memory.weight_decay=300"], "memory.weight_decay: 300 is not below 1 / 0.004"),
+            (&["optim.beta2=0"], "optim.beta2: 0 is not above 0"),
+            (&["optim.name=adam", "optim.beta2=0.8"], "optim.beta2: 0.8 is not above the square of optim.beta1 (0.9)"),
             (&["optim.lr=0"], "optim.lr: 0 is not above 0"),
             (&["sparse.index=all"], "sparse.index: no such section"),
         ] {

@@ -88,7 +88,8 @@ impl SampledFeedForward {
             norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
             up: table("up", deviation(width)),
             down: table("down", deviation(inner) / (2.0 * model.layers as f32).sqrt()),
-            index: index::new(&options.sparse(), seed, inner, width, level)?,
+            index: index::new(&options.sparse(), seed, inner, width, level)
+                .map_err(|error| error.of_section("feed_forward"))?,
             biases: vec![0.0; inner],
             active: options.active.min(inner),
         })

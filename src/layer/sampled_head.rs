@@ -14,8 +14,9 @@ use super::head::{add_groups, check, join};
 use super::pack::{Side, blocks, pack_rows};
 use super::{Buffer, Workspace};
 use crate::active::{ActiveOptions, ActiveSet, Selector, Sources};
+use crate::config::IndexName;
 use crate::config::lm::Head;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flops::Phase;
 use crate::index::{self, Index, Rows, WeightsRef};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, gemm};
@@ -96,14 +97,20 @@ impl SampledHead {
     #[track_caller]
     pub fn new(config: &Head, hot: Vec<u32>, vocabulary: usize, width: usize, seed: u64, level: Level) -> Result<Self> {
         config.check()?;
+        let (rows, tail) = (config.rows(vocabulary), config.tail(vocabulary));
+        if config.index != IndexName::All && rows < vocabulary && tail == 0 {
+            let message =
+                format!("{} of the {rows} tokens of a sample is none: nothing stands for the rest", config.tail);
+            return Err(Error::config("head.tail", message));
+        }
         let wrong = hot.iter().find(|&&token| token as usize >= vocabulary);
         assert!(wrong.is_none(), "hot token {wrong:?} is not below the vocabulary {vocabulary}");
-        let options =
-            ActiveOptions { rows: vocabulary, active: config.rows(vocabulary), tail: config.tail, correction: true };
+        let options = ActiveOptions { rows: vocabulary, active: rows, tail: config.tail, correction: true };
         Ok(Self {
             config: config.clone(),
             hot,
-            index: index::new(&config.sparse(), seed, vocabulary, width, level)?,
+            index: index::new(&config.sparse(), seed, vocabulary, width, level)
+                .map_err(|error| error.of_section("head"))?,
             selector: Selector::new(options),
             biases: vec![0.0; vocabulary],
             seed,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// Exit code of a program that was interrupted twice.
@@ -40,6 +40,16 @@ impl Signals {
             flag::register(signal, Arc::clone(&signals.asked))?;
         }
         Ok(signals)
+    }
+
+    /// From now on a file that would grow beyond the limit of this process (`ulimit -f`) is an error of whoever writes it, where
+    /// the system would end the program without a word. For the program; a library should leave signals alone.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    pub fn outlive_file_limit() -> io::Result<()> {
+        flag::register(SIGXFSZ, Arc::default()).map(drop)
     }
 
     /// Listens to nothing but [`request`](Self::request).

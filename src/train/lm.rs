@@ -25,8 +25,9 @@ use crate::data::Sequences;
 use crate::data::tokens::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::generate::{Generation, generate};
+use crate::machine::Machine;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
-pub use estimate::{Component, Estimate, estimate};
+pub use estimate::{Estimate, estimate, memory};
 pub use evaluate::{Evaluation, evaluate};
 pub use files::Files;
 pub use initial::initial;
@@ -62,10 +63,9 @@ pub fn start(
     // A run that cannot begin leaves no folder.
     let files = Files::open(tokenizer.as_ref(), train.as_ref(), valid.map(Path::new))?;
     let config = files.resolve(config)?;
-    sequences(&config, &files)?;
     let named = [("train", Some(train)), ("valid", valid), ("tokenizer", Some(tokenizer))];
-    let dir = RunDir::create(out, &config, &options.environment(config.train.seed, named))?;
-    run::go(Run::open(dir, config, files, None, options, started)?, signals, observer)
+    let run = Run::create(out, config, files, named, options, started)?;
+    run::go(run, signals, observer)
 }
 
 /// Takes up the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
@@ -94,6 +94,7 @@ pub fn resume(
     };
     let files = Files::open(tokenizer, train, input("valid"))?;
     let config = files.resolve(config)?;
+    check(&config, &files)?;
     let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
     // Only now is it known that the run can go on so.
     run.dir.write_config(&run.trainer.config)?;
@@ -112,6 +113,7 @@ pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summ
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
     let context = trainer.config.context();
+    trainer.settle();
     let evaluation = evaluate(&mut trainer.network, &mut trainer.work, &file, context);
     let eval = start.elapsed().as_secs_f64();
     let rate = evaluation.tokens as f64 / eval;
@@ -123,6 +125,36 @@ pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summ
         metrics: evaluation.metrics(),
         ..summary_of(&trainer, options.threads)
     })
+}
+
+/// Among the counters of a checkpoint: the digest of the training tokens.
+const DIGEST: &str = "train_digest";
+
+/// What would only be seen after a while, or in the middle of a run.
+fn check(config: &Lm, files: &Files) -> Result<()> {
+    sequences(config, files)?;
+    let train = &config.train;
+    let (prompt, context) = (files.tokenizer.encode(&train.sample)?.len(), config.model.context);
+    if train.sample_tokens > 0 && prompt > context {
+        let message = format!("has {prompt} tokens, where the network reads at most {context}");
+        return Err(Error::config("train.sample", message));
+    }
+    let parts = memory(config, config.model.vocabulary);
+    let (needed, largest) = (parts.iter().map(|part| part.bytes).sum(), parts.iter().max_by_key(|part| part.bytes));
+    match (Machine::read().memory_bytes, largest) {
+        (Some(there), Some(largest)) if needed > there => {
+            let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
+            let message = format!(
+                "the run takes about {:.1} GiB of memory ({:.1} GiB of it {}), where this machine has {:.1}",
+                gib(needed),
+                gib(largest.bytes),
+                largest.name,
+                gib(there)
+            );
+            Err(Error::config("model", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
@@ -163,6 +195,20 @@ struct Sums {
 }
 
 impl Run {
+    /// A run in a new folder, which is not there if the run cannot begin.
+    fn create<'a>(
+        out: &Path,
+        config: Lm,
+        files: Files,
+        inputs: [(&'a str, Option<&'a str>); 3],
+        options: &Options,
+        started: Instant,
+    ) -> Result<Self> {
+        check(&config, &files)?;
+        let dir = RunDir::create(out, &config, &options.environment(config.train.seed, inputs))?;
+        Self::open(dir, config, files, None, options, started).inspect_err(|_| RunDir::discard(out))
+    }
+
     fn open(
         dir: RunDir,
         config: Lm,
@@ -178,6 +224,14 @@ impl Run {
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
             trainer.restore(loaded)?;
+            run::check_steps("train.steps", trainer.steps, steps)?;
+            let known = loaded.state().counters.get(DIGEST);
+            if known.is_some_and(|&digest| digest != files.train.digest()) {
+                return Err(Error::config(
+                    "--resume",
+                    "the run began with other training tokens than its file has now",
+                ));
+            }
             memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }
@@ -271,6 +325,7 @@ impl Task for Run {
 
     fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let start = Instant::now();
+        self.trainer.settle();
         let sample = self.sample()?;
         let step = self.trainer.steps;
         let trainer = &mut self.trainer;
@@ -313,6 +368,7 @@ impl Task for Run {
         let (steps, seed) = (self.trainer.steps, self.trainer.config.train.seed);
         let mut state = TrainerState::new(steps, self.sequences.epochs(steps) as u64, seed);
         state.counters.insert("tokens".to_owned(), self.memory.total.tokens);
+        state.counters.insert(DIGEST.to_owned(), self.files.train.digest());
         self.memory.costs = self.trainer.work.costs;
         state.other = self.memory.to_json();
         self.trainer.contents(&self.files.tokenizer, state)

@@ -107,6 +107,12 @@ pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Obse
     Ok(summary)
 }
 
+/// An error if a run that has `key` would have fewer steps than it has done.
+pub(super) fn check_steps(key: &str, done: u64, steps: u64) -> Result<()> {
+    let message = || format!("makes a run of {steps} steps, where {done} are done");
+    if done <= steps { Ok(()) } else { Err(Error::config(key, message())) }
+}
+
 /// The error with the checkpoint that one can go back to.
 fn diverged(task: &mut impl Task, saver: &mut Saver, error: Error) -> Error {
     let Error::Diverged { step, layer, .. } = error else { return error };

@@ -158,6 +158,7 @@ impl Run {
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
             trainer.restore(loaded)?;
+            run::check_steps("train.epochs", trainer.steps, steps)?;
             memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::head;
 use crate::config::check::{number, within, wrong};
 use crate::config::lm::Model;
+use crate::config::lm::model::Activation;
 use crate::config::{IndexName, Sparse};
 use crate::error::Result;
 
@@ -95,6 +96,10 @@ impl FeedForwardOptions {
         if self.kind == FeedForwardKind::Sampled && matches!(self.index, IndexName::All | IndexName::Random) {
             return Err(wrong("feed_forward.index", "all or random", "no choice of neurons"));
         }
+        if self.kind != FeedForwardKind::Dense && model.activation != Activation::ReluSquared {
+            let limit = "for feed_forward.kind = \"dense\" only: chosen neurons have no gate";
+            return Err(wrong("model.activation", "swiglu", limit));
+        }
         let inner = model.inner();
         if self.kind == FeedForwardKind::Blocks {
             if !inner.is_multiple_of(self.neurons) {
@@ -127,5 +132,11 @@ mod tests {
         assert!(wrong(blocks, |options| options.balance = -1.0).starts_with("feed_forward.balance: -1"));
         let random = wrong(FeedForwardKind::Sampled, |options| options.index = IndexName::Random);
         assert!(random.starts_with("feed_forward.index"));
+        let gated = Model { activation: Activation::Swiglu, ..Model::default() };
+        for kind in [FeedForwardKind::Sampled, FeedForwardKind::Blocks] {
+            let options = FeedForwardOptions { kind, ..Default::default() };
+            assert!(options.check(&gated).unwrap_err().to_string().starts_with("model.activation: swiglu is for"));
+        }
+        FeedForwardOptions::default().check(&gated).unwrap();
     }
 }

@@ -30,9 +30,9 @@ pub enum HeadMode {
 pub struct Head {
     /// All tokens of the vocabulary, or a sample.
     pub mode: HeadMode,
-    /// Tokens of a sample, more if there are more targets; 0 means a tenth of the vocabulary.
+    /// Tokens of a sample, more if there are more targets; 0 means a tenth of the vocabulary, but 2048 at least.
     pub active: usize,
-    /// The most frequent tokens, always in the sample.
+    /// The most frequent tokens, always in the sample: see [`hot`](Self::hot()).
     pub hot: usize,
     /// Share of `active` that is random tokens: below 512 of them the estimate of the loss is low by more than noise.
     pub tail: f32,
@@ -75,8 +75,32 @@ impl Default for Head {
 
 impl Head {
     /// Tokens of a sample.
+    ///
+    /// ```
+    /// let head = hotrow::config::lm::Head::default();
+    /// assert_eq!([300, 8192, 50_257].map(|vocabulary| head.rows(vocabulary)), [300, 2048, 5026]);
+    /// ```
     pub fn rows(&self, vocabulary: usize) -> usize {
-        if self.active == 0 { vocabulary.div_ceil(10) } else { self.active.min(vocabulary) }
+        // Fewer have no room for labels, hits and a tail that estimates well.
+        let active = if self.active == 0 { vocabulary.div_ceil(10).max(2048) } else { self.active };
+        active.min(vocabulary)
+    }
+
+    /// Tokens that are in every sample, of a vocabulary of so many: no more than half of what the random tail leaves, the rest of
+    /// which the index names.
+    ///
+    /// ```
+    /// let head = hotrow::config::lm::Head::default();
+    /// assert_eq!([8192, 50_257].map(|vocabulary| head.hot(vocabulary)), [717, 1024]);
+    /// ```
+    pub fn hot(&self, vocabulary: usize) -> usize {
+        let rows = self.rows(vocabulary);
+        self.hot.min((rows - self.tail(vocabulary)) / 2)
+    }
+
+    /// Random tokens of a sample.
+    pub(crate) fn tail(&self, vocabulary: usize) -> usize {
+        (self.tail * self.rows(vocabulary) as f32).round() as usize
     }
 
     /// What [`index::new`](crate::index::new) makes the index from.

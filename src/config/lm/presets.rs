@@ -1,8 +1,11 @@
 //! Whole models by name, and what their parts take.
 
+use serde::Serialize;
+
 use super::feed_forward::FeedForwardKind;
 use super::model::{Activation, PRESETS, Precision};
 use super::{FeedForwardOptions, Head, Memory, Model, Ngram, head::HeadMode};
+use crate::config::{Optim, OptimizerName};
 use crate::error::{Error, Result};
 
 /// The sections that decide what a language model is made of.
@@ -24,14 +27,17 @@ pub struct Parts {
 pub const MEMORY_PRESETS: [&str; 3] = ["memory-1b", "memory-2.5b", "memory-7b"];
 
 /// A part of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Component {
-    /// What it is.
+    /// What it is: `embedding and head`, `attention`, `feed-forward`, ...
     pub name: &'static str,
     /// Weights.
     pub parameters: u64,
     /// Memory in training: weights, gradients, the optimiser's state and packed copies.
     pub bytes: u64,
+    /// Weights and the optimiser's state: what a checkpoint has of it.
+    #[serde(skip)]
+    pub saved_bytes: u64,
 }
 
 impl Parts {
@@ -85,42 +91,69 @@ impl Parts {
 
     /// Number of weights with a vocabulary of so many tokens.
     pub fn parameters(&self, vocabulary: usize) -> u64 {
-        self.components(vocabulary).iter().map(|component| component.parameters).sum()
+        self.components(vocabulary, &Optim::default()).iter().map(|component| component.parameters).sum()
     }
 
-    /// The parts with a vocabulary of so many tokens, those that there are none of left out. Dense weights are taken to be moved by an
-    /// Adam of two moments. Activations come on top: see [`working_bytes`](Self::working_bytes).
-    pub fn components(&self, vocabulary: usize) -> Vec<Component> {
+    /// The parts with a vocabulary of so many tokens and a trunk that is moved by `optim`, those that there are none of left out.
+    /// Activations come on top: see [`working_bytes`](Self::working_bytes).
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, lm::presets::Parts};
+    /// let parts = Parts::preset("gpt2-124m")?.components(50_257, &Optim::default());
+    /// assert_eq!(parts.iter().map(|part| part.name).collect::<Vec<_>>(), ["embedding and head", "attention", "feed-forward", "norms"]);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn components(&self, vocabulary: usize, optim: &Optim) -> Vec<Component> {
         let Self { model, feed_forward, ngram, memory, .. } = self;
-        let packed = if model.precision == Precision::Bf16 { 2 } else { 4 };
-        // Weights, gradient, two moments; packed copies for either direction.
-        let dense = |parameters: u64| 16 * parameters + 2 * packed * parameters;
-        let table = (vocabulary * model.width * if model.tied { 1 } else { 2 }) as u64;
-        // Routed and sampled neurons have no gate; a router has a row and an offset for each block.
-        let gate = match (feed_forward.kind, model.activation) {
-            (FeedForwardKind::Dense, Activation::Swiglu) => 3,
-            _ => 2,
+        let (width, layers) = (model.width, model.layers);
+        let state = |cols: usize| match optim.name {
+            OptimizerName::Sgd => 0.0,
+            OptimizerName::Momentum => 4.0,
+            OptimizerName::RowwiseAdagrad | OptimizerName::RowwiseRmsprop => 4.0 / cols as f64,
+            _ if optim.eight_bit => 2.0,
+            _ => 8.0,
         };
-        let router = match feed_forward.kind {
-            FeedForwardKind::Blocks => model.inner() / feed_forward.neurons * (model.width + 1),
-            _ => 0,
+        let state = state(width);
+        // One for either direction.
+        let packed = if model.precision == Precision::Bf16 { 4.0 } else { 8.0 };
+        let part = |name, parameters: usize, beside: f64| {
+            let bytes = |each: f64| (parameters as f64 * each) as u64;
+            Component {
+                name,
+                parameters: parameters as u64,
+                bytes: bytes(4.0 + state + beside),
+                saved_bytes: bytes(4.0 + state),
+            }
         };
-        let norms = 2 * model.width + if model.qk_norm { 2 * model.head_width() } else { 0 };
-        let block = 4 * model.width * model.width + gate * model.width * model.inner() + norms + router;
-        let trunk = (model.layers * block + model.width) as u64;
-        let values = (memory.slots * memory.values(model)) as u64;
-        let own_keys =
-            memory.sparse().map_or(0, |_| memory.blocks(model).len() * memory.slots * memory.key_width) as u64;
-        let layers = memory.parameters(model).saturating_sub(values + own_keys);
+        // Gradients are f32.
+        let product = |name, parameters| part(name, parameters, 4.0 + packed);
+        let neurons = 2 * width * model.inner();
+        let feed_forward = match (feed_forward.kind, model.activation) {
+            // Rows that are touched have gradients, and no product reads them.
+            (FeedForwardKind::Sampled, _) => part("feed-forward", layers * neurons, 0.0),
+            // A router has a row and an offset for each block.
+            (FeedForwardKind::Blocks, _) => {
+                let blocks = model.inner() / feed_forward.neurons;
+                product("feed-forward", layers * (neurons + blocks * (width + 1)))
+            }
+            (FeedForwardKind::Dense, Activation::Swiglu) => product("feed-forward", layers * neurons / 2 * 3),
+            (FeedForwardKind::Dense, Activation::ReluSquared) => product("feed-forward", layers * neurons),
+        };
+        let gains = 2 * width + if model.qk_norm { 2 * model.head_width() } else { 0 };
+        let values = memory.slots * memory.values(model);
+        let own_keys = memory.sparse().map_or(0, |_| memory.blocks(model).len() * memory.slots * memory.key_width);
+        let table = |name, parameters: u64, bytes: u64| Component { name, parameters, bytes, saved_bytes: bytes };
+        let slots = if memory.is_on() { memory.bytes(model) } else { 0 };
         let all = [
-            ("token table", table, dense(table)),
-            ("trunk", trunk, dense(trunk)),
-            ("n-gram tables", ngram.parameters(model), ngram.bytes(model)),
-            ("memory keys and values", values + own_keys, if memory.is_on() { memory.bytes(model) } else { 0 }),
-            ("memory layers", layers, dense(layers)),
+            product("embedding and head", vocabulary * width * if model.tied { 1 } else { 2 }),
+            product("attention", layers * 4 * width * width),
+            feed_forward,
+            part("norms", layers * gains + width, 4.0),
+            table("n-gram tables", ngram.parameters(model), ngram.bytes(model)),
+            table("memory keys and values", (values + own_keys) as u64, slots),
+            product("memory layers", (memory.parameters(model) as usize).saturating_sub(values + own_keys)),
         ];
-        let made = all.into_iter().filter(|part| part.1 > 0);
-        made.map(|(name, parameters, bytes)| Component { name, parameters, bytes }).collect()
+        all.into_iter().filter(|part| part.parameters > 0).collect()
     }
 
     /// About how many bytes a step needs beside the parts: activations of a micro-batch, and which tokens of the step touched
@@ -177,7 +210,8 @@ mod tests {
     fn tables_fit_the_memory_that_they_must_train_in() {
         let gib = |name| {
             let parts = Parts::preset(name).unwrap();
-            let bytes: u64 = parts.components(VOCABULARY).iter().map(|part| part.bytes).sum();
+            let optim = crate::config::lm::Lm::default().optim;
+            let bytes: u64 = parts.components(VOCABULARY, &optim).iter().map(|part| part.bytes).sum();
             (bytes + parts.working_bytes(VOCABULARY, 2048, 8192)) as f64 / (1_u64 << 30) as f64
         };
         assert!(gib("memory-2.5b") < 7.5, "{}", gib("memory-2.5b"));

@@ -114,7 +114,7 @@ impl Keys {
         let keys = Parameter::new(&format!("{name}.weight"), slots, cols, config.storage, &rule, init, seed);
         Ok(Keys::Table(Box::new(KeyTable {
             table: RowTable::new(keys),
-            index: index::new(&sparse, seed, slots, cols, level)?,
+            index: index::new(&sparse, seed, slots, cols, level).map_err(|error| error.of_section("memory"))?,
             biases: vec![0.0; slots],
             rule,
             lr_factor: config.lr_factor,

@@ -63,7 +63,7 @@ impl Files {
         }
         let mut order: Vec<u32> = (0..config.model.vocabulary as u32).collect();
         order.sort_by_key(|&token| (std::cmp::Reverse(counts[token as usize]), token));
-        order.truncate(config.head.hot);
+        order.truncate(config.head.hot(config.model.vocabulary));
         order
     }
 }

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Inputs, Options, Run, sequences};
+use super::{Inputs, Options, Run};
 use crate::checkpoint::{self, write_tensors};
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
 use crate::error::Result;
-use crate::run::RunDir;
 use crate::tensor::{Elements, Tensor};
 use crate::train::lm::Files;
 use crate::train::run::Task;
@@ -26,10 +25,8 @@ pub fn initial(out: &Path, inputs: Inputs, config: Lm, options: &Options) -> Res
     let Inputs { train, valid, tokenizer } = inputs;
     let files = Files::open(tokenizer.as_ref(), train.as_ref(), valid.map(Path::new))?;
     let config = files.resolve(config)?;
-    sequences(&config, &files)?;
     let named = [("train", Some(train)), ("valid", valid), ("tokenizer", Some(tokenizer))];
-    let dir = RunDir::create(out, &config, &options.environment(config.train.seed, named))?;
-    let mut run = Run::open(dir, config, files, None, options, started)?;
+    let mut run = Run::create(out, config, files, named, options, started)?;
     let keep = run.trainer.config.train.keep;
     let saved = checkpoint::save(out, &run.contents(), keep)?;
     let (steps, per_step) = (run.trainer.total_steps, run.trainer.config.sequences());

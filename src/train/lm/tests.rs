@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::lm::Model;
 use crate::config::lm::model::Precision;
+use crate::config::lm::{Model, Ngram};
+use crate::config::{OptimizerName, Storage};
 use crate::data::tokens::{TokenFile, TokenWriter};
 use crate::kernels::Level;
 use crate::layer::Workspace;
@@ -86,6 +87,36 @@ fn every_token_but_the_first_is_measured_once_in_its_window() {
         let bound = 100.0 * f64::from(f32::EPSILON) * want.max(1.0);
         assert!((got.nats - want).abs() <= bound, "{tokens} tokens: {} is not {want}", got.nats);
     }
+}
+
+#[test]
+fn settling_brings_rows_that_slept_to_the_step_of_the_run() {
+    let mut config = lm(0);
+    config.ngram = Ngram { rows: 64, optimizer: OptimizerName::Adam, storage: Storage::F32, ..Ngram::default() };
+    let mut sequences = Sequences::new(file(200), config.context(), 1, 1).unwrap();
+    let mut trainer = Trainer::new(config, vec![], 10, Level::detect()).unwrap();
+    (0..5).for_each(|_| assert!(trainer.step(&mut sequences).is_ok()));
+    let rows = |trainer: &Trainer| {
+        let table = trainer.network.memories.ngram.as_ref().unwrap().table.parameter();
+        let steps: Vec<u32> = table
+            .state_tensors()
+            .iter()
+            .find_map(|tensor| match tensor.elements {
+                Elements::U32(steps) => Some(steps.to_vec()),
+                _ => None,
+            })
+            .unwrap();
+        (table.f32().to_vec(), steps)
+    };
+    let (before, slept) = rows(&trainer);
+    trainer.settle();
+    let (after, steps) = rows(&trainer);
+    assert_eq!(steps, vec![5; slept.len()]);
+    let cols = before.len() / slept.len();
+    // Those that had a gradient once and then slept have moved on; those that never had one are zeros still.
+    let moved = |row: usize| before[row * cols..][..cols] != after[row * cols..][..cols];
+    assert!(slept.iter().enumerate().all(|(row, &step)| moved(row) == (0 < step && step < 5)), "{slept:?}");
+    assert!(slept.iter().any(|&step| 0 < step && step < 5));
 }
 
 #[test]

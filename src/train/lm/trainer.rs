@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Contents, Loaded, TrainerState};
+use crate::config::RunConfig;
 use crate::config::lm::Lm;
 use crate::data::Sequences;
 use crate::data::tokens::{TOKENIZER, Tokenizer};
@@ -120,6 +121,13 @@ impl Trainer {
         Ok(StepReport { loss, lr, tokens: count, gradient_norm })
     }
 
+    /// Brings rows that slept through steps up to date, before weights are read as a whole: for an evaluation, or to generate.
+    pub fn settle(&mut self) {
+        let (optim, seed, level) = (&self.config.optim, self.config.train.seed, self.work.level);
+        let lr = learning_rate(optim, self.steps.max(1), self.total_steps);
+        self.network.settle(&StepOptions { optim, number: self.steps as u32, lr, grad_scale: 1.0, seed, level });
+    }
+
     /// Where the memory of the network goes.
     pub(super) fn components(&self) -> Vec<Component> {
         let index = self.network.indexes().iter().map(|(_, index)| index.statistics().bytes as u64).sum();
@@ -163,9 +171,10 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if it is of another shape, or of no language model.
+    /// [`Error::Checkpoint`] if it is of another shape, or of no language model; [`Error::Config`] if its run cannot go on with this
+    /// configuration.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
-        shape(loaded)?;
+        shape(loaded)?.config.check_resumed(&self.config)?;
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
         loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
         restore_each(loaded, self.network.indexes_mut(), |index, state| index.restore(state))?;
@@ -181,7 +190,6 @@ fn shape(loaded: &Loaded) -> Result<Shape> {
     if shape.task != TASK || shape.config.model.vocabulary == 0 {
         return Err(loaded.refuse("config.json", "not the options of a language model".to_owned()));
     }
-    crate::config::RunConfig::check(&shape.config)
-        .map_err(|error| loaded.refuse("config.json", format!("options that cannot be: {error}")))?;
+    shape.config.check().map_err(|error| loaded.refuse("config.json", format!("options that cannot be: {error}")))?;
     Ok(shape)
 }
