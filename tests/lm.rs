@@ -207,6 +207,7 @@ const SPARSE: &[&str] = &[
     "head.hot=16",
     "head.chunk=64",
     "head.rebuild_every=6",
+    "head.inspect_every=10",
     "feed_forward.kind=sampled",
     "feed_forward.rebuild_every=9",
     "train.keep=10",
@@ -222,6 +223,13 @@ fn a_network_with_memories_goes_on_from_any_checkpoint_with_the_same_bits_on_any
     for used in ["ngram_rows_used", "memory_slots_used"] {
         let share = whole["metrics"][used].as_f64().unwrap();
         assert!(0.0 < share && share <= 1.0, "{used}: {share}");
+    }
+    let looks: Vec<&Value> = lines.iter().filter(|event| event["event"] == "index").collect();
+    assert_eq!(looks.iter().map(|look| look["step"].as_u64().unwrap()).collect::<Vec<_>>(), [10, 20, 30, 40]);
+    for look in looks {
+        let share = |key: &str| look[key].as_f64().unwrap();
+        assert!(share("recall@10") > 0.2 && share("captured_mass") > 0.2 && share("log_z_drift").abs() < 0.5, "{look}");
+        assert!((share("share_labels") + share("share_index") + share("share_tail") - 1.0).abs() < 1e-9, "{look}");
     }
     for step in [20, 35] {
         for later in (step + 5..=40).step_by(5) {

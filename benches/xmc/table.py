@@ -126,15 +126,15 @@ def time():
     lines = []
     for row in sorted((row for row in result["rows"] if "minutes" in row), key=lambda row: row["metrics"]["bits_per_byte"]):
         metrics = row["metrics"]
-        figures = [f"{row['tokens'] / 1e6:.2f} M", f"{metrics['loss']:.3f}", f"{metrics['bits_per_byte']:.3f}"]
+        figures = [f"{row['lr']:g}", f"{row['tokens'] / 1e6:.2f} M", f"{metrics['loss']:.3f}", f"{metrics['bits_per_byte']:.3f}"]
         lines.append([row["contender"], str(row["seed"]), *figures, gib(row["peak_memory_bytes"])])
-    return table(["in 30 minutes", "seed", "tokens", "loss", "bits/byte", "peak memory"], lines)
+    return table(["in 30 minutes", "seed", "learning rate", "tokens", "loss", "bits/byte", "peak memory"], lines)
 
 
 def presets():
     result = json.loads((RESULTS / "lm-presets.json").read_text())
     lines = []
-    for row in result["rows"]:
+    for row in sorted(result["rows"], key=lambda row: (row["tokens"], row["contender"])):
         figures = [f"{row['parameters'] / 1e6:.0f} M", gib(row["peak_memory_bytes"]), gib(row["planned_bytes"])]
         figures += [f"{row['tokens_per_second']:.0f}", f"{row['tokens'] / 1e3:.0f} k", f"{row['metrics']['loss']:.3f}"]
         lines.append([row["contender"], str(row["seed"]), *figures])

@@ -78,7 +78,7 @@ impl MemorySaved {
 
 impl MemoryLayer {
     /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as those of a
-    /// [`FeedForward`](super::FeedForward) layer; scores start with a variance of about 1.
+    /// [`FeedForward`](super::FeedForward) layer; scores start with a variance of about 1, those of product keys of 2.
     ///
     /// # Errors
     ///

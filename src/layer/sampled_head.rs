@@ -178,7 +178,7 @@ impl SampledHead {
         for from in (0..x.rows()).step_by(self.config.chunk) {
             let range = from..x.rows().min(from + self.config.chunk);
             let (part, targets) = (x.window(range.clone(), 0..width), &targets[range.clone()]);
-            let set = self.select(work, weights, part, targets, draw + from as u64);
+            let set = self.sample(work, weights, part, targets, draw + from as u64);
             self.sources += set.sources;
             let all: Vec<u32>;
             let ids = match set.rows() {
@@ -202,7 +202,14 @@ impl SampledHead {
         sum
     }
 
-    fn select(
+    /// The tokens that positions `x` (T, D) with the given `targets` share as their sample; arguments as those of
+    /// [`accumulate`](Self::accumulate), of one chunk.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree or a target is no row of the weights.
+    #[track_caller]
+    pub fn sample(
         &mut self,
         work: &mut Workspace,
         weights: &Dense,

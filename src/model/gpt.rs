@@ -7,6 +7,7 @@
 mod block;
 mod generate;
 mod head;
+mod measure;
 mod memories;
 mod neurons;
 #[cfg(test)]
@@ -208,32 +209,6 @@ impl Gpt {
         work.give_back(dx);
         work.give_back(dbelow);
         loss
-    }
-
-    /// The exact loss of each target, in nats, into `losses`.
-    ///
-    /// # Panics
-    ///
-    /// As [`accumulate`](Self::accumulate), or if there is no loss for each target.
-    #[track_caller]
-    pub fn losses(&mut self, work: &mut Workspace, tokens: &[u32], targets: &[u32], length: usize, losses: &mut [f32]) {
-        self.check(tokens, targets, length);
-        let (count, width) = (tokens.len(), self.model.width);
-        let (mut x, mut y) = (work.buffer(count, width), work.buffer(count, width));
-        self.look_up(work, tokens, x.view_mut());
-        self.memory.saved.resize_with(self.blocks.len(), BlockSaved::default);
-        self.memories.look_up(work, tokens, length, &mut self.memory.memories);
-        for (at, block) in self.blocks.iter().enumerate() {
-            self.memories.forward(work, at, &mut x, &mut self.memory.memories);
-            // The same memory for all blocks: nothing comes back.
-            block.forward(work, x.view(), length, y.view_mut(), &mut self.memory.saved[0]);
-            std::mem::swap(&mut x, &mut y);
-        }
-        self.memory.rstd.resize(count, 0.0);
-        self.norm.forward(work, x.view(), y.view_mut(), &mut self.memory.rstd);
-        self.head.losses(work, &self.output, y.view(), targets, losses);
-        work.give_back(x);
-        work.give_back(y);
     }
 
     /// The Euclidean length of the sum of the gradients.

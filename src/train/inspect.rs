@@ -1,16 +1,19 @@
 //! How good the active sets are: a look at some samples with all rows computed.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::step::Trainer;
+use crate::active::{ActiveSet, Sources};
 use crate::data::Batch;
 use crate::index::Statistics;
 use crate::kernels::reduce::{log_sum_exp, top_k};
-use crate::kernels::{MatMut, MatRef};
+use crate::kernels::{Level, MatMut, MatRef};
 use crate::optim::RowSet;
 
 /// Samples that are looked at: all rows of each are computed.
-const SAMPLES: usize = 32;
+pub(super) const SAMPLES: usize = 32;
 
 /// The true best rows that are looked for in the active set.
 const BEST: usize = 10;
@@ -44,14 +47,54 @@ pub struct Health {
     pub index: Statistics,
 }
 
+impl Health {
+    /// Of logits (samples, rows), all of each sample, and the set of each range of samples.
+    ///
+    /// # Panics
+    ///
+    /// If a sample has no set.
+    pub(super) fn of(
+        (step, index): (u64, Statistics),
+        level: Level,
+        (logits, rows): (&[f32], usize),
+        sets: &[(Range<usize>, ActiveSet)],
+    ) -> Self {
+        let (occupancy_mean, occupancy_largest) = (index.mean_occupancy, index.largest_bucket);
+        let mut health = Health { step, occupancy_mean, occupancy_largest, index, ..Health::default() };
+        let (mut best, mut values) = (vec![0; BEST.min(rows)], vec![0.0; BEST.min(rows)]);
+        for (sample, z) in logits.chunks(rows).enumerate() {
+            let (_, set) = sets.iter().find(|(range, _)| range.contains(&sample)).expect("a set for each sample");
+            let found = top_k(level, z, &mut best, &mut values);
+            let active = best[..found].iter().filter(|&&row| set.rows().position(row).is_some()).count();
+            health.recall += active as f64 / found as f64;
+            let exact = log_sum_exp(level, z, None) as f64;
+            let some: Vec<f32> = set.listed().iter().map(|&row| z[row as usize]).collect();
+            health.captured_mass += (log_sum_exp(level, &some, None) as f64 - exact).exp();
+            health.log_z_drift += log_sum_exp(level, &some, set.log_weights()) as f64 - exact;
+        }
+        for mean in [&mut health.recall, &mut health.captured_mass, &mut health.log_z_drift] {
+            *mean /= (logits.len() / rows) as f64;
+        }
+        let mut union: Vec<u32> = sets.iter().flat_map(|(_, set)| set.listed().iter().copied()).collect();
+        union.sort_unstable();
+        union.dedup();
+        health.union_rows = union.len();
+        let sum = |of: fn(&Sources) -> usize| sets.iter().map(|(_, set)| of(&set.sources)).sum::<usize>();
+        let (labels, hits, tail) = (sum(|s| s.labels), sum(|s| s.hits), sum(|s| s.tail));
+        let total = (labels + hits + tail).max(1) as f64;
+        health.share_labels = labels as f64 / total;
+        health.share_index = hits as f64 / total;
+        health.share_tail = tail as f64 / total;
+        health
+    }
+}
+
 impl Trainer {
     /// Looks at the active sets that the next step on `batch` would use; nothing of the run changes by it. `None` where
     /// every row is computed, or the batch is empty.
     pub fn inspect(&mut self, batch: &Batch) -> Option<Health> {
         let (sampling, samples) = (self.output.as_ref()?, batch.len().min(SAMPLES));
         let index = sampling.index.statistics();
-        let (occupancy_mean, occupancy_largest) = (index.mean_occupancy, index.largest_bucket);
-        let mut health = Health { step: self.steps, occupancy_mean, occupancy_largest, index, ..Health::default() };
         if samples == 0 {
             return None;
         }
@@ -67,31 +110,7 @@ impl Trainer {
         let x = MatRef::new(&x, samples, width);
         self.network.output.forward(&mut self.work, x, RowSet::All(rows), MatMut::new(&mut all, samples, rows));
 
-        let (mut best, mut values) = (vec![0; BEST.min(rows)], vec![0.0; BEST.min(rows)]);
-        for (sample, z) in all.chunks(rows).enumerate() {
-            let (_, set) = sets.iter().find(|(range, _)| range.contains(&sample)).expect("a set for each sample");
-            let found = top_k(level, z, &mut best, &mut values);
-            let active = best[..found].iter().filter(|&&row| set.rows().position(row).is_some()).count();
-            health.recall += active as f64 / found as f64;
-            let exact = log_sum_exp(level, z, None) as f64;
-            let some: Vec<f32> = set.listed().iter().map(|&row| z[row as usize]).collect();
-            health.captured_mass += (log_sum_exp(level, &some, None) as f64 - exact).exp();
-            health.log_z_drift += log_sum_exp(level, &some, set.log_weights()) as f64 - exact;
-        }
-        for mean in [&mut health.recall, &mut health.captured_mass, &mut health.log_z_drift] {
-            *mean /= samples as f64;
-        }
-        let mut union: Vec<u32> = sets.iter().flat_map(|(_, set)| set.listed().iter().copied()).collect();
-        union.sort_unstable();
-        union.dedup();
-        health.union_rows = union.len();
-        let sum =
-            |of: fn(&crate::active::Sources) -> usize| sets.iter().map(|(_, set)| of(&set.sources)).sum::<usize>();
-        let (labels, hits, tail) = (sum(|s| s.labels), sum(|s| s.hits), sum(|s| s.tail));
-        let total = (labels + hits + tail).max(1) as f64;
-        health.share_labels = labels as f64 / total;
-        health.share_index = hits as f64 / total;
-        health.share_tail = tail as f64 / total;
+        let health = Health::of((self.steps, index), level, (&all, rows), &sets);
         // What it has cost is no cost of training.
         self.work.costs = costs;
         Some(health)

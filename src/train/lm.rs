@@ -4,6 +4,7 @@ mod estimate;
 mod evaluate;
 mod files;
 mod initial;
+mod inspect;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -278,6 +279,7 @@ impl Task for Run {
     }
 
     fn advance(&mut self) -> Result<()> {
+        self.look()?;
         let start = Instant::now();
         let report = self.trainer.step(&mut self.sequences)?;
         let seconds = start.elapsed().as_secs_f64();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::check::{number, within, wrong};
+use crate::config::check::{counts, number, within, wrong};
 use crate::config::{IndexName, Sparse};
 use crate::error::Result;
 
@@ -52,6 +52,9 @@ pub struct Head {
     pub codes: usize,
     /// Extra buckets or blocks that are looked up.
     pub probes: usize,
+    /// Steps between looks at how good samples are (recall, share of the softmax, drift of its sum), which compute all tokens for 32
+    /// positions; 0 for none.
+    pub inspect_every: u64,
 }
 
 impl Default for Head {
@@ -69,6 +72,7 @@ impl Default for Head {
             tables: 16,
             codes: 0,
             probes: 0,
+            inspect_every: 500,
         }
     }
 }
@@ -121,6 +125,7 @@ impl Head {
         within("head.hits", self.hits, 0, 1 << 16)?;
         within("head.chunk", self.chunk, 1, 1 << 16)?;
         within("head.rebuild_every", self.rebuild_every as usize, 1, 1 << 31)?;
+        counts("head.inspect_every", self.inspect_every, 0)?;
         index("head", self.block, self.tables, self.codes, self.probes)?;
         if self.mode == HeadMode::Sampled && self.tail == 0.0 && self.index != IndexName::All {
             return Err(wrong(

@@ -72,7 +72,7 @@ fn gradients_of_a_sample_are_finite_differences() {
     let (count, mut weights, mut head) = (5, weights(VOCABULARY, WIDTH), head(&config(16, 0.5), VOCABULARY, WIDTH));
     let (x, targets) = (numbers(count * WIDTH, 1), targets(count, VOCABULARY));
     let work = &mut Workspace::new(Level::detect());
-    let set = head.select(work, &weights, MatRef::new(&x, count, WIDTH), &targets, 11);
+    let set = head.sample(work, &weights, MatRef::new(&x, count, WIDTH), &targets, 11);
     assert_eq!((set.len(), set.sources.tail), (16, 16 - set.sources.labels));
     weights.gradient_mut()[9 * WIDTH + 1] = 2.0;
     let (loss, dx) = run(&mut head, &mut weights, &x, &targets, 11);

@@ -1,5 +1,6 @@
 //! The two ways to train the output layer.
 
+use crate::active::ActiveSet;
 use crate::config::lm::Head as Config;
 use crate::config::lm::head::HeadMode;
 use crate::error::Result;
@@ -62,6 +63,22 @@ impl Head {
     ) {
         match self {
             Head::Dense(head) | Head::Sampled { exact: head, .. } => head.losses(work, output, x, targets, losses),
+        }
+    }
+
+    /// The sample that the next positions in training would have, `x` (T, D) with `targets`; `None` if all tokens are computed.
+    pub(super) fn sample(
+        &mut self,
+        work: &mut Workspace,
+        output: &Dense,
+        x: MatRef<f32>,
+        targets: &[u32],
+    ) -> Option<ActiveSet> {
+        match self {
+            Head::Sampled { sampled, draws: [draws], .. } if !sampled.index().computes_all() => {
+                Some(sampled.sample(work, output, x, targets, *draws))
+            }
+            _ => None,
         }
     }
 

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::lm::model::Precision;
-use crate::config::lm::{Model, Ngram};
-use crate::config::{OptimizerName, Storage};
+use crate::config::lm::{Head, Model, Ngram, head::HeadMode};
+use crate::config::{IndexName, OptimizerName, Storage};
 use crate::data::tokens::{TokenFile, TokenWriter};
 use crate::kernels::Level;
 use crate::layer::Workspace;
@@ -117,6 +117,31 @@ fn settling_brings_rows_that_slept_to_the_step_of_the_run() {
     let moved = |row: usize| before[row * cols..][..cols] != after[row * cols..][..cols];
     assert!(slept.iter().enumerate().all(|(row, &step)| moved(row) == (0 < step && step < 5)), "{slept:?}");
     assert!(slept.iter().any(|&step| 0 < step && step < 5));
+}
+
+/// A sample of one position that an exact index makes has the best rows, and one of all rows has everything.
+#[test]
+fn a_look_at_samples_finds_what_is_in_them() {
+    let look = |active: usize, index: IndexName| {
+        let mut config = lm(0);
+        let head = Head { mode: HeadMode::Sampled, active, hot: 0, tail: 0.2, chunk: 1, index, ..Head::default() };
+        config.head = Head { hits: 11, ..head };
+        let mut sequences = Sequences::new(file(200), config.context(), config.sequences(), 1).unwrap();
+        let mut trainer = Trainer::new(config, vec![], 10, Level::detect()).unwrap();
+        let before = trainer.work.costs;
+        let health = trainer.inspect(&mut sequences);
+        assert_eq!(trainer.work.costs, before);
+        health
+    };
+    // Twelve rows: a target, ten hits or eleven, and the tail.
+    let best = look(15, IndexName::Exact).unwrap();
+    assert_eq!((best.recall, best.union_rows), (1.0, 15));
+    assert!(best.captured_mass > 0.5 && best.captured_mass < 1.0, "{best:?}");
+    let all = look(VOCABULARY, IndexName::Exact).unwrap();
+    assert_eq!((all.recall, all.union_rows), (1.0, VOCABULARY));
+    // A sum of 20 exponentials in another order.
+    assert!((all.captured_mass - 1.0).abs() < 1e-5 && all.log_z_drift.abs() < 1e-5, "{all:?}");
+    assert_eq!(look(15, IndexName::All), None);
 }
 
 #[test]

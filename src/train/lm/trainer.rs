@@ -48,8 +48,8 @@ pub struct Trainer {
     /// Steps of the whole run.
     pub total_steps: u64,
     hot: Vec<u32>,
-    tokens: Vec<u32>,
-    targets: Vec<u32>,
+    pub(super) tokens: Vec<u32>,
+    pub(super) targets: Vec<u32>,
 }
 
 /// What a step has done.
