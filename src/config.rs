@@ -314,7 +314,8 @@ pub struct Train {
     pub snapshot_bytes: u64,
     /// Steps between lines of the metrics log.
     pub log_every: u64,
-    /// Evaluates on the validation file after each so many epochs, 0 for the end only.
+    /// Evaluates on the validation file after each so many epochs, 0 for the end only. Before that, rows that sleep (`adam`) are
+    /// brought up to date, which enters the last bits of weights.
     pub eval_every: u64,
     /// Everything random follows from it.
     pub seed: u64,

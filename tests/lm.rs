@@ -338,7 +338,7 @@ fn a_run_goes_on_as_what_it_began_as_or_not_at_all() {
     let train = data.path("data/train.tokens");
     let tokens = fs::read(&train).unwrap();
     fs::copy(data.path("data/valid.tokens"), &train).unwrap();
-    assert_fails(&data.resume("run").output().unwrap(), 2, &["--resume", "other training tokens"]);
+    assert_fails(&data.resume("run").output().unwrap(), 2, &["--resume", "other tokens", "train.tokens"]);
     fs::write(&train, tokens).unwrap();
     let resumed = summary(&data.resume("run").output().unwrap());
     assert_eq!(resumed["digest"], summary(&data.train("whole", SHORT).output().unwrap())["digest"]);

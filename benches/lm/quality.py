@@ -174,7 +174,7 @@ def ablation(study):
         study.add({"contender": name, "seed": 0, "tokens": tokens, "metrics": kneser_ney(arguments, tokens)})
     for seed in arguments.seeds:
         for name, options in chosen(arguments, ABLATION).items():
-            if not study.row(contender=name, seed=seed, tokens=tokens):
+            if not study.row(contender=name, seed=seed, tokens=tokens, lr=arguments.lr):
                 study.add(study.figures(name, options, steps, seed))
 
 

@@ -69,8 +69,8 @@ impl Chunk<'_> {
 }
 
 impl SampledHead {
-    /// For a `vocabulary` of rows of `width` numbers. `hot` are tokens that are in every sample, such as the `config.hot` most
-    /// frequent ones. Call [`rebuild`](Self::rebuild) before the first step.
+    /// For a `vocabulary` of rows of `width` numbers. `hot` are tokens that are in every sample, such as the most frequent
+    /// ones (see [`Head::hot`](Head::hot())). Call [`rebuild`](Self::rebuild) before the first step.
     ///
     /// # Errors
     ///

@@ -98,7 +98,7 @@ impl Gpt {
     }
 
     /// As [`new`](Self::new), with the memories and the head that `parts` has beside the trunk. `hot` are the tokens that are in
-    /// every sample of a sampled head, such as the `parts.head.hot` most frequent ones.
+    /// every sample of a sampled head, such as the most frequent ones (see [`Head::hot`](crate::config::lm::Head::hot())).
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
 //! A whole run of a language model: token files, steps, evaluations, samples, checkpoints, log and summary.
 
+mod begin;
 mod estimate;
 mod evaluate;
 mod files;
@@ -26,8 +27,8 @@ use crate::data::Sequences;
 use crate::data::tokens::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::generate::{Generation, generate};
-use crate::machine::Machine;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
+use begin::{DIGEST, can_begin, goes_on};
 pub use estimate::{Estimate, estimate, memory};
 pub use evaluate::{Evaluation, evaluate};
 pub use files::Files;
@@ -95,7 +96,7 @@ pub fn resume(
     };
     let files = Files::open(tokenizer, train, input("valid"))?;
     let config = files.resolve(config)?;
-    check(&config, &files)?;
+    can_begin(&config, &files)?;
     let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
     // Only now is it known that the run can go on so.
     run.dir.write_config(&run.trainer.config)?;
@@ -126,36 +127,6 @@ pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summ
         metrics: evaluation.metrics(),
         ..summary_of(&trainer, options.threads)
     })
-}
-
-/// Among the counters of a checkpoint: the digest of the training tokens.
-const DIGEST: &str = "train_digest";
-
-/// What would only be seen after a while, or in the middle of a run.
-fn check(config: &Lm, files: &Files) -> Result<()> {
-    sequences(config, files)?;
-    let train = &config.train;
-    let (prompt, context) = (files.tokenizer.encode(&train.sample)?.len(), config.model.context);
-    if train.sample_tokens > 0 && prompt > context {
-        let message = format!("has {prompt} tokens, where the network reads at most {context}");
-        return Err(Error::config("train.sample", message));
-    }
-    let parts = memory(config, config.model.vocabulary);
-    let (needed, largest) = (parts.iter().map(|part| part.bytes).sum(), parts.iter().max_by_key(|part| part.bytes));
-    match (Machine::read().memory_bytes, largest) {
-        (Some(there), Some(largest)) if needed > there => {
-            let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
-            let message = format!(
-                "the run takes about {:.1} GiB of memory ({:.1} GiB of it {}), where this machine has {:.1}",
-                gib(needed),
-                gib(largest.bytes),
-                largest.name,
-                gib(there)
-            );
-            Err(Error::config("model", message))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
@@ -205,7 +176,7 @@ impl Run {
         options: &Options,
         started: Instant,
     ) -> Result<Self> {
-        check(&config, &files)?;
+        can_begin(&config, &files)?;
         let dir = RunDir::create(out, &config, &options.environment(config.train.seed, inputs))?;
         Self::open(dir, config, files, None, options, started).inspect_err(|_| RunDir::discard(out))
     }
@@ -224,15 +195,8 @@ impl Run {
         let mut trainer = Trainer::new(config, hot, steps, options.level)?;
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
+            goes_on(loaded, &trainer.config, &files, steps)?;
             trainer.restore(loaded)?;
-            run::check_steps("train.steps", trainer.steps, steps)?;
-            let known = loaded.state().counters.get(DIGEST);
-            if known.is_some_and(|&digest| digest != files.train.digest()) {
-                return Err(Error::config(
-                    "--resume",
-                    "the run began with other training tokens than its file has now",
-                ));
-            }
             memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }

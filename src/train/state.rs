@@ -58,10 +58,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another shape; [`Error::Config`](crate::error::Error::Config)
-    /// if its run cannot go on with this configuration.
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another shape.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
-        shape(loaded)?.config.check_resumed(&self.config)?;
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
         loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
         restore_each(loaded, self.samplings_mut(), Sampling::restore)?;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 pub use super::predict::Predictor;
 pub use super::run::Options;
 use super::run::{self, Due, Memory, Task};
+use super::state::shape;
 use super::step::PACKED_FROM;
 use super::{Trainer, evaluate};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
@@ -157,8 +158,9 @@ impl Run {
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
+            shape(loaded)?.config.check_resumed(&trainer.config)?;
+            run::check_steps("train.epochs", loaded.state().step, steps)?;
             trainer.restore(loaded)?;
-            run::check_steps("train.epochs", trainer.steps, steps)?;
             memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }

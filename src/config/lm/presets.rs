@@ -38,6 +38,9 @@ pub struct Component {
     /// Weights and the optimiser's state: what a checkpoint has of it.
     #[serde(skip)]
     pub saved_bytes: u64,
+    /// Whether a step moves all of it.
+    #[serde(skip)]
+    pub dense: bool,
 }
 
 impl Parts {
@@ -106,14 +109,13 @@ impl Parts {
     pub fn components(&self, vocabulary: usize, optim: &Optim) -> Vec<Component> {
         let Self { model, feed_forward, ngram, memory, .. } = self;
         let (width, layers) = (model.width, model.layers);
-        let state = |cols: usize| match optim.name {
+        let state = match optim.name {
             OptimizerName::Sgd => 0.0,
             OptimizerName::Momentum => 4.0,
-            OptimizerName::RowwiseAdagrad | OptimizerName::RowwiseRmsprop => 4.0 / cols as f64,
+            OptimizerName::RowwiseAdagrad | OptimizerName::RowwiseRmsprop => 4.0 / width as f64,
             _ if optim.eight_bit => 2.0,
             _ => 8.0,
         };
-        let state = state(width);
         // One for either direction.
         let packed = if model.precision == Precision::Bf16 { 4.0 } else { 8.0 };
         let part = |name, parameters: usize, beside: f64| {
@@ -123,6 +125,7 @@ impl Parts {
                 parameters: parameters as u64,
                 bytes: bytes(4.0 + state + beside),
                 saved_bytes: bytes(4.0 + state),
+                dense: true,
             }
         };
         // Gradients are f32.
@@ -130,7 +133,7 @@ impl Parts {
         let neurons = 2 * width * model.inner();
         let feed_forward = match (feed_forward.kind, model.activation) {
             // Rows that are touched have gradients, and no product reads them.
-            (FeedForwardKind::Sampled, _) => part("feed-forward", layers * neurons, 0.0),
+            (FeedForwardKind::Sampled, _) => Component { dense: false, ..part("feed-forward", layers * neurons, 0.0) },
             // A router has a row and an offset for each block.
             (FeedForwardKind::Blocks, _) => {
                 let blocks = model.inner() / feed_forward.neurons;
@@ -142,7 +145,8 @@ impl Parts {
         let gains = 2 * width + if model.qk_norm { 2 * model.head_width() } else { 0 };
         let values = memory.slots * memory.values(model);
         let own_keys = memory.sparse().map_or(0, |_| memory.blocks(model).len() * memory.slots * memory.key_width);
-        let table = |name, parameters: u64, bytes: u64| Component { name, parameters, bytes, saved_bytes: bytes };
+        let table =
+            |name, parameters: u64, bytes: u64| Component { name, parameters, bytes, saved_bytes: bytes, dense: false };
         let slots = if memory.is_on() { memory.bytes(model) } else { 0 };
         let all = [
             product("embedding and head", vocabulary * width * if model.tied { 1 } else { 2 }),

@@ -10,7 +10,7 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
@@ -137,6 +137,7 @@ impl TokenSummary {
 /// ```
 #[derive(Debug)]
 pub struct TokenFile {
+    path: PathBuf,
     bytes: Bytes,
     summary: TokenSummary,
     digest: u64,
@@ -155,12 +156,12 @@ impl TokenFile {
             return Err(Error::data(path, 0, 0, "is a folder, not a token file"));
         }
         let bytes = Bytes::Map(map(&file).map_err(Error::io(path))?);
-        Self::checked(bytes, true).map_err(|message| Error::data(path, 0, 0, message))
+        Self::checked(path, bytes, true).map_err(|message| Error::data(path, 0, 0, message))
     }
 
-    fn checked(bytes: Bytes, digests: bool) -> Result<Self, String> {
+    fn checked(path: &Path, bytes: Bytes, digests: bool) -> Result<Self, String> {
         let (summary, digest) = TokenSummary::read(bytes.all(), digests)?;
-        let file = Self { bytes, summary, digest };
+        let file = Self { path: path.to_owned(), bytes, summary, digest };
         if let Some(at) = file.unsound() {
             let mut token = [0];
             file.read(at, &mut token);
@@ -211,6 +212,11 @@ impl TokenFile {
         &self.summary
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The digest (XXH3) of its tokens.
     pub fn digest(&self) -> u64 {
         self.digest
@@ -245,7 +251,8 @@ impl TokenFile {
 /// assert_eq!(error.to_string(), "input: is no token file: it is shorter than a header");
 /// ```
 pub fn read_tokens(bytes: &[u8]) -> Result<Vec<u32>> {
-    let file = TokenFile::checked(Bytes::copy(bytes), false).map_err(|message| Error::data("input", 0, 0, message))?;
+    let file = TokenFile::checked(Path::new("input"), Bytes::copy(bytes), false)
+        .map_err(|message| Error::data("input", 0, 0, message))?;
     let mut tokens = vec![0; file.len()];
     file.read(0, &mut tokens);
     Ok(tokens)

@@ -22,12 +22,12 @@ impl Gpt {
     }
 
     /// For a look at how good samples of the head are: the one that the first tokens of a chunk in training would share if `tokens`
-    /// came next, and the logits of `places` of these tokens, spread evenly, (places, vocabulary). Nothing of a training changes.
-    /// `None` if the head computes all tokens.
+    /// came next, and the logits of `places` of these tokens, spread evenly, or of all of them if there are fewer: (places,
+    /// vocabulary). Nothing of a training changes. `None` if the head makes no samples.
     ///
     /// # Panics
     ///
-    /// As [`accumulate`](Self::accumulate), or if there are fewer tokens than places.
+    /// As [`accumulate`](Self::accumulate).
     #[track_caller]
     pub fn look(
         &mut self,
@@ -39,7 +39,11 @@ impl Gpt {
     ) -> Option<(ActiveSet, Vec<f32>)> {
         self.check(tokens, targets, length);
         let Head::Sampled { sampled, .. } = &self.head else { return None };
+        if sampled.index().computes_all() {
+            return None;
+        }
         let (count, width) = (tokens.len().min(sampled.config().chunk), self.model.width);
+        let places = places.min(count);
         let x = self.last(work, tokens, length);
         let chunk = x.view().window(0..count, 0..width);
         let set = self.head.sample(work, &self.output, chunk, &targets[..count]);

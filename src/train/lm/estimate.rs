@@ -53,7 +53,7 @@ pub fn memory(config: &Lm, vocabulary: usize) -> Vec<Component> {
     let working = parts.working_bytes(vocabulary, config.micro_batch() * context, sequences * context);
     let copied = snapshot(saved, config.train.snapshot_bytes);
     for (name, bytes) in [("copy for a checkpoint", copied), ("activations", working)] {
-        components.push(Component { name, parameters: 0, bytes, saved_bytes: 0 });
+        components.push(Component { name, parameters: 0, bytes, saved_bytes: 0, dense: false });
     }
     components
 }
@@ -89,8 +89,8 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
     let attention = layers * 14 * width * window / 2;
     let flops = tokens as u64 * (6 * multiplied + attention) as u64;
     // Weights and their state are read and written, gradients written and read. Of tables a step moves a few rows.
-    let trunk = components.iter().filter(|part| !part.name.contains("tables") && !part.name.contains("values"));
-    let moved: u64 = trunk.map(|part| 2 * part.saved_bytes + 8 * part.parameters).sum();
+    let moved: u64 =
+        components.iter().filter(|part| part.dense).map(|part| 2 * part.saved_bytes + 8 * part.parameters).sum();
     let rounding = match model.precision {
         Precision::F32 => Rounding::F32,
         Precision::Bf16 => Rounding::Bf16,

@@ -6,7 +6,7 @@ use crate::data::tokens::TokenFile;
 use crate::layer::Workspace;
 use crate::model::Gpt;
 
-/// Tokens that go through the network together: no more than go through it in training, so that a run needs no more memory for this.
+/// Tokens that go through the network together: by default no more than in training, so that a run needs no more memory for this.
 const TOKENS: usize = 2048;
 
 /// What a network loses on a file.

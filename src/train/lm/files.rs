@@ -49,7 +49,8 @@ impl Files {
         Ok(config)
     }
 
-    /// The tokens that a sampled head computes always: the most frequent ones of the training file, `head.hot` of them.
+    /// The tokens that a sampled head computes always: the most frequent ones of the training file, as many as
+    /// [`Head::hot`](crate::config::lm::Head::hot()) says.
     pub fn hot(&self, config: &Lm) -> Vec<u32> {
         if config.head.mode == HeadMode::Dense {
             return Vec::new();

@@ -19,12 +19,12 @@ impl Trainer {
         let context = self.config.context();
         let count = (chunk.div_ceil(context) * context).min(self.config.micro_batch() * context);
         let (tokens, targets) = (&self.tokens[..count], &self.targets[..count]);
-        let looked = self.network.look(&mut self.work, tokens, targets, context, SAMPLES.min(count));
+        let looked = self.network.look(&mut self.work, tokens, targets, context, SAMPLES);
         // What it has cost is no cost of training.
         self.work.costs = costs;
         let (set, logits) = looked?;
         let all = (&logits[..], self.network.vocabulary());
-        Some(Health::of((self.steps, index), self.work.level, all, &[(0..SAMPLES.min(count), set)]))
+        Some(Health::of((self.steps, index), self.work.level, all, &[(0..SAMPLES, set)]))
     }
 }
 

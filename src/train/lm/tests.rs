@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::config::lm::feed_forward::{FeedForwardKind, FeedForwardOptions};
 use crate::config::lm::model::Precision;
-use crate::config::lm::{Head, Model, Ngram, head::HeadMode};
+use crate::config::lm::{Head, Memory, Model, Ngram, head::HeadMode, memory::KeysName};
 use crate::config::{IndexName, OptimizerName, Storage};
 use crate::data::tokens::{TokenFile, TokenWriter};
 use crate::kernels::Level;
@@ -145,6 +146,35 @@ fn a_look_at_samples_finds_what_is_in_them() {
 }
 
 #[test]
+fn looks_change_nothing_of_a_run() {
+    let run = |looks: bool| {
+        let mut config = lm(2);
+        config.head =
+            Head { mode: HeadMode::Sampled, active: 12, hot: 2, chunk: 16, rebuild_every: 3, ..Head::default() };
+        config.memory = Memory { slots: 64, key_width: 8, keys: KeysName::Simhash, ..Memory::default() };
+        config.ngram = Ngram { rows: 64, optimizer: OptimizerName::Adam, ..Ngram::default() };
+        let mut sequences = Sequences::new(file(200), config.context(), config.sequences(), 1).unwrap();
+        let mut trainer = Trainer::new(config, vec![0, 1], 10, Level::detect()).unwrap();
+        for _ in 0..8 {
+            assert!(!looks || trainer.inspect(&mut sequences).is_some());
+            trainer.step(&mut sequences).unwrap();
+        }
+        trainer
+    };
+    let (with, without) = (run(true), run(false));
+    assert_eq!(with.network.weight_tensors(), without.network.weight_tensors());
+    assert_eq!(with.network.state_tensors(), without.network.state_tensors());
+}
+
+#[test]
+fn a_sample_without_random_tokens_is_refused() {
+    let mut config = lm(0);
+    config.head = Head { mode: HeadMode::Sampled, active: 12, tail: 0.01, ..Head::default() };
+    let error = Trainer::new(config, vec![], 10, Level::detect()).unwrap_err().to_string();
+    assert!(error.starts_with("head.tail: 0.01 of the 12 tokens"), "{error}");
+}
+
+#[test]
 fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
     let tokenizer = crate::data::tokens::Tokenizer::train_on("a b", 257).unwrap();
     let mut config = lm(0);
@@ -154,8 +184,20 @@ fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
     let contents = trainer.contents(&tokenizer, TrainerState::new(0, 0, 1));
     let path = checkpoint::save(folder.path(), &contents, 2).unwrap();
     let (loaded, same) = Trainer::load(&checkpoint::open(&path).unwrap(), Level::detect()).unwrap();
-    assert_eq!((loaded.config, same.hash()), (trainer.config, tokenizer.hash()));
+    assert_eq!((loaded.config, same.hash()), (trainer.config.clone(), tokenizer.hash()));
     assert_eq!(loaded.network.weight_tensors(), trainer.network.weight_tensors());
+    // Weights that meant another network.
+    let kind = FeedForwardKind::Blocks;
+    let config = Lm { feed_forward: FeedForwardOptions { kind, neurons: 8, ..Default::default() }, ..trainer.config };
+    let blocks = Trainer::new(config, vec![], 10, Level::detect()).unwrap();
+    for (step, revision, loads) in [(2, json!(1), true), (3, json!(0), false)] {
+        let mut contents = blocks.contents(&tokenizer, TrainerState::new(step, 0, 1));
+        contents.config["revision"] = revision;
+        let path = checkpoint::save(folder.path(), &contents, 2).unwrap();
+        let loaded = Trainer::load(&checkpoint::open(&path).unwrap(), Level::detect());
+        assert_eq!(loaded.is_ok(), loads);
+        assert!(loads || loaded.unwrap_err().to_string().contains("routed blocks"));
+    }
     // One of something else is none of a language model.
     let other = Contents::new(TrainerState::new(1, 0, 1), json!({"features": 3}));
     let other = checkpoint::save(folder.path(), &other, 2).unwrap();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{Contents, Loaded, TrainerState};
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
+use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::data::Sequences;
 use crate::data::tokens::{TOKENIZER, Tokenizer};
 use crate::error::{Error, Result};
@@ -30,7 +31,12 @@ pub struct Shape {
     /// Tokens that are in every sample of a sampled head.
     #[serde(default)]
     pub hot: Vec<u32>,
+    /// Rises where the same weights come to mean something else: with 1, shares of routed blocks began to add up to their number.
+    #[serde(default)]
+    pub revision: u32,
 }
+
+const REVISION: u32 = 1;
 
 const TASK: &str = "lm";
 
@@ -137,7 +143,7 @@ impl Trainer {
     /// What a checkpoint holds of it, and the tokenizer. `state` is what the caller wants back.
     pub fn contents<'a>(&'a self, tokenizer: &'a Tokenizer, state: TrainerState) -> Contents<'a> {
         let (task, config, hot) = (TASK.to_owned(), self.config.clone(), self.hot.clone());
-        let shape = Shape { task, config, total_steps: self.total_steps, hot };
+        let shape = Shape { task, config, total_steps: self.total_steps, hot, revision: REVISION };
         let indexes = self.network.indexes().into_iter().map(|(name, index)| (name, index.state()));
         let tensors = files(self.network.weight_tensors(), self.network.state_tensors(), indexes);
         let others = vec![(TOKENIZER, tokenizer.json())];
@@ -171,10 +177,9 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if it is of another shape, or of no language model; [`Error::Config`] if its run cannot go on with this
-    /// configuration.
+    /// [`Error::Checkpoint`] if it is of another shape, or of no language model.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
-        shape(loaded)?.config.check_resumed(&self.config)?;
+        shape(loaded)?;
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
         loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
         restore_each(loaded, self.network.indexes_mut(), |index, state| index.restore(state))?;
@@ -184,12 +189,17 @@ impl Trainer {
 }
 
 /// What a checkpoint says of the network that it is of.
-fn shape(loaded: &Loaded) -> Result<Shape> {
+pub(super) fn shape(loaded: &Loaded) -> Result<Shape> {
     let wrong = |error| loaded.refuse("config.json", format!("not the options of a language model: {error}"));
     let shape: Shape = serde_json::from_value(loaded.config().clone()).map_err(wrong)?;
     if shape.task != TASK || shape.config.model.vocabulary == 0 {
         return Err(loaded.refuse("config.json", "not the options of a language model".to_owned()));
     }
     shape.config.check().map_err(|error| loaded.refuse("config.json", format!("options that cannot be: {error}")))?;
+    if shape.revision == 0 && shape.config.feed_forward.kind == FeedForwardKind::Blocks {
+        let message =
+            "is of a version in which routed blocks of neurons weighed less, where its weights meant another network";
+        return Err(loaded.refuse("config.json", message.to_owned()));
+    }
     Ok(shape)
 }
