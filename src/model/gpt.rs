@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::index::Index;
 use crate::kernels::{Level, MatMut};
 use crate::layer::attention::rotations;
-use crate::layer::{Buffer, Dense, DenseHead, Embedding, RmsNorm, TokenRows, Workspace, look_up};
+use crate::layer::{Buffer, Dense, DenseHead, Embedding, RmsNorm, TOKEN_DEVIATION, TokenRows, Workspace, look_up};
 use crate::optim::{Parameter, StepOptions};
 use crate::tensor::{Tensor, TensorMut};
 
@@ -88,8 +88,7 @@ impl Gpt {
             embedding: (!model.tied).then(|| Embedding::new("embedding", vocabulary, width, optim, seed)),
             blocks: (0..model.layers).map(|layer| Block::new(layer, model, rope.clone(), optim, seed)).collect(),
             norm: RmsNorm::new("norm", width, optim),
-            // As GPT-2's.
-            output: Dense::new(output, vocabulary, width, 0.02, model.precision, optim, seed),
+            output: Dense::new(output, vocabulary, width, TOKEN_DEVIATION, model.precision, optim, seed),
             head: Head::Dense(DenseHead::default()),
             memories: Memories::default(),
             model: model.clone(),
