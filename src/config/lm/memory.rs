@@ -62,7 +62,8 @@ pub struct Memory {
     /// The rule that moves them.
     pub optimizer: OptimizerName,
     /// They move with this multiple of the trunk's learning rate: with 10 a memory did harm (`tiny`, 200 000 tokens, one seed:
-    /// product keys a loss of 7.02, SimHash 7.03, with 2 of 6.91 and 6.90, without a memory of 6.94).
+    /// product keys a loss of 7.02, SimHash 7.03, with 2 of 6.91 and 6.90, without a memory of 6.94;
+    /// of token tables that began at 0.02).
     pub lr_factor: f32,
     /// Decoupled weight decay of values (and keys of their own).
     pub weight_decay: f32,
