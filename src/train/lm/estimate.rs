@@ -12,8 +12,8 @@ use crate::kernels::gemm::Precision as Rounding;
 use crate::train::estimate::{product_rate, snapshot};
 
 /// Share of the time of a step that products take; the rest are attention, norms, losses and packing. With this number a run
-/// of `tiny` was predicted to take 66 seconds of CPU time (300 steps, two threads, Zen 4) and took 74, and 167 MiB where it took
-/// 161, the copy for a checkpoint included; other presets were not measured.
+/// of `tiny` was predicted to take 66 seconds of CPU time (300 steps, two threads, Zen 4) and took 74; the times of
+/// other presets were not compared.
 const PRODUCTS: f64 = 0.55;
 
 /// What a run is expected to take.
