@@ -330,7 +330,7 @@ mod tests {
             (&["train.steps=5", "train.tokens=5"], "train.tokens: 5 is given beside train.steps"),
             (&["train.log_every=0"], "train.log_every: 0 is not at least 1"),
             (&["optim.weight_decay=500"], "optim.weight_decay: 500 is not below 1 / 0.002, the largest"),
-            (&["ngram.weight_decay=200"], "ngram.weight_decay: 200 is not below 1 / 0.00"),
+            (&["ngram.weight_decay=200"], "ngram.weight_decay: 200 is not below 1 / 0.02"),
             (&["memory.weight_decay=300"], "memory.weight_decay: 300 is not below 1 / 0.004"),
             (&["optim.beta2=0"], "optim.beta2: 0 is not above 0"),
             (&["optim.name=adam", "optim.beta2=0.8"], "optim.beta2: 0.8 is not above the square of optim.beta1 (0.9)"),
