@@ -1,9 +1,12 @@
 //! Records where a build comes from: the commit, the compiler, the target and the optimisation level.
 //!
-//! The commit is the one checked out when the build ran; changes not committed are not told.
+//! The commit is the one checked out when the build ran, with `-dirty` behind it where code had changes that were not committed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// What a build is made of.
+const CODE: [&str; 5] = ["src", "kernels/src", "Cargo.toml", "kernels/Cargo.toml", "Cargo.lock"];
 
 fn main() {
     record("HOTROW_COMMIT", &commit().unwrap_or_else(|| "unknown".to_owned()));
@@ -30,7 +33,10 @@ fn commit() -> Option<String> {
     if let Some(path) = branch.as_deref().and_then(git_path) {
         path.ancestors().find(|path| path.exists()).into_iter().for_each(rerun_if_changed);
     }
-    run("git", &["rev-parse", "HEAD"])
+    CODE.iter().map(Path::new).filter(|path| path.exists()).for_each(rerun_if_changed);
+    let changed = run("git", &[&["status", "--porcelain", "--untracked-files=no", "--"][..], &CODE].concat())?;
+    let dirty = if changed.is_empty() { "" } else { "-dirty" };
+    Some(run("git", &["rev-parse", "HEAD"])? + dirty)
 }
 
 fn run(program: &str, arguments: &[&str]) -> Option<String> {

@@ -40,7 +40,7 @@ ABLATION = {
     "bigrams only, 2^20 rows": [*SAMPLED, *NGRAM, "ngram.orders=[2]"],
     **{
         f"memory, {keys} keys": [*SAMPLED, *MEMORY, f"memory.keys={keys}"]
-        for keys in ("product", "simhash", "dwta", "cross-polytope", "blocks", "exact")
+        for keys in ("product", "simhash", "dwta", "minhash", "cross-polytope", "blocks", "exact")
     },
     "n-grams, memory, sampled head": [*SAMPLED, *NGRAM, *MEMORY],
     "sampled feed-forward": [*SAMPLED, "feed_forward.kind=sampled", "feed_forward.active=384"],
@@ -66,7 +66,7 @@ class Study:
         command = " ".join(["python3 benches/lm/quality.py", arguments.study, *options])
         self.result = {"schema": 1, "command": command, "machine": machine, "rows": []}
         if arguments.out.exists():
-            self.result = json.loads(arguments.out.read_text())
+            self.result = {**json.loads(arguments.out.read_text()), "command": command}
 
     def row(self, **key):
         return next((row for row in self.result["rows"] if key.items() <= row.items()), None)
