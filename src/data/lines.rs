@@ -8,11 +8,14 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Bytes of a block. The size must not depend on the number of threads; large enough that a block's overhead is nothing
-/// beside parsing it (milliseconds), small enough that `GROUP` of them, and `GROUP` more being read, fit anywhere.
+/// beside parsing it (milliseconds), small enough that [`GROUP`] of them, and as many more being read, fit anywhere.
 const BLOCK: usize = 1 << 20;
 
 /// Blocks that are parsed at the same time.
 const GROUP: usize = 16;
+
+/// Bytes of blocks after which a group is full, which blocks of very long lines reach before [`GROUP`]: memory holds two groups.
+const GROUP_BYTES: usize = 4 * GROUP * BLOCK;
 
 /// No line is longer: what is, is no text.
 const LONGEST: usize = 1 << 28;
@@ -65,10 +68,10 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    /// Up to [`GROUP`] blocks, and what came after them: nothing yet, the end or a failure.
+    /// The next blocks, and what came after them: nothing yet, the end or a failure.
     fn group(&mut self) -> (Vec<Vec<u8>>, io::Result<()>) {
-        let mut blocks = Vec::with_capacity(GROUP);
-        while blocks.len() < GROUP && !self.ended {
+        let (mut blocks, mut bytes) = (Vec::with_capacity(GROUP), 0);
+        while blocks.len() < GROUP && bytes < GROUP_BYTES && !self.ended {
             let mut block = std::mem::take(&mut self.rest);
             let failed = self.fill(&mut block).err();
             self.ended |= failed.is_some();
@@ -77,6 +80,7 @@ impl Blocks<'_> {
                 block.truncate(after_line(&block).unwrap_or(0));
             }
             if !block.is_empty() {
+                bytes += block.len();
                 blocks.push(block);
             }
             if let Some(error) = failed {
