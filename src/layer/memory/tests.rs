@@ -186,8 +186,8 @@ fn the_best_product_keys_are_those_of_a_full_sort() {
 fn training_is_the_same_for_any_number_of_threads_and_learns_with_every_kind_of_key() {
     let model = Model { width: 16, heads: 2, layers: 2, ..Model::default() };
     let optim = Optim { name: OptimizerName::AdamDense, lr: 0.01, ..Optim::default() };
-    let kinds = [KeysName::Product, KeysName::Exact, KeysName::Simhash, KeysName::CrossPolytope, KeysName::Blocks];
-    for keys in kinds {
+    let hashed = [KeysName::Simhash, KeysName::Dwta, KeysName::Minhash, KeysName::CrossPolytope];
+    for keys in [KeysName::Product, KeysName::Exact, KeysName::Blocks].into_iter().chain(hashed) {
         let config = Memory {
             slots: 1024,
             heads: 2,
