@@ -92,6 +92,23 @@ impl Model {
 }
 
 impl Sparse {
+    /// About how many bytes the index of `rows` rows of `cols` numbers takes.
+    ///
+    /// ```
+    /// use hotrow::config::{IndexName, Sparse};
+    /// let sparse = Sparse { index: IndexName::Simhash, tables: 10, ..Sparse::default() };
+    /// assert_eq!(sparse.index_bytes(1000, 64), 80_000);
+    /// ```
+    pub fn index_bytes(&self, rows: usize, cols: usize) -> u64 {
+        let bytes = match self.index {
+            IndexName::Random | IndexName::All | IndexName::Exact => 0,
+            IndexName::Blocks => 8 * rows + rows / self.block.max(1) * (cols + 2) * 4,
+            // The bucket of each row in each table, and the rows of each bucket.
+            _ => 2 * 4 * self.tables * rows,
+        };
+        bytes as u64
+    }
+
     fn check(&self, batch_size: usize) -> Result<()> {
         within("sparse.active", self.active, 0, u32::MAX as usize)?;
         number("sparse.tail", self.tail, (0.0..=1.0).contains(&self.tail), "not from 0 to 1")?;

@@ -72,13 +72,7 @@ pub fn estimate(
     let active = active_rows(sparse, labels);
     let dense = sparse.index == IndexName::All || 2 * active >= labels;
     let active = if dense { labels } else { active };
-    let index_bytes = match sparse.index {
-        _ if dense => 0,
-        IndexName::Random | IndexName::All | IndexName::Exact => 0,
-        IndexName::Blocks => 8 * labels + labels / sparse.block.max(1) * (last + 2) * 4,
-        // The bucket of each row in each table, and the rows of each bucket.
-        _ => 2 * 4 * sparse.tables * labels,
-    };
+    let index_bytes = if dense { 0 } else { sparse.index_bytes(labels, last) };
     let touched = (batch as f64 * features_per_sample).min(features as f64);
     let flops = 6 * (batch * active * last) as u64
         + 6 * (batch * inner) as u64
@@ -86,7 +80,7 @@ pub fn estimate(
     let moved = (active * last) as f64 + touched * first as f64;
     let bytes = (moved * (2.0 * (stored + state) + 2.0 * stored)) as u64;
     let rate = product_rate(level, Precision::F32) * threads as f64;
-    let (state_bytes, index_bytes) = ((parameters as f64 * (stored + state)) as u64, index_bytes as u64);
+    let state_bytes = (parameters as f64 * (stored + state)) as u64;
     Estimate {
         parameters,
         state_bytes,

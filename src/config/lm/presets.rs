@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::feed_forward::FeedForwardKind;
 use super::model::{Activation, PRESETS, Precision};
 use super::{FeedForwardOptions, Head, Memory, Model, Ngram, head::HeadMode};
-use crate::config::{Optim, OptimizerName};
+use crate::config::{Optim, OptimizerName, Sparse};
 use crate::error::{Error, Result};
 
 /// The sections that decide what a language model is made of.
@@ -107,7 +107,7 @@ impl Parts {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn components(&self, vocabulary: usize, optim: &Optim) -> Vec<Component> {
-        let Self { model, feed_forward, ngram, memory, .. } = self;
+        let Self { model, feed_forward, ngram, memory, head } = self;
         let (width, layers) = (model.width, model.layers);
         let state = match optim.name {
             OptimizerName::Sgd => 0.0,
@@ -131,6 +131,17 @@ impl Parts {
         // Gradients are f32.
         let product = |name, parameters| part(name, parameters, 4.0 + packed);
         let neurons = 2 * width * model.inner();
+        let chosen = matches!(feed_forward.kind, FeedForwardKind::Sampled).then(|| feed_forward.sparse());
+        let sampled = (head.mode == HeadMode::Sampled).then(|| head.sparse());
+        let keys = memory.sparse().filter(|_| memory.is_on());
+        let indexes = [
+            (chosen, layers, model.inner(), width),
+            (sampled, 1, vocabulary, width),
+            (keys, memory.blocks(model).len(), memory.slots, memory.key_width),
+        ];
+        let bytes_of_index = |(index, count, rows, cols): (Option<Sparse>, usize, usize, usize)| {
+            index.map_or(0, |index| count as u64 * index.index_bytes(rows, cols))
+        };
         let feed_forward = match (feed_forward.kind, model.activation) {
             // Rows that are touched have gradients, and no product reads them.
             (FeedForwardKind::Sampled, _) => Component { dense: false, ..part("feed-forward", layers * neurons, 0.0) },
@@ -148,22 +159,24 @@ impl Parts {
         let table =
             |name, parameters: u64, bytes: u64| Component { name, parameters, bytes, saved_bytes: bytes, dense: false };
         let slots = if memory.is_on() { memory.bytes(model) } else { 0 };
+        let grams = if ngram.is_on() { ngram.bytes(model) } else { 0 };
         let all = [
             product("embedding and head", vocabulary * width * if model.tied { 1 } else { 2 }),
             product("attention", layers * 4 * width * width),
             feed_forward,
             part("norms", layers * gains + width, 4.0),
-            table("n-gram tables", ngram.parameters(model), ngram.bytes(model)),
+            table("n-gram tables", ngram.parameters(model), grams),
             table("memory keys and values", (values + own_keys) as u64, slots),
             product("memory layers", (memory.parameters(model) as usize).saturating_sub(values + own_keys)),
+            table("indexes", 0, indexes.into_iter().map(bytes_of_index).sum()),
         ];
-        all.into_iter().filter(|part| part.parameters > 0).collect()
+        all.into_iter().filter(|part| part.bytes > 0).collect()
     }
 
     /// About how many bytes a step needs beside the parts: activations of a micro-batch, and which tokens of the step touched
     /// which rows, until the update.
     pub fn working_bytes(&self, vocabulary: usize, micro_batch: usize, step: usize) -> u64 {
-        let Self { model, ngram, memory, head, .. } = self;
+        let Self { model, feed_forward, ngram, memory, head } = self;
         // Streams, normalised inputs, queries, keys, values and their gradients, of which the backward pass reuses some.
         let activations = model.layers * (10 * model.width + model.inner()) + 8 * model.width + 4 * model.inner();
         let activations = activations + ngram.kept(model);
@@ -174,6 +187,10 @@ impl Parts {
         // A row number and a factor, and those again in the order of rows.
         let touches = |entries: usize, width: usize| 40 * entries + 4 * width;
         let mut kept = 0;
+        if feed_forward.kind == FeedForwardKind::Sampled {
+            // Rows of both halves, each with an output gradient of its own.
+            kept += 2 * model.layers * touches(feed_forward.active.min(model.inner()), model.width);
+        }
         if ngram.is_on() {
             kept += touches(ngram.heads * ngram.orders.len(), model.width);
         }
