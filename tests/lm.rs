@@ -352,6 +352,19 @@ fn a_run_that_diverges_says_where_and_keeps_its_last_checkpoint() {
     let output = data.train("run", &sets).output().unwrap();
     assert_fails(&output, 3, &["diverged at step", "is complete"]);
     assert_eq!(log(&data.path("run")).last().unwrap()["event"], "diverged");
+    // The only step breaks the network, which its evaluation or else its sample sees, before anything is saved.
+    let less = ["train.steps=1", "optim.lr=1e20", "optim.final_lr=1e20"];
+    let last = [&with(&high)[..], &less].concat();
+    let measured = data.train("measured", &[&last[..], &["train.sample_tokens=0"]].concat()).output().unwrap();
+    assert_fails(&measured, 3, &["diverged at step 1", "the validation loss"]);
+    let mut sampled = hotrow(&["train", "lm", "--preset", "tiny", "--train"]);
+    sampled.arg(data.path("data/train.tokens")).arg("--out").arg(data.path("sampled"));
+    with_sets(&mut sampled, &last);
+    assert_fails(&sampled.output().unwrap(), 3, &["diverged at step 1", "the scores of a sample"]);
+    for run in ["measured", "sampled"] {
+        assert_eq!(log(&data.path(run)).last().unwrap()["event"], "diverged");
+        assert!(!data.path(run).join("latest").exists(), "{run}");
+    }
 }
 
 #[test]
@@ -365,7 +378,7 @@ fn a_dry_run_says_what_the_run_will_take() {
     let predicted = summary(&data.train("run", SHORT).arg("--dry-run").output().unwrap());
     assert!(!data.path("run").exists());
     let done = summary(&data.train("run", SHORT).output().unwrap());
-    for key in ["task", "steps", "parameters", "seed", "level", "threads"] {
+    for key in ["task", "steps", "parameters", "active_share", "union_rows", "seed", "level", "threads"] {
         assert_eq!(predicted[key], done[key], "{key}");
     }
     assert!(predicted["tokens_per_second"].as_f64().unwrap() > 0.0);

@@ -84,12 +84,7 @@ fn summarise(outcome: &mut Outcome, summary: Summary, process: f64) {
     outcome.flops = summary.flops;
     outcome.phases = summary.phases;
     outcome.bytes = summary.bytes;
-    if summary.union_rows > 0.0 {
-        (outcome.active_share, outcome.union_rows) = (summary.active_share, summary.union_rows);
-    } else if let Some(head) = outcome.phases.get("gemm").filter(|head| head.dense_flops > 0) {
-        // Language models count no rows; this is the share of the head's products that they compute.
-        outcome.active_share = head.flops as f64 / head.dense_flops as f64;
-    }
+    (outcome.active_share, outcome.union_rows) = (summary.active_share, summary.union_rows);
     outcome.peak_memory_bytes = summary.peak_memory_bytes.unwrap_or(0);
     outcome.parameters = summary.parameters;
     outcome.steps = summary.steps;

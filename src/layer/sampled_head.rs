@@ -42,6 +42,8 @@ pub struct SampledHead {
     seed: u64,
     /// Where the tokens of all samples came from, since the head was made.
     pub sources: Sources,
+    /// Pairs of a token and a row that were computed, since then.
+    pub pairs: u64,
     /// (blocks, chunk * rows of a block): the logits of a block, (tokens, rows of the block).
     logits: Buffer,
     /// (blocks, chunk): log-sum-exp of a block, and the target's logit where the block has it.
@@ -115,6 +117,7 @@ impl SampledHead {
             biases: vec![0.0; vocabulary],
             seed,
             sources: Sources::default(),
+            pairs: 0,
             logits: Buffer::default(),
             log_sums: Buffer::default(),
             targets: Buffer::default(),
@@ -191,6 +194,7 @@ impl SampledHead {
             let at = |target: &u32| ids.binary_search(target).expect("targets are in the sample") as u32;
             let targets: Vec<u32> = targets.iter().map(at).collect();
             let chunk = Chunk { level: work.level, ids, log_weights: set.log_weights(), targets: &targets };
+            self.pairs += (range.len() * ids.len()) as u64;
             let (executed, dense) = (range.len() * width * ids.len(), range.len() * width * weights.outputs());
             work.costs.count(Phase::Gemm, 6 * executed as u64, 6 * dense as u64, 4 * (ids.len() * width) as u64);
             losses.clear();

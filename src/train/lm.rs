@@ -164,6 +164,9 @@ struct Sums {
     gradient_norm: f64,
     steps: u64,
     seconds: f64,
+    /// Pairs of a token and a row of the head that were computed.
+    #[serde(default)]
+    pairs: u64,
 }
 
 impl Run {
@@ -215,11 +218,20 @@ impl Run {
         }
         let options = Generation { seed: train.seed, max_tokens: train.sample_tokens, ..Generation::default() };
         let work = &mut crate::layer::Workspace::new(trainer.work.level);
-        generate(&trainer.network, work, &self.files.tokenizer, &train.sample, &options, &mut |more| {
+        let mut write = |more: &str| {
             text += more;
             Ok(())
-        })?;
-        Ok(Some(text))
+        };
+        match generate(&trainer.network, work, &self.files.tokenizer, &train.sample, &options, &mut write) {
+            // The prompt was looked at before the run began: what is left is that there are no scores.
+            Err(Error::Data { .. }) => Err(self.diverged("the scores of a sample")),
+            done => done.map(|_| Some(text)),
+        }
+    }
+
+    /// The step that was done last has broken the network, seen in `what`.
+    fn diverged(&self, what: &str) -> Error {
+        Error::Diverged { step: self.trainer.steps, layer: what.to_owned(), last_good: None }
     }
 }
 
@@ -254,13 +266,15 @@ impl Task for Run {
             sums.gradient_norm += report.gradient_norm;
             sums.steps += 1;
             sums.seconds += seconds;
+            sums.pairs += report.pairs;
         }
         Ok(())
     }
 
     fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let (step, epochs) = (self.trainer.steps, self.sequences.epochs(self.trainer.steps));
-        let Sums { loss, tokens, gradient_norm, steps, seconds } = std::mem::take(&mut self.memory.recent);
+        let Sums { loss, tokens, gradient_norm, steps, seconds, pairs } = std::mem::take(&mut self.memory.recent);
+        let active_share = pairs as f64 / tokens as f64 / self.trainer.network.vocabulary() as f64;
         let lr = crate::optim::learning_rate(&self.trainer.config.optim, step, self.trainer.total_steps);
         let report = Report {
             step,
@@ -270,7 +284,7 @@ impl Task for Run {
             lr: f64::from(lr),
             rate: tokens as f64 / seconds,
             unit: "tokens",
-            active_share: None,
+            active_share: (active_share < 1.0).then_some(active_share),
             memory_bytes: memory_bytes(),
         };
         observer.step(&report);
@@ -282,6 +296,7 @@ impl Task for Run {
             "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": lr,
+            "active_share": active_share,
             "gradient_norm": gradient_norm / steps as f64,
             "tokens_per_second": report.rate,
             "memory_bytes": report.memory_bytes,
@@ -292,7 +307,6 @@ impl Task for Run {
     fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let start = Instant::now();
         self.trainer.settle();
-        let sample = self.sample()?;
         let step = self.trainer.steps;
         let trainer = &mut self.trainer;
         let mut event: BTreeMap<&str, Value> = BTreeMap::new();
@@ -301,18 +315,21 @@ impl Task for Run {
             let (costs, context) = (trainer.work.costs, trainer.config.context());
             let evaluation = evaluate(&mut trainer.network, &mut trainer.work, valid, context);
             trainer.work.costs = costs;
+            if !evaluation.nats.is_finite() {
+                return Err(self.diverged("the validation loss"));
+            }
             self.memory.metrics = evaluation.metrics();
-            let usage = trainer.network.memories.usage().into_iter().map(|(key, value)| (key.to_owned(), value));
-            self.memory.metrics.extend(usage);
             let (loss, perplexity) = (evaluation.loss(), evaluation.perplexity());
             note +=
                 &format!(": loss {loss:.4}, perplexity {perplexity:.2}, {:.4} bits a byte", evaluation.bits_per_byte());
-            event.extend(self.memory.metrics.iter().map(|(key, &value)| (&**key, json!(value))));
         }
-        if let Some(sample) = sample {
+        let usage = self.trainer.network.memories.usage();
+        self.memory.metrics.extend(usage.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        if let Some(sample) = self.sample()? {
             note += &format!("; sample: {sample:?}");
             event.insert("sample", json!(sample));
         }
+        event.extend(self.memory.metrics.iter().map(|(key, &value)| (&**key, json!(value))));
         if event.is_empty() {
             return Ok(());
         }
@@ -341,7 +358,8 @@ impl Task for Run {
     }
 
     fn summary(&self) -> Summary {
-        let Memory { total: Sums { loss, tokens, .. }, seconds, metrics, .. } = &self.memory;
+        let Memory { total: Sums { loss, tokens, pairs, .. }, seconds, metrics, .. } = &self.memory;
+        let union_rows = *pairs as f64 / *tokens as f64;
         let mut metrics = metrics.clone();
         metrics.insert("train_loss".to_owned(), loss / *tokens as f64);
         let rate = *tokens as f64 / seconds.train;
@@ -352,6 +370,8 @@ impl Task for Run {
             samples_per_second: rate / self.trainer.config.context() as f64,
             tokens_per_second: Some(rate),
             metrics,
+            active_share: union_rows / self.trainer.network.vocabulary() as f64,
+            union_rows,
             ..summary_of(&self.trainer, self.threads)
         }
     }

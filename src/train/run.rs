@@ -89,7 +89,7 @@ pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Obse
             task.report(observer)?;
         }
         if due.evaluate || last {
-            task.evaluate(observer)?;
+            task.evaluate(observer).map_err(|error| diverged(&mut task, &mut saver, error))?;
         }
         let stop = signals.stop(step) && !last;
         if due.save || stop || last {

@@ -82,6 +82,14 @@ impl Head {
         }
     }
 
+    /// Pairs of a token and a row that training has computed since this was made; `None` if every token computes all rows.
+    pub fn pairs(&self) -> Option<u64> {
+        match self {
+            Head::Dense(_) => None,
+            Head::Sampled { sampled, .. } => Some(sampled.pairs),
+        }
+    }
+
     /// After step `number`.
     pub(super) fn updated(&mut self, work: &mut Workspace, output: &Dense, number: u64) {
         if let Head::Sampled { sampled, .. } = self

@@ -17,13 +17,22 @@ const TOO_MUCH: f64 = 1.5;
 
 /// An error if a run with this configuration cannot do its steps on `files`.
 pub(super) fn can_begin(config: &Lm, files: &Files) -> Result<()> {
-    sequences(config, files)?;
+    let steps = config.steps(sequences(config, files)?.windows());
+    if steps > u32::MAX.into() {
+        let message = format!("makes a run of {steps} steps, where {} is the most", u32::MAX);
+        return Err(Error::config(steps_key(config), message));
+    }
     let train = &config.train;
     let (prompt, context) = (files.tokenizer.encode(&train.sample)?.len(), config.model.context);
     if train.sample_tokens > 0 && prompt > context {
         let message = format!("has {prompt} tokens, where the network reads at most {context}");
         return Err(Error::config("train.sample", message));
     }
+    fits(config)
+}
+
+/// An error if this machine has by no means the memory to train with this configuration.
+pub(super) fn fits(config: &Lm) -> Result<()> {
     let parts = memory(config, config.model.vocabulary);
     let needed: u64 = parts.iter().map(|part| part.bytes).sum();
     let (Some(there), Some(largest)) = (Machine::read().memory_bytes, parts.iter().max_by_key(|part| part.bytes))
@@ -36,17 +45,21 @@ pub(super) fn can_begin(config: &Lm, files: &Files) -> Result<()> {
     let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
     let (needed, most, there) = (gib(needed), gib(largest.bytes), gib(there));
     let message = format!(
-        "the run takes about {needed:.1} GiB of memory, {most:.1} GiB of it for {}; this machine has {there:.1} GiB",
+        "the model takes about {needed:.1} GiB of memory, {most:.1} GiB of it for {}; this machine has {there:.1} GiB",
         largest.name
     );
     Err(Error::config("model", message))
 }
 
+/// The key that the number of steps follows from.
+fn steps_key(config: &Lm) -> &'static str {
+    if config.train.steps == 0 && config.train.tokens > 0 { "train.tokens" } else { "train.steps" }
+}
+
 /// An error if the run of a checkpoint cannot go on with this configuration of `steps` steps on these files.
 pub(super) fn goes_on(loaded: &Loaded, config: &Lm, files: &Files, steps: u64) -> Result<()> {
     shape(loaded)?.config.check_resumed(config)?;
-    let by_tokens = config.train.steps == 0 && config.train.tokens > 0;
-    run::check_steps(if by_tokens { "train.tokens" } else { "train.steps" }, loaded.state().step, steps)?;
+    run::check_steps(steps_key(config), loaded.state().step, steps)?;
     let known = loaded.state().counters.get(DIGEST);
     if known.is_some_and(|&digest| digest != files.train.digest()) {
         let message = format!("the run began with other tokens than those of {}", files.train.path().display());

@@ -29,6 +29,8 @@ pub struct Estimate {
     pub steps: u64,
     /// Tokens of a step.
     pub step_tokens: u64,
+    /// Rows of the head that a token computes.
+    pub union_rows: u64,
     /// Floating-point operations of a step.
     pub flops_per_step: u64,
     /// Time of a step: operations at the rate of a product measured just now, and bytes of weights and optimiser at 5 GB/s a
@@ -102,6 +104,7 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
         components,
         steps,
         step_tokens: tokens as u64,
+        union_rows: rows as u64,
         flops_per_step: flops,
         seconds_per_step: flops as f64 / rate + moved as f64 / (5e9 * threads as f64),
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::begin::fits;
 use crate::checkpoint::{Contents, Loaded, TrainerState};
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
@@ -69,6 +70,8 @@ pub struct StepReport {
     pub tokens: usize,
     /// Euclidean length of the mean gradient, before it was clipped.
     pub gradient_norm: f64,
+    /// Pairs of a token and a row of the head that were computed.
+    pub pairs: u64,
 }
 
 impl Trainer {
@@ -102,7 +105,7 @@ impl Trainer {
         self.work.costs.time(Phase::Read, start.elapsed());
         let (context, count) = (self.config.context(), self.tokens.len());
         let micro = self.config.micro_batch() * context;
-        let mut loss = 0.0;
+        let (mut loss, before) = (0.0, self.network.head.pairs());
         for (tokens, targets) in self.tokens.chunks(micro).zip(self.targets.chunks(micro)) {
             loss += self.network.accumulate(&mut self.work, tokens, targets, context);
         }
@@ -124,7 +127,9 @@ impl Trainer {
         let grad_scale = (factor / count as f64) as f32;
         self.network.update(&mut self.work, &StepOptions { optim, number, lr, grad_scale, seed, level });
         self.steps += 1;
-        Ok(StepReport { loss, lr, tokens: count, gradient_norm })
+        let all = (count * self.network.vocabulary()) as u64;
+        let pairs = self.network.head.pairs().map_or(all, |after| after - before.unwrap_or(0));
+        Ok(StepReport { loss, lr, tokens: count, gradient_norm, pairs })
     }
 
     /// Brings rows that slept through steps up to date, before weights are read as a whole: for an evaluation, or to generate.
@@ -155,7 +160,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if it is of another network than its own `config.json` says, or of no language model.
+    /// [`Error::Checkpoint`] if it is of another network than its own `config.json` says, or of no language model;
+    /// [`Error::Config`] if this machine has no memory for it.
     pub fn load(loaded: &Loaded, level: Level) -> Result<(Self, Tokenizer)> {
         let shape = shape(loaded)?;
         let tokenizer = Tokenizer::from_json(loaded.bytes(TOKENIZER)?);
@@ -168,6 +174,7 @@ impl Trainer {
         if let Some(hot) = shape.hot.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(loaded.refuse("config.json", format!("hot: {hot} is not below the vocabulary ({vocabulary})")));
         }
+        fits(&shape.config)?;
         let mut trainer = Self::new(shape.config, shape.hot, shape.total_steps, level)?;
         trainer.restore(loaded)?;
         Ok((trainer, tokenizer))
