@@ -6,6 +6,7 @@
     python3 benches/xmc/equal.py ..                        (benches/results/xmc-equal.json)
     python3 benches/lm/speed.py ..                         (benches/results/lm-speed.json)
     python3 benches/lm/quality.py ablation|time ..         (benches/results/lm-ablation.json, lm-time.json)
+    python3 benches/lm/presets.py, generate.py             (benches/results/lm-presets.json, lm-generate.json)
     hotrow report benches/results/bench ..                 (Markdown, and pictures)
     python3 benches/xmc/table.py --demo hotrow-demo --bench target/report.md
 
@@ -16,9 +17,12 @@ markers `<!-- NAME -->` and `<!-- end of NAME -->`.
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 RESULTS = Path("benches/results")
+PRESETS = ("small", "base", "gpt2-124m")
+PYTORCH = "PyTorch dense, bf16"
 
 
 def table(header, rows):
@@ -141,6 +145,46 @@ def presets():
     return table(["preset", "seed", "weights", "peak memory", "planned", "tokens/s", "tokens", "loss"], lines)
 
 
+def targets():
+    """What the language models were to reach, and what the other tables say of it."""
+    rows = lambda name: json.loads((RESULTS / f"{name}.json").read_text())["rows"]
+    speed = {(row["preset"], row["contender"]): row["median"] for row in rows("lm-speed")}
+
+    def against_pytorch(preset):
+        rival = max(rate for (of, name), rate in speed.items() if of == preset and name.startswith("PyTorch"))
+        return f"{speed[preset, 'hotrow, dense head'] / rival:.2f}"
+
+    def loss(name, contender, key="loss", **which):
+        found = [row for row in rows(name) if row.get("contender") == contender and which.items() <= row.items()]
+        return mean(found, key) if found else math.nan
+
+    def gap(name):
+        return f"{loss(name, 'sampled head') - loss(name, 'dense'):+.3f}"
+
+    def timed(rival, key="loss"):
+        less = loss("lm-time", "n-grams, memory, sampled head", key) - loss("lm-time", rival, key)
+        return "not run" if math.isnan(less) else f"{less:+.3f}"
+
+    large = {row["contender"]: row for row in sorted(rows("lm-presets"), key=lambda row: row["tokens"])}
+    falls = large["memory-2.5b"]["metrics"]["loss"] - large["base"]["metrics"]["loss"]
+    generated = json.loads((RESULTS / "lm-generate.json").read_text())["rows"][0]["share_of_bandwidth"]
+    sampled = speed["small", "hotrow, sampled head"] / speed["small", "hotrow, dense head"]
+    lines = [
+        ["trunk against PyTorch in bf16 (`small`, `base`, `gpt2-124m`)", "1.5 times each", ", ".join(map(against_pytorch, PRESETS))],
+        ["sampled against dense head, `small`: speed", "1.8 times", f"{sampled:.2f}"],
+        ["the same: loss at equal tokens, nat (`tiny`; `small`)", "at most +0.02", f"{gap('lm-ablation')}; {gap('lm-ablation-small')}"],
+        ["30 minutes: n-grams, memory and sampled head against dense, nat", "-0.15", timed("dense")],
+        ["the same against PyTorch's dense network, nat", "-0.4", timed(PYTORCH)],
+        ["the same against dense with a vocabulary of 8 192, bits a byte", "below 0", timed("dense, vocabulary 8 192", "bits_per_byte")],
+        ["`memory-2.5b`: peak memory", "8 GiB", gib(large["memory-2.5b"]["peak_memory_bytes"])],
+        ["`memory-2.5b`: tokens a second", "3 000", f"{large['memory-2.5b']['tokens_per_second']:.0f}"],
+        ["`memory-2.5b` against `base` at equal tokens, nat", "at most 0", f"{falls:+.3f}"],
+        ["`memory-7b`: peak memory", "20 GiB", gib(large["memory-7b"]["peak_memory_bytes"])],
+        ["`generate`, `base`: share of the memory bandwidth", "60 %", f"{100 * generated:.0f} %"],
+    ]
+    return table(["what", "target", "measured"], lines)
+
+
 def gib(count):
     return f"{count / 2**30:.1f} GiB"
 
@@ -154,6 +198,7 @@ TABLES = {
     "ablation": (ablation, "lm-ablation"),
     "time": (time, "lm-time"),
     "presets": (presets, "lm-presets"),
+    "targets": (targets, "lm-time"),
 }
 
 
