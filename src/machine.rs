@@ -1,4 +1,5 @@
-//! What is known of the machine: CPU, caches, memory, huge pages. All of it is for reports; nothing is decided by it.
+//! What is known of the machine: CPU, caches, memory, huge pages. It is for reports; only
+//! a model that is far too large for the memory is refused by it.
 
 use std::fs;
 use std::path::Path;

@@ -43,9 +43,9 @@ pub struct Summary {
     pub bytes: u64,
     /// What each phase of a step has cost, by its name.
     pub phases: BTreeMap<String, PhaseCost>,
-    /// Share of the output layer's rows that one step computes, on average; in a language model, one sample of its head.
+    /// Share of the pairs of a sample (in a language model, a token) and a row of the output layer that are computed.
     pub active_share: f64,
-    /// The number of these rows.
+    /// Rows of the output layer that one step computes, on average; in a language model, one sample of its head.
     pub union_rows: f64,
     /// Numbers that are trained.
     pub parameters: u64,

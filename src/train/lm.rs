@@ -164,9 +164,18 @@ struct Sums {
     gradient_norm: f64,
     steps: u64,
     seconds: f64,
-    /// Pairs of a token and a row of the head that were computed.
+    /// Pairs of a token and a row of the head that were computed, and the tokens since they are counted.
     #[serde(default)]
     pairs: u64,
+    #[serde(default)]
+    counted: u64,
+}
+
+impl Sums {
+    /// Rows of the head that a token computes, on average.
+    fn union_rows(&self) -> f64 {
+        self.pairs as f64 / self.counted.max(1) as f64
+    }
 }
 
 impl Run {
@@ -209,7 +218,7 @@ impl Run {
     }
 
     /// What the network goes on with at this step, if that is wanted and possible. The same network has the same sample.
-    fn sample(&mut self) -> Result<Option<String>> {
+    fn sample(&self) -> Result<Option<String>> {
         let (train, trainer) = (&self.trainer.config.train, &self.trainer);
         let mut text = train.sample.clone();
         let empty = text.is_empty() && self.files.tokenizer.end_of_text().is_none();
@@ -267,14 +276,16 @@ impl Task for Run {
             sums.steps += 1;
             sums.seconds += seconds;
             sums.pairs += report.pairs;
+            sums.counted += report.tokens as u64;
         }
         Ok(())
     }
 
     fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let (step, epochs) = (self.trainer.steps, self.sequences.epochs(self.trainer.steps));
-        let Sums { loss, tokens, gradient_norm, steps, seconds, pairs } = std::mem::take(&mut self.memory.recent);
-        let active_share = pairs as f64 / tokens as f64 / self.trainer.network.vocabulary() as f64;
+        let recent = std::mem::take(&mut self.memory.recent);
+        let active_share = recent.union_rows() / self.trainer.network.vocabulary() as f64;
+        let Sums { loss, tokens, gradient_norm, steps, seconds, .. } = recent;
         let lr = crate::optim::learning_rate(&self.trainer.config.optim, step, self.trainer.total_steps);
         let report = Report {
             step,
@@ -334,7 +345,9 @@ impl Task for Run {
             return Ok(());
         }
         self.memory.seconds.eval += start.elapsed().as_secs_f64();
-        observer.note(&note);
+        if note.contains([':', ';']) {
+            observer.note(&note);
+        }
         event.insert("seconds", json!(self.memory.seconds.train));
         event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
         event.insert("tokens", json!(self.memory.total.tokens));
@@ -358,8 +371,8 @@ impl Task for Run {
     }
 
     fn summary(&self) -> Summary {
-        let Memory { total: Sums { loss, tokens, pairs, .. }, seconds, metrics, .. } = &self.memory;
-        let union_rows = *pairs as f64 / *tokens as f64;
+        let Memory { total, seconds, metrics, .. } = &self.memory;
+        let (Sums { loss, tokens, .. }, union_rows) = (total, total.union_rows());
         let mut metrics = metrics.clone();
         metrics.insert("train_loss".to_owned(), loss / *tokens as f64);
         let rate = *tokens as f64 / seconds.train;

@@ -80,8 +80,9 @@ pub(super) fn origin(machine: &Object, outer: &Object) -> Origin {
         "" => words(outer, "commit"),
         commit => commit,
     };
-    // Twelve digits name a commit.
-    let commit = commit.chars().take(12).collect();
+    // Twelve digits name a commit; what stands behind a dash says that the code was another.
+    let (hash, changed) = commit.split_at(commit.find('-').unwrap_or(commit.len()));
+    let commit = hash.chars().take(12).chain(changed.chars()).collect();
     Origin { machine: parts.join(", "), commit, command: command(outer) }
 }
 

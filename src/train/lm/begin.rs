@@ -5,6 +5,7 @@ use super::{Files, memory, sequences};
 use crate::checkpoint::Loaded;
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
+use crate::config::lm::presets::Component;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::train::run;
@@ -28,12 +29,11 @@ pub(super) fn can_begin(config: &Lm, files: &Files) -> Result<()> {
         let message = format!("has {prompt} tokens, where the network reads at most {context}");
         return Err(Error::config("train.sample", message));
     }
-    fits(config)
+    fits("the run", &memory(config, config.model.vocabulary))
 }
 
-/// An error if this machine has by no means the memory to train with this configuration.
-pub(super) fn fits(config: &Lm) -> Result<()> {
-    let parts = memory(config, config.model.vocabulary);
+/// An error if this machine has by no means the memory for `what`, which takes these parts.
+pub(super) fn fits(what: &str, parts: &[Component]) -> Result<()> {
     let needed: u64 = parts.iter().map(|part| part.bytes).sum();
     let (Some(there), Some(largest)) = (Machine::read().memory_bytes, parts.iter().max_by_key(|part| part.bytes))
     else {
@@ -45,7 +45,7 @@ pub(super) fn fits(config: &Lm) -> Result<()> {
     let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
     let (needed, most, there) = (gib(needed), gib(largest.bytes), gib(there));
     let message = format!(
-        "the model takes about {needed:.1} GiB of memory, {most:.1} GiB of it for {}; this machine has {there:.1} GiB",
+        "{what} takes about {needed:.1} GiB of memory, {most:.1} GiB of it for {}; this machine has {there:.1} GiB",
         largest.name
     );
     Err(Error::config("model", message))

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
+use super::begin::fits;
 use super::*;
 use crate::config::lm::feed_forward::{FeedForwardKind, FeedForwardOptions};
 use crate::config::lm::model::Precision;
+use crate::config::lm::presets::Component;
 use crate::config::lm::{Head, Memory, Model, Ngram, head::HeadMode, memory::KeysName};
 use crate::config::{IndexName, OptimizerName, Storage};
 use crate::data::tokens::{TokenFile, TokenWriter};
@@ -206,4 +208,12 @@ fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
     let error = Trainer::load(&checkpoint::open(&other).unwrap(), Level::detect()).unwrap_err();
     assert_eq!(error.exit_code(), 4);
     assert!(error.to_string().contains("not the options of a language model"), "{error}");
+}
+
+#[test]
+fn what_is_far_too_large_for_the_machine_is_refused_with_its_largest_part() {
+    let part = |name, bytes| Component { name, parameters: 0, bytes, saved_bytes: 0, dense: false };
+    assert!(fits("the run", &[part("attention", 1 << 20)]).is_ok());
+    let error = fits("the run", &[part("attention", 1 << 20), part("n-gram tables", 1 << 60)]).unwrap_err().to_string();
+    assert!(error.contains("the run takes about") && error.contains("for n-gram tables"), "{error}");
 }
