@@ -1,18 +1,24 @@
 """Exact validation loss of language models with sparse parts against dense ones: at equal tokens, and in equal time.
 
     cargo build --release
-    target/release/hotrow tokenize TEXT.. --tokenizer GPT2-FOLDER --out DIR/train      (and DIR/valid, with DIR/train's tokenizer)
+    (zstd -dc wiki-en-2018/valid.jsonl.zst | awk 'NR % 12 == 0'
+     zstd -dc eltec-eng/valid.jsonl.zst | jq -c '{text: .text[:60000]}') > valid.jsonl
+    target/release/hotrow tokenize {wiki-en-2018,eltec-eng}/train.jsonl.zst --tokenizer gpt2-bpe --out DIR/train
+    target/release/hotrow tokenize valid.jsonl --tokenizer DIR/train/tokenizer.json --out DIR/valid
     python3 benches/lm/quality.py ablation --data DIR --tokens 400000
     python3 benches/lm/quality.py time --data DIR --minutes 30
-    target/release/hotrow tokenize TEXT.. --vocabulary 8192 --out SMALL/train    (and SMALL/valid)
+    target/release/hotrow tokenize {wiki-en-2018,eltec-eng}/train.jsonl.zst --vocabulary 8192 --out SMALL/train
+    target/release/hotrow tokenize valid.jsonl --tokenizer SMALL/train/tokenizer.json --out SMALL/valid
     python3 benches/lm/quality.py time --data SMALL --minutes 30 --only dense --label ", vocabulary 8 192"
 
-DIR is made of the training and the validation texts of wiki-en-2018 and eltec-eng. `ablation` trains each contender on the same
-tokens in the same order. `time` first measures tokens a second of all contenders in turns, then trains each for as many steps as
-fit into the minutes by that rate: learning rates fall to their end within the time, and how busy the machine is while they train
-changes nothing. PyTorch trains the dense network with bf16 factors from hotrow's first weights on the same batches (benches/harness;
-this Python must have it, or --only names the others). Validation is the exact softmax over the whole file. A figure is written as soon as it is there, with its commit
-and load average; rows that the file of results has already are not made again. `ablation` needs NumPy, for its floor (kneser_ney.py).
+The texts are English articles and novels; held out are every twelfth article and the beginnings of the four novels of their validation
+sets: 307 455 bytes, 72 648 of GPT-2's tokens. `ablation` trains each contender on the same tokens in the same order. `time` first
+measures tokens a second of all contenders in turns, then trains each for as many steps as fit into the minutes by that rate: learning
+rates fall to their end within the time, and how busy the machine is while they train changes nothing. PyTorch trains the dense network
+with bf16 factors from hotrow's first weights on the same batches (benches/harness; this Python must have it, or --only names the
+others). The rate warms up over a tenth of the steps, in short runs over 60, but never over more than a third. Validation is the exact
+softmax over the whole file. A figure is written as soon as it is there, with its commit and load average; rows that the file of
+results has already are not made again. `ablation` needs NumPy, for its floor (kneser_ney.py).
 """
 
 import argparse
@@ -60,11 +66,11 @@ class Study:
     def __init__(self, arguments):
         self.arguments = arguments
         info = json.loads(subprocess.run([arguments.binary, "info", "--json"], check=True, capture_output=True).stdout)
-        machine = {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()}
+        self.machine = {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()}
         self.commit = info["commit"]
         options = [f"--{name} {getattr(arguments, name)}" for name in ("preset", "tokens", "minutes", "batch", "lr")]
         command = " ".join(["python3 benches/lm/quality.py", arguments.study, *options])
-        self.result = {"schema": 1, "command": command, "machine": machine, "rows": []}
+        self.result = {"schema": 1, "command": command, "machine": self.machine, "rows": []}
         if arguments.out.exists():
             self.result = {**json.loads(arguments.out.read_text()), "command": command}
 
@@ -72,8 +78,12 @@ class Study:
         return next((row for row in self.result["rows"] if key.items() <= row.items()), None)
 
     def add(self, row):
-        load = round(os.getloadavg()[0], 2)
-        self.result["rows"].append({**row, "commit": self.commit, "load_average": load})
+        row = {**row, "commit": self.commit, "load_average": round(os.getloadavg()[0], 2)}
+        if self.machine != self.result["machine"]:
+            row["machine"] = self.machine
+        if self.arguments.threads:
+            row["threads"] = self.arguments.threads
+        self.result["rows"].append(row)
         self.write()
         print(row, flush=True)
 
@@ -89,7 +99,8 @@ class Study:
             command += ["--threads", arguments.threads]
         settings = [f"train.batch_tokens={arguments.batch}", f"train.steps={steps}", f"train.seed={seed}"]
         settings += [f"optim.lr={arguments.lr}", f"optim.final_lr={arguments.lr / 10}"]
-        settings += [f"optim.warmup_steps={max(steps // 10, 1)}", f"train.log_every={max(steps // 20, 1)}"]
+        warmup = max(steps // 10, min(60, steps // 3), 1)
+        settings += [f"optim.warmup_steps={warmup}", f"train.log_every={max(steps // 20, 1)}"]
         for option in [*COMMON, *settings, *options]:
             command += ["--set", option]
         return run(command)
