@@ -68,7 +68,7 @@ def main():
     rates = [bandwidth(cores) for _ in range(arguments.rounds)]
     result = {
         "schema": 1,
-        "command": "chrt -f 10 python3 benches/lm/generate.py",
+        "command": f"chrt -f 10 python3 benches/lm/generate.py --presets {' '.join(arguments.presets)}",
         "machine": {"cpu": info["cpu"], "cores": cores, "level": info["level"], "system": platform.platform()},
         "commit": info["commit"],
         "load_average_at_start": load,

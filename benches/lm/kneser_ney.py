@@ -1,4 +1,4 @@
-"""The floor of the language models: an interpolated Kneser-Ney 3-gram (Chen and Goodman 1999, modified), on the same tokens.
+"""The floor of the language models: an interpolated Kneser-Ney 3-gram (Chen and Goodman 1999, modified), on as many tokens.
 
     python3 benches/lm/kneser_ney.py --train DIR/train/train.tokens --valid DIR/valid/train.tokens --tokens 400000 --tokens 0
 

@@ -12,7 +12,7 @@
     python3 benches/lm/quality.py time --data SMALL --minutes 30 --only dense --label ", vocabulary 8 192"
 
 The texts are English articles and novels; held out are every twelfth article and the beginnings of the four novels of their validation
-sets: 307 455 bytes, 72 648 of GPT-2's tokens. `ablation` trains each contender on the same tokens in the same order. `time` first
+sets: 307 455 bytes, 72 648 of GPT-2's tokens. `ablation` trains each network on the same tokens in the same order. `time` first
 measures tokens a second of all contenders in turns, then trains each for as many steps as fit into the minutes by that rate: learning
 rates fall to their end within the time, and how busy the machine is while they train changes nothing. PyTorch trains the dense network
 with bf16 factors from hotrow's first weights on the same batches (benches/harness; this Python must have it, or --only names the
@@ -53,6 +53,12 @@ ABLATION = {
     "routed blocks of neurons": [*SAMPLED, "feed_forward.kind=blocks"],
 }
 PYTORCH = "PyTorch dense, bf16"
+# The script of a study, and the options that make its rows what they are.
+STUDIES = {
+    "ablation": ("quality.py ablation", ("preset", "tokens")),
+    "time": ("quality.py time", ("preset", "minutes")),
+    "presets": ("presets.py", ("tokens",)),
+}
 TIME = {
     "dense": [],
     "n-grams, memory, sampled head": [*SAMPLED, *NGRAM, "memory.slots=65536", "memory.layers=[3]", "memory.keys=blocks"],
@@ -68,8 +74,9 @@ class Study:
         info = json.loads(subprocess.run([arguments.binary, "info", "--json"], check=True, capture_output=True).stdout)
         self.machine = {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()}
         self.commit = info["commit"]
-        options = [f"--{name} {getattr(arguments, name)}" for name in ("preset", "tokens", "minutes", "batch", "lr")]
-        command = " ".join(["python3 benches/lm/quality.py", arguments.study, *options])
+        script, own = STUDIES[arguments.study]
+        options = [f"--{name} {getattr(arguments, name)}" for name in (*own, "batch", "lr")]
+        command = " ".join([f"python3 benches/lm/{script}", *options])
         self.result = {"schema": 1, "command": command, "machine": self.machine, "rows": []}
         if arguments.out.exists():
             self.result = {**json.loads(arguments.out.read_text()), "command": command}
@@ -99,8 +106,7 @@ class Study:
             command += ["--threads", arguments.threads]
         settings = [f"train.batch_tokens={arguments.batch}", f"train.steps={steps}", f"train.seed={seed}"]
         settings += [f"optim.lr={arguments.lr}", f"optim.final_lr={arguments.lr / 10}"]
-        warmup = max(steps // 10, min(60, steps // 3), 1)
-        settings += [f"optim.warmup_steps={warmup}", f"train.log_every={max(steps // 20, 1)}"]
+        settings += [f"optim.warmup_steps={warmup(steps)}", f"train.log_every={max(steps // 20, 1)}"]
         for option in [*COMMON, *settings, *options]:
             command += ["--set", option]
         return run(command)
@@ -144,6 +150,7 @@ class Study:
             "tokens": steps * batch,
             "batch_tokens": batch,
             "lr": self.arguments.lr,
+            "warmup_steps": warmup(steps),
             "tokens_per_second": rate,
             "train_seconds": summary["seconds"]["train"],
             **{key: summary[key] for key in ("metrics", "parameters", "flops", "peak_memory_bytes")},
@@ -157,6 +164,10 @@ def run(command, **options):
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
     return json.loads(done.stdout) if done.stdout.startswith("{") else done.stdout
+
+
+def warmup(steps):
+    return max(steps // 10, min(60, steps // 3), 1)
 
 
 def events(folder):
