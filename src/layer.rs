@@ -61,8 +61,9 @@ pub use top_k::TopK;
 use std::time::Instant;
 
 use crate::flops::{Costs, Phase};
-use crate::kernels::Level;
+use crate::index::{Index, Rows};
 use crate::kernels::gemm::PackedPanel;
+use crate::kernels::{Level, UniqueRowIds};
 
 /// What layers compute with: the level, memory that is used again, and the count of what it has cost.
 ///
@@ -105,6 +106,18 @@ impl Workspace {
     /// The buffer's memory serves again.
     pub fn give_back(&mut self, buffer: Buffer) {
         self.pool.give(buffer);
+    }
+
+    /// Builds the index of `rows`, all of which have moved, as a dense optimiser moves all of them.
+    pub(crate) fn rebuild(&mut self, index: &mut dyn Index, rows: &Rows) {
+        let before = index.flops();
+        self.timed(Phase::Hash, |_| {
+            // The index may leave rows where they were if they are not said to have moved.
+            let all: Vec<u32> = (0..rows.len() as u32).collect();
+            index.update(rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
+            index.rebuild(rows);
+        });
+        self.costs.count(Phase::Hash, index.flops() - before, 0, 0);
     }
 
     /// Runs `f` and counts its time to `phase`.

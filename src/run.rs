@@ -190,7 +190,13 @@ impl RunDir {
 }
 
 /// The run that a folder is or, for a checkpoint, belongs to.
-fn run_of(path: &Path) -> &Path {
+///
+/// ```
+/// use std::path::Path;
+/// assert_eq!(hotrow::run::run_of(Path::new("runs/a/checkpoint-000500")), Path::new("runs/a"));
+/// assert_eq!(hotrow::run::run_of(Path::new("runs/a")), Path::new("runs/a"));
+/// ```
+pub fn run_of(path: &Path) -> &Path {
     let checkpoint = checkpoint::has_name(path) && !path.join(CONFIG).exists();
     match path.parent() {
         Some(run) if checkpoint && run.as_os_str().is_empty() => Path::new("."),

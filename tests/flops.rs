@@ -218,6 +218,20 @@ fn heads_count_three_products_with_the_rows_they_compute() {
 }
 
 #[test]
+fn building_an_index_counts_what_the_index_counts() {
+    let mut work = new();
+    let weights = Dense::new("h", 50, 4, 0.1, Precision::F32, &sgd(), 7);
+    for index in [IndexName::Simhash, IndexName::Blocks] {
+        let config = Head { mode: HeadMode::Sampled, active: 20, index, ..Head::default() };
+        let mut head = SampledHead::new(&config, vec![0, 1], 50, 4, 7, Level::detect()).unwrap();
+        head.rebuild(&mut work, &weights);
+        let built = head.index().flops();
+        assert_eq!(counted(&mut work, Phase::Hash), (built, 0));
+        assert!(built >= 2 * 50 * 4, "every row is hashed or compared: {built}");
+    }
+}
+
+#[test]
 fn a_memory_counts_queries_keys_reads_and_products() {
     let (mut work, optim, model) = (new(), sgd(), model());
     let config = Memory {

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use hotrow::config::Config;
 use hotrow::data::{self, Samples};
 use hotrow::kernels::Level;
-use hotrow::run::{Progress, Signals, Summary};
+use hotrow::run::{Progress, Signals, Summary, run_of};
 use hotrow::train::{estimate, xmc};
 
 use super::{Failure, Threads};
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     };
     if arguments.print_config {
         let config = match &arguments.resume {
-            Some(run) => Config::load(Some(&run.join("config.toml")), &arguments.sets)?,
+            Some(run) => Config::load(Some(&run_of(run).join("config.toml")), &arguments.sets)?,
             None => Config::load(arguments.config.as_deref(), &arguments.sets)?,
         };
         config.check()?;
@@ -136,7 +136,7 @@ pub fn print(summary: &Summary, json: bool, out: &mut impl Write) -> Result<(), 
 
 fn dry_run(arguments: &Xmc, level: Level, threads: usize, out: &mut impl Write) -> Result<(), Failure> {
     let config = match &arguments.resume {
-        Some(run) => Config::load(Some(&run.join("config.toml")), &arguments.sets)?,
+        Some(run) => Config::load(Some(&run_of(run).join("config.toml")), &arguments.sets)?,
         None => Config::load(arguments.config.as_deref(), &arguments.sets)?,
     };
     config.check()?;

@@ -271,6 +271,12 @@ impl RunConfig for Lm {
             let limit = format_args!("no multiple of the sequences' length ({context})");
             return Err(wrong("train.batch_tokens", batch_tokens, limit));
         }
+        let (touched, most) = (self.parts().touched(), u32::MAX);
+        if batch_tokens * touched > most as usize {
+            let limit =
+                format_args!("too many: tokens read {touched} rows of a table each, and a step may read {most}");
+            return Err(wrong("train.batch_tokens", batch_tokens, limit));
+        }
         Ok(())
     }
 
@@ -327,6 +333,10 @@ mod tests {
             (&["data.context=257"][..], "data.context: 257 is not at most 256"),
             (&["train.batch_tokens=1000"], "train.batch_tokens: 1000 is no multiple of the sequences' length (256)"),
             (&["train.batch_tokens=255"], "train.batch_tokens: 255 is not at least 256"),
+            (
+                &["train.batch_tokens=8388608", "feed_forward.kind=sampled", "feed_forward.active=512"],
+                "train.batch_tokens: 8388608 is too many: tokens read 512 rows of a table each, and a step may read 4294967295",
+            ),
             (&["train.steps=5", "train.tokens=5"], "train.tokens: 5 is given beside train.steps"),
             (&["train.log_every=0"], "train.log_every: 0 is not at least 1"),
             (&["optim.weight_decay=500"], "optim.weight_decay: 500 is not below 1 / 0.002, the largest"),

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::{self, Index, Rows};
 use crate::kernels::reduce::Activation;
-use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
+use crate::kernels::{Level, MatMut, MatRef};
 use crate::optim::{Init, Parameter, StepOptions};
 use crate::ragged::Ragged;
 
@@ -108,11 +108,7 @@ impl SampledFeedForward {
     /// Builds the index from the neurons as they are now: before the first step, and now and then.
     pub fn rebuild(&mut self, work: &mut Workspace) {
         let rows = Rows { weights: self.up.parameter().weights(), biases: &self.biases, level: work.level };
-        work.timed(Phase::Hash, |_| {
-            let all: Vec<u32> = (0..rows.len() as u32).collect();
-            self.index.update(&rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
-            self.index.rebuild(&rows);
-        });
+        work.rebuild(&mut *self.index, &rows);
     }
 
     /// `y` (T, D) for `x` (T, D).

@@ -149,12 +149,7 @@ impl SampledHead {
     pub fn rebuild(&mut self, work: &mut Workspace, weights: &Dense) {
         assert_eq!(weights.outputs(), self.biases.len(), "weights of another vocabulary");
         let rows = Rows { weights: WeightsRef::F32(weights.weights()), biases: &self.biases, level: work.level };
-        work.timed(Phase::Hash, |_| {
-            // A dense optimiser moves all of them.
-            let all: Vec<u32> = (0..rows.len() as u32).collect();
-            self.index.update(&rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
-            self.index.rebuild(&rows);
-        });
+        work.rebuild(&mut *self.index, &rows);
     }
 
     /// Sum of the estimated losses of `targets` (T), in nats, for `x` (T, D); `dx` (T, D) is written over with the gradient of the

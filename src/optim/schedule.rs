@@ -18,7 +18,7 @@ pub fn learning_rate(optim: &Optim, step: u64, total: u64) -> f32 {
     let after = total.saturating_sub(optim.warmup_steps).max(1) as f64;
     let done = ((step - optim.warmup_steps) as f64 / after).min(1.0);
     let left = match optim.schedule {
-        Schedule::Constant => 1.0,
+        Schedule::Constant => return optim.lr,
         Schedule::Linear => 1.0 - done,
         Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
     };

@@ -75,7 +75,7 @@ pub struct Seconds {
     pub train: f64,
     /// Evaluation.
     pub eval: f64,
-    /// Building of indexes.
+    /// Looks at how good indexes are; building them is part of training.
     pub index: f64,
 }
 

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::kernels::Level;
 use crate::run::Component;
-use crate::tensor::Tensor;
+use crate::tensor::{ElementsMut, Tensor, TensorMut};
 
 pub(super) const MODEL: &str = "model.safetensors";
 pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
@@ -61,7 +61,7 @@ impl Trainer {
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another shape.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
-        loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
+        fill_state(loaded, &mut self.network.state_tensors_mut())?;
         restore_each(loaded, self.samplings_mut(), Sampling::restore)?;
         self.steps = loaded.state().step;
         Ok(())
@@ -96,6 +96,28 @@ pub(super) fn files<'a>(
         tensors.into_iter().map(move |tensor| Tensor { name: format!("{index}.{}", tensor.name), ..tensor })
     });
     vec![(MODEL, weights), (OPTIMIZER, state), (INDEX, prefixed.collect())]
+}
+
+/// Gives an optimiser what a checkpoint has of it.
+///
+/// # Errors
+///
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if that is of another shape, or of a later step than the checkpoint's.
+pub(super) fn fill_state(loaded: &Loaded, tensors: &mut [TensorMut]) -> Result<()> {
+    let step = loaded.state().step;
+    if step > u64::from(u32::MAX) {
+        return Err(loaded.refuse("trainer_state.json", format!("step: {step} is above {}", u32::MAX)));
+    }
+    loaded.fill(OPTIMIZER, tensors)?;
+    // Reads of values are counted in numbers of the same kind.
+    for tensor in tensors.iter().filter(|tensor| tensor.name.ends_with(".steps")) {
+        let ElementsMut::U32(steps) = &tensor.elements else { continue };
+        if let Some(later) = steps.iter().find(|&&of_row| u64::from(of_row) > step) {
+            let message = format!("{}: a row of step {later}, after the checkpoint's, {step}", tensor.name);
+            return Err(loaded.refuse(OPTIMIZER, message));
+        }
+    }
+    Ok(())
 }
 
 /// Gives each index what a checkpoint has under its name.

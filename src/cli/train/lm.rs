@@ -8,7 +8,7 @@ use hotrow::config::RunConfig;
 use hotrow::config::lm::{Lm, MEMORY_PRESETS, PRESETS};
 use hotrow::data::Sequences;
 use hotrow::kernels::Level;
-use hotrow::run::{Progress, Summary};
+use hotrow::run::{Progress, Summary, run_of};
 use hotrow::train::lm::{self, Files, Inputs, estimate};
 
 use super::{Failure, Threads};
@@ -61,7 +61,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
     if arguments.print_config {
         let config = match &arguments.resume {
-            Some(run) => Lm::load(None, Some(&run.join("config.toml")), &arguments.sets)?,
+            Some(run) => Lm::load(None, Some(&run_of(run).join("config.toml")), &arguments.sets)?,
             None => load(arguments)?,
         };
         return Ok(out.write_all(config.to_toml().as_bytes())?);

@@ -90,6 +90,21 @@ impl Head {
         active.min(vocabulary)
     }
 
+    /// Rows that a chunk of positions computes in a training step.
+    ///
+    /// ```
+    /// use hotrow::config::{IndexName, lm::{Head, head::HeadMode}};
+    /// let [dense, sampled] = [HeadMode::Dense, HeadMode::Sampled].map(|mode| Head { mode, ..Head::default() });
+    /// let all = Head { index: IndexName::All, ..sampled.clone() };
+    /// assert_eq!([dense, sampled, all].map(|head| head.computed(50_257)), [50_257, 5026, 50_257]);
+    /// ```
+    pub fn computed(&self, vocabulary: usize) -> usize {
+        match (self.mode, self.index) {
+            (HeadMode::Dense, _) | (_, IndexName::All) => vocabulary,
+            _ => self.rows(vocabulary),
+        }
+    }
+
     /// Tokens that are in every sample, of a vocabulary of so many: no more than half of what the random tail leaves, the rest of
     /// which the index names.
     ///

@@ -189,7 +189,7 @@ impl Memory {
         within("memory.rebuild_every", self.rebuild_every as usize, 1, 1 << 31)?;
         head::index("memory", self.block, self.tables, self.codes, self.probes)?;
         ngram::layers("memory.layers", &self.layers, model)?;
-        rows::check("memory", self.lr_factor, self.weight_decay)?;
+        rows::check("memory", self.optimizer, self.eight_bit, self.lr_factor, self.weight_decay)?;
         if self.keys == KeysName::Product {
             if self.halves().pow(2) != self.slots {
                 let limit = format_args!("no square; {} is near", self.halves().pow(2));
@@ -223,6 +223,7 @@ mod tests {
         assert!(wrong(|memory| memory.key_width = 7).starts_with("memory.key_width: 7 is odd"));
         assert!(wrong(|memory| memory.layers = vec![9]).starts_with("memory.layers: 9"));
         assert!(wrong(|memory| memory.heads = 0).starts_with("memory.heads: 0"));
+        assert!(wrong(|memory| memory.eight_bit = true).starts_with("memory.eight_bit: true is for adam"));
         assert!(wrong(|memory| memory.lr_factor = f32::INFINITY).starts_with("memory.lr_factor"));
         let exact = Memory { slots: 1000, keys: KeysName::Exact, ..Memory::default() };
         exact.check(&Model::default()).unwrap();

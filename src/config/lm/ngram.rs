@@ -172,7 +172,7 @@ impl Ngram {
             return Err(wrong("ngram.rows", self.rows, limit));
         }
         layers("ngram.layers", &self.layers, model)?;
-        rows::check("ngram", self.lr_factor, self.weight_decay)
+        rows::check("ngram", self.optimizer, self.eight_bit, self.lr_factor, self.weight_decay)
     }
 }
 
@@ -207,6 +207,7 @@ mod tests {
         assert!(wrong(|ngram| (ngram.rows, ngram.heads) = (1 << 28, 16)).starts_with("ngram.rows: 268435456"));
         assert_eq!(wrong(|ngram| ngram.layers = vec![6]), "ngram.layers: 6 is not below model.layers (6)");
         assert!(wrong(|ngram| ngram.layers = vec![1, 1]).contains("strictly increasing"));
+        assert!(wrong(|ngram| ngram.eight_bit = true).starts_with("ngram.eight_bit: true is for adam"));
         assert!(wrong(|ngram| ngram.lr_factor = 0.0).starts_with("ngram.lr_factor"));
         assert!(wrong(|ngram| ngram.weight_decay = f32::NAN).starts_with("ngram.weight_decay"));
     }

@@ -26,6 +26,9 @@ pub struct Parts {
 /// Names of [`Parts::preset`] beside those of [`Model::preset`]: the trunk of `base` and so many weights in tables.
 pub const MEMORY_PRESETS: [&str; 3] = ["memory-1b", "memory-2.5b", "memory-7b"];
 
+/// The [`Component`] of what stands around tables of memories: keys of products, queries, gates.
+pub(crate) const MEMORY_LAYERS: &str = "memory layers";
+
 /// A part of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Component {
@@ -167,10 +170,21 @@ impl Parts {
             part("norms", layers * gains + width, 4.0),
             table("n-gram tables", ngram.parameters(model), grams),
             table("memory keys and values", (values + own_keys) as u64, slots),
-            product("memory layers", (memory.parameters(model) as usize).saturating_sub(values + own_keys)),
+            product(MEMORY_LAYERS, (memory.parameters(model) as usize).saturating_sub(values + own_keys)),
             table("indexes", 0, indexes.into_iter().map(bytes_of_index).sum()),
         ];
         all.into_iter().filter(|part| part.bytes > 0).collect()
+    }
+
+    /// Rows that a token reads of the table of which it reads most.
+    pub(super) fn touched(&self) -> usize {
+        let Self { model, feed_forward, ngram, memory, .. } = self;
+        let neurons =
+            if feed_forward.kind == FeedForwardKind::Sampled { feed_forward.active.min(model.inner()) } else { 0 };
+        let grams = if ngram.is_on() { ngram.heads * ngram.orders.len() } else { 0 };
+        // Layers share the values.
+        let slots = if memory.is_on() { memory.blocks(model).len() * memory.heads * memory.reads } else { 0 };
+        neurons.max(grams).max(slots)
     }
 
     /// About how many bytes a step needs beside the parts: activations of a micro-batch, and which tokens of the step touched
@@ -182,7 +196,7 @@ impl Parts {
         let activations = activations + ngram.kept(model);
         let logits = match head.mode {
             HeadMode::Dense => 512 * vocabulary,
-            HeadMode::Sampled => head.chunk * head.rows(vocabulary),
+            HeadMode::Sampled => head.chunk * head.computed(vocabulary),
         };
         // A row number and a factor, and those again in the order of rows.
         let touches = |entries: usize, width: usize| 40 * entries + 4 * width;
@@ -196,6 +210,11 @@ impl Parts {
         }
         if memory.is_on() {
             kept += memory.blocks(model).len() * touches(memory.heads * memory.reads, memory.values(model));
+            if memory.sparse().is_some() {
+                // Keys of their own are rows like values.
+                kept +=
+                    memory.blocks(model).len() * touches(memory.heads * memory.reads, memory.heads * memory.key_width);
+            }
         }
         (4 * (micro_batch * activations + logits) + step * kept) as u64
     }

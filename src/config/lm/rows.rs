@@ -1,6 +1,6 @@
 //! What sections of tables have in common.
 
-use crate::config::check::number;
+use crate::config::check::{number, wrong};
 use crate::config::{Optim, OptimizerName, Storage};
 use crate::error::Result;
 use crate::kernels::optim::BLOCK;
@@ -31,7 +31,17 @@ pub(super) fn bytes(rows: usize, cols: usize, storage: Storage, optim: &Optim) -
     rows as u64 * (weights + state) as u64
 }
 
-pub(super) fn check(section: &str, lr_factor: f32, weight_decay: f32) -> Result<()> {
+pub(super) fn check(
+    section: &str,
+    name: OptimizerName,
+    eight_bit: bool,
+    lr_factor: f32,
+    weight_decay: f32,
+) -> Result<()> {
+    if eight_bit && !adam(name) {
+        let limit = format_args!("for adam, adam-lazy and adam-dense only; {section}.optimizer is another");
+        return Err(wrong(&format!("{section}.eight_bit"), "true", limit));
+    }
     number(&format!("{section}.lr_factor"), lr_factor, lr_factor > 0.0, "not above 0")?;
     number(&format!("{section}.weight_decay"), weight_decay, weight_decay >= 0.0, "not at least 0")
 }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::{self, Index, Rows};
 use crate::kernels::reduce::top_k;
-use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
+use crate::kernels::{Level, MatMut, MatRef};
 use crate::layer::{Buffer, Dense, RowTable, Workspace};
 use crate::optim::{Init, Parameter, StepOptions};
 use crate::ragged::Ragged;
@@ -153,14 +153,8 @@ impl Keys {
     /// Builds the index, if there is one, from the keys as they are now.
     pub fn rebuild(&mut self, work: &mut Workspace) {
         if let Keys::Table(keys) = self {
-            let level = work.level;
-            work.timed(Phase::Hash, |_| {
-                let rows = Rows { weights: keys.table.parameter().weights(), biases: &keys.biases, level };
-                // The index may leave keys where they were if they are not said to have moved.
-                let all: Vec<u32> = (0..rows.len() as u32).collect();
-                keys.index.update(&rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
-                keys.index.rebuild(&rows);
-            });
+            let rows = Rows { weights: keys.table.parameter().weights(), biases: &keys.biases, level: work.level };
+            work.rebuild(&mut *keys.index, &rows);
         }
     }
 

@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use crate::config::IndexName;
 use crate::config::lm::Lm;
 use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::config::lm::head::HeadMode;
+use crate::config::lm::memory::KeysName;
 use crate::config::lm::model::{Activation, Precision};
-use crate::config::lm::presets::Component;
+use crate::config::lm::presets::{Component, MEMORY_LAYERS};
 use crate::kernels::Level;
 use crate::kernels::gemm::Precision as Rounding;
 use crate::train::estimate::{product_rate, snapshot};
@@ -60,6 +62,22 @@ pub fn memory(config: &Lm, vocabulary: usize) -> Vec<Component> {
     components
 }
 
+/// Operations of a token in indexes that compare with every row; others take few beside the products.
+fn compared(config: &Lm, vocabulary: usize) -> usize {
+    let Lm { model, feed_forward, memory, head, .. } = config;
+    let mut numbers = 0;
+    if head.mode == HeadMode::Sampled && head.index == IndexName::Exact {
+        numbers += vocabulary * model.width;
+    }
+    if feed_forward.kind == FeedForwardKind::Sampled && feed_forward.index == IndexName::Exact {
+        numbers += model.layers * model.inner() * model.width;
+    }
+    if memory.is_on() && memory.keys == KeysName::Exact {
+        numbers += memory.blocks(model).len() * memory.heads * memory.slots * memory.key_width;
+    }
+    2 * numbers
+}
+
 /// Estimates a run of `steps` steps of a network that knows `vocabulary` tokens.
 ///
 /// ```
@@ -74,22 +92,23 @@ pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, thread
     let (width, layers) = (model.width, model.layers);
     let components = memory(config, vocabulary);
     // A table that is only looked up in is no product, a sampled head multiplies with few rows, and so do chosen neurons.
-    let rows = match head.mode {
-        HeadMode::Dense => vocabulary,
-        HeadMode::Sampled => head.rows(vocabulary),
-    };
+    let rows = head.computed(vocabulary);
     let neurons = match (feed_forward.kind, model.activation) {
         (FeedForwardKind::Sampled, _) => 2 * feed_forward.active.min(model.inner()),
         (FeedForwardKind::Blocks, _) => 2 * feed_forward.chosen * feed_forward.neurons,
         (FeedForwardKind::Dense, Activation::Swiglu) => 3 * model.inner(),
         (FeedForwardKind::Dense, Activation::ReluSquared) => 2 * model.inner(),
     };
-    let multiplied = width * (rows + layers * (4 * width + neurons));
-    let tokens = config.sequences() * config.context();
-    let window = if model.window == 0 { config.context() } else { model.window.min(config.context()) };
-    // Two products forward and five backward, which computes the scores anew, over half of the window on average.
-    let attention = layers * 14 * width * window / 2;
-    let flops = tokens as u64 * (6 * multiplied + attention) as u64;
+    let around_tables =
+        components.iter().filter(|part| part.name == MEMORY_LAYERS).map(|part| part.parameters as usize);
+    let multiplied = width * (rows + layers * (4 * width + neurons)) + around_tables.sum::<usize>();
+    let (context, sequences) = (config.context(), config.sequences());
+    let tokens = sequences * context;
+    let window = if model.window == 0 { context } else { model.window.min(context) };
+    // Two products forward and five backward, which computes the scores anew, for each pair that sees each other.
+    let pairs = context * window - window * (window - 1) / 2;
+    let attention = sequences * layers * 14 * width * pairs;
+    let flops = (tokens * (6 * multiplied + compared(config, vocabulary)) + attention) as u64;
     // Weights and their state are read and written, gradients written and read. Of tables a step moves a few rows.
     let moved: u64 =
         components.iter().filter(|part| part.dense).map(|part| 2 * part.saved_bytes + 8 * part.parameters).sum();

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::begin::fits;
 use super::*;
 use crate::config::lm::feed_forward::{FeedForwardKind, FeedForwardOptions};
-use crate::config::lm::model::Precision;
+use crate::config::lm::model::{Activation, Precision};
 use crate::config::lm::presets::Component;
 use crate::config::lm::{Head, Memory, Model, Ngram, head::HeadMode, memory::KeysName};
 use crate::config::{IndexName, OptimizerName, Storage};
@@ -208,6 +208,52 @@ fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
     let error = Trainer::load(&checkpoint::open(&other).unwrap(), Level::detect()).unwrap_err();
     assert_eq!(error.exit_code(), 4);
     assert!(error.to_string().contains("not the options of a language model"), "{error}");
+}
+
+#[test]
+fn an_optimiser_of_a_later_step_than_its_checkpoint_is_refused() {
+    let tokenizer = crate::data::tokens::Tokenizer::train_on("a b", 257).unwrap();
+    let mut config = lm(0);
+    (config.model.vocabulary, config.optim.name) = (tokenizer.vocabulary(), OptimizerName::Adam);
+    let mut sequences = Sequences::new(file(200), config.context(), config.sequences(), 1).unwrap();
+    let mut trainer = Trainer::new(config, vec![], 10, Level::detect()).unwrap();
+    (0..3).for_each(|_| assert!(trainer.step(&mut sequences).is_ok()));
+    for (step, want) in [(3, None), (2, Some("a row of step 3, after")), (1 << 32, Some("is above 4294967295"))] {
+        let folder = tempfile::tempdir().unwrap();
+        let contents = trainer.contents(&tokenizer, TrainerState::new(step, 0, 1));
+        let path = checkpoint::save(folder.path(), &contents, 2).unwrap();
+        match (Trainer::load(&checkpoint::open(&path).unwrap(), Level::detect()), want) {
+            (Ok((loaded, _)), None) => assert_eq!(loaded.steps, step),
+            (Err(error), Some(want)) => assert!(error.exit_code() == 4 && error.to_string().contains(want), "{error}"),
+            (loaded, _) => panic!("step {step}: {:?}", loaded.map(|_| ())),
+        }
+    }
+}
+
+/// Estimates leave out what little is not a product, and values that are read.
+#[test]
+fn estimated_operations_are_near_those_that_are_counted() {
+    let head = |index| Head { mode: HeadMode::Sampled, active: 15, hot: 2, chunk: 1, index, ..Head::default() };
+    let memory = |keys| Memory { slots: 256, heads: 2, reads: 2, key_width: 32, keys, ..Memory::default() };
+    let gated = Model { activation: Activation::Swiglu, ..lm(0).model };
+    let mut window = Lm { model: Model { window: 16, context: 64, ..lm(0).model }, ..lm(0) };
+    window.train.batch_tokens = 64;
+    let mut configs = vec![("dense".to_owned(), lm(0)), ("a window".to_owned(), window)];
+    configs.push(("gates".to_owned(), Lm { model: gated, ..lm(0) }));
+    for index in [IndexName::All, IndexName::Exact, IndexName::Random] {
+        configs.push((format!("head {index:?}"), Lm { head: head(index), ..lm(0) }));
+    }
+    for keys in [KeysName::Product, KeysName::Exact] {
+        configs.push((format!("memory {keys:?}"), Lm { memory: memory(keys), ..lm(0) }));
+    }
+    for (name, config) in configs {
+        let want = estimate(&config, VOCABULARY, 1, Level::detect(), 1).flops_per_step as f64;
+        let mut sequences = Sequences::new(file(200), config.context(), config.sequences(), 1).unwrap();
+        let mut trainer = Trainer::new(config, vec![0, 1], 10, Level::detect()).unwrap();
+        trainer.step(&mut sequences).unwrap();
+        let counted = trainer.work.costs.total().flops as f64;
+        assert!((0.98..1.001).contains(&(want / counted)), "{name}: {want} of {counted}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::layer::Workspace;
 use crate::model::Gpt;
 use crate::optim::{StepOptions, learning_rate};
 use crate::run::Component;
-use crate::train::state::{MODEL, OPTIMIZER, files, restore_each};
+use crate::train::state::{MODEL, files, fill_state, restore_each};
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -188,7 +188,7 @@ impl Trainer {
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
         shape(loaded)?;
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
-        loaded.fill(OPTIMIZER, &mut self.network.state_tensors_mut())?;
+        fill_state(loaded, &mut self.network.state_tensors_mut())?;
         restore_each(loaded, self.network.indexes_mut(), |index, state| index.restore(state))?;
         self.steps = loaded.state().step;
         Ok(())
