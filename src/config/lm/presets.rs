@@ -23,7 +23,7 @@ pub struct Parts {
     pub head: Head,
 }
 
-/// Names of [`Parts::preset`] beside those of [`Model::preset`]: the trunk of `base` and so many weights in tables.
+/// Names of [`Parts::preset`] beside those of [`Model::preset`]: so many weights, nearly all in tables beside a small trunk.
 pub const MEMORY_PRESETS: [&str; 3] = ["memory-1b", "memory-2.5b", "memory-7b"];
 
 /// The [`Component`] of what stands around tables of memories: keys of products, queries, gates.
@@ -47,8 +47,8 @@ pub struct Component {
 }
 
 impl Parts {
-    /// The model called `name`: the trunks of [`Model::preset`] by themselves, and `memory-1b`, `memory-2.5b` and `memory-7b`
-    /// (1.0, 2.5 and 7.5 billion weights).
+    /// The model called `name`: the trunks of [`Model::preset`] by themselves, and with tables of n-grams and of memories beside
+    /// them `memory-1b` and `memory-2.5b` (the trunk of `small`; 1.0 and 2.5 billion weights) and `memory-7b` (`base`; 7.5).
     ///
     /// # Errors
     ///
@@ -57,23 +57,25 @@ impl Parts {
     /// ```
     /// use hotrow::config::lm::presets::Parts;
     /// let parts = Parts::preset("memory-2.5b")?;
-    /// assert_eq!(parts.parameters(50_257), 2_468_924_680);
+    /// assert_eq!(parts.parameters(50_257), 2_513_867_270);
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn preset(name: &str) -> Result<Self> {
-        let tables = |rows: usize, halves: usize| -> Result<Self> {
+        let tables = |trunk: &str, rows: usize, halves: usize, layers: &[usize]| -> Result<Self> {
             Ok(Self {
-                model: Model::preset("base")?,
+                model: Model::preset(trunk)?,
                 feed_forward: FeedForwardOptions::default(),
                 ngram: Ngram { rows, ..Ngram::default() },
-                memory: Memory { slots: halves * halves, value_width: 256, layers: vec![2, 5], ..Memory::default() },
+                memory: Memory { slots: halves * halves, value_width: 256, layers: layers.to_vec(), ..Memory::default() },
                 head: Head { mode: HeadMode::Sampled, ..Head::default() },
             })
         };
         match name {
-            "memory-1b" => tables(3 << 18, 768),
-            "memory-2.5b" => tables(1 << 21, 1024),
-            "memory-7b" => tables(7_000_000, 1024),
+            // A trunk computes all of its weights for each token, tables a few rows: on a CPU the operations go where they are
+            // fewest, and a smaller trunk learns more from a small number of tokens (benches/results/lm-presets.json).
+            "memory-1b" => tables("small", 1 << 20, 768, &[3]),
+            "memory-2.5b" => tables("small", 11 << 18, 1024, &[3]),
+            "memory-7b" => tables("base", 7_000_000, 1024, &[2, 5]),
             _ if PRESETS.contains(&name) => Ok(Self { model: Model::preset(name)?, ..Self::default() }),
             _ => {
                 let names = [&PRESETS[..], &MEMORY_PRESETS].concat().join(", ");
@@ -235,11 +237,14 @@ mod tests {
             Parts::preset(name).unwrap().check().unwrap();
         }
         let parameters = MEMORY_PRESETS.map(|name| Parts::preset(name).unwrap().parameters(VOCABULARY));
-        // Orders x rows x width, slots x values, the trunk with its token table, and two layers that read.
-        let trunk = 8 * (12 * 512 * 512 + 2 * 512 + 2 * 64) + 512 + VOCABULARY as u64 * 512;
-        let layer = |halves: u64| 512 + 512 * 512 + 128 + 2 * 512 * 256 + 4 * halves * 128;
-        let want = |rows: u64, halves: u64| 2 * rows * 512 + 8 + halves * halves * 256 + trunk + 2 * layer(halves);
-        assert_eq!(parameters, [want(3 << 18, 768), want(1 << 21, 1024), want(7_000_000, 1024)]);
+        // Orders x rows x width and a scale for each block, slots x values, the trunk with its token table, layers that read.
+        let want = |width: u64, blocks: u64, rows: u64, halves: u64, reading: u64| {
+            let trunk = blocks * (12 * width * width + 2 * width + 2 * 64) + width + VOCABULARY as u64 * width;
+            let layer = width + width * 512 + 128 + 2 * width * 256 + 4 * halves * 128;
+            2 * rows * width + blocks + halves * halves * 256 + trunk + reading * layer
+        };
+        let small = |rows, halves| want(384, 6, rows, halves, 1);
+        assert_eq!(parameters, [small(1 << 20, 768), small(11 << 18, 1024), want(512, 8, 7_000_000, 1024, 2)]);
         for (parameters, billions) in parameters.into_iter().zip([1.0, 2.5, 7.5]) {
             assert!((parameters as f64 / 1e9 - billions).abs() < 0.04, "{parameters}");
         }
