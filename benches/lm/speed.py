@@ -1,4 +1,5 @@
-"""Tokens a second of training of the dense trunks against PyTorch, and of the sampled head against the dense one, interleaved.
+"""Tokens a second of training of the dense trunks against PyTorch, of the sampled head against the dense one, interleaved, and of
+a preset with large tables.
 
     cargo build --release
     target/release/hotrow tokenize TEXT.. --tokenizer GPT2-FOLDER --out DIR
@@ -7,7 +8,7 @@
 VENV has benches/xmc/requirements.txt. Contenders of a preset take turns; a figure is the median of a run's steps after the first two, in
 which memory is touched for the first time. hotrow reads real tokens, PyTorch random ones (which costs it nothing). The vocabulary is
 GPT-2's, 50 257 tokens; steps have the same number of tokens on both sides; PyTorch adds up gradients of micro-batches of 2 048 tokens, hotrow of its default, up
-to 4 096.
+to 4 096. `--f32` adds PyTorch in f32, which is the faster one on CPUs whose bf16 instructions are slow.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 # Tokens of a step, and steps.
-SIZES = {"small": (8192, 5), "base": (4096, 5), "gpt2-124m": (2048, 5)}
+SIZES = {"small": (8192, 5), "base": (4096, 5), "gpt2-124m": (2048, 5), "memory-2.5b": (8192, 8)}
 MICRO = 2048
 
 
@@ -32,6 +33,7 @@ def main():
     parser.add_argument("--binary", default="target/release/hotrow")
     parser.add_argument("--presets", nargs="*", default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--f32", action="store_true")
     arguments = parser.parse_args()
     info = json.loads(subprocess.run([arguments.binary, "info", "--json"], check=True, capture_output=True).stdout)
     # Rows of presets that are not measured now stay.
@@ -39,7 +41,7 @@ def main():
     result = {
         **{key: value for key, value in before.items() if key.startswith("load_average_")},
         "schema": 1,
-        "command": "python3 benches/lm/speed.py",
+        "command": " ".join(["python3 benches/lm/speed.py", *["--f32"] * arguments.f32]),
         "machine": {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()},
         "load_average_at_start": os.getloadavg()[0],
         "rows": [row for row in before["rows"] if row["preset"] not in arguments.presets],
@@ -74,6 +76,12 @@ def main():
             "PyTorch bf16, chunked head, compiled": lambda: torch(preset, "--compile"),
             "hotrow, sampled head": lambda: hotrow(preset, "head.mode=sampled"),
         }
+        if arguments.f32:
+            contenders["PyTorch f32, chunked head"] = lambda: torch(preset, "--precision", "f32")
+            contenders["PyTorch f32, chunked head, compiled"] = lambda: torch(preset, "--precision", "f32", "--compile")
+        if preset.startswith("memory"):
+            # Its head is sampled, and PyTorch has none of its tables.
+            contenders = {"hotrow": lambda: hotrow(preset)}
         rates = {name: [] for name in contenders}
         for _ in range(arguments.rounds):
             for name, run in contenders.items():

@@ -61,21 +61,21 @@ impl Parts {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn preset(name: &str) -> Result<Self> {
-        let tables = |trunk: &str, rows: usize, halves: usize, layers: &[usize]| -> Result<Self> {
+        let tables = |trunk: &str, rows: usize, halves: usize, layers: Vec<usize>| -> Result<Self> {
             Ok(Self {
                 model: Model::preset(trunk)?,
                 feed_forward: FeedForwardOptions::default(),
                 ngram: Ngram { rows, ..Ngram::default() },
-                memory: Memory { slots: halves * halves, value_width: 256, layers: layers.to_vec(), ..Memory::default() },
+                memory: Memory { slots: halves * halves, value_width: 256, layers, ..Memory::default() },
                 head: Head { mode: HeadMode::Sampled, ..Head::default() },
             })
         };
         match name {
             // A trunk computes all of its weights for each token, tables a few rows: on a CPU the operations go where they are
             // fewest, and a smaller trunk learns more from a small number of tokens (benches/results/lm-presets.json).
-            "memory-1b" => tables("small", 1 << 20, 768, &[3]),
-            "memory-2.5b" => tables("small", 11 << 18, 1024, &[3]),
-            "memory-7b" => tables("base", 7_000_000, 1024, &[2, 5]),
+            "memory-1b" => tables("small", 1 << 20, 768, vec![3]),
+            "memory-2.5b" => tables("small", 11 << 18, 1024, vec![3]),
+            "memory-7b" => tables("base", 7_000_000, 1024, vec![2, 5]),
             _ if PRESETS.contains(&name) => Ok(Self { model: Model::preset(name)?, ..Self::default() }),
             _ => {
                 let names = [&PRESETS[..], &MEMORY_PRESETS].concat().join(", ");
