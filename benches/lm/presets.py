@@ -1,4 +1,4 @@
-"""Memory, speed and exact validation loss of the presets with large tables, beside the dense trunk that they share, at equal tokens.
+"""Memory, speed and exact validation loss of the presets with large tables, beside those of `base` at equal tokens.
 
     cargo build --release
     python3 benches/lm/presets.py --data DIR --tokens 100000            (DIR as for quality.py)
