@@ -79,8 +79,8 @@ def main():
         if arguments.f32:
             contenders["PyTorch f32, chunked head"] = lambda: torch(preset, "--precision", "f32")
             contenders["PyTorch f32, chunked head, compiled"] = lambda: torch(preset, "--precision", "f32", "--compile")
+        # Its head is sampled, and PyTorch has none of its tables.
         if preset.startswith("memory"):
-            # Its head is sampled, and PyTorch has none of its tables.
             contenders = {"hotrow": lambda: hotrow(preset)}
         rates = {name: [] for name in contenders}
         for _ in range(arguments.rounds):
