@@ -294,7 +294,16 @@ fn files_that_do_not_belong_together_are_refused_before_a_run_begins() {
     assert_fails(&attempt(&[], &[]), 4, &["valid.tokens", "truncated"]);
     fs::write(&valid, "no tokens, but text").unwrap();
     assert_fails(&attempt(&[], &[]), 4, &["valid.tokens", "no token file"]);
+
     fs::write(&valid, good).unwrap();
+
+    let moved = |file: &str, aside: &str| fs::rename(data.path(file), data.path(aside)).unwrap();
+    moved("data/tokenizer.json", "tokenizer");
+    assert_fails(&attempt(&[], &[]), 2, &["--tokenizer: ", "train.tokens has no tokenizer.json"]);
+    moved("data/train.tokens", "tokens");
+    assert_fails(&attempt(&[], &[]), 1, &["train.tokens: "]);
+    moved("tokens", "data/train.tokens");
+    moved("tokenizer", "data/tokenizer.json");
 
     // A finished run is measured with token files of its tokenizer only, and its checkpoints are read as they were written.
     summary(&data.train("run", &with(&["train.steps=5"])).output().unwrap());

@@ -7,6 +7,7 @@ use clap::Args;
 use hotrow::config::RunConfig;
 use hotrow::config::lm::{Lm, MEMORY_PRESETS, PRESETS};
 use hotrow::data::Sequences;
+use hotrow::error::Error;
 use hotrow::kernels::Level;
 use hotrow::run::{Progress, Summary, run_of};
 use hotrow::train::lm::{self, Files, Inputs, estimate};
@@ -71,7 +72,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         return dry_run(arguments, level, threads, out);
     }
     if let (true, Some(train), Some(folder)) = (arguments.init_only, &arguments.train, &arguments.out) {
-        let tokenizer = tokenizer(arguments, train);
+        let tokenizer = tokenizer(arguments, train)?;
         let tokenizer = &tokenizer.to_string_lossy();
         let inputs = Inputs { train, valid: arguments.valid.as_deref(), tokenizer };
         let checkpoint = lm::initial(folder, inputs, load(arguments)?, &options(level, threads))?;
@@ -86,8 +87,19 @@ fn load(arguments: &Arguments) -> Result<Lm, Failure> {
 }
 
 /// The tokenizer that was named, or the one beside the training file.
-fn tokenizer(arguments: &Arguments, train: &str) -> PathBuf {
-    arguments.tokenizer.clone().unwrap_or_else(|| Path::new(train).with_file_name("tokenizer.json"))
+fn tokenizer(arguments: &Arguments, train: &str) -> Result<PathBuf, Failure> {
+    if let Some(named) = &arguments.tokenizer {
+        return Ok(named.clone());
+    }
+    // Before the tokenizer, which was not named, the file that was.
+    std::fs::metadata(train).map_err(Error::io(train))?;
+    let beside = Path::new(train).with_file_name("tokenizer.json");
+    if beside.exists() {
+        return Ok(beside);
+    }
+    Err(Failure::Usage(format!(
+        "--tokenizer: {train} has no tokenizer.json beside it: name the one that it was made with"
+    )))
 }
 
 fn options(level: Level, threads: usize) -> lm::Options {
@@ -102,7 +114,7 @@ fn train(arguments: &Arguments, level: Level, threads: usize) -> Result<Summary,
     let result = match (&arguments.resume, &arguments.train, &arguments.out) {
         (Some(run), _, _) => lm::resume(run, &arguments.sets, &options, &signals, &mut progress),
         (None, Some(train), Some(folder)) => {
-            let tokenizer = tokenizer(arguments, train);
+            let tokenizer = tokenizer(arguments, train)?;
             let tokenizer = &tokenizer.to_string_lossy();
             let inputs = Inputs { train, valid: arguments.valid.as_deref(), tokenizer };
             lm::start(folder, inputs, load(arguments)?, &options, &signals, &mut progress)
@@ -117,7 +129,7 @@ fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl W
     let config = load(arguments)?;
     config.check()?;
     let Some(train) = &arguments.train else { return Err(Failure::Usage("--dry-run needs --train".to_owned())) };
-    let files = Files::open(&tokenizer(arguments, train), train.as_ref(), arguments.valid.as_deref().map(Path::new))?;
+    let files = Files::open(&tokenizer(arguments, train)?, train.as_ref(), arguments.valid.as_deref().map(Path::new))?;
     let config = files.resolve(config)?;
     let sequences = Sequences::new(files.train.clone(), config.context(), config.sequences(), config.train.seed)?;
     let steps = config.steps(sequences.windows());
