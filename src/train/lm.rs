@@ -96,7 +96,7 @@ pub fn resume(
     };
     let files = Files::open(tokenizer, train, input("valid"))?;
     let config = files.resolve(config)?;
-    can_begin(&config, &files)?;
+    can_begin(&config, &files, options.level)?;
     let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
     // Only now is it known that the run can go on so.
     run.dir.write_config(&run.trainer.config)?;
@@ -188,7 +188,7 @@ impl Run {
         options: &Options,
         started: Instant,
     ) -> Result<Self> {
-        can_begin(&config, &files)?;
+        can_begin(&config, &files, options.level)?;
         let dir = RunDir::create(out, &config, &options.environment(config.train.seed, inputs))?;
         Self::open(dir, config, files, None, options, started).inspect_err(|_| RunDir::discard(out))
     }

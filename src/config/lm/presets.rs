@@ -7,6 +7,7 @@ use super::model::{Activation, PRESETS, Precision};
 use super::{FeedForwardOptions, Head, Memory, Model, Ngram, head::HeadMode};
 use crate::config::{Optim, OptimizerName, Sparse};
 use crate::error::{Error, Result};
+use crate::kernels::Level;
 
 /// The sections that decide what a language model is made of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -99,19 +100,23 @@ impl Parts {
 
     /// Number of weights with a vocabulary of so many tokens.
     pub fn parameters(&self, vocabulary: usize) -> u64 {
-        self.components(vocabulary, &Optim::default()).iter().map(|component| component.parameters).sum()
+        self.components(vocabulary, &Optim::default(), Level::PORTABLE)
+            .iter()
+            .map(|component| component.parameters)
+            .sum()
     }
 
-    /// The parts with a vocabulary of so many tokens and a trunk that is moved by `optim`, those that there are none of left out.
-    /// Activations come on top: see [`working_bytes`](Self::working_bytes).
+    /// The parts with a vocabulary of so many tokens and a trunk that is moved by `optim`, those that there are none of left out:
+    /// at `level`, which decides how factors of products are packed. Activations come on top: see
+    /// [`working_bytes`](Self::working_bytes).
     ///
     /// ```
-    /// use hotrow::config::{Optim, lm::presets::Parts};
-    /// let parts = Parts::preset("gpt2-124m")?.components(50_257, &Optim::default());
+    /// use hotrow::{config::{Optim, lm::presets::Parts}, kernels::Level};
+    /// let parts = Parts::preset("gpt2-124m")?.components(50_257, &Optim::default(), Level::detect());
     /// assert_eq!(parts.iter().map(|part| part.name).collect::<Vec<_>>(), ["embedding and head", "attention", "feed-forward", "norms"]);
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
-    pub fn components(&self, vocabulary: usize, optim: &Optim) -> Vec<Component> {
+    pub fn components(&self, vocabulary: usize, optim: &Optim, level: Level) -> Vec<Component> {
         let Self { model, feed_forward, ngram, memory, head } = self;
         let (width, layers) = (model.width, model.layers);
         let state = match optim.name {
@@ -121,8 +126,8 @@ impl Parts {
             _ if optim.eight_bit => 2.0,
             _ => 8.0,
         };
-        // One for either direction.
-        let packed = if model.precision == Precision::Bf16 { 4.0 } else { 8.0 };
+        // One for either direction. Without a unit that multiplies bf16 the panels hold rounded numbers as f32.
+        let packed = if model.precision == Precision::Bf16 && level.tiles().is_some() { 4.0 } else { 8.0 };
         let part = |name, parameters: usize, beside: f64| {
             let bytes = |each: f64| (parameters as f64 * each) as u64;
             Component {
@@ -133,6 +138,9 @@ impl Parts {
                 dense: true,
             }
         };
+        // Of two tables one is only looked up in, and all rows of a sampled head are multiplied in evaluation only: forward.
+        let copies = if model.tied { 1 } else { 2 };
+        let multiplied = if head.mode == HeadMode::Sampled { 0.5 } else { 1.0 };
         // Gradients are f32.
         let product = |name, parameters| part(name, parameters, 4.0 + packed);
         let neurons = 2 * width * model.inner();
@@ -166,7 +174,7 @@ impl Parts {
         let slots = if memory.is_on() { memory.bytes(model) } else { 0 };
         let grams = if ngram.is_on() { ngram.bytes(model) } else { 0 };
         let all = [
-            product("embedding and head", vocabulary * width * if model.tied { 1 } else { 2 }),
+            part("embedding and head", copies * vocabulary * width, 4.0 + multiplied * packed / copies as f64),
             product("attention", layers * 4 * width * width),
             feed_forward,
             part("norms", layers * gains + width, 4.0),
@@ -189,16 +197,18 @@ impl Parts {
         neurons.max(grams).max(slots)
     }
 
-    /// About how many bytes a step needs beside the parts: activations of a micro-batch, and which tokens of the step touched
-    /// which rows, until the update.
+    /// About how many bytes a step and an evaluation need beside the parts: activations of a micro-batch, logits, and which tokens
+    /// of the step touched which rows, until the update.
     pub fn working_bytes(&self, vocabulary: usize, micro_batch: usize, step: usize) -> u64 {
         let Self { model, feed_forward, ngram, memory, head } = self;
         // Streams, normalised inputs, queries, keys, values and their gradients, of which the backward pass reuses some.
         let activations = model.layers * (10 * model.width + model.inner()) + 8 * model.width + 4 * model.inner();
         let activations = activations + ngram.kept(model);
+        // Evaluation has those of all tokens in either mode. The dense head adds up gradients of its input by groups of 1 536 rows.
+        let exact = 512 * vocabulary;
         let logits = match head.mode {
-            HeadMode::Dense => 512 * vocabulary,
-            HeadMode::Sampled => head.chunk * head.computed(vocabulary),
+            HeadMode::Dense => exact + 512 * vocabulary.div_ceil(1536) * model.width,
+            HeadMode::Sampled => exact + head.chunk * head.computed(vocabulary),
         };
         // A row number and a factor, and those again in the order of rows.
         let touches = |entries: usize, width: usize| 40 * entries + 4 * width;
@@ -226,7 +236,6 @@ impl Parts {
 mod tests {
     use super::*;
     use crate::config::Optim;
-    use crate::kernels::Level;
     use crate::model::Gpt;
 
     const VOCABULARY: usize = 50_257;
@@ -256,7 +265,7 @@ mod tests {
         let gib = |name| {
             let parts = Parts::preset(name).unwrap();
             let optim = crate::config::lm::Lm::default().optim;
-            let bytes: u64 = parts.components(VOCABULARY, &optim).iter().map(|part| part.bytes).sum();
+            let bytes: u64 = parts.components(VOCABULARY, &optim, Level::PORTABLE).iter().map(|part| part.bytes).sum();
             (bytes + parts.working_bytes(VOCABULARY, 2048, 8192)) as f64 / (1_u64 << 30) as f64
         };
         assert!(gib("memory-2.5b") < 7.5, "{}", gib("memory-2.5b"));

@@ -7,6 +7,7 @@ use crate::config::RunConfig;
 use crate::config::lm::Lm;
 use crate::config::lm::presets::Component;
 use crate::error::{Error, Result};
+use crate::kernels::Level;
 use crate::machine::Machine;
 use crate::train::run;
 
@@ -17,7 +18,7 @@ pub(super) const DIGEST: &str = "train_digest";
 const TOO_MUCH: f64 = 1.5;
 
 /// An error if a run with this configuration cannot do its steps on `files`.
-pub(super) fn can_begin(config: &Lm, files: &Files) -> Result<()> {
+pub(super) fn can_begin(config: &Lm, files: &Files, level: Level) -> Result<()> {
     let steps = config.steps(sequences(config, files)?.windows());
     if steps > u32::MAX.into() {
         let message = format!("makes a run of {steps} steps, where {} is the most", u32::MAX);
@@ -29,7 +30,7 @@ pub(super) fn can_begin(config: &Lm, files: &Files) -> Result<()> {
         let message = format!("has {prompt} tokens, where the network reads at most {context}");
         return Err(Error::config("train.sample", message));
     }
-    fits("the run", &memory(config, config.model.vocabulary))
+    fits("the run", &memory(config, config.model.vocabulary, level))
 }
 
 /// An error if this machine has by no means the memory for `what`, which takes these parts.

@@ -40,18 +40,19 @@ pub struct Estimate {
     pub seconds_per_step: f64,
 }
 
-/// Where the memory of a run goes whose network knows `vocabulary` tokens: its parts, the copy for a checkpoint and activations.
+/// Where the memory of a run at `level` goes whose network knows `vocabulary` tokens: its parts, the copy for a checkpoint and
+/// activations.
 ///
 /// ```
-/// use hotrow::{config::lm::Lm, train::lm::memory};
+/// use hotrow::{config::lm::Lm, kernels::Level, train::lm::memory};
 /// let lm = Lm::preset("memory-7b")?;
-/// let bytes: u64 = memory(&lm, 50_257).iter().map(|part| part.bytes).sum();
+/// let bytes: u64 = memory(&lm, 50_257, Level::detect()).iter().map(|part| part.bytes).sum();
 /// assert!(bytes > 14 << 30 && bytes < 20 << 30);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
-pub fn memory(config: &Lm, vocabulary: usize) -> Vec<Component> {
+pub fn memory(config: &Lm, vocabulary: usize, level: Level) -> Vec<Component> {
     let parts = config.parts();
-    let mut components = parts.components(vocabulary, &config.optim);
+    let mut components = parts.components(vocabulary, &config.optim, level);
     let saved = components.iter().map(|part| part.saved_bytes).sum::<u64>();
     let (context, sequences) = (config.context(), config.sequences());
     let working = parts.working_bytes(vocabulary, config.micro_batch() * context, sequences * context);
@@ -90,7 +91,7 @@ fn compared(config: &Lm, vocabulary: usize) -> usize {
 pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, threads: usize) -> Estimate {
     let Lm { model, feed_forward, head, .. } = config;
     let (width, layers) = (model.width, model.layers);
-    let components = memory(config, vocabulary);
+    let components = memory(config, vocabulary, level);
     // A table that is only looked up in is no product, a sampled head multiplies with few rows, and so do chosen neurons.
     let rows = head.computed(vocabulary);
     let neurons = match (feed_forward.kind, model.activation) {

@@ -174,7 +174,7 @@ impl Trainer {
         if let Some(hot) = shape.hot.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(loaded.refuse("config.json", format!("hot: {hot} is not below the vocabulary ({vocabulary})")));
         }
-        fits("the network", &shape.config.parts().components(vocabulary, &shape.config.optim))?;
+        fits("the network", &shape.config.parts().components(vocabulary, &shape.config.optim, level))?;
         let mut trainer = Self::new(shape.config, shape.hot, shape.total_steps, level)?;
         trainer.restore(loaded)?;
         Ok((trainer, tokenizer))
