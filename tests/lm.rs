@@ -139,6 +139,9 @@ fn a_run_learns_from_context_and_leaves_what_the_design_promises() {
         assert_eq!(evaluated["metrics"][metric], summary["metrics"][metric], "{metric}");
     }
     assert_eq!(evaluated["digest"], summary["digest"]);
+    // Every row was computed.
+    assert_eq!(evaluated["active_share"], 1.0);
+    assert_eq!(evaluated["union_rows"], train.summary().vocabulary as f64);
 }
 
 #[test]

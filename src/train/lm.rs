@@ -125,6 +125,8 @@ pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summ
         samples_per_second: rate / context as f64,
         tokens_per_second: Some(rate),
         metrics: evaluation.metrics(),
+        active_share: 1.0,
+        union_rows: trainer.network.vocabulary() as f64,
         ..summary_of(&trainer, options.threads)
     })
 }
