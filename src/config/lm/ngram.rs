@@ -52,7 +52,7 @@ pub struct Ngram {
     pub optimizer: OptimizerName,
     /// Rows move with this multiple of the trunk's learning rate. A row's first step is as long as the learning rate says, whatever
     /// its gradient (Adagrad), and most n-grams are rare. Losses with a sampled head and one seed: `tiny`, 200 000 tokens, 60 of 195
-    /// steps warm-up, without tables 6.458, factor 3: 6.415, 6: 6.399, 12: 6.385, 25: 6.393; `small`, 400 000 tokens, 3: 6.099, 12: 6.090.
+    /// steps warm-up, without tables 6.460, factor 3: 6.415, 6: 6.399, 12: 6.385, 25: 6.393; `small`, 400 000 tokens, 3: 6.099, 12: 6.090.
     pub lr_factor: f32,
     /// Decoupled weight decay of rows.
     pub weight_decay: f32,
