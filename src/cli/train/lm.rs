@@ -72,10 +72,10 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         return dry_run(arguments, level, threads, out);
     }
     if let (true, Some(train), Some(folder)) = (arguments.init_only, &arguments.train, &arguments.out) {
-        let tokenizer = tokenizer(arguments, train)?;
+        let (config, tokenizer) = (load(arguments)?, tokenizer(arguments, train)?);
         let tokenizer = &tokenizer.to_string_lossy();
         let inputs = Inputs { train, valid: arguments.valid.as_deref(), tokenizer };
-        let checkpoint = lm::initial(folder, inputs, load(arguments)?, &options(level, threads))?;
+        let checkpoint = lm::initial(folder, inputs, config, &options(level, threads))?;
         return Ok(writeln!(out, "{}", checkpoint.display())?);
     }
     let summary = train(arguments, level, threads)?;
@@ -114,10 +114,10 @@ fn train(arguments: &Arguments, level: Level, threads: usize) -> Result<Summary,
     let result = match (&arguments.resume, &arguments.train, &arguments.out) {
         (Some(run), _, _) => lm::resume(run, &arguments.sets, &options, &signals, &mut progress),
         (None, Some(train), Some(folder)) => {
-            let tokenizer = tokenizer(arguments, train)?;
+            let (config, tokenizer) = (load(arguments)?, tokenizer(arguments, train)?);
             let tokenizer = &tokenizer.to_string_lossy();
             let inputs = Inputs { train, valid: arguments.valid.as_deref(), tokenizer };
-            lm::start(folder, inputs, load(arguments)?, &options, &signals, &mut progress)
+            lm::start(folder, inputs, config, &options, &signals, &mut progress)
         }
         _ => return Err(Failure::Usage("--train and --out are needed".to_owned())),
     };
