@@ -288,3 +288,26 @@ pub(super) fn check(weights: &Dense, x: MatRef<f32>, targets: &[u32]) {
     let wrong = targets.iter().find(|&&target| target as usize >= rows);
     assert!(wrong.is_none(), "target {wrong:?} is not below the vocabulary {rows}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Optim;
+    use crate::config::lm::model::Precision as Rounding;
+    use crate::config::lm::presets::dense_head_numbers;
+
+    #[test]
+    fn memory_is_as_a_plan_says() {
+        // Whole blocks: the last one has as many rows as the others.
+        let (vocabulary, width) = (BLOCKS * PANEL_ROWS * 2, 4);
+        let mut weights = Dense::new("head", vocabulary, width, 0.1, Rounding::F32, &Optim::default(), 7);
+        let (work, mut head) = (&mut Workspace::new(Level::detect()), DenseHead::default());
+        let (x, targets, mut dx) = (vec![1.0; PIECE * width], vec![3; PIECE], vec![0.0; PIECE * width]);
+        let (x, dx) = (MatRef::new(&x, PIECE, width), MatMut::new(&mut dx, PIECE, width));
+        head.accumulate(work, &mut weights, x, &targets, dx);
+        assert_eq!(head.logits.slice().len() + head.dx.slice().len(), dense_head_numbers(vocabulary, width));
+        // Evaluation keeps no logits.
+        head.losses(work, &weights, x, &targets, &mut vec![0.0; PIECE]);
+        assert_eq!(head.logits.slice().len(), 0);
+    }
+}

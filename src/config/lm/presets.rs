@@ -98,7 +98,7 @@ impl Parts {
         self.head.check()
     }
 
-    /// Number of weights with a vocabulary of so many tokens.
+    /// Number of weights with a vocabulary of so many tokens, the same at any level.
     pub fn parameters(&self, vocabulary: usize) -> u64 {
         self.components(vocabulary, &Optim::default(), Level::PORTABLE)
             .iter()
@@ -197,18 +197,16 @@ impl Parts {
         neurons.max(grams).max(slots)
     }
 
-    /// About how many bytes a step and an evaluation need beside the parts: activations of a micro-batch, logits, and which tokens
-    /// of the step touched which rows, until the update.
+    /// About how many bytes a step needs beside the parts: activations of a micro-batch, and which tokens of the step touched
+    /// which rows, until the update.
     pub fn working_bytes(&self, vocabulary: usize, micro_batch: usize, step: usize) -> u64 {
         let Self { model, feed_forward, ngram, memory, head } = self;
         // Streams, normalised inputs, queries, keys, values and their gradients, of which the backward pass reuses some.
         let activations = model.layers * (10 * model.width + model.inner()) + 8 * model.width + 4 * model.inner();
         let activations = activations + ngram.kept(model);
-        // Evaluation has those of all tokens in either mode. The dense head adds up gradients of its input by groups of 1 536 rows.
-        let exact = 512 * vocabulary;
         let logits = match head.mode {
-            HeadMode::Dense => exact + 512 * vocabulary.div_ceil(1536) * model.width,
-            HeadMode::Sampled => exact + head.chunk * head.computed(vocabulary),
+            HeadMode::Dense => dense_head_numbers(vocabulary, model.width),
+            HeadMode::Sampled => head.chunk * head.computed(vocabulary),
         };
         // A row number and a factor, and those again in the order of rows.
         let touches = |entries: usize, width: usize| 40 * entries + 4 * width;
@@ -230,6 +228,12 @@ impl Parts {
         }
         (4 * (micro_batch * activations + logits) + step * kept) as u64
     }
+}
+
+/// Numbers that a dense head in training holds of a piece of 512 tokens: the logits, and sums of the gradient of its input, one for
+/// each 1 536 rows. A test of [`DenseHead`](crate::layer::DenseHead) compares.
+pub(crate) fn dense_head_numbers(vocabulary: usize, width: usize) -> usize {
+    512 * (vocabulary + vocabulary.div_ceil(1536) * width)
 }
 
 #[cfg(test)]
@@ -270,6 +274,31 @@ mod tests {
         };
         assert!(gib("memory-2.5b") < 7.5, "{}", gib("memory-2.5b"));
         assert!(gib("memory-7b") < 19.0, "{}", gib("memory-7b"));
+    }
+
+    #[test]
+    fn packed_copies_are_counted_as_they_are_made() {
+        // Weight, gradient and Adam's two averages are 16 bytes; a packed number is 2 bytes where a unit multiplies bf16, else 4.
+        for level in Level::available() {
+            let number = if level.tiles().is_some() { 2.0 } else { 4.0 };
+            // Directions that the token tables are packed in, by tables that there are: tied or not, a dense or a sampled head.
+            for (tied, mode, directions) in [
+                (true, HeadMode::Dense, 2.0),
+                (true, HeadMode::Sampled, 1.0),
+                (false, HeadMode::Dense, 1.0),
+                (false, HeadMode::Sampled, 0.5),
+            ] {
+                let model = Model { tied, precision: Precision::Bf16, ..Model::default() };
+                let parts = Parts { model, head: Head { mode, ..Head::default() }, ..Parts::default() };
+                let components = parts.components(1000, &crate::config::lm::Lm::default().optim, level);
+                let bytes = |name| {
+                    let part = components.iter().find(|part| part.name == name).unwrap();
+                    part.bytes as f64 / part.parameters as f64
+                };
+                assert_eq!(bytes("embedding and head"), 16.0 + directions * number, "{level} {tied} {mode:?}");
+                assert_eq!(bytes("attention"), 16.0 + 2.0 * number, "{level}");
+            }
+        }
     }
 
     #[test]
