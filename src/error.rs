@@ -3,6 +3,29 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The exit codes of the program: the number, its name, and the rule for it. `--help` and the documentation show this table.
+pub const EXIT_CODES: [(u8, &str, &str); 7] = [
+    (0, "done", "the answer is complete; also when the reader of standard output has closed it"),
+    (1, "failed at run time", "the system refused a file, memory, threads or room on a disk"),
+    (2, "usage", "an option or a configuration cannot be, or its plan does not fit this machine; nothing was made"),
+    (3, "diverged", "a number of the network is no longer finite; the message names the last good checkpoint"),
+    (
+        4,
+        "bad data",
+        "a file is not what it should be, has changed under a resumed run, or has ids that no machine could hold",
+    ),
+    (
+        75,
+        "stopped",
+        "a signal (or --stop-after) ended a run that is saved: the same command with --resume continues it",
+    ),
+    (
+        130,
+        "interrupted",
+        "a signal came before there was anything to save, or a second one; nothing half-written is left",
+    ),
+];
+
 /// The result of everything that meets the world.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -58,6 +81,18 @@ pub enum Error {
         /// The last checkpoint.
         last_good: Option<PathBuf>,
     },
+    /// The system refuses memory for something. What is known to be too much is a [`Config`](Self::Config) or
+    /// [`Data`](Self::Data) error before anything is asked for.
+    #[error("{what}: the system refuses {bytes} bytes of memory")]
+    Memory {
+        /// What it is for.
+        what: String,
+        /// How much was asked for.
+        bytes: u64,
+    },
+    /// A signal ended the program while nothing was worth keeping; nothing is left behind.
+    #[error("interrupted before there was anything to keep")]
+    Interrupted,
     /// A signal asked the run to end; its state is saved.
     #[error("stopped at step {step}; go on with --resume {}", run.display())]
     Stopped {
@@ -125,19 +160,19 @@ impl Error {
         Error::Config { key: key.into(), message: message.into() }
     }
 
-    /// The exit code of a program that ends with this error: 1 runtime, 2 configuration, 3 diverged, 4 bad data, 75
-    /// stopped and resumable.
+    /// The exit code of a program that ends with this error; see [`EXIT_CODES`].
     ///
     /// ```
     /// assert_eq!(hotrow::error::Error::config("optim.lr", "-1 is not above 0").exit_code(), 2);
     /// ```
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Io { .. } => 1,
+            Error::Io { .. } | Error::Memory { .. } => 1,
             Error::Config { .. } => 2,
             Error::Diverged { .. } => 3,
             Error::Data { .. } | Error::Checkpoint { .. } => 4,
             Error::Stopped { .. } => 75,
+            Error::Interrupted => 130,
         }
     }
 }
