@@ -1,8 +1,8 @@
 //! The command line: what is asked for, where the answer goes, and how the program ends.
 //!
-//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a failure at run time, 2 wrong
-//! usage or configuration, 3 diverged, 4 bad data, 75 stopped and resumable, 130 interrupted.
+//! Results go to standard output, everything else to standard error. `EXIT_CODES` in `error` has the exit codes.
 
+mod arguments;
 mod bench;
 mod demo;
 mod evaluate;
@@ -17,9 +17,10 @@ mod train;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use hotrow::error::Error;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use hotrow::error::{EXIT_CODES, Error};
 use hotrow::kernels::Level;
+use hotrow::run::Signals;
 
 /// More would only get in each other's way.
 const MOST_THREADS: usize = 512;
@@ -34,6 +35,7 @@ const LEVEL_VARIABLE: &str = "HOTROW_LEVEL";
         "\ntarget ", env!("HOTROW_TARGET"), ", opt-level ", env!("HOTROW_OPT_LEVEL"),
     ),
     about,
+    after_help = exit_codes(),
     arg_required_else_help = true
 )]
 struct Cli {
@@ -68,6 +70,9 @@ enum Command {
     Report(report::Arguments),
     /// Train the same network dense and sparse on data that comes with the program: a table and a report in about a minute
     Demo(demo::Arguments),
+    /// List all commands and their paths, for the test that tries them
+    #[command(hide = true)]
+    Arguments,
 }
 
 /// How many threads compute.
@@ -78,14 +83,22 @@ struct Threads {
     threads: Option<usize>,
 }
 
+/// The variable that rayon reads where `--threads` is not given.
+const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
+
 impl Threads {
     /// Starts the threads; how many there are.
     fn start(&self) -> Result<usize, Failure> {
-        if let Some(threads) = self.threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
-            return Err(Failure::Usage(format!("--threads: {threads} is not in 1..={MOST_THREADS}")));
+        let variable = std::env::var(THREADS_VARIABLE).ok().and_then(|value| value.parse().ok());
+        let asked = [("--threads", self.threads), (THREADS_VARIABLE, variable.filter(|&threads| threads > 0))];
+        // The flag wins over the variable.
+        if let Some((name, threads)) = asked.into_iter().find_map(|(name, threads)| Some((name, threads?)))
+            && !(1..=MOST_THREADS).contains(&threads)
+        {
+            return Err(Failure::Usage(format!("{name}: {threads} is not in 1..={MOST_THREADS}")));
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0));
-        pool.build_global().map_err(|error| Failure::Usage(format!("--threads: {error}")))?;
+        pool.build_global().map_err(|error| Failure::Refused(format!("threads to compute with: {error}")))?;
         Ok(rayon::current_num_threads())
     }
 }
@@ -94,6 +107,8 @@ impl Threads {
 enum Failure {
     /// The user asked for something that cannot be.
     Usage(String),
+    /// The system refused something that belongs to no file.
+    Refused(String),
     /// Writing the result failed.
     Output(io::Error),
     /// A signal ended something that goes on when it is started again.
@@ -118,13 +133,14 @@ impl From<io::Error> for Failure {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     // Without it, only the message is missing.
-    let _ = hotrow::run::Signals::outlive_file_limit();
+    let _ = Signals::outlive_file_limit();
     let mut out = io::stdout().lock();
     match execute(&cli, &mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has seen enough (`hotrow info | head -1`).
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => fail(1, &format!("writing to standard output: {error}")),
+        Err(Failure::Refused(message)) => fail(1, &message),
         Err(Failure::Usage(message)) => fail(2, &message),
         Err(Failure::Stopped(message)) => {
             // As it was asked to: no error.
@@ -142,18 +158,31 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
     let level = level(cli.level.as_deref())?;
+    let signals = Signals::install(|| ()).map_err(|error| Failure::Refused(format!("signals: {error}")))?;
     match &cli.command {
         Command::Info(arguments) => info::run(arguments, level, out),
-        Command::Train(arguments) => train::run(arguments, level, out),
+        Command::Train(arguments) => train::run(arguments, level, signals, out),
         Command::Eval(arguments) => evaluate::run(arguments, level, out),
         Command::Predict(arguments) => predict::run(arguments, level, out),
         Command::Generate(arguments) => text::run(arguments, level, out),
         Command::Tokenize(arguments) => tokenize::run(arguments, out),
         Command::Gen(arguments) => generate::run(arguments, out),
-        Command::Bench(arguments) => bench::run(arguments, level, out),
+        Command::Bench(arguments) => bench::run(arguments, level, &signals, out),
         Command::Report(arguments) => report::run(arguments, out),
-        Command::Demo(arguments) => demo::run(arguments, level, out),
+        Command::Demo(arguments) => demo::run(arguments, level, &signals, out),
+        Command::Arguments => arguments::run(&Cli::command(), out),
     }
+}
+
+/// The table at the end of `--help`.
+fn exit_codes() -> String {
+    let line = |(code, name, rule): &(u8, &str, &str)| format!("  {code:>3}  {name}: {rule}\n");
+    format!("Exit codes:\n{}", EXIT_CODES.iter().map(line).collect::<String>())
+}
+
+/// The command line of this process, for the record.
+fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The level named by `--level`, else by the environment, else the best one. An empty variable counts as unset.

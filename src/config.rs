@@ -319,6 +319,10 @@ pub struct Train {
     pub eval_every: u64,
     /// Everything random follows from it.
     pub seed: u64,
+    /// Exponent A of the propensities of PSP@k (0.6 for Amazon sets, 0.5 for Wikipedia's).
+    pub propensity_a: f64,
+    /// Samples B that are added to each label's count there (2.6 for Amazon sets, 0.4 for Wikipedia's).
+    pub propensity_b: f64,
 }
 
 impl Default for Train {
@@ -332,6 +336,8 @@ impl Default for Train {
             log_every: 50,
             eval_every: 1,
             seed: 1,
+            propensity_a: 0.55,
+            propensity_b: 1.5,
         }
     }
 }

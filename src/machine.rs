@@ -1,10 +1,15 @@
-//! What is known of the machine: CPU, caches, memory, huge pages. It is for reports; only
-//! a model that is far too large for the memory is refused by it.
+//! What is known of the machine: CPU, caches, memory, huge pages, and how much of the memory this process may have.
+//!
+//! Reports show it, and plans are compared with [`Limits`] before anything of their size is asked for.
+
+mod limits;
 
 use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+pub use limits::Limits;
 
 /// The machine, as far as the operating system tells. What it does not tell is `None` or empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +22,10 @@ pub struct Machine {
     pub caches: Vec<Cache>,
     /// Main memory, in bytes.
     pub memory_bytes: Option<u64>,
+    /// Main memory that this process may have, in bytes: less than `memory_bytes` in a container with a limit (cgroup v1, v2) or
+    /// under a limit of the address space (`ulimit -v`).
+    #[serde(default)]
+    pub memory_limit_bytes: Option<u64>,
     /// Mode of transparent huge pages: `always`, `madvise` or `never`.
     pub huge_pages: Option<String>,
 }
@@ -44,6 +53,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             caches: caches(Path::new("/sys/devices/system/cpu/cpu0/cache")),
             memory_bytes: read("/proc/meminfo").and_then(|text| memory(&text)),
+            memory_limit_bytes: Limits::read().bytes(),
             huge_pages: read("/sys/kernel/mm/transparent_hugepage/enabled").and_then(|text| chosen(&text)),
         }
     }

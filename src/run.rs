@@ -25,7 +25,7 @@ pub use environment::Environment;
 pub use memory::{memory_bytes, peak_memory_bytes, restart_peak_memory};
 pub use metrics::MetricsLog;
 pub use progress::{Observer, Progress, Report};
-pub use signals::Signals;
+pub use signals::{Polling, Signals};
 pub use summary::{Flops, PhaseCost, Seconds, Summary};
 
 use crate::checkpoint::disk::{System, replace_file};
@@ -73,8 +73,7 @@ impl RunDir {
         // Another program may have come first.
         refuse_used(path)?;
         // A run is recognised by its configuration, so that comes last.
-        let environment = serde_json::to_vec_pretty(environment).expect("names and numbers are JSON");
-        replace_file(&System, path, ENVIRONMENT, &environment)?;
+        run.write_environment(environment)?;
         run.write_config(config)?;
         Ok(run)
     }
@@ -156,18 +155,23 @@ impl RunDir {
         replace_file(&System, &self.path, CONFIG, config::to_toml(config).as_bytes())
     }
 
+    /// Writes `env.json`, all at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses.
+    pub fn write_environment(&self, environment: &Environment) -> Result<()> {
+        let json = serde_json::to_vec_pretty(environment).expect("names and numbers are JSON");
+        replace_file(&System, &self.path, ENVIRONMENT, &json)
+    }
+
     /// The environment that the run was started in.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if `env.json` cannot be read, [`Error::Data`] if it is none.
     pub fn environment(&self) -> Result<Environment> {
-        let path = self.path.join(ENVIRONMENT);
-        let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        let wrong = |error: serde_json::Error| {
-            Error::data(&path, error.line() as u64, error.column() as u64, error.to_string())
-        };
-        serde_json::from_slice(&bytes).map_err(wrong)
+        environment_of(&self.path)
     }
 
     /// Opens the log of a run that stands at `step`: what was logged later is cut off, because it will happen again.
@@ -187,6 +191,19 @@ impl RunDir {
     pub fn write_summary(&self, summary: &Summary) -> Result<()> {
         replace_file(&System, &self.path, SUMMARY, summary.to_json().as_bytes())
     }
+}
+
+/// The environment that the run `path` (or that of the checkpoint `path`) was started in.
+///
+/// # Errors
+///
+/// [`Error::Io`] if `env.json` cannot be read, [`Error::Data`] if it is none.
+pub fn environment_of(path: &Path) -> Result<Environment> {
+    let path = run_of(path).join(ENVIRONMENT);
+    let bytes = fs::read(&path).map_err(Error::io(&path))?;
+    let wrong =
+        |error: serde_json::Error| Error::data(&path, error.line() as u64, error.column() as u64, error.to_string());
+    serde_json::from_slice(&bytes).map_err(wrong)
 }
 
 /// The run that a folder is or, for a checkpoint, belongs to.

@@ -265,6 +265,8 @@ impl Series<'_> {
         }
         let file = fs::File::create(&errors).map_err(Error::io(&errors))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        // The child is ended first, whose folder goes with it.
+        let _polled = self.signals.polled();
         let mut child = Held(command.spawn().map_err(Error::io(&self.options.program))?);
         loop {
             if let Some(status) = child.0.try_wait().map_err(Error::io(&self.options.program))? {

@@ -127,7 +127,21 @@ fn publish(disk: &dyn Disk, run: &Path, temporary: &Path, name: &str) -> Result<
 
 /// Of the checkpoints up to `step`, the newest `keep` stay, and `step` itself in any case. Later ones are of a run that was
 /// resumed from an older checkpoint; they are replaced when it gets there.
-fn prune(disk: &dyn Disk, run: &Path, step: u64, keep: usize) -> Result<()> {
+pub(super) fn prune(disk: &dyn Disk, run: &Path, step: u64, keep: usize) -> Result<()> {
     let old = folder::steps(run).into_iter().filter(|&other| other <= step).skip(keep.max(1));
     old.map(|step| folder::locate(run, &folder::name(step))).try_for_each(|path| folder::remove(disk, run, &path))
+}
+
+/// Removes the checkpoint of `step`, if there is one. `latest` names the newest other one that is complete, or goes with it.
+pub(super) fn withdraw(disk: &dyn Disk, run: &Path, step: u64) -> Result<()> {
+    let path = folder::locate(run, &folder::name(step));
+    if !path.exists() {
+        return Ok(());
+    }
+    let before = folder::newest_complete(run, Some(&path));
+    match before.as_deref().and_then(Path::file_name) {
+        Some(name) => replace_file(disk, run, LATEST, format!("{}\n", name.to_string_lossy()).as_bytes())?,
+        None => disk.remove_file(&run.join(LATEST)).map_err(Error::io(run.join(LATEST)))?,
+    }
+    folder::remove(disk, run, &path)
 }

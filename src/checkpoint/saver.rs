@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::contents::Contents;
 use super::disk::{Disk, System};
-use super::save::save_on;
+use super::save::{prune, save_on, withdraw};
 use crate::error::{Error, Result};
 
 /// Writes the checkpoints of a run. One that fits a limit is copied and then written by a thread of its own; a larger one goes
@@ -31,6 +31,8 @@ pub struct Saver {
     keep: usize,
     limit: u64,
     writing: Option<JoinHandle<Result<PathBuf>>>,
+    /// The step of a checkpoint that has proved good since it was saved: older ones may go.
+    proved: Option<u64>,
 }
 
 impl Saver {
@@ -41,7 +43,7 @@ impl Saver {
     }
 
     pub(super) fn on(disk: Arc<dyn Disk>, run: &Path, keep: usize, limit: u64) -> Self {
-        Self { disk, run: run.to_owned(), keep, limit, writing: None }
+        Self { disk, run: run.to_owned(), keep, limit, writing: None, proved: None }
     }
 
     /// Saves a checkpoint, as [`save`](super::save) does; when this returns it may not be on the disk yet, but the tensors may
@@ -57,17 +59,57 @@ impl Saver {
     /// As [`save`](super::save).
     #[track_caller]
     pub fn save(&mut self, contents: &Contents) -> Result<()> {
+        self.save_and_keep(contents, self.keep)
+    }
+
+    /// The same of a state that an evaluation has still to prove good: the checkpoint that it would replace stays until
+    /// [`prove`](Self::prove), or until the next save.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save).
+    ///
+    /// # Panics
+    ///
+    /// As [`save`](Self::save).
+    #[track_caller]
+    pub(crate) fn save_unproved(&mut self, contents: &Contents) -> Result<()> {
+        self.save_and_keep(contents, self.keep + 1)
+    }
+
+    /// The checkpoint of this step, if there is one, is as good as it can be.
+    pub(crate) fn prove(&mut self, step: u64) {
+        self.proved = Some(step);
+    }
+
+    /// Removes the checkpoint of this step, if there is one, because its network is broken. `latest` names the one before.
+    pub(crate) fn withdraw(&mut self, step: u64) -> Result<()> {
+        self.finish()?;
+        withdraw(&*self.disk, &self.run, step)
+    }
+
+    #[track_caller]
+    fn save_and_keep(&mut self, contents: &Contents, keep: usize) -> Result<()> {
         let files = contents.files();
         // Before anything is copied: there are never two copies.
         self.finish()?;
         if files.bytes() > self.limit {
-            return save_on(&*self.disk, &self.run, &files, self.keep).map(drop);
+            return save_on(&*self.disk, &self.run, &files, keep).map(drop);
         }
-        let (files, disk, run, keep) = (files.into_owned(), Arc::clone(&self.disk), self.run.clone(), self.keep);
+        let (files, disk, run) = (files.into_owned(), Arc::clone(&self.disk), self.run.clone());
         let write = move || save_on(&*disk, &run, &files, keep);
         let thread = Builder::new().name("checkpoint".to_owned()).spawn(write);
         self.writing = Some(thread.map_err(Error::io(&self.run))?);
         Ok(())
+    }
+
+    /// How the last checkpoint went, if it is written already. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](super::save), if it could not be written.
+    pub fn check(&mut self) -> Result<()> {
+        if self.writing.as_ref().is_some_and(JoinHandle::is_finished) { self.finish() } else { Ok(()) }
     }
 
     /// Waits until the last checkpoint is on the disk.
@@ -77,8 +119,12 @@ impl Saver {
     /// As [`save`](super::save), if it could not be written.
     pub fn finish(&mut self) -> Result<()> {
         match self.writing.take().map(JoinHandle::join) {
-            Some(Ok(written)) => written.map(drop),
+            Some(Ok(written)) => drop(written?),
             Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => {}
+        }
+        match self.proved.take() {
+            Some(step) => prune(&*self.disk, &self.run, step, self.keep),
             None => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use hotrow::bench::{self, Outcome};
 use hotrow::kernels::Level;
+use hotrow::run::Signals;
 
 use super::Failure;
 
@@ -45,9 +46,9 @@ struct Compare {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
+pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut impl Write) -> Result<(), Failure> {
     match &arguments.task {
-        Task::Run(arguments) => run::run(arguments, level, out),
+        Task::Run(arguments) => run::run(arguments, level, signals, out),
         Task::Compare(arguments) => compare(arguments, out),
         Task::Sweep(arguments) => measure::sweep(arguments, level, out),
         Task::Roofline(arguments) => measure::roofline(arguments, level, out),

@@ -33,7 +33,7 @@ pub struct Arguments {
     threads: Threads,
 }
 
-pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
+pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut impl Write) -> Result<(), Failure> {
     let threads = arguments.threads.start()?;
     let folder = folder(arguments.out.as_deref())?;
     let data = folder.join("data");
@@ -42,11 +42,9 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         let path = data.join(name);
         fs::write(&path, bytes).map_err(Error::io(path))?;
     }
-    let file = |name: &str| data.join(name).to_string_lossy().into_owned();
-    let (train, valid) = (file("train.tsv.zst"), file("valid.tsv.zst"));
-    let signals = Signals::install().map_err(Error::io("signals"))?;
-    let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let options = xmc::Options { level, threads, command, cache: Some(data.join("cache")) };
+    let inputs = xmc::Inputs { train: data.join("train.tsv.zst"), valid: Some(data.join("valid.tsv.zst")) };
+    let cache = Some(data.join("cache"));
+    let options = xmc::Options { level, threads, command: super::command_line(), cache, other_level: false };
     let mut progress = Progress::stderr();
     progress.note("60 000 titles of papers; the key words of each are to be found among 35 686.");
     let mut runs = Vec::new();
@@ -62,7 +60,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         restart_peak_memory();
         let config = config(arguments, index)?;
         let run = folder.join(name);
-        xmc::start(&run, (&train, Some(&valid)), config, &options, &signals, &mut progress)?;
+        xmc::start(&run, &inputs, config, &options, signals, &mut progress)?;
         runs.push(run);
     }
     progress.finish();

@@ -45,7 +45,7 @@ struct Xmc {
     run: PathBuf,
     /// File of the same kind as the training file
     #[arg(long, value_name = "FILE")]
-    data: String,
+    data: PathBuf,
     /// Keeps parsed data in this folder [default: the run's folder]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -58,7 +58,7 @@ struct Xmc {
 
 pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
     let options = |threads: &Threads, cache: Option<PathBuf>| -> Result<_, Failure> {
-        Ok(xmc::Options { level, threads: threads.start()?, command: Vec::new(), cache })
+        Ok(xmc::Options { level, threads: threads.start()?, command: Vec::new(), cache, other_level: true })
     };
     let (summary, json) = match &arguments.task {
         Task::Xmc(Xmc { run, data, cache, json, threads }) => {

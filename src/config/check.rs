@@ -186,7 +186,10 @@ impl Train {
         counts("train.snapshot_bytes", self.snapshot_bytes, 0)?;
         counts("train.log_every", self.log_every, 1)?;
         counts("train.eval_every", self.eval_every, 0)?;
-        counts("train.seed", self.seed, 0)
+        counts("train.seed", self.seed, 0)?;
+        let exponent = self.propensity_a as f32;
+        number("train.propensity_a", exponent, (0.0..=10.0).contains(&exponent), "not in 0..=10")?;
+        not_negative("train.propensity_b", self.propensity_b as f32)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::cache::Cache;
 use super::weighting::Weighting;
 use super::{Batch, Samples, Summary, Vocabulary};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The samples of a file, in a memory-mapped cache; a clone shares it.
@@ -21,11 +22,17 @@ use std::sync::Arc;
 pub struct Dataset {
     samples: Arc<Cache>,
     weighting: Weighting,
+    path: Arc<Path>,
 }
 
 impl Dataset {
-    pub(crate) fn new(samples: Arc<Cache>, vocabulary: &Vocabulary) -> Self {
-        Self { samples, weighting: vocabulary.weighting().clone() }
+    pub(crate) fn new(samples: Arc<Cache>, vocabulary: &Vocabulary, path: &Path) -> Self {
+        Self { samples, weighting: vocabulary.weighting().clone(), path: path.into() }
+    }
+
+    /// The file that it was read from: of two arrays, the features.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What was read, and what was left out.

@@ -1,12 +1,13 @@
 //! Batches in the order of training, put together while the batch before them is trained on.
 
 use super::{Batch, Samples};
+use crate::error::{Error, Result};
 use crate::rng::rng;
 use rand::RngExt;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::thread::{JoinHandle, spawn};
+use std::thread::{Builder, JoinHandle};
 
 /// Batches that wait: enough for a step that takes no time after one that took two.
 const AHEAD: usize = 3;
@@ -86,13 +87,14 @@ pub fn order(samples: usize, seed: u64, epoch: u64) -> Vec<u32> {
 ///         batch.labels.push([sample as u32]);
 ///     }
 /// }
-/// let mut loader = Loader::new(std::sync::Arc::new(Three), 7, 2, 0, 4); // two epochs
+/// let mut loader = Loader::new(std::sync::Arc::new(Three), 7, 2, 0, 4)?; // two epochs
 /// let mut samples = 0;
 /// while let Some(batch) = loader.next() {
 ///     samples += batch.len();
 ///     loader.recycle(batch);
 /// }
 /// assert_eq!(samples, 6);
+/// # Ok::<(), hotrow::error::Error>(())
 /// ```
 pub struct Loader {
     /// Both are taken when the loader is dropped: that ends the thread.
@@ -107,8 +109,12 @@ impl Loader {
     /// # Panics
     ///
     /// If there are no samples, or a batch has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses a thread.
     #[track_caller]
-    pub fn new(samples: Arc<dyn Samples>, seed: u64, batch_size: usize, start: u64, total: u64) -> Self {
+    pub fn new(samples: Arc<dyn Samples>, seed: u64, batch_size: usize, start: u64, total: u64) -> Result<Self> {
         place(samples.len(), batch_size, start);
         let (send, batches) = sync_channel(AHEAD);
         let (used, returned) = channel::<Batch>();
@@ -127,7 +133,9 @@ impl Loader {
                 }
             }
         };
-        Self { batches: Some(batches), used: Some(used), thread: Some(spawn(assemble)) }
+        let thread =
+            Builder::new().name("loader".to_owned()).spawn(assemble).map_err(Error::io("a thread to load batches"))?;
+        Ok(Self { batches: Some(batches), used: Some(used), thread: Some(thread) })
     }
 
     /// Gives a batch back, so that its memory is used again.

@@ -59,7 +59,7 @@ pub fn open(train: &str, valid: Option<&str>, config: &config::Data, cache: &Pat
     let count = samples.len() as u64;
     let vocabulary = Vocabulary::new(config, source.format, dimensions, names, count, frequencies);
     let valid = valid.map(|path| vocabulary.open(path, cache)).transpose()?;
-    Ok(Datasets { train: Dataset::new(samples, &vocabulary), valid, vocabulary })
+    Ok(Datasets { train: Dataset::new(samples, &vocabulary, &source.paths[0]), valid, vocabulary })
 }
 
 pub(crate) fn with_vocabulary(path: &str, vocabulary: &Vocabulary, cache: &Path) -> Result<Dataset> {
@@ -69,7 +69,7 @@ pub(crate) fn with_vocabulary(path: &str, vocabulary: &Vocabulary, cache: &Path)
         return Err(Error::data(path, 0, 0, message));
     }
     let samples = cached(&source, vocabulary.options(), Some(vocabulary), cache)?;
-    Ok(Dataset::new(Arc::new(samples), vocabulary))
+    Ok(Dataset::new(Arc::new(samples), vocabulary, &source.paths[0]))
 }
 
 /// In how many samples each feature occurs.

@@ -252,6 +252,11 @@ impl Vocabulary {
         Ok(TextParser { columns, featurizer, labels: self.label_ids(), limits: self.limits(), policy: Policy::Keep })
     }
 
+    /// What [`save`](Self::save) writes.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.saved).expect("names and numbers are JSON")
+    }
+
     /// Writes it to a JSON file; an interrupted call leaves no part of one.
     ///
     /// # Errors
@@ -273,7 +278,7 @@ impl Vocabulary {
         let temporary = path.with_file_name(format!("{name}.{}.tmp", std::process::id()));
         let write = || {
             let mut file = File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(&self.saved)?)?;
+            file.write_all(&self.to_json())?;
             file.sync_all()?;
             fs::rename(&temporary, path)
         };
@@ -291,9 +296,13 @@ impl Vocabulary {
     /// assert!(matches!(Vocabulary::load("no/such/file".as_ref()), Err(Error::Io { .. })));
     /// ```
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        Self::from_json(path, &fs::read(path).map_err(Error::io(path))?)
+    }
+
+    /// What [`to_json`](Self::to_json) gave; errors name `path`.
+    pub(crate) fn from_json(path: &Path, bytes: &[u8]) -> Result<Self> {
         let bad = |message: String| Error::data(path, 0, 0, message);
-        let saved: Saved = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+        let saved: Saved = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
         if saved.version != 1 {
             return Err(bad(format!("vocabulary version {} is not 1", saved.version)));
         }

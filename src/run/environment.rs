@@ -1,7 +1,9 @@
 //! What a run was started with, for whoever wants to repeat it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -35,13 +37,14 @@ pub struct Environment {
     /// The command line.
     pub command: Vec<String>,
     /// What the run reads, by what it is (`train`, `valid`), with absolute paths: a resumed run reads it again.
-    pub inputs: BTreeMap<String, String>,
+    #[serde(with = "paths")]
+    pub inputs: BTreeMap<String, PathBuf>,
     /// Seconds since 1970 at the start.
     pub started: u64,
 }
 
 impl Environment {
-    /// Of this machine and this build. `inputs` are made absolute; one that is no file and has commas is several paths
+    /// Of this machine and this build. `inputs` are made absolute; one that is no file and has commas may be several paths
     /// (`features.npz,labels.npz`).
     ///
     /// ```
@@ -49,17 +52,15 @@ impl Environment {
     /// let inputs = [("train".into(), "train.txt".into())].into();
     /// let environment = Environment::read(Level::PORTABLE, 2, 7, vec!["hotrow".into()], inputs);
     /// assert_eq!((environment.level.as_str(), environment.threads), ("portable", 2));
-    /// assert!(environment.inputs["train"].ends_with("/train.txt"));
+    /// assert!(environment.inputs["train"].is_absolute() && environment.inputs["train"].ends_with("train.txt"));
     /// ```
     pub fn read(
         level: Level,
         threads: usize,
         seed: u64,
         command: Vec<String>,
-        inputs: BTreeMap<String, String>,
+        inputs: BTreeMap<String, PathBuf>,
     ) -> Environment {
-        let several = |paths: &str| paths.split(',').map(absolute).collect::<Vec<_>>().join(",");
-        let input = |paths: &str| if Path::new(paths).exists() { absolute(paths) } else { several(paths) };
         Environment {
             schema: 1,
             version: provenance::VERSION.to_owned(),
@@ -71,30 +72,96 @@ impl Environment {
             threads,
             seed,
             command,
-            inputs: inputs.into_iter().map(|(name, paths)| (name, input(&paths))).collect(),
+            inputs: inputs.into_iter().map(|(name, path)| (name, absolute(&path))).collect(),
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         }
     }
+
+    /// Replaces the inputs by those that stand elsewhere now, made absolute.
+    pub(crate) fn set_inputs<'a>(&mut self, inputs: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>) {
+        let named = inputs.into_iter().filter_map(|(name, path)| Some((name.to_owned(), absolute(path?))));
+        self.inputs.extend(named);
+    }
 }
 
-fn absolute(path: &str) -> String {
-    let absolute = std::path::absolute(path).ok().and_then(|path| path.into_os_string().into_string().ok());
-    absolute.unwrap_or_else(|| path.to_owned())
+/// The path from the root; of a pair, both.
+fn absolute(path: &Path) -> PathBuf {
+    let one = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if path.exists() {
+        return one(path);
+    }
+    let bytes = path.as_os_str().as_bytes();
+    let commas = (0..bytes.len()).filter(|&at| bytes[at] == b',');
+    let pairs = commas.map(|at| [&bytes[..at], &bytes[at + 1..]].map(|part| Path::new(OsStr::from_bytes(part))));
+    // A comma may be part of a name, so the cut is where both files are.
+    match pairs.into_iter().find(|pair| pair.iter().all(|path| path.exists())) {
+        Some([first, second]) => {
+            let mut both = one(first).into_os_string();
+            both.push(",");
+            both.push(one(second));
+            both.into()
+        }
+        None => one(path),
+    }
+}
+
+/// Paths as text; one that is no UTF-8 as a list of its bytes.
+mod paths {
+    use super::{BTreeMap, OsStr, OsStrExt, PathBuf};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(paths: &BTreeMap<String, PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        let stored = |path: &PathBuf| match path.to_str() {
+            Some(text) => Stored::Text(text.to_owned()),
+            None => Stored::Bytes(path.as_os_str().as_bytes().to_vec()),
+        };
+        serializer.collect_map(paths.iter().map(|(name, path)| (name, stored(path))))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, PathBuf>, D::Error> {
+        let stored = BTreeMap::<String, Stored>::deserialize(deserializer)?;
+        let path = |stored| match stored {
+            Stored::Text(text) => PathBuf::from(text),
+            Stored::Bytes(bytes) => PathBuf::from(OsStr::from_bytes(&bytes)),
+        };
+        Ok(stored.into_iter().map(|(name, stored)| (name, path(stored))).collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn environment(inputs: BTreeMap<String, PathBuf>) -> Environment {
+        Environment::read(Level::PORTABLE, 1, 7, Vec::new(), inputs)
+    }
+
     #[test]
-    fn inputs_are_one_path_or_several() {
+    fn inputs_are_one_path_or_two_with_commas_in_their_names() {
         let folder = tempfile::tempdir().unwrap();
-        let odd = folder.path().join("a,b.txt").to_str().unwrap().to_owned();
-        std::fs::write(&odd, "").unwrap();
-        let inputs = [("train".into(), "x.npz,y.npz".into()), ("valid".into(), odd.clone())].into();
-        let environment = Environment::read(Level::PORTABLE, 1, 7, Vec::new(), inputs);
-        let here = std::env::current_dir().unwrap();
-        let want = format!("{0}/x.npz,{0}/y.npz", here.display());
-        assert_eq!((&environment.inputs["train"], &environment.inputs["valid"]), (&want, &odd));
+        let place = |name: &str| folder.path().join(name);
+        std::fs::create_dir(place("a,b")).unwrap();
+        let [odd, x, y] = [place("a,b.txt"), place("a,b/x.npz"), place("a,b/y.npz")];
+        [&odd, &x, &y].iter().for_each(|path| std::fs::write(path, "").unwrap());
+        let pair = PathBuf::from(format!("{}/./,{}", x.display(), y.display()).replace("/./,", ","));
+        let inputs = [("train".into(), pair.clone()), ("valid".into(), odd.clone())].into();
+        let environment = environment(inputs);
+        assert_eq!((&environment.inputs["train"], &environment.inputs["valid"]), (&pair, &odd));
+    }
+
+    #[test]
+    fn a_path_that_is_no_utf8_comes_back_to_the_byte() {
+        let path = PathBuf::from(OsStr::from_bytes(b"/data/caf\xe9.svm"));
+        let written = environment([("train".into(), path.clone()), ("valid".into(), "/data/v".into())].into());
+        let json = serde_json::to_string(&written).unwrap();
+        assert!(json.contains("\"valid\":\"/data/v\""), "{json}");
+        assert_eq!(serde_json::from_str::<Environment>(&json).unwrap(), written);
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
@@ -74,6 +75,33 @@ impl MetricsLog {
         line.push(b'\n');
         // One call for a line: a kill leaves whole lines, but for the last at most.
         self.file.write_all(&line).map_err(Error::io(&self.path))
+    }
+
+    /// The first event of this name at this step, if there is one.
+    ///
+    /// ```
+    /// use hotrow::run::MetricsLog;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut log = MetricsLog::open(&folder.path().join("metrics.jsonl"), 0)?;
+    /// log.write("eval", 50, &serde_json::json!({"loss": 2.5}))?;
+    /// assert_eq!(log.find("eval", 50)?.unwrap()["loss"], 2.5);
+    /// assert!(log.find("eval", 51)?.is_none() && log.find("train", 50)?.is_none());
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system refuses.
+    pub fn find(&self, event: &str, step: u64) -> Result<Option<Map<String, Value>>> {
+        let file = File::open(&self.path).map_err(Error::io(&self.path))?;
+        for line in BufReader::new(file).lines() {
+            let line = line.map_err(Error::io(&self.path))?;
+            let Ok(fields) = serde_json::from_str::<Map<String, Value>>(&line) else { continue };
+            if fields.get("event").is_some_and(|name| name == event) && fields.get("step") == Some(&step.into()) {
+                return Ok(Some(fields));
+            }
+        }
+        Ok(None)
     }
 
     /// Waits until the log is on the disk.

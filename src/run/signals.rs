@@ -1,17 +1,21 @@
-//! Ctrl-C and `kill`: the first asks, the second ends.
+//! Ctrl-C and `kill`: the first asks a run to stop and ends everything else, the second ends everything.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Builder;
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::flag;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::{flag, iterator};
 
-/// Exit code of a program that was interrupted twice.
+/// Exit code of a program that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// Whether the run shall stop after this step. The first SIGINT or SIGTERM asks for it; the second ends the process with
-/// exit code 130 at once.
+/// Whether the run shall stop after this step.
+///
+/// SIGINT, SIGTERM and SIGHUP (unless it is ignored, as under `nohup`) end the process with exit code 130 within a moment,
+/// whatever it is at, after the cleaning that [`install`](Self::install) was given. Only where somebody
+/// [polls](Self::polled) does the first of them set a flag instead; the second ends the process there too.
 ///
 /// ```
 /// let signals = hotrow::run::Signals::unconnected();
@@ -19,27 +23,69 @@ const INTERRUPTED: i32 = 130;
 /// signals.request();
 /// assert!(signals.requested());
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Signals {
     asked: Arc<AtomicBool>,
+    /// How many poll at the moment.
+    polling: Arc<AtomicUsize>,
     /// The step after which the run stops as if somebody had asked then.
     last: Option<u64>,
 }
 
+/// As long as it lives, the first signal sets a flag and does nothing else.
+#[derive(Debug)]
+pub struct Polling(Arc<AtomicUsize>);
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Signals {
-    /// Listens to the signals of this process from now on. For the program; a library should leave them alone.
+    /// Listens to the signals of this process from now on, with a thread of its own. Before that thread ends the process it
+    /// calls `clean`, which removes what nobody will complete. For the program; a library should leave signals alone.
     ///
     /// # Errors
     ///
     /// If the system refuses.
-    pub fn install() -> io::Result<Signals> {
+    pub fn install(clean: impl Fn() + Send + 'static) -> io::Result<Signals> {
         let signals = Signals::unconnected();
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds the flag down and raises it, the second finds it up.
-            flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&signals.asked))?;
-            flag::register(signal, Arc::clone(&signals.asked))?;
-        }
+        let ending: &[i32] = if ignores_hangup() { &[SIGINT, SIGTERM] } else { &[SIGINT, SIGTERM, SIGHUP] };
+        // Set by the handler itself, so that the flag is up when the signal has arrived.
+        ending.iter().try_for_each(|&signal| flag::register(signal, Arc::clone(&signals.asked)).map(drop))?;
+        let mut arrived = iterator::Signals::new(ending)?;
+        let polling = Arc::clone(&signals.polling);
+        let watch = move || {
+            let mut before = 0;
+            for _ in arrived.forever() {
+                if polling.load(Ordering::SeqCst) == 0 || before > 0 {
+                    clean();
+                    std::process::exit(INTERRUPTED);
+                }
+                before += 1;
+            }
+        };
+        Builder::new().name("signals".to_owned()).spawn(watch)?;
         Ok(signals)
+    }
+
+    /// Until the value is dropped, the first signal only sets the flag that [`requested`](Self::requested) and
+    /// [`stop`](Self::stop) look at.
+    ///
+    /// ```
+    /// let signals = hotrow::run::Signals::unconnected();
+    /// let polling = signals.polled();
+    /// while !signals.requested() {
+    ///     // ... a step ...
+    ///     # signals.request();
+    /// }
+    /// drop(polling);
+    /// ```
+    #[must_use]
+    pub fn polled(&self) -> Polling {
+        self.polling.fetch_add(1, Ordering::SeqCst);
+        Polling(Arc::clone(&self.polling))
     }
 
     /// From now on a file that would grow beyond the limit of this process (`ulimit -f`) is an error of whoever writes it, where
@@ -54,7 +100,7 @@ impl Signals {
 
     /// Listens to nothing but [`request`](Self::request).
     pub fn unconnected() -> Signals {
-        Signals { asked: Arc::new(AtomicBool::new(false)), last: None }
+        Signals::default()
     }
 
     /// The same, and the run stops after step `step`, counted from 1, as if somebody had asked then.
@@ -65,6 +111,11 @@ impl Signals {
     /// ```
     pub fn stop_after(self, step: u64) -> Signals {
         Signals { last: Some(step), ..self }
+    }
+
+    /// The step that [`stop_after`](Self::stop_after) named.
+    pub fn last_step(&self) -> Option<u64> {
+        self.last
     }
 
     /// Whether the run stops after step `step`, counted from 1.
@@ -83,31 +134,74 @@ impl Signals {
     }
 }
 
+/// Whether SIGHUP is ignored: whoever arranged that wants the program to outlive its terminal.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use signal_hook::low_level::raise;
+    use std::process::{Command, Output};
+    use std::thread::sleep;
+    use std::time::Duration;
 
     const CHILD: &str = "HOTROW_TEST_SIGNALS";
-    const NAME: &str = "run::signals::tests::the_first_signal_asks_and_the_second_ends_with_130";
 
-    /// In a process of its own, which the second signal ends.
+    /// The test `name` of this file, in a process of its own that signals may end.
+    fn child(name: &str, order: &str) -> Output {
+        let name = format!("run::signals::tests::{name}");
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", &name, "--nocapture"]).env(CHILD, order).output().unwrap()
+    }
+
+    fn signal(name: &str) -> i32 {
+        [("int", SIGINT), ("term", SIGTERM), ("hup", SIGHUP)].iter().find(|(known, _)| *known == name).unwrap().1
+    }
+
+    /// Longer than any machine takes to end a process.
+    fn wait_for_the_end() -> ! {
+        sleep(Duration::from_secs(60));
+        unreachable!("the signal ends the process");
+    }
+
     #[test]
-    fn the_first_signal_asks_and_the_second_ends_with_130() {
+    fn where_it_is_polled_the_first_signal_asks_and_the_second_ends_with_130() {
         if let Ok(order) = std::env::var(CHILD) {
-            let signals = Signals::install().unwrap();
-            let signal = |name| if name == "int" { SIGINT } else { SIGTERM };
+            let signals = Signals::install(|| ()).unwrap();
+            let _polling = signals.polled();
             let (first, second) = order.split_once(' ').unwrap();
             assert!(!signals.requested());
             raise(signal(first)).unwrap();
             assert!(signals.requested());
+            // Two signals of a kind that arrive together are one.
+            sleep(Duration::from_millis(200));
             raise(signal(second)).unwrap();
-            unreachable!("the second signal ends the process");
+            wait_for_the_end();
         }
-        for order in ["int int", "term term", "int term", "term int"] {
-            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-            let output = child.args(["--exact", NAME, "--nocapture"]).env(CHILD, order).output().unwrap();
+        for order in ["int int", "term term", "int term", "term int", "hup term"] {
+            let name = "where_it_is_polled_the_first_signal_asks_and_the_second_ends_with_130";
+            let output = child(name, order);
             assert_eq!(output.status.code(), Some(130), "{order}: {}", String::from_utf8_lossy(&output.stderr));
         }
+    }
+
+    #[test]
+    fn where_nobody_polls_any_more_the_first_signal_cleans_up_and_ends_with_130() {
+        if let Ok(path) = std::env::var(CHILD) {
+            let signals = Signals::install(move || std::fs::remove_file(&path).unwrap()).unwrap();
+            drop(signals.polled());
+            raise(SIGTERM).unwrap();
+            wait_for_the_end();
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let name = "where_nobody_polls_any_more_the_first_signal_cleans_up_and_ends_with_130";
+        let output = child(name, file.path().to_str().unwrap());
+        assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!file.path().exists());
     }
 }

@@ -6,8 +6,11 @@ use serde::Serialize;
 
 use super::sampling::active_rows;
 use crate::config::{Config, IndexName, OptimizerName, Storage};
+use crate::data::{Dataset, Samples};
+use crate::error::{Error, Result};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::machine::Limits;
 
 /// What a run is expected to take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -23,6 +26,8 @@ pub struct Estimate {
     /// The copy of weights, state and index that a checkpoint is written from while training goes on; 0 if that would be above
     /// `train.snapshot_bytes`.
     pub snapshot_bytes: u64,
+    /// The program, and how often each label came.
+    pub program_bytes: u64,
     /// Steps of the run.
     pub steps: u64,
     /// Rows of the output layer that a step computes.
@@ -37,25 +42,33 @@ pub struct Estimate {
     pub seconds_per_step: f64,
 }
 
-/// Estimates a run on `samples` samples of `features_per_sample` features of `features`, with `labels` labels.
-///
-/// ```
-/// use hotrow::{config::Config, kernels::Level};
-/// let estimate = hotrow::train::estimate(&Config::default(), (1000, 20.0), 500, 50_000, Level::detect(), 1);
-/// assert_eq!(estimate.parameters, 500 * 128 + 128 + 50_000 * 129);
-/// ```
-pub fn estimate(
-    config: &Config,
-    (samples, features_per_sample): (usize, f64),
-    features: usize,
-    labels: usize,
-    level: Level,
-    threads: usize,
-) -> Estimate {
-    let (widths, sparse) = (&config.model.hidden, &config.sparse);
-    let (first, last) = (widths[0], widths[widths.len() - 1]);
-    let inner: usize = widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum();
-    let parameters = (features * first + first + inner + labels * (last + 1)) as u64;
+impl Estimate {
+    /// Where the memory goes: names and bytes.
+    pub fn memory(&self) -> [(&'static str, u64); 5] {
+        [
+            ("weights and optimiser", self.state_bytes),
+            ("index", self.index_bytes),
+            ("step", self.scratch_bytes),
+            ("copy for a checkpoint", self.snapshot_bytes),
+            ("program and label counts", self.program_bytes),
+        ]
+    }
+
+    /// All of it.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory().iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+}
+
+/// What a process takes without a network.
+const PROGRAM: u64 = 24 << 20;
+
+/// Numbers that are trained, and bytes of each with its optimiser state.
+fn sizes(config: &Config, features: usize, labels: usize) -> (u128, f64) {
+    let widths = &config.model.hidden;
+    let (first, last) = (widths[0] as u128, widths[widths.len() - 1] as u128);
+    let inner: u128 = widths.windows(2).map(|pair| (pair[0] as u128 + 1) * pair[1] as u128).sum();
+    let parameters = features as u128 * first + first + inner + labels as u128 * (last + 1);
     let stored = match config.model.storage {
         Storage::F32 => 4.0,
         Storage::Bf16 => 2.0,
@@ -68,31 +81,94 @@ pub fn estimate(
         _ if config.optim.eight_bit => 2.0 + 12.0 / last as f64,
         _ => 8.0 + 4.0 / last as f64,
     };
+    (parameters, stored + state)
+}
+
+/// An error if this machine cannot hold a run with this configuration on this training set: [`Error::Data`] if no width of the
+/// network would help, because an id is too large; [`Error::Config`] otherwise.
+pub(super) fn check(config: &Config, train: &Dataset) -> Result<()> {
+    let (features, labels) = (train.features(), train.labels());
+    let limits = Limits::read();
+    let least = 4 * (features as u64 + labels as u64);
+    if !limits.can_hold(least) {
+        let message = format!(
+            "{features} features and {labels} labels: one number for each takes {least} bytes, more than there is; an id \
+             stands for a row, so give ids without large gaps"
+        );
+        return Err(Error::data(train.path(), 0, 0, message));
+    }
+    let per_sample = train.summary().feature_entries as f64 / train.len().max(1) as f64;
+    let plan = plan(config, (train.len(), per_sample), features, labels);
+    check_plan(&limits, "the run", &plan)
+}
+
+/// The same for the network of a checkpoint alone.
+pub(super) fn check_network(config: &Config, features: usize, labels: usize) -> Result<()> {
+    let config = Config {
+        train: crate::config::Train { batch_size: 1, snapshot_bytes: 0, ..config.train.clone() },
+        ..config.clone()
+    };
+    check_plan(&Limits::read(), "the network", &plan(&config, (1, 1.0), features, labels))
+}
+
+fn check_plan(limits: &Limits, what: &str, plan: &Estimate) -> Result<()> {
+    let memory = plan.memory();
+    let largest = memory.iter().max_by_key(|(_, bytes)| bytes).expect("there are parts");
+    let key = if largest.0 == "step" { "train.batch_size" } else { "model.hidden" };
+    limits.check(key, what, plan.memory_bytes(), largest.0)
+}
+
+/// Estimates a run on `samples` samples of `features_per_sample` features of `features`, with `labels` labels.
+///
+/// ```
+/// use hotrow::{config::Config, kernels::Level};
+/// let estimate = hotrow::train::estimate(&Config::default(), (1000, 20.0), 500, 50_000, Level::detect(), 1);
+/// assert_eq!(estimate.parameters, 500 * 128 + 128 + 50_000 * 129);
+/// ```
+pub fn estimate(
+    config: &Config,
+    samples: (usize, f64),
+    features: usize,
+    labels: usize,
+    level: Level,
+    threads: usize,
+) -> Estimate {
+    let plan = plan(config, samples, features, labels);
+    let rate = product_rate(level, Precision::F32) * threads as f64;
+    let seconds_per_step = plan.flops_per_step as f64 / rate + plan.bytes_per_step as f64 / (5e9 * threads as f64);
+    Estimate { seconds_per_step, ..plan }
+}
+
+/// The same without the time that it takes.
+fn plan(config: &Config, (samples, features_per_sample): (usize, f64), features: usize, labels: usize) -> Estimate {
+    let (widths, sparse) = (&config.model.hidden, &config.sparse);
+    let (first, last) = (widths[0], widths[widths.len() - 1]);
+    let inner: usize = widths.windows(2).map(|pair| (pair[0] + 1).saturating_mul(pair[1])).sum();
+    let (parameters, bytes_each) = sizes(config, features, labels);
     let batch = config.train.batch_size.min(samples.max(1));
     let active = active_rows(sparse, labels);
     let dense = sparse.index == IndexName::All || 2 * active >= labels;
     let active = if dense { labels } else { active };
     let index_bytes = if dense { 0 } else { sparse.index_bytes(labels, last) };
     let touched = (batch as f64 * features_per_sample).min(features as f64);
-    let flops = 6 * (batch * active * last) as u64
-        + 6 * (batch * inner) as u64
-        + (4.0 * batch as f64 * features_per_sample * first as f64) as u64;
-    let moved = (active * last) as f64 + touched * first as f64;
-    let bytes = (moved * (2.0 * (stored + state) + 2.0 * stored)) as u64;
-    let rate = product_rate(level, Precision::F32) * threads as f64;
-    let state_bytes = (parameters as f64 * (stored + state)) as u64;
+    let dense_products = 6.0 * batch as f64 * (active as f64 * last as f64 + inner as f64);
+    let moved = active as f64 * last as f64 + touched * first as f64;
+    let stored = bytes_each + if config.model.storage == Storage::F32 { 4.0 } else { 2.0 };
+    let state_bytes = (parameters as f64 * bytes_each) as u64;
     Estimate {
-        parameters,
+        parameters: u64::try_from(parameters).unwrap_or(u64::MAX),
         state_bytes,
         index_bytes,
-        snapshot_bytes: snapshot(state_bytes + index_bytes, config.train.snapshot_bytes),
-        scratch_bytes: (4 * batch * active + 8 * active.min(16_384) * last) as u64,
-        steps: samples.div_ceil(config.train.batch_size) as u64 * config.train.epochs,
+        snapshot_bytes: snapshot(state_bytes.saturating_add(index_bytes), config.train.snapshot_bytes),
+        scratch_bytes: (4.0 * batch as f64 * (active as f64 + 4.0 * widths.iter().sum::<usize>() as f64)
+            + 8.0 * active.min(16_384) as f64 * last as f64) as u64,
+        program_bytes: PROGRAM + 16 * labels as u64,
+        steps: (samples.div_ceil(config.train.batch_size) as u64).saturating_mul(config.train.epochs),
         union_rows: active as u64,
         active_share: active as f64 / labels.max(1) as f64,
-        flops_per_step: flops,
-        bytes_per_step: bytes,
-        seconds_per_step: flops as f64 / rate + bytes as f64 / (5e9 * threads as f64),
+        flops_per_step: (dense_products + 4.0 * batch as f64 * features_per_sample * first as f64) as u64,
+        bytes_per_step: (moved * 2.0 * stored) as u64,
+        seconds_per_step: 0.0,
     }
 }
 

@@ -36,9 +36,24 @@ pub fn evaluate(
     ks: &[usize],
     inverse: Option<Arc<[f64]>>,
 ) -> Ranking {
+    evaluate_until(network, work, samples, ks, inverse, &|| false).expect("nobody stops it")
+}
+
+/// The same, unless `stop` says so before the end.
+pub(super) fn evaluate_until(
+    network: &Mlp,
+    work: &mut Workspace,
+    samples: &dyn Samples,
+    ks: &[usize],
+    inverse: Option<Arc<[f64]>>,
+    stop: &dyn Fn() -> bool,
+) -> Option<Ranking> {
     let mut ranking = Ranking::new(ks, inverse);
     let mut batch = Batch::new(samples.features());
     for from in (0..samples.len()).step_by(SAMPLES) {
+        if stop() {
+            return None;
+        }
         batch.clear();
         (from..samples.len().min(from + SAMPLES)).for_each(|sample| samples.read(sample, &mut batch));
         let x = network.embed(work, &batch.features);
@@ -48,5 +63,5 @@ pub fn evaluate(
             ranking.add(predicted, truth);
         }
     }
-    ranking
+    Some(ranking)
 }

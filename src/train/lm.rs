@@ -11,7 +11,7 @@ mod tests;
 mod trainer;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -28,22 +28,39 @@ use crate::data::tokens::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::generate::{Generation, generate};
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
-use begin::{DIGEST, can_begin, goes_on};
+use begin::{TRAIN_DIGEST, VALID_DIGEST, can_begin, check_resumed};
 pub use estimate::{Estimate, estimate, memory};
+use evaluate::evaluate_until;
 pub use evaluate::{Evaluation, evaluate};
 pub use files::Files;
 pub use initial::initial;
 pub use trainer::{Shape, StepReport, Trainer};
 
-/// The paths of a run's files.
-#[derive(Clone, Copy, Debug)]
-pub struct Inputs<'a> {
+/// The files of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
     /// The token file to train on.
-    pub train: &'a str,
+    pub train: PathBuf,
     /// The token file to measure on.
-    pub valid: Option<&'a str>,
+    pub valid: Option<PathBuf>,
     /// The tokenizer that made both.
-    pub tokenizer: &'a str,
+    pub tokenizer: PathBuf,
+}
+
+impl Inputs {
+    /// As `env.json` names them.
+    fn named(&self) -> [(&'static str, Option<&Path>); 3] {
+        [("train", Some(&self.train)), ("valid", self.valid.as_deref()), ("tokenizer", Some(&self.tokenizer))]
+    }
+}
+
+/// Files of a run that stand elsewhere now, or under other names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MovedInputs {
+    /// The token file to train on.
+    pub train: Option<PathBuf>,
+    /// The token file to measure on.
+    pub valid: Option<PathBuf>,
 }
 
 /// Starts a run in the folder `out`.
@@ -53,31 +70,27 @@ pub struct Inputs<'a> {
 /// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it.
 pub fn start(
     out: &Path,
-    inputs: Inputs,
+    inputs: &Inputs,
     config: Lm,
     options: &Options,
     signals: &Signals,
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
-    config.check()?;
-    let started = Instant::now();
-    let Inputs { train, valid, tokenizer } = inputs;
-    // A run that cannot begin leaves no folder.
-    let files = Files::open(tokenizer.as_ref(), train.as_ref(), valid.map(Path::new))?;
-    let config = files.resolve(config)?;
-    let named = [("train", Some(train)), ("valid", valid), ("tokenizer", Some(tokenizer))];
-    let run = Run::create(out, config, files, named, options, started)?;
+    run::check_stop(signals, 0)?;
+    let run = Run::create(out, inputs, config, options)?;
     run::go(run, signals, observer)
 }
 
-/// Takes up the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
-/// of the run changed by `sets`.
+/// Resumes the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
+/// of the run changed by `sets`. Files that have moved since are those of `moved`: they have to hold the same tokens.
 ///
 /// # Errors
 ///
-/// As [`start`].
+/// As [`start`]; [`Error::Data`] if a file holds other tokens than those that the checkpoint was trained with. Until it is known
+/// that the run can continue, nothing in its folder is changed.
 pub fn resume(
     path: &Path,
+    moved: &MovedInputs,
     sets: &[String],
     options: &Options,
     signals: &Signals,
@@ -85,21 +98,29 @@ pub fn resume(
 ) -> Result<Summary> {
     let started = Instant::now();
     let (dir, loaded) = RunDir::resume(path)?;
-    let (config, environment): (Lm, _) = (dir.config(sets)?, dir.environment()?);
+    let (config, mut environment): (Lm, _) = (dir.config(sets)?, dir.environment()?);
     dir.config::<Lm>(&[])?.check_resumed(&config)?;
-    let input = |name: &str| environment.inputs.get(name).map(Path::new);
+    options.check_level(&environment, observer)?;
+    run::check_stop(signals, loaded.as_ref().map_or(0, |loaded| loaded.state().step))?;
+    let known = |name: &str| environment.inputs.get(name).cloned();
     let own = dir.path().join(TOKENIZER);
     // The run's own, unless it was killed before it had one.
-    let tokenizer = if own.exists() { Some(own.as_path()) } else { input("tokenizer") };
-    let (Some(train), Some(tokenizer)) = (input("train"), tokenizer) else {
+    let tokenizer = if own.exists() { Some(own.clone()) } else { known("tokenizer") };
+    let (Some(train), Some(tokenizer)) = (moved.train.clone().or_else(|| known("train")), tokenizer) else {
         return Err(Error::config("env.json", "names no training file, or no tokenizer"));
     };
-    let files = Files::open(tokenizer, train, input("valid"))?;
+    let inputs = Inputs { train, valid: moved.valid.clone().or_else(|| known("valid")), tokenizer };
+    let files = Files::open(&inputs.tokenizer, &inputs.train, inputs.valid.as_deref())?;
     let config = files.resolve(config)?;
     can_begin(&config, &files, options.level)?;
     let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
-    // Only now is it known that the run can go on so.
+    // Only now is it known that the run can continue so.
     run.dir.write_config(&run.trainer.config)?;
+    if *moved != MovedInputs::default() {
+        // The tokenizer that the run was started with stays named.
+        environment.set_inputs(inputs.named().into_iter().filter(|(name, _)| *name != "tokenizer"));
+        run.dir.write_environment(&environment)?;
+    }
     run::go(run, signals, observer)
 }
 
@@ -182,16 +203,13 @@ impl Sums {
 
 impl Run {
     /// A run in a new folder, which is not there if the run cannot begin.
-    fn create<'a>(
-        out: &Path,
-        config: Lm,
-        files: Files,
-        inputs: [(&'a str, Option<&'a str>); 3],
-        options: &Options,
-        started: Instant,
-    ) -> Result<Self> {
+    fn create(out: &Path, inputs: &Inputs, config: Lm, options: &Options) -> Result<Self> {
+        config.check()?;
+        let started = Instant::now();
+        let files = Files::open(&inputs.tokenizer, &inputs.train, inputs.valid.as_deref())?;
+        let config = files.resolve(config)?;
         can_begin(&config, &files, options.level)?;
-        let dir = RunDir::create(out, &config, &options.environment(config.train.seed, inputs))?;
+        let dir = RunDir::create(out, &config, &options.environment(config.train.seed, inputs.named()))?;
         Self::open(dir, config, files, None, options, started).inspect_err(|_| RunDir::discard(out))
     }
 
@@ -203,18 +221,19 @@ impl Run {
         options: &Options,
         started: Instant,
     ) -> Result<Self> {
-        replace_file(&System, dir.path(), TOKENIZER, files.tokenizer.json())?;
         let sequences = sequences(&config, &files)?;
         let (hot, steps) = (files.hot(&config), config.steps(sequences.windows()));
         let mut trainer = Trainer::new(config, hot, steps, options.level)?;
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
-            goes_on(loaded, &trainer.config, &files, steps)?;
+            check_resumed(loaded, &trainer.config, &files, steps)?;
             trainer.restore(loaded)?;
             memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }
+        replace_file(&System, dir.path(), TOKENIZER, files.tokenizer.json())?;
         let log = dir.metrics(trainer.steps)?;
+        memory.recall_evaluation(&log, trainer.steps)?;
         memory.seconds.load = started.elapsed().as_secs_f64();
         Ok(Self { dir, files, sequences, trainer, log, started, threads: options.threads, memory })
     }
@@ -317,17 +336,25 @@ impl Task for Run {
         self.log.write("train", step, &event)
     }
 
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let start = Instant::now();
+    fn settle(&mut self) {
         self.trainer.settle();
+    }
+
+    fn owes_evaluation(&mut self) -> &mut bool {
+        &mut self.memory.owes_evaluation
+    }
+
+    fn evaluate(&mut self, observer: &mut dyn Observer, stop: &dyn Fn() -> bool) -> Result<bool> {
+        let start = Instant::now();
         let step = self.trainer.steps;
         let trainer = &mut self.trainer;
         let mut event: BTreeMap<&str, Value> = BTreeMap::new();
         let mut note = format!("step {step}");
         if let Some(valid) = &self.files.valid {
             let (costs, context) = (trainer.work.costs, trainer.config.context());
-            let evaluation = evaluate(&mut trainer.network, &mut trainer.work, valid, context);
+            let evaluation = evaluate_until(&mut trainer.network, &mut trainer.work, valid, context, stop);
             trainer.work.costs = costs;
+            let Some(evaluation) = evaluation else { return Ok(false) };
             if !evaluation.nats.is_finite() {
                 return Err(self.diverged("the validation loss"));
             }
@@ -344,7 +371,7 @@ impl Task for Run {
         }
         event.extend(self.memory.metrics.iter().map(|(key, &value)| (&**key, json!(value))));
         if event.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         self.memory.seconds.eval += start.elapsed().as_secs_f64();
         if note.contains([':', ';']) {
@@ -354,7 +381,8 @@ impl Task for Run {
         event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
         event.insert("tokens", json!(self.memory.total.tokens));
         event.insert("flops", json!(self.trainer.work.costs.total().flops));
-        self.log.write("eval", step, &event)
+        self.log.write("eval", step, &event)?;
+        Ok(true)
     }
 
     fn saver(&self) -> Saver {
@@ -366,7 +394,8 @@ impl Task for Run {
         let (steps, seed) = (self.trainer.steps, self.trainer.config.train.seed);
         let mut state = TrainerState::new(steps, self.sequences.epochs(steps) as u64, seed);
         state.counters.insert("tokens".to_owned(), self.memory.total.tokens);
-        state.counters.insert(DIGEST.to_owned(), self.files.train.digest());
+        state.counters.insert(TRAIN_DIGEST.to_owned(), self.files.train.digest());
+        state.counters.extend(self.files.valid.as_ref().map(|valid| (VALID_DIGEST.to_owned(), valid.digest())));
         self.memory.costs = self.trainer.work.costs;
         state.other = self.memory.to_json();
         self.trainer.contents(&self.files.tokenizer, state)

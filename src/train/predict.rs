@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Trainer;
-use super::xmc::VOCABULARY;
-use crate::checkpoint;
+use super::xmc::seen::{LABEL_COUNTS, Seen};
+use super::xmc::{VOCABULARY, known};
+use crate::checkpoint::{self, Loaded};
 use crate::data::{Batch, Vocabulary};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::WeightsRef;
 use crate::kernels::reduce::dot;
 use crate::kernels::{Level, MatRef};
@@ -17,6 +18,7 @@ pub struct Predictor {
     trainer: Trainer,
     vocabulary: Vocabulary,
     run: PathBuf,
+    loaded: Loaded,
 }
 
 impl Predictor {
@@ -28,15 +30,31 @@ impl Predictor {
     pub fn open(path: &Path, level: Level) -> Result<Self> {
         let loaded = checkpoint::open(path)?;
         let run = loaded.path().parent().unwrap_or(Path::new(".")).to_owned();
-        let vocabulary = Vocabulary::load(&run.join(VOCABULARY))?;
+        let (file, bytes) = known::read(&loaded, VOCABULARY)?;
+        let vocabulary = Vocabulary::from_json(&file, &bytes)?;
         let mut trainer = Trainer::load(&loaded, level)?;
+        let (features, labels) = (trainer.network.input.weights.rows(), trainer.network.output.rows());
+        if (vocabulary.features(), vocabulary.labels()) != (features, labels) {
+            let (named_features, named_labels) = (vocabulary.features(), vocabulary.labels());
+            let message = format!(
+                "is of {named_features} features and {named_labels} labels, where the network of {} has {features} and {labels}",
+                loaded.path().display()
+            );
+            return Err(Error::data(file, 0, 0, message));
+        }
         trainer.settle();
-        Ok(Self { trainer, vocabulary, run })
+        Ok(Self { trainer, vocabulary, run, loaded })
     }
 
     /// The folder of the run that the checkpoint is of.
     pub fn run(&self) -> &Path {
         &self.run
+    }
+
+    /// How often the labels came in training.
+    pub(super) fn seen(&self) -> Result<Seen> {
+        let (file, bytes) = known::read(&self.loaded, LABEL_COUNTS)?;
+        Seen::from_json(&file, &bytes, self.vocabulary.labels())
     }
 
     /// What names features and labels.

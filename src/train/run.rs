@@ -1,7 +1,7 @@
 //! What runs of every kind have in common: their loop, how they end, and what a checkpoint remembers of them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::de::DeserializeOwned;
@@ -27,6 +27,9 @@ pub struct Options {
     pub command: Vec<String>,
     /// Where parsed data is kept; in the run's folder if not said. Token files need no such place.
     pub cache: Option<PathBuf>,
+    /// A run may continue with another instruction set than it began with, though not with the bits of one that was never
+    /// stopped.
+    pub other_level: bool,
 }
 
 impl Options {
@@ -34,10 +37,27 @@ impl Options {
     pub(super) fn environment<'a>(
         &self,
         seed: u64,
-        inputs: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+        inputs: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
     ) -> Environment {
         let inputs = inputs.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path?.to_owned())));
         Environment::read(self.level, self.threads, seed, self.command.clone(), inputs.collect())
+    }
+
+    /// An error if the run of `environment` began with another instruction set, unless that is allowed; then it is said.
+    pub(super) fn check_level(&self, environment: &Environment, observer: &mut dyn Observer) -> Result<()> {
+        let (began, now) = (environment.level.as_str(), self.level.name());
+        if began == now {
+            return Ok(());
+        }
+        if !self.other_level {
+            let message = format!(
+                "the run began with {began} and would continue with {now}: other bits than those of a run that was never \
+                 stopped; ask for {began}, or allow another level"
+            );
+            return Err(Error::config("level", message));
+        }
+        observer.note(&format!("level: the run began with {began} and continues with {now}"));
+        Ok(())
     }
 }
 
@@ -58,7 +78,12 @@ pub(super) trait Task {
     /// One step.
     fn advance(&mut self) -> Result<()>;
     fn report(&mut self, observer: &mut dyn Observer) -> Result<()>;
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()>;
+    /// Brings all weights up to date, as an evaluation wants them. A second time in the same step it changes nothing.
+    fn settle(&mut self);
+    /// Measures, and whether that came to its end before `stop` said so.
+    fn evaluate(&mut self, observer: &mut dyn Observer, stop: &dyn Fn() -> bool) -> Result<bool>;
+    /// Whether an evaluation of the step that was done last is still due; a checkpoint remembers it.
+    fn owes_evaluation(&mut self) -> &mut bool;
     /// What writes its checkpoints.
     fn saver(&self) -> Saver;
     /// What a checkpoint holds of it now.
@@ -73,38 +98,97 @@ pub(super) fn clock(started: Instant, load: f64) -> f64 {
     started.elapsed().as_secs_f64() - load
 }
 
-/// Goes on to the last step, or to the first after a signal.
+/// Continues to the last step, or to the first after a signal.
+///
+/// A checkpoint that is due comes before the evaluation of the same step: whoever is killed while measuring has lost nothing. It
+/// remembers that the evaluation is due, and a resumed run makes up for it.
 pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Observer) -> Result<Summary> {
+    let _polled = signals.polled();
     // Dropped before the task, which holds the folder: nobody else comes in while a checkpoint is being written.
     let mut saver = task.saver();
+    let interrupted = || signals.requested();
+    if *task.owes_evaluation() {
+        let done = task.evaluate(observer, &interrupted).map_err(|error| diverged(&mut task, &mut saver, error))?;
+        if !done {
+            return Err(stopped(&task));
+        }
+        *task.owes_evaluation() = false;
+        saver.prove(task.steps().0);
+    }
     loop {
         let (before, total) = task.steps();
         if before >= total {
             break;
         }
+        // A checkpoint that could not be written is told before more work is spent.
+        saver.check()?;
         task.advance().map_err(|error| diverged(&mut task, &mut saver, error))?;
         let step = task.steps().0;
         let (due, last) = (task.due(), step == total);
+        let evaluate = due.evaluate || last;
         if due.report || last {
             task.report(observer)?;
         }
-        if due.evaluate || last {
-            task.evaluate(observer).map_err(|error| diverged(&mut task, &mut saver, error))?;
+        if evaluate {
+            task.settle();
+            *task.owes_evaluation() = true;
         }
         let stop = signals.stop(step) && !last;
-        if due.save || stop || last {
-            task.log().sync()?;
-            saver.save(&task.contents())?;
+        let saved = due.save || stop || last;
+        if saved {
+            save(&mut task, &mut saver)?;
+        }
+        if evaluate {
+            let done = !signals.requested()
+                && task.evaluate(observer, &interrupted).map_err(|error| diverged(&mut task, &mut saver, error))?;
+            if !done {
+                if !saved {
+                    save(&mut task, &mut saver)?;
+                }
+                saver.finish()?;
+                return Err(stopped(&task));
+            }
+            *task.owes_evaluation() = false;
+            saver.prove(step);
         }
         if stop {
             saver.finish()?;
-            return Err(Error::Stopped { step, run: task.dir().path().to_owned() });
+            return Err(stopped(&task));
         }
     }
     saver.finish()?;
     let summary = task.summary();
     task.dir().write_summary(&summary)?;
     Ok(summary)
+}
+
+fn save(task: &mut impl Task, saver: &mut Saver) -> Result<()> {
+    task.log().sync()?;
+    match *task.owes_evaluation() {
+        true => saver.save_unproved(&task.contents()),
+        false => saver.save(&task.contents()),
+    }
+}
+
+fn stopped(task: &impl Task) -> Error {
+    Error::Stopped { step: task.steps().0, run: task.dir().path().to_owned() }
+}
+
+/// An error if a run that stands at step `done` cannot stop where `signals` say.
+pub(super) fn check_stop(signals: &Signals, done: u64) -> Result<()> {
+    match signals.last_step() {
+        Some(step) if step <= done => {
+            Err(Error::config("stop after", format!("step {step} is not ahead: the run stands at step {done}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The steps of `epochs` passes of `per_epoch` steps; `key` is the option that they follow from.
+pub(super) fn total_steps(key: &str, per_epoch: u64, epochs: u64) -> Result<u64> {
+    let steps = per_epoch.checked_mul(epochs).filter(|&steps| steps <= u32::MAX.into());
+    let message = || format!("{epochs} passes of {per_epoch} steps are more than {} steps", u32::MAX);
+    steps.ok_or_else(|| Error::config(key, message()))
 }
 
 /// An error if a run that has `key` would have fewer steps than it has done.
@@ -116,12 +200,15 @@ pub(super) fn check_steps(key: &str, done: u64, steps: u64) -> Result<()> {
 /// The error with the checkpoint that one can go back to.
 fn diverged(task: &mut impl Task, saver: &mut Saver, error: Error) -> Error {
     let Error::Diverged { step, layer, .. } = error else { return error };
-    // If it cannot be written, the one before is the last good one.
-    let _ = saver.finish();
+    // If it cannot be written, the one before is the last good one; and so it is if an evaluation has found the break.
+    let _ = if *task.owes_evaluation() { saver.withdraw(step) } else { saver.finish() };
     // The log is for people; that it could not be written is not what they have to know first.
     let _ = task.log().write("diverged", step, &json!({ "layer": layer }));
     Error::Diverged { step, layer, last_good: checkpoint::last(task.dir().path()) }
 }
+
+/// Keys of an `eval` event that are no metrics.
+const NO_METRICS: [&str; 9] = ["schema", "event", "step", "epoch", "seconds", "clock", "samples", "tokens", "flops"];
 
 /// What the reports of a resumed run need of the time before; `S` is what they are made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,6 +220,9 @@ pub(super) struct Memory<S> {
     pub seconds: Seconds,
     pub metrics: BTreeMap<String, f64>,
     pub costs: Costs,
+    /// Whether the evaluation of this step was still to come.
+    #[serde(default)]
+    pub owes_evaluation: bool,
 }
 
 impl<S: Serialize + DeserializeOwned> Memory<S> {
@@ -145,6 +235,19 @@ impl<S: Serialize + DeserializeOwned> Memory<S> {
     pub fn recall(loaded: &Loaded) -> Result<Self> {
         let wrong = |error: serde_json::Error| loaded.refuse("trainer_state.json", error.to_string());
         serde_json::from_value(loaded.state().other.clone()).map_err(wrong)
+    }
+
+    /// Takes the metrics of an evaluation that was logged after its checkpoint had been written.
+    pub fn recall_evaluation(&mut self, log: &MetricsLog, step: u64) -> Result<()> {
+        if self.owes_evaluation
+            && let Some(event) = log.find("eval", step)?
+        {
+            let metric = |(key, value): (String, Value)| Some((key, value.as_f64()?));
+            let numbers = event.into_iter().filter(|(key, _)| !NO_METRICS.contains(&key.as_str()));
+            self.metrics = numbers.filter_map(metric).collect();
+            self.owes_evaluation = false;
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::estimate::check_network;
 use super::sampling::Sampling;
 use super::step::Trainer;
 use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
@@ -49,6 +50,7 @@ impl Trainer {
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another network than its own `config.json` says, or of another program.
     pub fn load(loaded: &Loaded, level: Level) -> Result<Self> {
         let shape = shape(loaded)?;
+        check_network(&shape.config, shape.features, shape.labels)?;
         let mut trainer = Self::new(shape.config, shape.features, shape.labels, shape.total_steps, level)?;
         trainer.restore(loaded)?;
         Ok(trainer)
@@ -154,5 +156,7 @@ fn of_prefix<'a>(tensors: &'a [OwnedTensor], prefix: &str) -> Vec<Tensor<'a>> {
 /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it says nothing that this program understands.
 pub fn shape(loaded: &Loaded) -> Result<Shape> {
     let wrong = |error| loaded.refuse("config.json", format!("not the options of a network: {error}"));
-    serde_json::from_value(loaded.config().clone()).map_err(wrong)
+    let shape: Shape = serde_json::from_value(loaded.config().clone()).map_err(wrong)?;
+    shape.config.check().map_err(|error| loaded.refuse("config.json", format!("options that cannot be: {error}")))?;
+    Ok(shape)
 }

@@ -1,7 +1,8 @@
 //! A whole run of extreme classification: data, steps, evaluations, checkpoints, log and summary.
 
 mod initial;
-mod seen;
+pub(super) mod known;
+pub(super) mod seen;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,84 +11,106 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::evaluate::evaluate_until;
 pub use super::predict::Predictor;
 pub use super::run::Options;
 use super::run::{self, Due, Memory, Task};
 use super::state::shape;
 use super::step::PACKED_FROM;
-use super::{Trainer, evaluate};
+use super::{Trainer, estimate, evaluate};
+use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::Config;
 use crate::data::{self, Batch, Datasets, Loader, Samples};
 use crate::error::{Error, Result};
 use crate::flops::Phase;
-use crate::run::{Environment, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
+use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
 pub use initial::initial;
-use seen::Seen;
+pub use known::Inputs;
+use known::{Digests, check_resumed};
+use seen::{LABEL_COUNTS, Seen};
 
 /// The cuts of the ranking metrics.
 pub const KS: [usize; 3] = [1, 3, 5];
 
-/// The file of the run folder that says how later files are read.
+/// The file of a checkpoint, and of the run folder, that says how later files are read.
 pub const VOCABULARY: &str = "vocabulary.json";
 
-/// Starts a run in the folder `out` on the files `train` and `valid`.
+/// Starts a run in the folder `out`.
 ///
 /// # Errors
 ///
-/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it.
+/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it. A run that could not begin leaves no
+/// folder.
 pub fn start(
     out: &Path,
-    (train, valid): (&str, Option<&str>),
+    inputs: &Inputs,
     config: Config,
     options: &Options,
     signals: &Signals,
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
-    config.check()?;
-    let environment = options.environment(config.train.seed, [("train", Some(train)), ("valid", valid)]);
-    let dir = RunDir::create(out, &config, &environment)?;
-    let run = Run::open(dir, config, &environment, None, options).inspect_err(|_| RunDir::discard(out))?;
+    let run = Run::create(out, inputs, config, options, signals, observer)?;
     run::go(run, signals, observer)
 }
 
-/// Takes up the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
-/// of the run changed by `sets`.
+/// Resumes the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
+/// of the run changed by `sets`. Files that have moved since are those of `moved`: they have to hold the same samples.
 ///
 /// # Errors
 ///
-/// As [`start`].
+/// As [`start`]; [`Error::Data`] if a file holds other samples than those that the checkpoint was trained with. Until it is
+/// known that the run can continue, nothing in its folder is changed.
 pub fn resume(
     path: &Path,
+    moved: &MovedInputs,
     sets: &[String],
     options: &Options,
     signals: &Signals,
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
-    let (run, loaded) = RunDir::resume(path)?;
-    let (config, environment): (Config, _) = (run.config(sets)?, run.environment()?);
-    run.config::<Config>(&[])?.check_resumed(&config)?;
-    let run = Run::open(run, config, &environment, loaded.as_ref(), options)?;
-    // Only now is it known that the run can go on so.
+    let (dir, loaded) = RunDir::resume(path)?;
+    let (config, mut environment): (Config, _) = (dir.config(sets)?, dir.environment()?);
+    dir.config::<Config>(&[])?.check_resumed(&config)?;
+    options.check_level(&environment, observer)?;
+    let known = |name: &str| environment.inputs.get(name).cloned();
+    let train = moved.train.clone().or_else(|| known("train"));
+    let train = train.ok_or_else(|| Error::config("env.json", "names no training file"))?;
+    let inputs = Inputs { train, valid: moved.valid.clone().or_else(|| known("valid")) };
+    let run = Run::open(dir, config, &inputs, loaded.as_ref(), options, signals, observer)?;
+    // Only now is it known that the run can continue so.
     run.dir.write_config(&run.trainer.config)?;
+    if *moved != MovedInputs::default() {
+        environment.set_inputs(inputs.named());
+        run.dir.write_environment(&environment)?;
+    }
     run::go(run, signals, observer)
+}
+
+/// Files of a run that stand elsewhere now, or under other names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MovedInputs {
+    /// The training set.
+    pub train: Option<std::path::PathBuf>,
+    /// The validation set.
+    pub valid: Option<std::path::PathBuf>,
 }
 
 /// Measures the last checkpoint of a run (or the checkpoint `path`) on a file.
 ///
 /// # Errors
 ///
-/// If the checkpoint or the file is bad.
-pub fn evaluate_file(path: &Path, file: &str, options: &Options) -> Result<Summary> {
+/// If the checkpoint or the file is bad, or no sample of the file has a label.
+pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summary> {
     let started = Instant::now();
     let mut predictor = Predictor::open(path, options.level)?;
     let run = predictor.run().to_owned();
     let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
-    let data = predictor.vocabulary().open(file, &cache)?;
+    let data = predictor.vocabulary().open(&file.to_string_lossy(), &cache)?;
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
+    let inverse = predictor.seen()?.inverse(&predictor.trainer_mut().config.train);
     let trainer = predictor.trainer_mut();
-    let inverse = Seen::load(&run)?.inverse();
     let ranking = evaluate(&trainer.network, &mut trainer.work, &data, &KS, Some(inverse));
     let eval = start.elapsed().as_secs_f64();
     let mut summary = summary_of(trainer, options.threads);
@@ -118,6 +141,9 @@ struct Run {
     /// Inverse propensities of the labels.
     inverse: Arc<[f64]>,
     trainer: Trainer,
+    /// Vocabulary and label counts as files, for each checkpoint.
+    files: [(&'static str, Vec<u8>); 2],
+    digests: Digests,
     loader: Loader,
     log: MetricsLog,
     started: Instant,
@@ -138,38 +164,67 @@ struct Sums {
 }
 
 impl Run {
+    /// A run in a new folder, which is not there if the run cannot begin.
+    fn create(
+        out: &Path,
+        inputs: &Inputs,
+        config: Config,
+        options: &Options,
+        signals: &Signals,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        config.check()?;
+        let environment = options.environment(config.train.seed, inputs.named());
+        let dir = RunDir::create(out, &config, &environment)?;
+        let run = Self::open(dir, config, inputs, None, options, signals, observer);
+        run.inspect_err(|_| RunDir::discard(out))
+    }
+
     fn open(
         dir: RunDir,
         config: Config,
-        environment: &Environment,
+        inputs: &Inputs,
         loaded: Option<&Loaded>,
         options: &Options,
+        signals: &Signals,
+        observer: &mut dyn Observer,
     ) -> Result<Self> {
         let started = Instant::now();
-        let input = |name: &str| environment.inputs.get(name).map(String::as_str);
-        let train = input("train").ok_or_else(|| Error::config("env.json", "names no training file"))?;
         let cache = options.cache.clone().unwrap_or_else(|| dir.path().join("cache"));
-        let data = data::open(train, input("valid"), &config.data, &cache)?;
-        data.vocabulary.save(&dir.path().join(VOCABULARY))?;
+        let valid = inputs.valid.as_ref().map(|path| path.to_string_lossy());
+        let data = data::open(&inputs.train.to_string_lossy(), valid.as_deref(), &config.data, &cache)?;
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
+        let per_epoch = data::steps_per_epoch(samples, config.train.batch_size);
+        let steps = run::total_steps("train.epochs", per_epoch, config.train.epochs)?;
+        let shape = loaded.map(shape).transpose()?;
+        if let (Some(loaded), Some(shape)) = (loaded, &shape) {
+            shape.config.check_resumed(&config)?;
+            run::check_steps("train.epochs", loaded.state().step, steps)?;
+            check_resumed(loaded, shape, dir.path(), inputs, &data)?;
+        }
+        run::check_stop(signals, loaded.map_or(0, |loaded| loaded.state().step))?;
+        estimate::check(&config, &data.train)?;
         let seen = Seen::count(&data.train);
-        seen.save(dir.path())?;
-        let steps = data::steps_per_epoch(samples, config.train.batch_size) * config.train.epochs;
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {
-            shape(loaded)?.config.check_resumed(&trainer.config)?;
-            run::check_steps("train.epochs", loaded.state().step, steps)?;
             trainer.restore(loaded)?;
             memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }
         let log = dir.metrics(trainer.steps)?;
+        memory.recall_evaluation(&log, trainer.steps)?;
+        let files = [(VOCABULARY, data.vocabulary.to_json()), (LABEL_COUNTS, seen.to_json())];
+        if loaded.is_none() {
+            files.iter().try_for_each(|(name, bytes)| replace_file(&System, dir.path(), name, bytes))?;
+        }
         memory.seconds.load = started.elapsed().as_secs_f64();
-        let (inverse, threads, train) = (seen.inverse(), options.threads, &trainer.config.train);
+        let (inverse, threads, train) = (seen.inverse(&trainer.config.train), options.threads, &trainer.config.train);
         let source = Arc::new(data.train.clone());
-        let loader = Loader::new(source, train.seed, train.batch_size, trainer.steps, trainer.total_steps);
-        Ok(Self { dir, data, inverse, trainer, loader, log, started, memory, threads, fill: None })
+        let loader = Loader::new(source, train.seed, train.batch_size, trainer.steps, trainer.total_steps)?;
+        let digests = Digests::of(&data);
+        let fill = None;
+        Ok(Self { dir, data, inverse, trainer, files, digests, loader, log, started, memory, threads, fill })
     }
 
     fn per_epoch(&self) -> u64 {
@@ -286,14 +341,23 @@ impl Task for Run {
         self.log.write("train", step, &event)
     }
 
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let epoch = self.epoch();
+    fn settle(&mut self) {
         self.trainer.settle();
-        let Some(valid) = &self.data.valid else { return Ok(()) };
+    }
+
+    fn owes_evaluation(&mut self) -> &mut bool {
+        &mut self.memory.owes_evaluation
+    }
+
+    fn evaluate(&mut self, observer: &mut dyn Observer, stop: &dyn Fn() -> bool) -> Result<bool> {
+        let epoch = self.epoch();
+        let Some(valid) = &self.data.valid else { return Ok(true) };
         let start = Instant::now();
         let (costs, trainer) = (self.trainer.work.costs, &mut self.trainer);
-        let ranking = evaluate(&trainer.network, &mut trainer.work, valid, &KS, Some(self.inverse.clone()));
+        let inverse = Some(self.inverse.clone());
+        let ranking = evaluate_until(&trainer.network, &mut trainer.work, valid, &KS, inverse, stop);
         trainer.work.costs = costs;
+        let Some(ranking) = ranking else { return Ok(false) };
         self.memory.seconds.eval += start.elapsed().as_secs_f64();
         self.memory.metrics = ranking.metrics();
         let percent = |k: usize| 100.0 * ranking.precision(k);
@@ -306,7 +370,8 @@ impl Task for Run {
         event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
         event.insert("samples", json!(self.memory.total.samples));
         event.insert("flops", json!(self.trainer.work.costs.total().flops));
-        self.log.write("eval", self.trainer.steps, &event)
+        self.log.write("eval", self.trainer.steps, &event)?;
+        Ok(true)
     }
 
     fn saver(&self) -> Saver {
@@ -317,9 +382,11 @@ impl Task for Run {
     fn contents(&mut self) -> Contents<'_> {
         let epoch = self.trainer.steps / self.per_epoch();
         let mut state = TrainerState::new(self.trainer.steps, epoch, self.trainer.config.train.seed);
+        self.digests.insert(&mut state.counters);
         self.memory.costs = self.trainer.work.costs;
         state.other = self.memory.to_json();
-        self.trainer.contents(state)
+        let others = self.files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+        Contents { others, ..self.trainer.contents(state) }
     }
 
     fn summary(&self) -> Summary {

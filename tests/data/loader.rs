@@ -39,7 +39,7 @@ fn labels(loader: Loader) -> Vec<Vec<u32>> {
 
 #[test]
 fn an_epoch_has_every_sample_once_in_an_order_of_its_own() {
-    let batches = labels(Loader::new(numbers(10), 7, 4, 0, 6));
+    let batches = labels(Loader::new(numbers(10), 7, 4, 0, 6).unwrap());
     assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2, 4, 4, 2]);
     let epochs = [batches[..3].concat(), batches[3..].concat()];
     assert_eq!(epochs[0], order(10, 7, 0));
@@ -50,16 +50,20 @@ fn an_epoch_has_every_sample_once_in_an_order_of_its_own() {
 
 #[test]
 fn a_loader_goes_on_from_any_step_with_the_same_batches() {
-    let all = labels(Loader::new(numbers(23), 3, 5, 0, 17));
+    let all = labels(Loader::new(numbers(23), 3, 5, 0, 17).unwrap());
     for start in 0..=17 {
-        assert_eq!(labels(Loader::new(numbers(23), 3, 5, start, 17)), all[start as usize..], "from step {start}");
+        assert_eq!(
+            labels(Loader::new(numbers(23), 3, 5, start, 17).unwrap()),
+            all[start as usize..],
+            "from step {start}"
+        );
     }
 }
 
 #[test]
 fn recycled_memory_does_not_show() {
-    let want = labels(Loader::new(numbers(23), 3, 5, 0, 17));
-    let mut loader = Loader::new(numbers(23), 3, 5, 0, 17);
+    let want = labels(Loader::new(numbers(23), 3, 5, 0, 17).unwrap());
+    let mut loader = Loader::new(numbers(23), 3, 5, 0, 17).unwrap();
     let mut got = Vec::new();
     while let Some(batch) = loader.next() {
         got.push(batch.labels.items().to_vec());
@@ -82,7 +86,7 @@ fn each_order_is_drawn_equally_often() {
 #[test]
 fn a_loader_that_is_dropped_early_stops_reading() {
     let samples = numbers(1000);
-    let mut loader = Loader::new(Arc::clone(&samples) as Arc<dyn Samples>, 1, 10, 0, u64::MAX);
+    let mut loader = Loader::new(Arc::clone(&samples) as Arc<dyn Samples>, 1, 10, 0, u64::MAX).unwrap();
     loader.next();
     drop(loader);
     // One taken, three waiting, one in the thread's hands.
@@ -94,13 +98,13 @@ fn a_loader_that_is_dropped_early_stops_reading() {
 #[should_panic(expected = "broken sample")]
 fn a_panic_of_reading_reaches_the_caller() {
     let broken = Arc::new(Numbers { len: 10, broken: Some(3), reads: AtomicUsize::new(0) });
-    Loader::new(broken, 1, 4, 0, 3).for_each(drop);
+    Loader::new(broken, 1, 4, 0, 3).unwrap().for_each(drop);
 }
 
 #[test]
 #[should_panic(expected = "0 samples in batches of 4 make no step")]
 fn no_samples_make_no_loader() {
-    Loader::new(numbers(0), 1, 4, 0, 3);
+    Loader::new(numbers(0), 1, 4, 0, 3).unwrap();
 }
 
 #[test]

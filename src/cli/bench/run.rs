@@ -62,7 +62,7 @@ impl<W: Write> Observer for Notes<'_, W> {
     }
 }
 
-pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
+pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut impl Write) -> Result<(), Failure> {
     let threads = arguments.threads.start()?;
     let workloads = arguments.workloads.iter().map(|path| Workload::read(path)).collect::<Result<Vec<_>, _>>()?;
     let prices = match &arguments.prices {
@@ -82,10 +82,9 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         prices,
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
     };
-    let signals = Signals::install().map_err(|error| Failure::Usage(format!("signals: {error}")))?;
     let progress = arguments.json.then(Progress::stderr);
     let mut notes = Notes { out, progress, error: None };
-    let finished = bench::run(&workloads, &options, &signals, &mut notes)?;
+    let finished = bench::run(&workloads, &options, signals, &mut notes)?;
     if let Some(error) = notes.error {
         return Err(Failure::Output(error));
     }

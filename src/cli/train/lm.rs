@@ -9,19 +9,23 @@ use hotrow::config::lm::{Lm, MEMORY_PRESETS, PRESETS};
 use hotrow::data::Sequences;
 use hotrow::error::Error;
 use hotrow::kernels::Level;
-use hotrow::run::{Progress, Summary, run_of};
-use hotrow::train::lm::{self, Files, Inputs, estimate};
+use hotrow::machine::Limits;
+use hotrow::run::{Progress, Signals, environment_of, run_of};
+use hotrow::train::lm::{self, Files, Inputs, MovedInputs, estimate};
 
 use super::{Failure, Threads};
 
+/// The vocabulary of a plan without a tokenizer: GPT-2's.
+const VOCABULARY: usize = 50_257;
+
 #[derive(Args)]
 pub struct Arguments {
-    /// Token file to train on (see `hotrow tokenize`)
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "print_config"])]
-    train: Option<String>,
+    /// Token file to train on (see `hotrow tokenize`). With --resume: where the file of the run is now
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "print_config", "dry_run"])]
+    train: Option<PathBuf>,
     /// Token file to measure on
     #[arg(long, value_name = "FILE")]
-    valid: Option<String>,
+    valid: Option<PathBuf>,
     /// The tokenizer.json that made them [default: the one beside the training file]
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
@@ -37,14 +41,17 @@ pub struct Arguments {
     /// Sets one key of the configuration, such as train.steps=1000 (repeatable; wins over the file)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
-    /// Takes up the run in this folder at its last checkpoint, or at this checkpoint
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["train", "valid", "tokenizer", "out", "preset", "config"])]
+    /// Resumes the run in this folder from its last checkpoint, or from this checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["tokenizer", "out", "preset", "config"])]
     resume: Option<PathBuf>,
+    /// Lets a run continue with another instruction set than it began with: with other bits
+    #[arg(long, requires = "resume")]
+    other_level: bool,
     /// Prints the whole configuration, defaults included, and ends
     #[arg(long)]
     print_config: bool,
-    /// Says what the run would take in memory and time, and ends
-    #[arg(long, conflicts_with = "resume")]
+    /// Says what the run would take in memory and time, whether this machine can hold it, and ends; needs no data
+    #[arg(long)]
     dry_run: bool,
     /// Saves the untrained network (checkpoint-000000) and the order of the sequences for other programs, and ends
     #[arg(long, conflicts_with_all = ["resume", "dry_run", "print_config"])]
@@ -59,97 +66,113 @@ pub struct Arguments {
     threads: Threads,
 }
 
-pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
+pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl Write) -> Result<(), Failure> {
     if arguments.print_config {
-        let config = match &arguments.resume {
-            Some(run) => Lm::load(None, Some(&run_of(run).join("config.toml")), &arguments.sets)?,
-            None => load(arguments)?,
-        };
-        return Ok(out.write_all(config.to_toml().as_bytes())?);
+        return Ok(out.write_all(load(arguments)?.to_toml().as_bytes())?);
     }
     let threads = arguments.threads.start()?;
     if arguments.dry_run {
         return dry_run(arguments, level, threads, out);
     }
-    if let (true, Some(train), Some(folder)) = (arguments.init_only, &arguments.train, &arguments.out) {
-        let (config, tokenizer) = (load(arguments)?, tokenizer(arguments, train)?);
-        let tokenizer = &tokenizer.to_string_lossy();
-        let inputs = Inputs { train, valid: arguments.valid.as_deref(), tokenizer };
-        let checkpoint = lm::initial(folder, inputs, config, &options(level, threads))?;
-        return Ok(writeln!(out, "{}", checkpoint.display())?);
-    }
-    let summary = train(arguments, level, threads)?;
-    super::print(&summary, arguments.json, out)
+    let mut progress = Progress::stderr();
+    let (command, other_level) = (super::super::command_line(), arguments.other_level);
+    let options = lm::Options { level, threads, command, cache: None, other_level };
+    let (train, valid) = (arguments.train.clone(), arguments.valid.clone());
+    let result = match (&arguments.resume, train, &arguments.out) {
+        (Some(run), train, _) => {
+            let (moved, signals) = (MovedInputs { train, valid }, super::stopping(signals, arguments.stop_after));
+            lm::resume(run, &moved, &arguments.sets, &options, &signals, &mut progress)
+        }
+        (None, Some(train), Some(folder)) => {
+            let (config, tokenizer) = (load(arguments)?, tokenizer(arguments, &train)?);
+            let inputs = Inputs { train, valid, tokenizer };
+            if arguments.init_only {
+                let checkpoint = lm::initial(folder, &inputs, config, &options)?;
+                return Ok(writeln!(out, "{}", checkpoint.display())?);
+            }
+            let signals = super::stopping(signals, arguments.stop_after);
+            lm::start(folder, &inputs, config, &options, &signals, &mut progress)
+        }
+        _ => return Err(Failure::Usage("--train and --out are needed".to_owned())),
+    };
+    progress.finish();
+    super::print(&result?, arguments.json, out)
 }
 
+/// The configuration that is asked for, of a new run or of one that is resumed.
 fn load(arguments: &Arguments) -> Result<Lm, Failure> {
-    Ok(Lm::load(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.sets)?)
+    let file = arguments.resume.as_ref().map(|run| run_of(run).join("config.toml"));
+    let file = file.as_deref().or(arguments.config.as_deref());
+    Ok(Lm::load(arguments.preset.as_deref(), file, &arguments.sets)?)
 }
 
 /// The tokenizer that was named, or the one beside the training file.
-fn tokenizer(arguments: &Arguments, train: &str) -> Result<PathBuf, Failure> {
+fn tokenizer(arguments: &Arguments, train: &Path) -> Result<PathBuf, Failure> {
     if let Some(named) = &arguments.tokenizer {
         return Ok(named.clone());
     }
     // Before the tokenizer, which was not named, the file that was.
     std::fs::metadata(train).map_err(Error::io(train))?;
-    let beside = Path::new(train).with_file_name("tokenizer.json");
+    let beside = train.with_file_name("tokenizer.json");
     if beside.exists() {
         return Ok(beside);
     }
     Err(Failure::Usage(format!(
-        "--tokenizer: {train} has no tokenizer.json beside it: name the one that it was made with"
+        "--tokenizer: {} has no tokenizer.json beside it: name the one that it was made with",
+        train.display()
     )))
 }
 
-fn options(level: Level, threads: usize) -> lm::Options {
-    let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    lm::Options { level, threads, command, cache: None }
-}
-
-fn train(arguments: &Arguments, level: Level, threads: usize) -> Result<Summary, Failure> {
-    let options = options(level, threads);
-    let signals = super::signals(arguments.stop_after)?;
-    let mut progress = Progress::stderr();
-    let result = match (&arguments.resume, &arguments.train, &arguments.out) {
-        (Some(run), _, _) => lm::resume(run, &arguments.sets, &options, &signals, &mut progress),
-        (None, Some(train), Some(folder)) => {
-            let (config, tokenizer) = (load(arguments)?, tokenizer(arguments, train)?);
-            let tokenizer = &tokenizer.to_string_lossy();
-            let inputs = Inputs { train, valid: arguments.valid.as_deref(), tokenizer };
-            lm::start(folder, inputs, config, &options, &signals, &mut progress)
-        }
-        _ => return Err(Failure::Usage("--train and --out are needed".to_owned())),
-    };
-    progress.finish();
-    Ok(result?)
-}
-
-fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl Write) -> Result<(), Failure> {
-    let config = load(arguments)?;
+/// The configuration with its vocabulary, the steps, and the passes over the data, if there are any.
+fn plan(arguments: &Arguments) -> Result<(Lm, u64, Option<f64>), Failure> {
+    let mut config = load(arguments)?;
     config.check()?;
-    let Some(train) = &arguments.train else { return Err(Failure::Usage("--dry-run needs --train".to_owned())) };
-    let files = Files::open(&tokenizer(arguments, train)?, train.as_ref(), arguments.valid.as_deref().map(Path::new))?;
+    let inputs = arguments.resume.as_ref().map(|run| environment_of(run)).transpose()?.map(|found| found.inputs);
+    let known = |name: &str| inputs.as_ref().and_then(|inputs| inputs.get(name)).cloned();
+    let Some(train) = arguments.train.clone().or_else(|| known("train")) else {
+        if config.model.vocabulary == 0 {
+            config.model.vocabulary = VOCABULARY;
+        }
+        let per_step = (config.context() * config.sequences()) as u64;
+        // Without data there is no pass over it; then steps follow from the tokens that are asked for.
+        let steps = if config.train.steps > 0 { config.train.steps } else { config.train.tokens.div_ceil(per_step) };
+        return Ok((config, steps, None));
+    };
+    let tokenizer = match known("tokenizer") {
+        Some(tokenizer) => tokenizer,
+        None => tokenizer(arguments, &train)?,
+    };
+    let valid = arguments.valid.clone().or_else(|| known("valid"));
+    let files = Files::open(&tokenizer, &train, valid.as_deref())?;
     let config = files.resolve(config)?;
     let sequences = Sequences::new(files.train.clone(), config.context(), config.sequences(), config.train.seed)?;
     let steps = config.steps(sequences.windows());
+    Ok((config, steps, Some(sequences.epochs(steps))))
+}
+
+fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl Write) -> Result<(), Failure> {
+    let (config, steps, epochs) = plan(arguments)?;
     let estimate = estimate(&config, config.model.vocabulary, steps, level, threads);
     let rate = estimate.step_tokens as f64 / estimate.seconds_per_step;
     let seconds = estimate.seconds_per_step * steps as f64;
+    let limits = Limits::read();
+    let fits = limits.can_hold(estimate.memory_bytes);
     if arguments.json {
         let object = serde_json::json!({
             "schema": 1,
             "task": "train lm",
             "steps": steps,
-            "epochs": sequences.epochs(steps),
+            "epochs": epochs,
             "seconds": { "train": seconds },
             "tokens_per_second": rate,
-            "flops": { "executed": estimate.flops_per_step.saturating_mul(steps) },
+            "flops": { "executed": estimate.flops_per_step.saturating_mul(steps), "token": estimate.flops_per_step / estimate.step_tokens },
             "active_share": estimate.union_rows as f64 / config.model.vocabulary as f64,
             "union_rows": estimate.union_rows as f64,
             "parameters": estimate.parameters,
             "components": estimate.components,
             "peak_memory_bytes": estimate.memory_bytes,
+            "memory_limit_bytes": limits.bytes(),
+            "fits": fits,
             "seed": config.train.seed,
             "level": level.name(),
             "threads": threads,
@@ -157,7 +180,8 @@ fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl W
         return Ok(writeln!(out, "{object:#}")?);
     }
     let mib = |bytes: u64| bytes as f64 / (1_u64 << 20) as f64;
-    writeln!(out, "tokens      {:>14}   {} a step", files.train.len(), estimate.step_tokens)?;
+    writeln!(out, "vocabulary  {:>14}", config.model.vocabulary)?;
+    writeln!(out, "tokens      {:>14}   {} a step", estimate.step_tokens * steps, estimate.step_tokens)?;
     writeln!(out, "parameters  {:>14}", estimate.parameters)?;
     writeln!(out, "memory      {:>10.1} MiB", mib(estimate.memory_bytes))?;
     for component in &estimate.components {
@@ -169,11 +193,16 @@ fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl W
             component.parameters
         )?;
     }
+    writeln!(out, "{}", super::plan::verdict(fits, &limits))?;
+    writeln!(
+        out,
+        "operations  {:>14}   a token, with its backward pass",
+        estimate.flops_per_step / estimate.step_tokens
+    )?;
     writeln!(
         out,
         "steps       {steps:>14}   {:.1} ms each, {rate:.0} tokens/s with {threads} threads",
         1e3 * estimate.seconds_per_step
     )?;
-    writeln!(out, "training    {:>10.1} min", seconds / 60.0)?;
-    Ok(())
+    Ok(writeln!(out, "training    {:>10.1} min", seconds / 60.0)?)
 }

@@ -8,14 +8,12 @@ use crate::config::lm::Lm;
 use crate::config::lm::presets::Component;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
-use crate::machine::Machine;
+use crate::machine::Limits;
 use crate::train::run;
 
-/// Among the counters of a checkpoint: the digest of the training tokens.
-pub(super) const DIGEST: &str = "train_digest";
-
-/// Times a machine's memory from which on a run is refused. The plan is rough, and rows that no token has come upon take nothing.
-const TOO_MUCH: f64 = 1.5;
+/// Among the counters of a checkpoint: the digests of the tokens.
+pub(super) const TRAIN_DIGEST: &str = "train_digest";
+pub(super) const VALID_DIGEST: &str = "valid_digest";
 
 /// An error if a run with this configuration cannot do its steps on `files`.
 pub(super) fn can_begin(config: &Lm, files: &Files, level: Level) -> Result<()> {
@@ -33,23 +31,11 @@ pub(super) fn can_begin(config: &Lm, files: &Files, level: Level) -> Result<()> 
     fits("the run", &memory(config, config.model.vocabulary, level))
 }
 
-/// An error if this machine has by no means the memory for `what`, which takes these parts.
+/// An error if this machine cannot hold `what`, which takes these parts.
 pub(super) fn fits(what: &str, parts: &[Component]) -> Result<()> {
-    let needed: u64 = parts.iter().map(|part| part.bytes).sum();
-    let (Some(there), Some(largest)) = (Machine::read().memory_bytes, parts.iter().max_by_key(|part| part.bytes))
-    else {
-        return Ok(());
-    };
-    if (needed as f64) < TOO_MUCH * there as f64 {
-        return Ok(());
-    }
-    let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
-    let (needed, most, there) = (gib(needed), gib(largest.bytes), gib(there));
-    let message = format!(
-        "{what} takes about {needed:.1} GiB of memory, {most:.1} GiB of it for {}; this machine has {there:.1} GiB",
-        largest.name
-    );
-    Err(Error::config("model", message))
+    let needed = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
+    let largest = parts.iter().max_by_key(|part| part.bytes).expect("a network has parts");
+    Limits::read().check("model", what, needed, largest.name)
 }
 
 /// The key that the number of steps follows from.
@@ -57,14 +43,19 @@ fn steps_key(config: &Lm) -> &'static str {
     if config.train.steps == 0 && config.train.tokens > 0 { "train.tokens" } else { "train.steps" }
 }
 
-/// An error if the run of a checkpoint cannot go on with this configuration of `steps` steps on these files.
-pub(super) fn goes_on(loaded: &Loaded, config: &Lm, files: &Files, steps: u64) -> Result<()> {
+/// An error if the run of a checkpoint cannot continue with this configuration of `steps` steps on these files.
+pub(super) fn check_resumed(loaded: &Loaded, config: &Lm, files: &Files, steps: u64) -> Result<()> {
     shape(loaded)?.config.check_resumed(config)?;
     run::check_steps(steps_key(config), loaded.state().step, steps)?;
-    let known = loaded.state().counters.get(DIGEST);
-    if known.is_some_and(|&digest| digest != files.train.digest()) {
-        let message = format!("the run began with other tokens than those of {}", files.train.path().display());
-        return Err(Error::config("--resume", message));
+    for (name, file) in [(TRAIN_DIGEST, Some(&*files.train)), (VALID_DIGEST, files.valid.as_ref())] {
+        let Some((file, &known)) = file.zip(loaded.state().counters.get(name)) else { continue };
+        if known != file.digest() {
+            let (checkpoint, found) = (loaded.path().display(), file.digest());
+            let message = format!(
+                "is not what {checkpoint} was trained with: its tokens have the digest {found:016x}, not {known:016x}"
+            );
+            return Err(Error::data(file.path(), 0, 0, message));
+        }
     }
     Ok(())
 }

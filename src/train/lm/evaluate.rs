@@ -80,6 +80,18 @@ impl Evaluation {
 /// If the file has fewer than two tokens, or one that the network does not know.
 #[track_caller]
 pub fn evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, context: usize) -> Evaluation {
+    evaluate_until(network, work, file, context, &|| false).expect("nobody stops it")
+}
+
+/// The same, unless `stop` says so before the end.
+#[track_caller]
+pub(super) fn evaluate_until(
+    network: &mut Gpt,
+    work: &mut Workspace,
+    file: &TokenFile,
+    context: usize,
+    stop: &dyn Fn() -> bool,
+) -> Option<Evaluation> {
     assert!(file.len() > 1, "{} tokens leave nothing to predict", file.len());
     assert!(file.summary().vocabulary <= network.vocabulary(), "a vocabulary beyond the network's");
     let count = file.len() - 1;
@@ -89,9 +101,12 @@ pub fn evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, conte
     let last = (whole < count).then_some((whole, count - whole, count - whole));
     let (mut tokens, mut losses, mut nats) = (vec![0; together + 1], vec![0.0; together], 0.0);
     for (from, size, length) in groups.chain(last) {
+        if stop() {
+            return None;
+        }
         file.read(from, &mut tokens[..=size]);
         network.losses(work, &tokens[..size], &tokens[1..=size], length, &mut losses[..size]);
         nats += losses[..size].iter().map(|&loss| f64::from(loss)).sum::<f64>();
     }
-    Evaluation { nats, tokens: count as u64, source_bytes: file.summary().source_bytes }
+    Some(Evaluation { nats, tokens: count as u64, source_bytes: file.summary().source_bytes })
 }

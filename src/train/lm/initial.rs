@@ -1,15 +1,12 @@
 //! What a run begins with, for other programs that shall begin with the same.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::{Inputs, Options, Run};
 use crate::checkpoint::{self, write_tensors};
-use crate::config::RunConfig;
 use crate::config::lm::Lm;
 use crate::error::Result;
 use crate::tensor::{Elements, Tensor};
-use crate::train::lm::Files;
 use crate::train::run::Task;
 
 /// Makes the run that [`start`](super::start) would, but does no step: the folder `out` gets the checkpoint of step 0, from which
@@ -19,14 +16,8 @@ use crate::train::run::Task;
 /// # Errors
 ///
 /// As [`start`](super::start).
-pub fn initial(out: &Path, inputs: Inputs, config: Lm, options: &Options) -> Result<PathBuf> {
-    config.check()?;
-    let started = Instant::now();
-    let Inputs { train, valid, tokenizer } = inputs;
-    let files = Files::open(tokenizer.as_ref(), train.as_ref(), valid.map(Path::new))?;
-    let config = files.resolve(config)?;
-    let named = [("train", Some(train)), ("valid", valid), ("tokenizer", Some(tokenizer))];
-    let mut run = Run::create(out, config, files, named, options, started)?;
+pub fn initial(out: &Path, inputs: &Inputs, config: Lm, options: &Options) -> Result<PathBuf> {
+    let mut run = Run::create(out, inputs, config, options)?;
     let keep = run.trainer.config.train.keep;
     let saved = checkpoint::save(out, &run.contents(), keep)?;
     let (steps, per_step) = (run.trainer.total_steps, run.trainer.config.sequences());

@@ -119,6 +119,10 @@ impl Trainer {
         if !gradient_norm.is_finite() {
             return diverged("the gradient");
         }
+        // Weights so large that a norm's sum of squares overflows make every activation zero, and the loss that of guessing.
+        if gradient_norm == 0.0 && loss > 0.0 {
+            return diverged("the sum of squares of a norm, whose input has grown so far that no gradient is left,");
+        }
         let (optim, number) = (&self.config.optim, self.steps + 1);
         let lr = learning_rate(optim, number, self.total_steps);
         let clip = f64::from(optim.clip);

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Options, Run};
+use super::{Inputs, Options, Run};
 use crate::checkpoint::{self, write_tensors};
 use crate::config::Config;
 use crate::data::{Batch, Samples, order};
 use crate::error::Result;
-use crate::run::RunDir;
+use crate::run::{Observer, Signals};
 use crate::tensor::{Elements, Tensor};
 use crate::train::run::Task;
 
@@ -24,11 +24,14 @@ use crate::train::run::Task;
 /// # Errors
 ///
 /// As [`start`](super::start).
-pub fn initial(out: &Path, (train, valid): (&str, Option<&str>), config: Config, options: &Options) -> Result<PathBuf> {
-    config.check()?;
-    let environment = options.environment(config.train.seed, [("train", Some(train)), ("valid", valid)]);
-    let dir = RunDir::create(out, &config, &environment)?;
-    let mut run = Run::open(dir, config, &environment, None, options).inspect_err(|_| RunDir::discard(out))?;
+pub fn initial(
+    out: &Path,
+    inputs: &Inputs,
+    config: Config,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf> {
+    let mut run = Run::create(out, inputs, config, options, &Signals::unconnected(), observer)?;
     let keep = run.trainer.config.train.keep;
     let saved = checkpoint::save(out, &run.contents(), keep)?;
     let train = &run.trainer.config.train;

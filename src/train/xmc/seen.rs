@@ -3,38 +3,49 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::checkpoint::disk::{System, replace_file};
+use crate::config::Train;
 use crate::data::{Dataset, Samples};
 use crate::error::{Error, Result};
 use crate::metrics::{Propensity, count_labels};
 
+/// The file of a checkpoint, and of the run folder, with these counts.
+pub(in crate::train) const LABEL_COUNTS: &str = "label_counts.json";
+
 /// What propensities are made of, for sets that are measured later.
 #[derive(serde::Serialize, serde::Deserialize)]
-pub(super) struct Seen {
+pub(in crate::train) struct Seen {
     samples: u64,
     counts: Vec<u64>,
 }
 
 impl Seen {
-    const FILE: &str = "label_counts.json";
-
     pub fn count(train: &Dataset) -> Self {
         let labels = (0..train.len()).flat_map(|sample| train.labels_of(sample));
         Self { samples: train.len() as u64, counts: count_labels(train.labels(), labels) }
     }
 
-    pub fn save(&self, run: &Path) -> Result<()> {
-        replace_file(&System, run, Self::FILE, &serde_json::to_vec(self).expect("numbers are JSON"))
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers are JSON")
     }
 
-    pub fn load(run: &Path) -> Result<Self> {
-        let path = run.join(Self::FILE);
-        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::data(&path, error.line() as u64, 0, error.to_string()))
+    /// What [`to_json`](Self::to_json) gave, for a network of `labels` labels; errors name `path`.
+    pub fn from_json(path: &Path, bytes: &[u8], labels: usize) -> Result<Self> {
+        let wrong = |error: serde_json::Error| Error::data(path, error.line() as u64, 0, error.to_string());
+        let seen: Self = serde_json::from_slice(bytes).map_err(wrong)?;
+        if seen.counts.len() != labels {
+            let message = format!("counts {} labels, where the network has {labels}", seen.counts.len());
+            return Err(Error::data(path, 0, 0, message));
+        }
+        Ok(seen)
     }
 
     /// Inverse propensities of the labels.
-    pub fn inverse(&self) -> Arc<[f64]> {
-        Propensity::default().inverse(self.samples, &self.counts)
+    pub fn inverse(&self, options: &Train) -> Arc<[f64]> {
+        propensity(options).inverse(self.samples, &self.counts)
     }
+}
+
+/// The model of propensities that the options ask for.
+pub(in crate::train) fn propensity(options: &Train) -> Propensity {
+    Propensity { a: options.propensity_a, b: options.propensity_b }
 }
