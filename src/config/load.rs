@@ -173,24 +173,36 @@ fn assign<C: RunConfig>(table: &mut Table, section: &str, key: &str, value: Valu
 
 fn unknown(table: &Table, section: &str, key: &str, what: &str) -> Error {
     let name = if key.is_empty() { section.to_owned() } else { format!("{section}.{key}") };
-    Error::config(name, format!("{what}; did you mean {}?", nearest(table, section, key)))
+    Error::config(name, format!("{what}; {}", suggestion(table, section, key)))
 }
 
 fn not_a_section(table: &Table, name: &str) -> Error {
     let sections: Vec<_> = table.keys().map(|section| format!("[{section}]")).collect();
     Error::config(
         name,
-        format!("keys stand in one of the sections {}; did you mean {}?", sections.join(" "), nearest(table, name, "")),
+        format!("keys stand in one of the sections {}; {}", sections.join(" "), suggestion(table, name, "")),
     )
 }
 
-/// The key that takes the fewest insertions, deletions, replacements and swaps of neighbours. The key itself counts double:
-/// it is remembered better than the section that it is in. A name without a section may be either.
-fn nearest(table: &Table, section: &str, key: &str) -> String {
+/// Edits up to which a name is taken for a slip of the pen.
+const SLIP: usize = 5;
+
+/// What may have been meant: the key that takes the fewest insertions, deletions, replacements and swaps of neighbours, if they
+/// are few, else what there is. The key itself counts double: it is remembered better than the section that it is in. A name
+/// without a section may be either.
+fn suggestion(table: &Table, section: &str, key: &str) -> String {
     let distance = |name: &String| {
         let (to_section, to_key) = name.split_once('.').expect("section.key");
         let edits = strsim::damerau_levenshtein;
-        if key.is_empty() { edits(section, to_key) } else { edits(section, to_section) + 2 * edits(key, to_key) }
+        if key.is_empty() { 2 * edits(section, to_key) } else { edits(section, to_section) + 2 * edits(key, to_key) }
     };
-    keys(table).into_iter().min_by_key(distance).expect("there are keys")
+    let nearest = keys(table).into_iter().min_by_key(distance).expect("there are keys");
+    if distance(&nearest) <= SLIP {
+        return format!("did you mean {nearest}?");
+    }
+    let list = |keys: &Table| keys.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match table.get(section).and_then(Value::as_table) {
+        Some(keys) => format!("[{section}] has {}", list(keys)),
+        None => format!("the sections are {}", list(table)),
+    }
 }

@@ -26,8 +26,11 @@ pub struct Summary {
     pub task: String,
     /// Optimiser steps of the whole run, those before a resumption included.
     pub steps: u64,
-    /// Passes over the training file.
+    /// Passes over the training file, begun ones included.
     pub epochs: u64,
+    /// Passes over the training file, where the last may be a part of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes: Option<f64>,
     /// Where the time went.
     pub seconds: Seconds,
     /// Samples (of language models: sequences) per second of training (or of evaluation), without loading and saving.
@@ -59,6 +62,10 @@ pub struct Summary {
     pub threads: usize,
     /// Of all weights: equal runs have equal digests.
     pub digest: String,
+    /// What was left out of each set of data (`train`, `valid`, or `data` of an evaluation), by what it is; counts of 0 are not
+    /// listed.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, BTreeMap<String, u64>>,
     /// Where the memory of the network goes: weights by layer, optimiser, indexes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<super::Component>,
@@ -109,6 +116,7 @@ impl Default for Summary {
             task: String::new(),
             steps: 0,
             epochs: 0,
+            passes: None,
             seconds: Seconds::default(),
             samples_per_second: 0.0,
             tokens_per_second: None,
@@ -124,6 +132,7 @@ impl Default for Summary {
             level: String::new(),
             threads: 0,
             digest: String::new(),
+            left_out: BTreeMap::new(),
             components: Vec::new(),
         }
     }
@@ -166,7 +175,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut line = |name: &str, value: String| writeln!(f, "{name:<18}{value}");
         line("task", self.task.clone())?;
-        line("steps", format!("{} ({} epochs)", self.steps, self.epochs))?;
+        let passes = self.passes.map_or(self.epochs.to_string(), |passes| format!("{passes:.2}"));
+        line("steps", format!("{} ({passes} epochs)", self.steps))?;
         for (name, value) in &self.metrics {
             line(name, format!("{value:.4}"))?;
         }
@@ -198,10 +208,19 @@ impl fmt::Display for Summary {
                 )?;
             }
         }
+        for (set, counts) in self.left_out.iter().filter(|(_, counts)| !counts.is_empty()) {
+            line("left out", format!("{set}: {}", left_out(counts)))?;
+        }
         line("seed", self.seed.to_string())?;
         line("level, threads", format!("{}, {}", self.level, self.threads))?;
         line("digest", self.digest.clone())
     }
+}
+
+/// `3 samples without labels, 1 bad records`
+pub(crate) fn left_out(counts: &BTreeMap<String, u64>) -> String {
+    let one = |(what, count): (&String, &u64)| format!("{count} {}", what.replace('_', " "));
+    counts.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -213,7 +232,7 @@ mod tests {
     fn the_keys_are_those_of_the_contract_in_its_order() {
         let keys: Vec<_> =
             "schema task steps epochs seconds samples_per_second metrics flops bytes phases active_share \
-            union_rows parameters peak_memory_bytes seed level threads digest"
+            union_rows parameters peak_memory_bytes seed level threads digest left_out"
                 .split_whitespace()
                 .collect();
         let tokens = Summary { tokens_per_second: Some(5.0), ..Summary::default() };

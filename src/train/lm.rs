@@ -6,12 +6,13 @@ mod evaluate;
 mod files;
 mod initial;
 mod inspect;
+mod start;
 #[cfg(test)]
 mod tests;
 mod trainer;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -20,137 +21,22 @@ use serde_json::{Value, json};
 pub use super::run::Options;
 use super::run::{self, Due, Memory, Task};
 use crate::checkpoint::disk::{System, replace_file};
-use crate::checkpoint::{self, Contents, Loaded, Saver, TrainerState};
-use crate::config::RunConfig;
+use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::lm::Lm;
+use crate::config::{Optim, RunConfig};
 use crate::data::Sequences;
 use crate::data::tokens::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::generate::{Generation, generate};
-use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
+use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Summary, memory_bytes};
 use begin::{TRAIN_DIGEST, VALID_DIGEST, can_begin, check_resumed};
 pub use estimate::{Estimate, estimate, memory};
 use evaluate::evaluate_until;
 pub use evaluate::{Evaluation, evaluate};
 pub use files::Files;
 pub use initial::initial;
+pub use start::{Inputs, MovedInputs, evaluate_file, resume, start};
 pub use trainer::{Shape, StepReport, Trainer};
-
-/// The files of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inputs {
-    /// The token file to train on.
-    pub train: PathBuf,
-    /// The token file to measure on.
-    pub valid: Option<PathBuf>,
-    /// The tokenizer that made both.
-    pub tokenizer: PathBuf,
-}
-
-impl Inputs {
-    /// As `env.json` names them.
-    fn named(&self) -> [(&'static str, Option<&Path>); 3] {
-        [("train", Some(&self.train)), ("valid", self.valid.as_deref()), ("tokenizer", Some(&self.tokenizer))]
-    }
-}
-
-/// Files of a run that stand elsewhere now, or under other names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MovedInputs {
-    /// The token file to train on.
-    pub train: Option<PathBuf>,
-    /// The token file to measure on.
-    pub valid: Option<PathBuf>,
-}
-
-/// Starts a run in the folder `out`.
-///
-/// # Errors
-///
-/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it.
-pub fn start(
-    out: &Path,
-    inputs: &Inputs,
-    config: Lm,
-    options: &Options,
-    signals: &Signals,
-    observer: &mut dyn Observer,
-) -> Result<Summary> {
-    run::check_stop(signals, 0)?;
-    let run = Run::create(out, inputs, config, options)?;
-    run::go(run, signals, observer)
-}
-
-/// Resumes the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
-/// of the run changed by `sets`. Files that have moved since are those of `moved`: they have to hold the same tokens.
-///
-/// # Errors
-///
-/// As [`start`]; [`Error::Data`] if a file holds other tokens than those that the checkpoint was trained with. Until it is known
-/// that the run can continue, nothing in its folder is changed.
-pub fn resume(
-    path: &Path,
-    moved: &MovedInputs,
-    sets: &[String],
-    options: &Options,
-    signals: &Signals,
-    observer: &mut dyn Observer,
-) -> Result<Summary> {
-    let started = Instant::now();
-    let (dir, loaded) = RunDir::resume(path)?;
-    let (config, mut environment): (Lm, _) = (dir.config(sets)?, dir.environment()?);
-    dir.config::<Lm>(&[])?.check_resumed(&config)?;
-    options.check_level(&environment, observer)?;
-    run::check_stop(signals, loaded.as_ref().map_or(0, |loaded| loaded.state().step))?;
-    let known = |name: &str| environment.inputs.get(name).cloned();
-    let own = dir.path().join(TOKENIZER);
-    // The run's own, unless it was killed before it had one.
-    let tokenizer = if own.exists() { Some(own.clone()) } else { known("tokenizer") };
-    let (Some(train), Some(tokenizer)) = (moved.train.clone().or_else(|| known("train")), tokenizer) else {
-        return Err(Error::config("env.json", "names no training file, or no tokenizer"));
-    };
-    let inputs = Inputs { train, valid: moved.valid.clone().or_else(|| known("valid")), tokenizer };
-    let files = Files::open(&inputs.tokenizer, &inputs.train, inputs.valid.as_deref())?;
-    let config = files.resolve(config)?;
-    can_begin(&config, &files, options.level)?;
-    let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
-    // Only now is it known that the run can continue so.
-    run.dir.write_config(&run.trainer.config)?;
-    if *moved != MovedInputs::default() {
-        // The tokenizer that the run was started with stays named.
-        environment.set_inputs(inputs.named().into_iter().filter(|(name, _)| *name != "tokenizer"));
-        run.dir.write_environment(&environment)?;
-    }
-    run::go(run, signals, observer)
-}
-
-/// Measures the last checkpoint of a run (or the checkpoint `path`) on a token file.
-///
-/// # Errors
-///
-/// If the checkpoint or the file is bad, or they do not belong together.
-pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summary> {
-    let started = Instant::now();
-    let (mut trainer, tokenizer) = Trainer::load(&checkpoint::open(path)?, options.level)?;
-    let file = files::open(file, &tokenizer)?;
-    let load = started.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let context = trainer.config.context();
-    trainer.settle();
-    let evaluation = evaluate(&mut trainer.network, &mut trainer.work, &file, context);
-    let eval = start.elapsed().as_secs_f64();
-    let rate = evaluation.tokens as f64 / eval;
-    Ok(Summary {
-        task: "eval lm".to_owned(),
-        seconds: Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() },
-        samples_per_second: rate / context as f64,
-        tokens_per_second: Some(rate),
-        metrics: evaluation.metrics(),
-        active_share: 1.0,
-        union_rows: trainer.network.vocabulary() as f64,
-        ..summary_of(&trainer, options.threads)
-    })
-}
 
 fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
     Sequences::new(files.train.clone(), config.context(), config.sequences(), config.train.seed)
@@ -385,6 +271,10 @@ impl Task for Run {
         Ok(true)
     }
 
+    fn optim(&self) -> &Optim {
+        &self.trainer.config.optim
+    }
+
     fn saver(&self) -> Saver {
         let train = &self.trainer.config.train;
         Saver::new(self.dir.path(), train.keep, train.snapshot_bytes)
@@ -410,6 +300,7 @@ impl Task for Run {
         Summary {
             task: "train lm".to_owned(),
             epochs: self.sequences.epochs(self.trainer.steps).ceil() as u64,
+            passes: Some(self.sequences.epochs(self.trainer.steps)),
             seconds: Seconds { total: self.started.elapsed().as_secs_f64(), ..*seconds },
             samples_per_second: rate / self.trainer.config.context() as f64,
             tokens_per_second: Some(rate),

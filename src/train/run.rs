@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::checkpoint::{self, Contents, Loaded, Saver};
+use crate::config::Optim;
 use crate::error::{Error, Result};
 use crate::flops::Costs;
 use crate::kernels::Level;
@@ -84,6 +85,7 @@ pub(super) trait Task {
     fn evaluate(&mut self, observer: &mut dyn Observer, stop: &dyn Fn() -> bool) -> Result<bool>;
     /// Whether an evaluation of the step that was done last is still due; a checkpoint remembers it.
     fn owes_evaluation(&mut self) -> &mut bool;
+    fn optim(&self) -> &Optim;
     /// What writes its checkpoints.
     fn saver(&self) -> Saver;
     /// What a checkpoint holds of it now.
@@ -104,6 +106,13 @@ pub(super) fn clock(started: Instant, load: f64) -> f64 {
 /// remembers that the evaluation is due, and a resumed run makes up for it.
 pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Observer) -> Result<Summary> {
     let _polled = signals.polled();
+    let (warmup, (done, total)) = (task.optim().warmup_steps, task.steps());
+    if warmup > total && done < total {
+        let note = format!(
+            "optim.warmup_steps: {warmup} steps of warm-up are more than the {total} of the run: optim.lr is never reached"
+        );
+        observer.note(&note);
+    }
     // Dropped before the task, which holds the folder: nobody else comes in while a checkpoint is being written.
     let mut saver = task.saver();
     let interrupted = || signals.requested();

@@ -3,6 +3,7 @@
 mod initial;
 pub(super) mod known;
 pub(super) mod seen;
+mod start;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,110 +18,25 @@ pub use super::run::Options;
 use super::run::{self, Due, Memory, Task};
 use super::state::shape;
 use super::step::PACKED_FROM;
-use super::{Trainer, estimate, evaluate};
+use super::{Trainer, estimate};
 use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
-use crate::config::Config;
+use crate::config::{Config, Optim};
 use crate::data::{self, Batch, Datasets, Loader, Samples};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
 pub use initial::initial;
-pub use known::Inputs;
 use known::{Digests, check_resumed};
+pub use known::{Inputs, MovedInputs};
 use seen::{LABEL_COUNTS, Seen};
+pub use start::{evaluate_file, resume, start};
 
 /// The cuts of the ranking metrics.
 pub const KS: [usize; 3] = [1, 3, 5];
 
 /// The file of a checkpoint, and of the run folder, that says how later files are read.
 pub const VOCABULARY: &str = "vocabulary.json";
-
-/// Starts a run in the folder `out`.
-///
-/// # Errors
-///
-/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it. A run that could not begin leaves no
-/// folder.
-pub fn start(
-    out: &Path,
-    inputs: &Inputs,
-    config: Config,
-    options: &Options,
-    signals: &Signals,
-    observer: &mut dyn Observer,
-) -> Result<Summary> {
-    let run = Run::create(out, inputs, config, options, signals, observer)?;
-    run::go(run, signals, observer)
-}
-
-/// Resumes the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
-/// of the run changed by `sets`. Files that have moved since are those of `moved`: they have to hold the same samples.
-///
-/// # Errors
-///
-/// As [`start`]; [`Error::Data`] if a file holds other samples than those that the checkpoint was trained with. Until it is
-/// known that the run can continue, nothing in its folder is changed.
-pub fn resume(
-    path: &Path,
-    moved: &MovedInputs,
-    sets: &[String],
-    options: &Options,
-    signals: &Signals,
-    observer: &mut dyn Observer,
-) -> Result<Summary> {
-    let (dir, loaded) = RunDir::resume(path)?;
-    let (config, mut environment): (Config, _) = (dir.config(sets)?, dir.environment()?);
-    dir.config::<Config>(&[])?.check_resumed(&config)?;
-    options.check_level(&environment, observer)?;
-    let known = |name: &str| environment.inputs.get(name).cloned();
-    let train = moved.train.clone().or_else(|| known("train"));
-    let train = train.ok_or_else(|| Error::config("env.json", "names no training file"))?;
-    let inputs = Inputs { train, valid: moved.valid.clone().or_else(|| known("valid")) };
-    let run = Run::open(dir, config, &inputs, loaded.as_ref(), options, signals, observer)?;
-    // Only now is it known that the run can continue so.
-    run.dir.write_config(&run.trainer.config)?;
-    if *moved != MovedInputs::default() {
-        environment.set_inputs(inputs.named());
-        run.dir.write_environment(&environment)?;
-    }
-    run::go(run, signals, observer)
-}
-
-/// Files of a run that stand elsewhere now, or under other names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MovedInputs {
-    /// The training set.
-    pub train: Option<std::path::PathBuf>,
-    /// The validation set.
-    pub valid: Option<std::path::PathBuf>,
-}
-
-/// Measures the last checkpoint of a run (or the checkpoint `path`) on a file.
-///
-/// # Errors
-///
-/// If the checkpoint or the file is bad, or no sample of the file has a label.
-pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summary> {
-    let started = Instant::now();
-    let mut predictor = Predictor::open(path, options.level)?;
-    let run = predictor.run().to_owned();
-    let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
-    let data = predictor.vocabulary().open(&file.to_string_lossy(), &cache)?;
-    let load = started.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let inverse = predictor.seen()?.inverse(&predictor.trainer_mut().config.train);
-    let trainer = predictor.trainer_mut();
-    let ranking = evaluate(&trainer.network, &mut trainer.work, &data, &KS, Some(inverse));
-    let eval = start.elapsed().as_secs_f64();
-    let mut summary = summary_of(trainer, options.threads);
-    summary.task = "eval xmc".to_owned();
-    summary.seconds = Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() };
-    summary.samples_per_second = data.len() as f64 / eval;
-    summary.metrics = ranking.metrics();
-    (summary.active_share, summary.union_rows) = (1.0, data.labels() as f64);
-    Ok(summary)
-}
 
 /// What the network alone says of a summary.
 fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
@@ -372,6 +288,10 @@ impl Task for Run {
         event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", self.trainer.steps, &event)?;
         Ok(true)
+    }
+
+    fn optim(&self) -> &Optim {
+        &self.trainer.config.optim
     }
 
     fn saver(&self) -> Saver {

@@ -101,6 +101,13 @@ impl FeedForwardOptions {
             return Err(wrong("model.activation", "swiglu", limit));
         }
         let inner = model.inner();
+        if self.kind == FeedForwardKind::Sampled && self.active > inner {
+            return Err(wrong(
+                "feed_forward.active",
+                self.active,
+                format_args!("above the {inner} neurons of a layer"),
+            ));
+        }
         if self.kind == FeedForwardKind::Blocks {
             if !inner.is_multiple_of(self.neurons) {
                 let limit = format_args!("no divisor of the {inner} neurons of a layer");
@@ -130,6 +137,8 @@ mod tests {
         assert!(wrong(blocks, |options| options.neurons = 1000).contains("no divisor of the 1536 neurons"));
         assert!(wrong(blocks, |options| options.chosen = 25).contains("above the 24 blocks"));
         assert!(wrong(blocks, |options| options.balance = -1.0).starts_with("feed_forward.balance: -1"));
+        let active = wrong(FeedForwardKind::Sampled, |options| options.active = 1537);
+        assert_eq!(active, "feed_forward.active: 1537 is above the 1536 neurons of a layer");
         let random = wrong(FeedForwardKind::Sampled, |options| options.index = IndexName::Random);
         assert!(random.starts_with("feed_forward.index"));
         let gated = Model { activation: Activation::Swiglu, ..Model::default() };

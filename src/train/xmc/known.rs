@@ -32,6 +32,15 @@ impl Inputs {
     }
 }
 
+/// Files of a run that stand elsewhere now, or under other names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MovedInputs {
+    /// The training set.
+    pub train: Option<PathBuf>,
+    /// The validation set.
+    pub valid: Option<PathBuf>,
+}
+
 /// Digests of the sets of a run: equal samples with equal names have equal digests, wherever their file is and however it is
 /// packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,89 @@
+//! Runs that are started, resumed, or measured.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::{Inputs, KS, MovedInputs, Options, Run, summary_of};
+use crate::config::Config;
+use crate::data::Samples;
+use crate::error::{Error, Result};
+use crate::run::{Observer, RunDir, Seconds, Signals, Summary};
+use crate::train::predict::Predictor;
+use crate::train::{evaluate, run};
+
+/// Starts a run in the folder `out`.
+///
+/// # Errors
+///
+/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it. A run that could not begin leaves no
+/// folder.
+pub fn start(
+    out: &Path,
+    inputs: &Inputs,
+    config: Config,
+    options: &Options,
+    signals: &Signals,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    let run = Run::create(out, inputs, config, options, signals, observer)?;
+    run::go(run, signals, observer)
+}
+
+/// Resumes the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
+/// of the run changed by `sets`. Files that have moved since are those of `moved`: they have to hold the same samples.
+///
+/// # Errors
+///
+/// As [`start`]; [`Error::Data`] if a file holds other samples than those that the checkpoint was trained with. Until it is
+/// known that the run can continue, nothing in its folder is changed.
+pub fn resume(
+    path: &Path,
+    moved: &MovedInputs,
+    sets: &[String],
+    options: &Options,
+    signals: &Signals,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    let (dir, loaded) = RunDir::resume(path)?;
+    let (config, mut environment): (Config, _) = (dir.config(sets)?, dir.environment()?);
+    dir.config::<Config>(&[])?.check_resumed(&config)?;
+    options.check_level(&environment, observer)?;
+    let known = |name: &str| environment.inputs.get(name).cloned();
+    let train = moved.train.clone().or_else(|| known("train"));
+    let train = train.ok_or_else(|| Error::config("env.json", "names no training file"))?;
+    let inputs = Inputs { train, valid: moved.valid.clone().or_else(|| known("valid")) };
+    let run = Run::open(dir, config, &inputs, loaded.as_ref(), options, signals, observer)?;
+    // Only now is it known that the run can continue so.
+    run.dir.write_config(&run.trainer.config)?;
+    if *moved != MovedInputs::default() {
+        environment.set_inputs(inputs.named());
+        run.dir.write_environment(&environment)?;
+    }
+    run::go(run, signals, observer)
+}
+
+/// Measures the last checkpoint of a run (or the checkpoint `path`) on a file.
+///
+/// # Errors
+///
+/// If the checkpoint or the file is bad, or no sample of the file has a label.
+pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summary> {
+    let started = Instant::now();
+    let mut predictor = Predictor::open(path, options.level)?;
+    let run = predictor.run().to_owned();
+    let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
+    let data = predictor.vocabulary().open(&file.to_string_lossy(), &cache)?;
+    let load = started.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let inverse = predictor.seen()?.inverse(&predictor.trainer_mut().config.train);
+    let trainer = predictor.trainer_mut();
+    let ranking = evaluate(&trainer.network, &mut trainer.work, &data, &KS, Some(inverse));
+    let eval = start.elapsed().as_secs_f64();
+    let mut summary = summary_of(trainer, options.threads);
+    summary.task = "eval xmc".to_owned();
+    summary.seconds = Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() };
+    summary.samples_per_second = data.len() as f64 / eval;
+    summary.metrics = ranking.metrics();
+    (summary.active_share, summary.union_rows) = (1.0, data.labels() as f64);
+    Ok(summary)
+}
