@@ -1,3 +1,4 @@
+use crate::checkpoint;
 use std::sync::Arc;
 
 use super::begin::fits;
