@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 
 pub use super::run::Options;
 use super::run::{self, Due, Memory, Task};
-use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{self, Contents, Loaded, Saver, TrainerState};
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
@@ -203,7 +202,7 @@ impl Run {
         options: &Options,
         started: Instant,
     ) -> Result<Self> {
-        replace_file(&System, dir.path(), TOKENIZER, files.tokenizer.json())?;
+        crate::files::write(&dir.path().join(TOKENIZER), files.tokenizer.json())?;
         let sequences = sequences(&config, &files)?;
         let (hot, steps) = (files.hot(&config), config.steps(sequences.windows()));
         let mut trainer = Trainer::new(config, hot, steps, options.level)?;

@@ -77,6 +77,7 @@ pub(super) fn clock(started: Instant, load: f64) -> f64 {
 pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Observer) -> Result<Summary> {
     // Dropped before the task, which holds the folder: nobody else comes in while a checkpoint is being written.
     let mut saver = task.saver();
+    task.dir().begun();
     loop {
         let (before, total) = task.steps();
         if before >= total {

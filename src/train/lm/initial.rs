@@ -27,6 +27,7 @@ pub fn initial(out: &Path, inputs: Inputs, config: Lm, options: &Options) -> Res
     let config = files.resolve(config)?;
     let named = [("train", Some(train)), ("valid", valid), ("tokenizer", Some(tokenizer))];
     let mut run = Run::create(out, config, files, named, options, started)?;
+    run.dir.begun();
     let keep = run.trainer.config.train.keep;
     let saved = checkpoint::save(out, &run.contents(), keep)?;
     let (steps, per_step) = (run.trainer.total_steps, run.trainer.config.sequences());

@@ -29,6 +29,7 @@ pub fn initial(out: &Path, (train, valid): (&str, Option<&str>), config: Config,
     let environment = options.environment(config.train.seed, [("train", Some(train)), ("valid", valid)]);
     let dir = RunDir::create(out, &config, &environment)?;
     let mut run = Run::open(dir, config, &environment, None, options).inspect_err(|_| RunDir::discard(out))?;
+    run.dir.begun();
     let keep = run.trainer.config.train.keep;
     let saved = checkpoint::save(out, &run.contents(), keep)?;
     let train = &run.trainer.config.train;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::checkpoint::disk::{System, replace_file};
 use crate::data::{Dataset, Samples};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::metrics::{Propensity, count_labels};
 
 /// What propensities are made of, for sets that are measured later.
@@ -24,7 +24,7 @@ impl Seen {
     }
 
     pub fn save(&self, run: &Path) -> Result<()> {
-        replace_file(&System, run, Self::FILE, &serde_json::to_vec(self).expect("numbers are JSON"))
+        files::write(&run.join(Self::FILE), &serde_json::to_vec(self).expect("numbers are JSON"))
     }
 
     pub fn load(run: &Path) -> Result<Self> {
