@@ -26,7 +26,6 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use made::note;
 pub use made::{Made, begun, take_back};
-pub(crate) use output::sync_folder;
 pub use output::{Output, write};
 pub use read::{MOST_SETTINGS, open, read, read_settings, regular};
 pub use registry::{ending, remove_all};

@@ -3,7 +3,7 @@
 mod lm;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hotrow::config::Config;
@@ -141,16 +141,16 @@ fn dry_run(arguments: &Xmc, level: Level, threads: usize, out: &mut impl Write) 
     };
     config.check()?;
     let Some(train) = &arguments.train else { return Err(Failure::Usage("--dry-run needs --train".to_owned())) };
-    let temporary = std::env::temp_dir().join(format!("hotrow-dry-run-{}", std::process::id()));
-    let cache: &Path = arguments.cache.as_deref().unwrap_or(&temporary);
-    let opened = data::open(train, None, &config.data, cache);
+    let opened = match &arguments.cache {
+        Some(cache) => data::open(train, None, &config.data, cache),
+        // Whatever is read is of no use to anyone else.
+        None => data::open_unkept(train, None, &config.data, &std::env::temp_dir()),
+    };
     let sizes = opened.map(|data| {
         let summary = data.train.summary();
         let per_sample = summary.feature_entries as f64 / data.train.len().max(1) as f64;
         ((data.train.len(), per_sample), data.train.features(), data.train.labels())
     });
-    // Whatever was read is of no use to anyone else.
-    let _ = std::fs::remove_dir_all(&temporary);
     let (samples, features, labels) = sizes?;
     let estimate = estimate(&config, samples, features, labels, level, threads);
     let seconds = estimate.seconds_per_step * estimate.steps as f64;

@@ -82,8 +82,10 @@ pub fn evaluate_file(path: &Path, file: &str, options: &Options) -> Result<Summa
     let started = Instant::now();
     let mut predictor = Predictor::open(path, options.level)?;
     let run = predictor.run().to_owned();
-    let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
-    let data = predictor.vocabulary().open(file, &cache)?;
+    let data = match &options.cache {
+        Some(cache) => predictor.vocabulary().open(file, cache)?,
+        None => predictor.vocabulary().open_unkept(file, &run.join("cache"))?,
+    };
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
     let trainer = predictor.trainer_mut();
