@@ -158,7 +158,8 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
     let level = level(cli.level.as_deref())?;
-    let signals = Signals::install(|| ()).map_err(|error| Failure::Refused(format!("signals: {error}")))?;
+    let signals =
+        Signals::install(hotrow::files::remove_all).map_err(|error| Failure::Refused(format!("signals: {error}")))?;
     match &cli.command {
         Command::Info(arguments) => info::run(arguments, level, out),
         Command::Train(arguments) => train::run(arguments, level, signals, out),

@@ -39,7 +39,7 @@ mod weighting;
 pub use bytes::{read_bytes, read_cache};
 pub use dataset::Dataset;
 pub use loader::{Loader, order, place, steps_per_epoch};
-pub use open::{Datasets, open};
+pub use open::{Datasets, open, open_unkept};
 pub use sequences::Sequences;
 pub use summary::Summary;
 pub use vocabulary::Vocabulary;

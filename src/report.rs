@@ -36,8 +36,7 @@ pub use data::{Cost, Health, Origin, PhaseCost, Point, Report, RunReport, Target
 pub use measured::{BreakEven, BreakEvenRow, Kernel, PackingRule, Peak, Roofline, Sweep, SweepRow};
 pub use read::{from_json, from_runs};
 
-use crate::checkpoint::disk::{System, replace_file};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The report as one HTML page.
 ///
@@ -116,7 +115,7 @@ pub fn table(report: &Report) -> String {
     text
 }
 
-/// Writes a page, text or picture all at once: whoever looks sees the old file or the new one.
+/// Writes a page, text or picture where the path leads, as [`files::write`](crate::files::write()) does.
 ///
 /// ```
 /// let folder = tempfile::tempdir().unwrap();
@@ -128,12 +127,9 @@ pub fn table(report: &Report) -> String {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the system refuses, [`Error::Config`] if `path` has no name of a file.
+/// [`Error::Io`](crate::error::Error::Io) if the system refuses, or if `path` is a folder.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| Error::config("report", format!("{} is no name of a file", path.display())))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    replace_file(&System, folder, name, bytes)
+    crate::files::write(path, bytes)
 }
 
 /// A name for files: small letters, digits and single dashes.

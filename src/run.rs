@@ -28,10 +28,10 @@ pub use progress::{Observer, Progress, Report};
 pub use signals::{Polling, Signals};
 pub use summary::{Flops, PhaseCost, Seconds, Summary};
 
-use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{self, Loaded};
 use crate::config::{self, RunConfig};
 use crate::error::{Error, Result};
+use crate::files::{self, Made};
 
 const CONFIG: &str = "config.toml";
 const ENVIRONMENT: &str = "env.json";
@@ -48,7 +48,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the folder of a new run, with its `config.toml` and `env.json`. The folder may exist if it is empty.
+    /// Makes the folder of a new run, with its `config.toml` and `env.json`. The folder may exist if it is empty. Until the run has
+    /// [begun](Self::begun), [`files::remove_all`] takes back what was made.
     ///
     /// ```
     /// use hotrow::{config::Config, kernels::Level, run::{Environment, RunDir}};
@@ -67,14 +68,18 @@ impl RunDir {
     ///
     /// [`Error::Config`] if there is a run in the folder already, or something else; [`Error::Io`] if the system refuses.
     pub fn create(path: &Path, config: &impl RunConfig, environment: &Environment) -> Result<RunDir> {
-        fs::create_dir_all(path).map_err(Error::io(path))?;
+        let made = Made::folder(path)?;
         refuse_used(path)?;
         let run = RunDir::lock(path, "--out")?;
         // Another program may have come first.
         refuse_used(path)?;
+        // These are not written by `files`, or may be left by a killed program: they go if the run does not begin. Taken back in the
+        // opposite order, the lock is the last.
+        [LOCK, METRICS, ENVIRONMENT].iter().for_each(|name| files::note(&path.join(name)));
         // A run is recognised by its configuration, so that comes last.
         run.write_environment(environment)?;
         run.write_config(config)?;
+        made.leave_pending();
         Ok(run)
     }
 
@@ -112,11 +117,18 @@ impl RunDir {
         Ok((held, loaded))
     }
 
-    /// Removes the folder of a run that was [created](RunDir::create) here and then could not begin, for its data could not
-    /// be read: nothing else is in it.
+    /// Removes what was made of a run that was [created](RunDir::create) here and then could not begin, for its data could not
+    /// be read; and its folder, if that was made here and nobody has put anything into it since.
     pub(crate) fn discard(path: &Path) {
-        // That it could not begin is what has to be said, not that its folder is still there.
-        let _ = fs::remove_dir_all(path);
+        // Held, so that nobody begins or takes up a run in it meanwhile. If somebody else has done so, it is theirs.
+        if let Ok(_held) = RunDir::lock(path, "--out") {
+            files::take_back(path);
+        }
+    }
+
+    /// The run does its first step: its folder is worth keeping from now on, whatever happens.
+    pub fn begun(&self) {
+        files::begun(&self.path);
     }
 
     fn lock(path: &Path, flag: &str) -> Result<RunDir> {
@@ -124,7 +136,9 @@ impl RunDir {
         let options = File::options().create(true).truncate(false).write(true).open(&name);
         let file = options.map_err(Error::io(&name))?;
         match file.try_lock() {
-            Ok(()) => Ok(RunDir { path: path.to_owned(), _lock: file }),
+            // Whoever had it may have removed it with all of a run that could not begin: then this is the lock of nothing.
+            Ok(()) if files::is_at(&file, &name) => Ok(RunDir { path: path.to_owned(), _lock: file }),
+            Ok(()) => RunDir::lock(path, flag),
             Err(TryLockError::WouldBlock) => {
                 Err(Error::config(flag, format!("another program is at work in {}", path.display())))
             }
@@ -152,7 +166,7 @@ impl RunDir {
     ///
     /// [`Error::Io`] if the system refuses.
     pub fn write_config(&self, config: &impl RunConfig) -> Result<()> {
-        replace_file(&System, &self.path, CONFIG, config::to_toml(config).as_bytes())
+        files::write(&self.path.join(CONFIG), config::to_toml(config).as_bytes())
     }
 
     /// Writes `env.json`, all at once.
@@ -162,7 +176,7 @@ impl RunDir {
     /// [`Error::Io`] if the system refuses.
     pub fn write_environment(&self, environment: &Environment) -> Result<()> {
         let json = serde_json::to_vec_pretty(environment).expect("names and numbers are JSON");
-        replace_file(&System, &self.path, ENVIRONMENT, &json)
+        files::write(&self.path.join(ENVIRONMENT), &json)
     }
 
     /// The environment that the run was started in.
@@ -189,7 +203,7 @@ impl RunDir {
     ///
     /// [`Error::Io`] if the system refuses.
     pub fn write_summary(&self, summary: &Summary) -> Result<()> {
-        replace_file(&System, &self.path, SUMMARY, summary.to_json().as_bytes())
+        files::write(&self.path.join(SUMMARY), summary.to_json().as_bytes())
     }
 }
 
@@ -200,7 +214,7 @@ impl RunDir {
 /// [`Error::Io`] if `env.json` cannot be read, [`Error::Data`] if it is none.
 pub fn environment_of(path: &Path) -> Result<Environment> {
     let path = run_of(path).join(ENVIRONMENT);
-    let bytes = fs::read(&path).map_err(Error::io(&path))?;
+    let bytes = files::read(&path)?;
     let wrong =
         |error: serde_json::Error| Error::data(&path, error.line() as u64, error.column() as u64, error.to_string());
     serde_json::from_slice(&bytes).map_err(wrong)
@@ -229,11 +243,24 @@ fn refuse_used(path: &Path) -> Result<()> {
         return refuse(&format!("holds a run: go on with --resume {}, or choose another folder", path.display()));
     }
     let names = fs::read_dir(path).map_err(Error::io(path))?.flatten().map(|entry| entry.file_name());
-    // What a program leaves that was killed between its first steps here.
-    let ours = [LOCK.to_owned(), ENVIRONMENT.to_owned(), format!(".tmp-{ENVIRONMENT}"), format!(".tmp-{CONFIG}")];
-    match names.into_iter().find(|name| !ours.iter().any(|ours| name == ours.as_str())) {
+    match names.into_iter().find(|name| !name.to_str().is_some_and(|name| is_left_over(path, name))) {
         Some(name) => refuse(&format!("holds {} and is no run: choose another folder", name.to_string_lossy())),
         None => Ok(()),
+    }
+}
+
+/// Whether a file is what a program leaves that was killed between its first steps in the folder. A lock is empty; an environment
+/// was written under a lock and has all that one says. Anything else of these names is somebody's own.
+fn is_left_over(folder: &Path, name: &str) -> bool {
+    let is_lock = || folder.join(LOCK).symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+    let is_environment = || {
+        let bytes = files::read(&folder.join(ENVIRONMENT)).unwrap_or_default();
+        serde_json::from_slice::<Environment>(&bytes).is_ok()
+    };
+    match name {
+        LOCK => is_lock(),
+        ENVIRONMENT => is_lock() && is_environment(),
+        _ => matches!(files::left_by_killed(name), Some(ENVIRONMENT | CONFIG)),
     }
 }
 

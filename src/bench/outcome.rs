@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::workload::{Division, SCHEMA, Task};
-use crate::checkpoint::disk::{System, replace_file};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::run::{Component, Flops, PhaseCost};
 
 /// What a file of results says it is.
@@ -266,7 +266,7 @@ impl Outcome {
     ///
     /// [`Error::Io`] if the file cannot be read, [`Error::Data`] if it is no result.
     pub fn read(path: &Path) -> Result<Outcome> {
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bytes = files::read(path)?;
         let wrong =
             |error: serde_json::Error| Error::data(path, error.line() as u64, error.column() as u64, error.to_string());
         // A result without these two would be one of nothing.
@@ -297,11 +297,11 @@ impl Outcome {
             files.sort();
             Ok(files)
         };
-        let outcomes = if path.is_file() {
-            vec![Outcome::read(path)?]
-        } else if path.is_dir() {
+        let outcomes = if path.is_dir() {
             let all = entries(path, &|stem| !stem.starts_with('.'))?;
             all.iter().filter(|path| names_kind(path)).map(|path| Outcome::read(path)).collect::<Result<_>>()?
+        } else if path.exists() {
+            vec![Outcome::read(path)?]
         } else {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let prefix = format!("{}-", path.file_name().and_then(|name| name.to_str()).unwrap_or_default());
@@ -329,14 +329,15 @@ impl Outcome {
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         let mut json = serde_json::to_vec_pretty(self).expect("names and numbers are JSON");
         json.push(b'\n');
-        replace_file(&System, folder, &self.file_name(), &json)?;
-        Ok(folder.join(self.file_name()))
+        let path = folder.join(self.file_name());
+        files::write(&path, &json)?;
+        Ok(path)
     }
 }
 
 /// Whether a file is one of results: folders may hold measurements of kernels too.
 fn names_kind(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| {
+    files::read(path).is_ok_and(|bytes| {
         let value: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
         // What is no JSON is read again, and refused.
         value.is_none_or(|value| value["kind"] == KIND)

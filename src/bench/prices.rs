@@ -1,12 +1,12 @@
 //! What a machine costs, from a list that its user keeps.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::outcome::Cost;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// A price list: `[[price]]` entries of `machine` (part of the CPU's name), `per_hour`, `currency` and maybe `name`.
 ///
@@ -44,7 +44,7 @@ impl Prices {
     ///
     /// [`Error::Io`] if it cannot be read, [`Error::Config`] if it is none.
     pub fn read(path: &Path) -> Result<Prices> {
-        let text = fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = files::read_settings(path)?;
         let wrong = |message: String| Error::config(path.display().to_string(), message);
         let prices: Prices = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
         match prices.price.iter().find(|price| !price.per_hour.is_finite() || price.per_hour < 0.0) {

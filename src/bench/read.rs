@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::outcome::{Outcome, Reached, Times};
 use super::workload::Target;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::provenance;
 use crate::run::Summary;
 
@@ -95,7 +96,7 @@ fn summarise(outcome: &mut Outcome, summary: Summary, process: f64) {
 }
 
 fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let bytes = files::read(path)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Error::data(path, error.line() as u64, error.column() as u64, error.to_string()))
 }

@@ -14,12 +14,16 @@ use super::read;
 use super::workload::{Task, Variant, Workload, digest, file_digest};
 use crate::data::tokens::{TextOptions, TokenizerSource, tokenize};
 use crate::error::{Error, Result};
+use crate::files::{self, Made, Temporary};
 use crate::machine::Machine;
 use crate::provenance;
 use crate::run::{Observer, Signals};
 
 /// The least number of seeds from which something can be said about a difference.
 pub const LEAST_RUNS: usize = 3;
+
+/// What the temporary folders of runs are called.
+const RUN: &str = "run";
 
 /// Between two looks at a run in its own process.
 const LOOK: Duration = Duration::from_millis(20);
@@ -79,7 +83,10 @@ pub fn run(
         plans.push((workload, seeds(workload, options)?, variants(workload, options)?));
         workload.check_data()?;
     }
-    fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
+    // Until there is a first result.
+    let _made = Made::folder(&options.out)?;
+    // Folders of runs whose program was killed.
+    files::sweep(&options.out, |name| name == RUN);
     for (workload, seeds, variants) in &plans {
         let names: Vec<_> = variants.iter().map(|variant| variant.name.as_str()).collect();
         observer.note(&format!(
@@ -199,10 +206,10 @@ impl Series<'_> {
         let (files, made) = inputs.as_ref().expect("made just now");
         outcome.data = made.clone();
         outcome.machine = self.machine();
-        let folder = Temporary::new(&options.out)?;
+        let folder = Temporary::folder(&options.out, RUN)?;
         outcome.started = probe::now();
         let (load, energy, start) = (load_average(), EnergyMeter::start(), Instant::now());
-        let code = self.child(workload, variant, seed, files, &folder.0)?;
+        let code = self.child(workload, variant, seed, files, folder.path())?;
         let process = start.elapsed().as_secs_f64();
         outcome.energy = energy.stop();
         (outcome.machine.load_average_before, outcome.machine.load_average_after) = (load, load_average());
@@ -211,12 +218,13 @@ impl Series<'_> {
             return Ok(());
         };
         match code {
-            0 => read::fill(&mut outcome, &folder.0.join("run"), &workload.target, process, false)?,
-            3 => read::fill(&mut outcome, &folder.0.join("run"), &workload.target, process, true)?,
-            code => return Err(failure(code, &title, &folder.0.join("stderr"))),
+            0 => read::fill(&mut outcome, &folder.path().join("run"), &workload.target, process, false)?,
+            3 => read::fill(&mut outcome, &folder.path().join("run"), &workload.target, process, true)?,
+            code => return Err(failure(code, &title, &folder.path().join("stderr"))),
         }
         outcome.cost = options.prices.cost(&outcome.machine.cpu, outcome.seconds.total);
         outcome.write(&options.out)?;
+        files::begun(&options.out);
         observer.note(&format!("{title}: {}", told(&outcome)));
         self.finished.outcomes.push(outcome);
         Ok(())
@@ -293,24 +301,6 @@ impl Drop for Held {
     }
 }
 
-/// A folder that goes with this value.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(out: &Path) -> Result<Temporary> {
-        let path = out.join(format!(".run-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).map_err(Error::io(&path))?;
-        Ok(Temporary(path))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// What a run reads. Text is made into tokens first, once for all runs.
 fn files(workload: &Workload, out: &Path) -> Result<Inputs> {
     let data = &workload.data;
@@ -321,7 +311,7 @@ fn files(workload: &Workload, out: &Path) -> Result<Inputs> {
         return Ok((vec![("--train", path(&data.train)), ("--valid", path(&data.valid))], BTreeMap::new()));
     }
     let folder = out.join(".cache").join(format!("{}-{}", workload.name, &digest(workload.hash.as_bytes())[..8]));
-    fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    Made::folder(&folder)?.keep();
     let paths = |names: &str| absolute(names).into_iter().map(PathBuf::from).collect();
     let options = TextOptions {
         files: paths(&data.train),

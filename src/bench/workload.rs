@@ -1,7 +1,6 @@
 //! Workload files: data with checksums, a configuration, variants of it, seeds, and what is to be reached.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use super::keys;
 use crate::config::lm::Lm;
 use crate::config::{Config, Precision, Storage};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The version of workload files and results.
 pub const SCHEMA: u32 = 1;
@@ -167,7 +167,7 @@ impl Workload {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn read(path: &Path) -> Result<Workload> {
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bytes = files::read(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|error| Error::data(path, 0, 0, error.to_string()))?;
         let wrong = |key: &str, message: String| Error::config(key, format!("{message} (in {})", path.display()));
         let syntax = |error: toml::de::Error| {
@@ -322,7 +322,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 
 /// The same of a file, a piece at a time.
 pub(super) fn file_digest(path: &Path) -> Result<String> {
-    let mut file = fs::File::open(path).map_err(Error::io(path))?;
+    let mut file = files::open(path)?;
     let (mut hash, mut piece) = (Xxh3::new(), vec![0; 1 << 20]);
     loop {
         match file.read(&mut piece).map_err(Error::io(path))? {

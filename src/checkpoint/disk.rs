@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::files::Listed;
 
 /// A file that is being written.
 pub(crate) trait Sink: Write {
@@ -58,9 +59,11 @@ impl Disk for System {
     }
 }
 
-/// Makes `folder/name` hold `bytes`: at any instant it holds all of the old bytes or all of the new ones.
+/// Makes `folder/name` hold `bytes`: at any instant it holds all of the old bytes or all of the new ones. For folders that are
+/// this program's alone; where a user has pointed, `files::write` writes.
 pub(crate) fn replace_file(disk: &dyn Disk, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let (path, temporary) = (folder.join(name), folder.join(format!(".tmp-{name}")));
+    let _listed = Listed::new(&temporary, false)?;
     let write = || -> io::Result<()> {
         let mut file = disk.create_file(&temporary)?;
         file.write_all(bytes)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{Disk, System};
 use super::manifest::Manifest;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The file that names the last complete checkpoint.
 pub(super) const LATEST: &str = "latest";
@@ -43,8 +44,9 @@ pub(super) fn locate(run: &Path, name: &str) -> PathBuf {
 ///
 /// A message if it names no checkpoint, or cannot be read.
 pub(super) fn latest(run: &Path) -> Result<Option<String>, String> {
-    match fs::read(run.join(LATEST)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    match files::read(&run.join(LATEST)) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(Error::Io { source, .. }) => Err(source.to_string()),
         Err(error) => Err(error.to_string()),
         Ok(bytes) => {
             let name = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));

@@ -12,6 +12,7 @@ use super::disk::{Disk, Sink, System, replace_file};
 use super::folder::{self, LATEST, REPLACED, TEMPORARY};
 use super::manifest::{Entry, MANIFEST, Manifest};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::tensor::Tensor;
 
 /// Bytes that are hashed and then written while they are still in the cache.
@@ -53,17 +54,19 @@ pub fn save(run: &Path, contents: &Contents, keep: usize) -> Result<PathBuf> {
     save_on(&System, run, &contents.files(), keep)
 }
 
-pub(super) fn save_on(disk: &dyn Disk, run: &Path, files: &Files, keep: usize) -> Result<PathBuf> {
-    let name = folder::name(files.step);
+pub(super) fn save_on(disk: &dyn Disk, run: &Path, contents: &Files, keep: usize) -> Result<PathBuf> {
+    let name = folder::name(contents.step);
     let temporary = run.join(format!("{TEMPORARY}{name}"));
-    let written = write(disk, &temporary, files).and_then(|()| publish(disk, run, &temporary, &name));
+    // The run is this program's alone, so the name need not be.
+    let _listed = files::Listed::new(&temporary, true)?;
+    let written = write(disk, &temporary, contents).and_then(|()| publish(disk, run, &temporary, &name));
     if written.is_err() && temporary.exists() {
         // The error that is told is the one that came first.
         let _ = disk.remove_folder(&temporary);
     }
     let path = written?;
     replace_file(disk, run, LATEST, format!("{name}\n").as_bytes())?;
-    prune(disk, run, files.step, keep)?;
+    prune(disk, run, contents.step, keep)?;
     Ok(path)
 }
 
@@ -71,7 +74,7 @@ pub(super) fn save_on(disk: &dyn Disk, run: &Path, files: &Files, keep: usize) -
 pub(crate) fn write_tensors(folder: &Path, name: &str, tensors: &[Tensor]) -> Result<()> {
     let (mut bytes, ordered) = super::header::plan(tensors);
     ordered.iter().for_each(|tensor| bytes.extend_from_slice(tensor.elements.bytes()));
-    replace_file(&System, folder, name, &bytes)
+    files::write(&folder.join(name), &bytes)
 }
 
 /// The complete checkpoint, on the disk, in a folder of which nobody knows.

@@ -1,12 +1,12 @@
 //! `hotrow demo`: the same network dense and sparse, on real data that comes with the program.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hotrow::config::{Config, Format, IndexName};
 use hotrow::error::{Error, Result};
+use hotrow::files::{self, Made};
 use hotrow::kernels::Level;
 use hotrow::report;
 use hotrow::run::{Observer, Progress, Signals, restart_peak_memory};
@@ -36,12 +36,14 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut impl Write) -> Result<(), Failure> {
     let threads = arguments.threads.start()?;
     let folder = folder(arguments.out.as_deref())?;
+    let made = Made::folder(&folder)?;
     let data = folder.join("data");
-    fs::create_dir_all(&data).map_err(Error::io(&data))?;
+    let inner = Made::folder(&data)?;
     for (name, bytes) in [("train.tsv.zst", TRAIN), ("valid.tsv.zst", VALID)] {
         let path = data.join(name);
-        fs::write(&path, bytes).map_err(Error::io(path))?;
+        files::write(&path, bytes)?;
     }
+    inner.keep();
     let inputs = xmc::Inputs { train: data.join("train.tsv.zst"), valid: Some(data.join("valid.tsv.zst")) };
     let cache = Some(data.join("cache"));
     let options = xmc::Options { level, threads, command: super::command_line(), cache, other_level: false };
@@ -64,6 +66,8 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         runs.push(run);
     }
     progress.finish();
+    // A run that has begun has kept it already.
+    made.keep();
     let mut report = report::from_runs(&runs)?;
     report.title = "The same network, dense and sparse".to_owned();
     report.subtitle = "Titles of computer-science papers, and 35 686 key words to be found".to_owned();
@@ -100,7 +104,9 @@ fn config(arguments: &Arguments, index: IndexName) -> Result<Config> {
 /// A folder that does not exist yet.
 fn folder(out: Option<&Path>) -> Result<PathBuf> {
     match out {
-        Some(out) if out.exists() => Err(Error::config("--out", format!("{} exists already", out.display()))),
+        Some(out) if out.symlink_metadata().is_ok() => {
+            Err(Error::config("--out", format!("{} exists already", out.display())))
+        }
         Some(out) => Ok(out.to_owned()),
         None => {
             let name =

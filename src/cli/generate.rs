@@ -29,6 +29,9 @@ struct Xmc {
     /// Folder for the files, made if need be
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Replaces a train.txt and a valid.txt that are there
+    #[arg(long)]
+    force: bool,
     /// Number of features
     #[arg(long, value_name = "N")]
     features: Option<usize>,
@@ -71,7 +74,11 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     let total = (planted.options().train + planted.options().valid) as u64;
     // Draws nothing where standard error is no terminal.
     let bar = ProgressBar::new(total);
-    let written = planted.write(&arguments.out, &mut |done, _| bar.set_position(done));
+    let mut tell = |done, _| bar.set_position(done);
+    let written = match arguments.force {
+        true => planted.write(&arguments.out, &mut tell),
+        false => planted.write_new(&arguments.out, &mut tell),
+    };
     bar.finish_and_clear();
     written?;
     for name in ["train.txt", "valid.txt"] {

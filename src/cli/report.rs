@@ -1,12 +1,12 @@
 //! `hotrow report`: runs and measurements as one page.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hotrow::error::{Error, Result};
-use hotrow::report::{self, write};
+use hotrow::error::Result;
+use hotrow::files::{Made, write};
+use hotrow::report;
 
 use super::Failure;
 
@@ -37,11 +37,12 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     write(&arguments.out, report::html(&report).as_bytes())?;
     writeln!(out, "report: {}", arguments.out.display())?;
     if let Some(folder) = &arguments.png {
-        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let made = Made::folder(folder)?;
         let pictures = report::pictures(&report);
         for (name, bytes) in &pictures {
             write(&folder.join(name), bytes)?;
         }
+        made.keep();
         writeln!(out, "pictures: {} in {}", pictures.len(), folder.display())?;
     }
     if let Some(path) = &arguments.markdown {

@@ -87,7 +87,7 @@ impl Config {
 pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[String]) -> Result<C> {
     let mut table = table_of(&defaults);
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = crate::files::read_settings(path)?;
         for (section, keys) in parse(path, &text)? {
             let Value::Table(keys) = keys else {
                 return Err(in_file(path, not_a_section(&table, &section)));

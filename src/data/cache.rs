@@ -10,12 +10,17 @@
 //! Numbers are in the machine's byte order; on a machine of the other order the magic number differs, and the cache is
 //! made anew.
 
+mod identity;
+mod shelf;
 mod writer;
 
 use super::map::{Bytes, map};
 use super::records::Record;
 use super::summary::Summary;
+use crate::files;
+pub(crate) use identity::Identity;
 use serde::{Deserialize, Serialize};
+pub(crate) use shelf::Shelf;
 use std::fs::File;
 use std::path::Path;
 pub(crate) use writer::Writer;
@@ -117,8 +122,11 @@ pub(crate) struct Cache {
 impl Cache {
     /// The cache at `path`, or why it cannot be used.
     pub fn open(path: &Path, key: u128) -> Result<Self, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        let map = map(&file).map_err(|error| error.to_string())?;
+        Self::of_file(&files::open(path).map_err(|error| error.to_string())?, key)
+    }
+
+    fn of_file(file: &File, key: u128) -> Result<Self, String> {
+        let map = map(file).map_err(|error| error.to_string())?;
         let full = map.len() <= FULL_CHECK;
         Self::checked(Bytes::Map(map), Some(key), full)
     }

@@ -6,9 +6,14 @@ use std::fs::File;
 use std::io;
 
 /// The bytes of a finished file: of a cache, or of tokens.
+///
+/// Nobody else may write to it while it is mapped. A file that is cut (`truncate`, `: > FILE`) has no bytes any more where this
+/// program reads, and the system ends it with a bus error (SIGBUS, exit code 135), which no check beforehand can rule out: a file is
+/// replaced by renaming (`mv NEW FILE`) or removed (`rm`), either of which leaves the mapped bytes as they are.
 pub(crate) fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: such a file is written under another name and renamed when it is complete; from then on it is never written
-    // to, only replaced by renaming, which leaves the mapped file as it is. So the bytes do not change while mapped.
+    // SAFETY: such a file is written under another name, or without one, and gets its name when it is complete; from then on
+    // it is never written to, only replaced by renaming, which leaves the mapped file as it is. So the bytes do not change
+    // while mapped.
     unsafe { Mmap::map(file) }
 }
 

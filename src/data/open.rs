@@ -1,6 +1,6 @@
 //! From paths to data sets: finds the cache, or reads the files into a new one.
 
-use super::cache::{Cache, Writer};
+use super::cache::{Cache, Shelf};
 use super::ids::{self, IdParser};
 use super::input::Input;
 use super::lines::{self, Fault, first_line, for_each_block};
@@ -13,7 +13,6 @@ use super::text_lines::{Census, Columns, Labels, TextParser};
 use super::{Dataset, Vocabulary, npz};
 use crate::config::{self, Format};
 use crate::error::{Error, Result};
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -51,24 +50,48 @@ pub struct Datasets {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open(train: &str, valid: Option<&str>, config: &config::Data, cache: &Path) -> Result<Datasets> {
+    open_on(train, valid, config, Shelf::Kept(cache))
+}
+
+/// As [`open`], but nothing stays: parsed data goes to files without a name in the folder `scratch`, whose room is free again when
+/// the sets are dropped, or the program is killed.
+///
+/// ```
+/// use hotrow::{config::Data, data::{self, Samples}};
+/// let folder = tempfile::tempdir()?;
+/// let train = folder.path().join("train.svm");
+/// std::fs::write(&train, "0,2 1:0.5 4:1\n1 0:2\n")?;
+/// let sets = data::open_unkept(train.to_str().unwrap(), None, &Data::default(), folder.path())?;
+/// assert_eq!((sets.train.len(), std::fs::read_dir(folder.path())?.count()), (2, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_unkept(train: &str, valid: Option<&str>, config: &config::Data, scratch: &Path) -> Result<Datasets> {
+    open_on(train, valid, config, Shelf::Passing { look: None, scratch: &[scratch] })
+}
+
+fn open_on(train: &str, valid: Option<&str>, config: &config::Data, shelf: Shelf) -> Result<Datasets> {
     let source = Source::find(train, config.format)?;
-    let samples = Arc::new(cached(&source, config, None, cache)?);
+    let samples = Arc::new(cached(&source, config, None, shelf)?);
     let frequencies = config.tf_idf.then(|| document_frequencies(&samples));
     let dimensions = (samples.features(), samples.labels());
     let names = samples.meta.names.clone();
     let count = samples.len() as u64;
     let vocabulary = Vocabulary::new(config, source.format, dimensions, names, count, frequencies);
-    let valid = valid.map(|path| vocabulary.open(path, cache)).transpose()?;
+    let valid = valid.map(|path| with_vocabulary(path, &vocabulary, shelf)).transpose()?;
     Ok(Datasets { train: Dataset::new(samples, &vocabulary, &source.paths[0]), valid, vocabulary })
 }
 
-pub(crate) fn with_vocabulary(path: &str, vocabulary: &Vocabulary, cache: &Path) -> Result<Dataset> {
+pub(crate) fn with_vocabulary(path: &str, vocabulary: &Vocabulary, shelf: Shelf) -> Result<Dataset> {
     let source = Source::find(path, vocabulary.options().format)?;
     if source.is_text() != super::source::is_text(vocabulary.format()) {
         let message = format!("is {:?}, but the training set was {:?}", source.format, vocabulary.format());
         return Err(Error::data(path, 0, 0, message));
     }
-    let samples = cached(&source, vocabulary.options(), Some(vocabulary), cache)?;
+    let samples = cached(&source, vocabulary.options(), Some(vocabulary), shelf)?;
     Ok(Dataset::new(Arc::new(samples), vocabulary, &source.paths[0]))
 }
 
@@ -81,21 +104,18 @@ fn document_frequencies(samples: &Cache) -> Vec<u32> {
     frequencies
 }
 
-fn cached(source: &Source, config: &config::Data, vocabulary: Option<&Vocabulary>, folder: &Path) -> Result<Cache> {
+fn cached(source: &Source, config: &config::Data, vocabulary: Option<&Vocabulary>, shelf: Shelf) -> Result<Cache> {
     let identity = source.identity()?;
     // TF-IDF and normalisation are worked out when a sample is read: they do not make another cache.
     let options = config::Data { format: source.format, tf_idf: false, normalize: false, ..config.clone() };
     let known = vocabulary.map(|known| (known.features(), known.labels(), digest(&known.names())));
-    let paths: Vec<_> = identity.iter().map(|(path, ..)| path).collect();
-    let name = format!("{:016x}.samples", digest(&(paths, &options, known)));
+    let paths: Vec<_> = identity.iter().map(|file| &file.path).collect();
+    let name = digest(&(paths, &options, known));
     let key = xxh3_128(&json(&(&identity, &options, known)));
-    fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let path = folder.join(name);
-    // Whatever is wrong with the file, the answer is the same: it is made again.
-    if let Ok(cache) = Cache::open(&path, key) {
+    if let Some(cache) = shelf.find(name, key) {
         return Ok(cache);
     }
-    let mut writer = Writer::create(&path, key)?;
+    let mut writer = shelf.writer(name, key)?;
     let names = fill(&source.inputs(), source.format, &options, vocabulary, &mut writer)?;
     lines::not_empty(&source.paths[0], writer.summary())?;
     writer.finish(names)

@@ -1,12 +1,13 @@
 //! Which files a path means, and what they hold.
 
+use super::cache::Identity;
 use super::ids;
 use super::input::Input;
 use super::lines::first_line;
 use crate::config::Format;
 use crate::error::{Error, Result};
+use crate::files;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 /// One file, or the two of a pair of arrays.
 #[derive(Clone, Debug)]
@@ -22,12 +23,8 @@ impl Source {
             true => vec![path.into()],
             false => path.split(',').map(PathBuf::from).collect(),
         };
-        for path in &paths {
-            let meta = path.metadata().map_err(Error::io(path))?;
-            if meta.is_dir() {
-                return Err(Error::data(path, 0, 0, "is a folder, not a file"));
-            }
-        }
+        // Each is opened several times: for its kind, its first line, its labels, its samples.
+        paths.iter().try_for_each(|path| files::regular(path))?;
         let format = if format == Format::Auto { detect(&paths[0])? } else { format };
         let (least, most) = if format == Format::Npz { (1, 2) } else { (1, 1) };
         if !(least..=most).contains(&paths.len()) {
@@ -46,14 +43,9 @@ impl Source {
         is_text(self.format)
     }
 
-    /// Full path, size and time of change (in nanoseconds) of each file: what a cache is valid for.
-    pub fn identity(&self) -> Result<Vec<(String, u64, u128)>> {
-        let identity = |path: &PathBuf| {
-            let (full, meta) = (path.canonicalize()?, path.metadata()?);
-            let changed = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-            Ok((full.to_string_lossy().into_owned(), meta.len(), changed.as_nanos()))
-        };
-        self.paths.iter().map(|path| identity(path).map_err(Error::io(path))).collect()
+    /// What a cache is valid for.
+    pub fn identity(&self) -> Result<Vec<Identity>> {
+        self.paths.iter().map(|path| Identity::of(path)).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the training set decides, so that other files are read in the same way.
 
+use super::cache::Shelf;
 use super::ids::IdParser;
 use super::lines::Fault;
 use super::records::{Records, Scratch};
@@ -13,8 +14,6 @@ use crate::config::{self, Format};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -164,7 +163,18 @@ impl Vocabulary {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(&self, path: &str, cache: &Path) -> Result<Dataset> {
-        super::open::with_vocabulary(path, self, cache)
+        super::open::with_vocabulary(path, self, Shelf::Kept(cache))
+    }
+
+    /// As [`open`](Self::open), but nothing stays: a cache in the folder `kept` is used, and not made. What has to be parsed goes to a
+    /// file without a name, beside that folder or, where nothing can be written, in the system's folder for temporary files.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_unkept(&self, path: &str, kept: &Path) -> Result<Dataset> {
+        let scratch = [crate::files::parent(kept), &std::env::temp_dir()];
+        super::open::with_vocabulary(path, self, Shelf::Passing { look: Some(kept), scratch: &scratch })
     }
 
     /// Adds the sample of one line of a file like the training set's (a label is not needed) to `batch`. An empty line of
@@ -274,15 +284,7 @@ impl Vocabulary {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn save(&self, path: &Path) -> Result<()> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = path.with_file_name(format!("{name}.{}.tmp", std::process::id()));
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(&self.to_json())?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        };
-        write().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(Error::io(path))
+        crate::files::write(path, &self.to_json())
     }
 
     /// Reads what [`Vocabulary::save`] wrote.
@@ -296,7 +298,7 @@ impl Vocabulary {
     /// assert!(matches!(Vocabulary::load("no/such/file".as_ref()), Err(Error::Io { .. })));
     /// ```
     pub fn load(path: &Path) -> Result<Self> {
-        Self::from_json(path, &fs::read(path).map_err(Error::io(path))?)
+        Self::from_json(path, &crate::files::read(path)?)
     }
 
     /// What [`to_json`](Self::to_json) gave; errors name `path`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use self::json::Object;
 use super::Report;
 use crate::error::{Error, Result};
+use crate::files;
 
 mod json;
 mod measured;
@@ -79,8 +80,8 @@ impl Reader {
             entries.push(entry.map_err(Error::io(folder))?.path());
         }
         entries.sort();
-        let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.into_iter().partition(|path| path.is_dir());
-        let results = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let (folders, others): (Vec<PathBuf>, Vec<PathBuf>) = entries.into_iter().partition(|path| path.is_dir());
+        let results = others.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json"));
         // What a program that was killed has left begins with a dot.
         let visible = |path: &&PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
         let results: Vec<&PathBuf> = results.filter(visible).collect();
@@ -96,7 +97,7 @@ impl Reader {
 
     /// `alone`: asked for by name, and not found in a folder.
     fn file(&mut self, path: &Path, alone: bool) -> Result<()> {
-        let text = json::text(path, fs::read(path).map_err(Error::io(path))?)?;
+        let text = json::text(path, files::read(path)?)?;
         self.json(path, &json::object(path, &text)?, alone)
     }
 

@@ -65,7 +65,72 @@ fn one_program_at_a_time_is_at_work_in_a_run() {
     assert!(message(create(folder.path())).contains("holds a run: go on with --resume "));
     // Killed between its first steps in the folder: it is no run yet.
     fs::remove_file(folder.path().join(CONFIG)).unwrap();
+    fs::write(folder.path().join(".tmp-0123456789abcdef-env.json"), "{").unwrap();
     create(folder.path()).unwrap();
+}
+
+#[test]
+fn files_of_somebody_else_are_no_leftovers_whatever_they_are_called() {
+    let valid = serde_json::to_string(&environment()).unwrap();
+    for (files, refused) in [
+        (vec![("env.json", "my file")], "env.json"),
+        (vec![("env.json", &*valid)], "env.json"),
+        (vec![("lock", ""), ("env.json", "{}")], "env.json"),
+        (vec![("lock", "my file")], "lock"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        let message = message(create(folder.path()));
+        assert!(message.ends_with(&format!("holds {refused} and is no run: choose another folder")), "{message}");
+        for (name, text) in files {
+            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), text);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_cannot_begin_takes_back_what_it_has_made_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    fs::create_dir(place("there")).unwrap();
+    std::os::unix::fs::symlink("there", place("link")).unwrap();
+    for (out, note, stays) in [
+        ("a/b", false, ""),
+        ("a/b", true, "a/b/note"),
+        ("there", false, "there"),
+        ("link", false, "link"),
+        ("link", true, "there/note"),
+    ] {
+        let run = create(&place(out)).unwrap();
+        drop(run.metrics(0).unwrap());
+        files::write(&place(out).join("vocabulary.json"), b"{}").unwrap();
+        if note {
+            fs::write(place(out).join("note"), "of somebody else").unwrap();
+        }
+        drop(run);
+        RunDir::discard(&place(out));
+        let left: Vec<_> = fs::read_dir(place(out)).into_iter().flatten().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, if note { vec!["note"] } else { vec![] }, "{out}");
+        assert!(place(stays).exists());
+        assert_eq!(place("a").exists(), note && out == "a/b");
+        let _ = fs::remove_dir_all(place("a"));
+    }
+    assert!(place("link").symlink_metadata().unwrap().is_symlink());
+}
+
+#[test]
+fn a_run_that_has_begun_or_that_somebody_else_holds_is_not_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, held) in [("held", true), ("begun", false)] {
+        let path = folder.path().join(name);
+        let run = create(&path).unwrap();
+        if !held {
+            run.begun();
+        }
+        let _held = held.then_some(run);
+        RunDir::discard(&path);
+        assert!(path.join(CONFIG).exists(), "{name}");
+    }
 }
 
 #[test]

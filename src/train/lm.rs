@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 
 pub use super::run::Options;
 use super::run::{self, Due, Memory, Task};
-use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::lm::Lm;
 use crate::config::{Optim, RunConfig};
@@ -117,7 +116,7 @@ impl Run {
             memory = Memory::recall(loaded)?;
             trainer.work.costs = memory.costs;
         }
-        replace_file(&System, dir.path(), TOKENIZER, files.tokenizer.json())?;
+        crate::files::write(&dir.path().join(TOKENIZER), files.tokenizer.json())?;
         let log = dir.metrics(trainer.steps)?;
         memory.recall_evaluation(&log, trainer.steps)?;
         memory.seconds.load = started.elapsed().as_secs_f64();

@@ -116,6 +116,7 @@ pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Obse
     // Dropped before the task, which holds the folder: nobody else comes in while a checkpoint is being written.
     let mut saver = task.saver();
     let interrupted = || signals.requested();
+    task.dir().begun();
     if *task.owes_evaluation() {
         let done = task.evaluate(observer, &interrupted).map_err(|error| diverged(&mut task, &mut saver, error))?;
         if !done {

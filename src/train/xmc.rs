@@ -19,7 +19,6 @@ use super::run::{self, Due, Memory, Task};
 use super::state::shape;
 use super::step::PACKED_FROM;
 use super::{Trainer, estimate};
-use crate::checkpoint::disk::{System, replace_file};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::{Config, Optim};
 use crate::data::{self, Batch, Datasets, Loader, Samples};
@@ -132,7 +131,7 @@ impl Run {
         memory.recall_evaluation(&log, trainer.steps)?;
         let files = [(VOCABULARY, data.vocabulary.to_json()), (LABEL_COUNTS, seen.to_json())];
         if loaded.is_none() {
-            files.iter().try_for_each(|(name, bytes)| replace_file(&System, dir.path(), name, bytes))?;
+            files.iter().try_for_each(|(name, bytes)| crate::files::write(&dir.path().join(name), bytes))?;
         }
         memory.seconds.load = started.elapsed().as_secs_f64();
         let (inverse, threads, train) = (seen.inverse(&trainer.config.train), options.threads, &trainer.config.train);

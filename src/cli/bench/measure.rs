@@ -1,13 +1,12 @@
 //! `hotrow bench sweep`, `roofline`, `breakeven` and `scale`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use hotrow::bench::{self, BreakEven, Effort, Roofline, Sweep};
-use hotrow::error::Error;
+use hotrow::files;
 use hotrow::kernels::Level;
 use serde::Serialize;
 
@@ -46,18 +45,10 @@ impl Arguments {
         let mut json = serde_json::to_string_pretty(object).expect("names and numbers are JSON");
         json.push('\n');
         if let Some(path) = &self.out {
-            write(path, &json)?;
+            files::write(path, json.as_bytes())?;
         }
         Ok(out.write_all(if self.json { json.as_bytes() } else { table.as_bytes() })?)
     }
-}
-
-/// All at once: a file that is there is whole.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".tmp-{name}"));
-    let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-    Ok(written.map_err(Error::io(path))?)
 }
 
 pub fn sweep(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {

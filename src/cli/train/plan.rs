@@ -1,12 +1,10 @@
 //! `hotrow train xmc --dry-run`.
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::Args;
 use hotrow::config::Config;
 use hotrow::data::{self, Samples};
-use hotrow::error::Error;
 use hotrow::kernels::Level;
 use hotrow::machine::Limits;
 use hotrow::run::environment_of;
@@ -113,13 +111,13 @@ fn data(arguments: &Xmc, config: &Config) -> Result<Data, Failure> {
         let message = "--dry-run: give --train, or --samples, --features and --labels";
         return Err(Failure::Usage(message.to_owned()));
     };
-    let temporary = std::env::temp_dir().join(format!("hotrow-dry-run-{}", std::process::id()));
-    let cache: &Path = arguments.cache.as_deref().unwrap_or(&temporary);
-    let valid = valid.map(|path| path.to_string_lossy());
-    let opened = data::open(&train.to_string_lossy(), valid.as_deref(), &config.data, cache);
-    // Whatever was read is of no use to anyone else.
-    let _ = std::fs::remove_dir_all(&temporary);
-    let train = opened.map_err(|error: Error| error)?.train;
+    let (train, valid) = (train.to_string_lossy(), valid.map(|path| path.to_string_lossy()));
+    let train = match &arguments.cache {
+        Some(cache) => data::open(&train, valid.as_deref(), &config.data, cache)?,
+        // Whatever is read is of no use to anyone else.
+        None => data::open_unkept(&train, valid.as_deref(), &config.data, &std::env::temp_dir())?,
+    };
+    let train = train.train;
     let per_sample = train.summary().feature_entries as f64 / train.len().max(1) as f64;
     Ok(Data { samples: train.len(), per_sample, features: train.features(), labels: train.labels() })
 }

@@ -3,51 +3,53 @@
 use super::{Cache, HEADER, Header, Meta};
 use crate::data::records::Records;
 use crate::error::{Error, Result};
-use std::fs::{self, File};
+use crate::files::{self, Made, Temporary};
+use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-/// Files that vanish unless they are renamed.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Nobody to tell: the failure that led here is the one to report.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// A cache that is being written, under a name of its own.
+/// A cache that is being written, under a name of its own or under none.
 pub(crate) struct Writer {
+    /// What errors are about.
     path: PathBuf,
     key: u128,
     records: BufWriter<File>,
     table: BufWriter<File>,
-    temporary: [Temporary; 2],
+    /// Goes before the folder that was made for it.
+    named: Option<Temporary>,
+    made: Option<Made>,
     digests: [Xxh3; 2],
     words: u64,
     meta: Meta,
 }
 
 impl Writer {
-    pub fn create(path: &Path, key: u128) -> Result<Self> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let unique = format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let temporary =
-            ["records", "table"].map(|part| Temporary(path.with_file_name(format!("{name}.{unique}.{part}"))));
-        let create = |at: &Temporary| -> Result<_> {
-            let options = File::options().read(true).write(true).create(true).truncate(true).open(&at.0);
-            Ok(BufWriter::with_capacity(1 << 20, options.map_err(Error::io(&at.0))?))
-        };
-        let (records, table) = (create(&temporary[0])?, create(&temporary[1])?);
-        let digests = [Xxh3::new(), Xxh3::new()];
-        let mut writer =
-            Self { path: path.to_path_buf(), key, records, table, temporary, digests, words: 0, meta: Meta::default() };
-        let zeros = [0; HEADER * 8];
-        writer.records.write_all(&zeros).map_err(Error::io(path))?;
+    /// The cache `name` in `folder`, which is made if need be.
+    pub fn create(folder: &Path, name: &str, key: u128) -> Result<Self> {
+        let made = Made::folder(folder)?;
+        let path = folder.join(name);
+        let named = Temporary::file(&path)?;
+        let records = named.handle().try_clone().map_err(Error::io(&path))?;
+        Self::new(path, key, [records, files::anonymous(folder)?], Some(named), Some(made))
+    }
+
+    /// One that nobody else can open, in a file of `folder` without a name: it goes with what [`finish`](Self::finish) gives.
+    pub fn unkept(folder: &Path, key: u128) -> Result<Self> {
+        Self::new(folder.to_owned(), key, [files::anonymous(folder)?, files::anonymous(folder)?], None, None)
+    }
+
+    fn new(
+        path: PathBuf,
+        key: u128,
+        [records, table]: [File; 2],
+        named: Option<Temporary>,
+        made: Option<Made>,
+    ) -> Result<Self> {
+        let [records, table] = [records, table].map(|file| BufWriter::with_capacity(1 << 20, file));
+        let (digests, meta) = ([Xxh3::new(), Xxh3::new()], Meta::default());
+        let mut writer = Self { path, key, records, table, named, made, digests, words: 0, meta };
+        writer.records.write_all(&[0; HEADER * 8]).map_err(Error::io(&writer.path))?;
         writer.place(&[0])?;
         Ok(writer)
     }
@@ -75,12 +77,22 @@ impl Writer {
         &mut self.meta.summary
     }
 
-    /// Completes the file, gives it its name and opens it.
+    /// Completes the file, opens it and gives it its name, if it is to have one.
     pub fn finish(mut self, names: Option<Vec<String>>) -> Result<Cache> {
         self.meta.names = names;
         self.complete().map_err(Error::io(&self.path))?;
-        fs::rename(&self.temporary[0].0, &self.path).map_err(Error::io(&self.path))?;
-        Cache::open(&self.path, self.key).map_err(|message| Error::data(&self.path, 0, 0, message))
+        // From here on the file is not written to. It is opened by what it is, not by its name, which may be another program's
+        // file of that name in the next moment.
+        let cache = Cache::of_file(self.records.get_ref(), self.key);
+        let cache = cache.map_err(|message| Error::data(&self.path, 0, 0, message))?;
+        match self.named.map(|named| named.persist(&self.path)) {
+            None => {}
+            Some(Ok(())) => self.made.into_iter().for_each(Made::keep),
+            Some(Err(Error::Interrupted)) => return Err(Error::Interrupted),
+            // A cache without a name is as good, for this program.
+            Some(Err(_)) => {}
+        }
+        Ok(cache)
     }
 
     fn complete(&mut self) -> io::Result<()> {

@@ -3,11 +3,13 @@
 use super::{Part, Planted, Sample};
 use crate::data::{Batch, Samples};
 use crate::error::{Error, Result};
+use crate::files::{Made, Output};
 use rayon::prelude::*;
-use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+/// The files of a set.
+const NAMES: [&str; 2] = ["train.txt", "valid.txt"];
 /// Samples formatted by one task, and tasks at a time: 25 MB of text at most for sets of the presets' kinds.
 const CHUNK: u64 = 256;
 const CHUNKS: u64 = 32;
@@ -16,11 +18,12 @@ impl Planted {
     /// Writes `train.txt` and `valid.txt` to `folder`, which is made if it is not there. `progress` is told from time to
     /// time how many samples of how many are written.
     ///
-    /// The files get their names when both are complete and on the disk.
+    /// The files get their names when both are complete and on the disk. What has these names is replaced; where they are links,
+    /// what those name.
     ///
     /// # Errors
     ///
-    /// If the folder or a file cannot be written; then no file is left behind.
+    /// If the folder or a file cannot be written; then no new file is left behind, and no new folder.
     ///
     /// ```
     /// use hotrow::data::planted::{Options, Planted};
@@ -32,25 +35,50 @@ impl Planted {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn write(&self, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
-        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let made = Made::folder(folder)?;
         let total = (self.options.train + self.options.valid) as u64;
         let mut done = 0;
         let mut advance = |more| {
             done += more;
             progress(done, total);
         };
-        let train = self.write_part(Part::Train, &folder.join("train.txt"), &mut advance)?;
-        let valid = self.write_part(Part::Valid, &folder.join("valid.txt"), &mut advance)?;
-        let first = train.name.clone();
+        let [train, valid] = NAMES.map(|name| folder.join(name));
+        let train = self.write_part(Part::Train, &train, &mut advance)?;
+        let valid = self.write_part(Part::Valid, &valid, &mut advance)?;
         train.finish()?;
-        // Half a data set is worse than none.
-        valid.finish().inspect_err(|_| drop(fs::remove_file(first)))
+        // Half a data set is worse than none: if this fails, a first file that was not there before goes too.
+        valid.finish()?;
+        made.keep();
+        Ok(())
     }
 
-    fn write_part(&self, part: Part, path: &Path, advance: &mut dyn FnMut(u64)) -> Result<Partial> {
-        let (partial, file) = Partial::create(path)?;
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        let failed = |source| Error::Io { path: partial.path.clone(), source };
+    /// As [`write`](Self::write), but refuses a folder that has one of the files.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), and [`Error::Config`] for a file that is there.
+    ///
+    /// ```
+    /// use hotrow::data::planted::{Options, Planted};
+    /// let folder = tempfile::tempdir().unwrap();
+    /// let set = Planted::new(Options { train: 40, valid: 10, ..Options::preset("small")? })?;
+    /// set.write_new(folder.path(), &mut |_, _| ())?;
+    /// assert!(set.write_new(folder.path(), &mut |_, _| ()).is_err());
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn write_new(&self, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        // A link is there even if what it names is not.
+        match NAMES.map(|name| folder.join(name)).iter().find(|path| path.symlink_metadata().is_ok()) {
+            Some(path) => Err(Error::config("--out", format!("{} is there already", path.display()))),
+            None => self.write(folder, progress),
+        }
+    }
+
+    fn write_part(&self, part: Part, path: &Path, advance: &mut dyn FnMut(u64)) -> Result<Output> {
+        let output = Output::create(path)?;
+        output.sweep();
+        let mut out = BufWriter::with_capacity(1 << 20, output.file());
+        let failed = |source| Error::Io { path: path.to_owned(), source };
         let count = self.len(part) as u64;
         writeln!(out, "{count} {} {}", self.options.features, self.options.labels).map_err(failed)?;
         for wave in (0..count).step_by((CHUNK * CHUNKS) as usize) {
@@ -69,9 +97,10 @@ impl Planted {
             }
             advance(end - wave);
         }
-        let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.sync_all().map_err(failed)?;
-        Ok(partial)
+        out.flush().map_err(failed)?;
+        drop(out);
+        output.complete()?;
+        Ok(output)
     }
 
     /// A part as samples to train on without files.
@@ -126,34 +155,4 @@ fn format(sample: &Sample, text: &mut Vec<u8>) {
         write!(text, " {feature}:{value}").expect("memory takes all");
     }
     text.push(b'\n');
-}
-
-/// A file under a temporary name beside its own; removed unless it is finished.
-struct Partial {
-    path: PathBuf,
-    name: PathBuf,
-    finished: bool,
-}
-
-impl Partial {
-    fn create(name: &Path) -> Result<(Self, File)> {
-        let path = name.with_extension("txt.partial");
-        let file = File::create(&path).map_err(Error::io(&path))?;
-        Ok((Self { path, name: name.to_owned(), finished: false }, file))
-    }
-
-    fn finish(mut self) -> Result<()> {
-        fs::rename(&self.path, &self.name).map_err(Error::io(&self.name))?;
-        self.finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nothing more can be done about a file that stays.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }

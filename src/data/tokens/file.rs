@@ -8,7 +8,6 @@
 //!
 //! Numbers are in the machine's byte order; on a machine of the other order the magic number differs, and the file is refused.
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::data::map::{Bytes, map};
 use crate::error::{Error, Result};
+use crate::files;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"hotrow\0t");
 /// To be raised with every change of the layout.
@@ -151,10 +151,10 @@ impl TokenFile {
     /// [`Error::Io`] if the system refuses; [`Error::Data`] if it is no token file, of another version, truncated or damaged,
     /// or has a token that is not below its vocabulary.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
         if path.is_dir() {
             return Err(Error::data(path, 0, 0, "is a folder, not a token file"));
         }
+        let file = files::open(path)?;
         let bytes = Bytes::Map(map(&file).map_err(Error::io(path))?);
         Self::checked(path, bytes, true).map_err(|message| Error::data(path, 0, 0, message))
     }

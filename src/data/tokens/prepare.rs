@@ -1,6 +1,5 @@
 //! From files of text to a folder of token files and their tokenizer, all of them or none.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +9,8 @@ use super::corpus::Corpus;
 use super::replace::Replacement;
 use super::tokenizer::{TOKENIZER, Tokenizer};
 use super::{TokenSummary, TokenWriter};
-use crate::checkpoint::disk::{Disk, System};
 use crate::error::{Error, Result};
+use crate::files::Made;
 
 /// What is made into tokens.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +134,7 @@ pub fn tokenize_with(
         }
         TokenizerSource::Load(path) => Tokenizer::load(path)?,
     };
-    fs::create_dir_all(out).map_err(Error::io(out))?;
+    let made = Made::folder(out)?;
     let create =
         |path: &PathBuf| TokenWriter::create(path, tokenizer.vocabulary(), tokenizer.end_of_text(), tokenizer.hash());
     let mut writers = [create(&paths[0])?, create(&paths[1])?];
@@ -164,7 +163,7 @@ pub fn tokenize_with(
     // beside them, which are refused because of its hash. Only if the tokenizer is the same as before, and the text another,
     // is a new train.tokens beside an old valid.tokens taken for a set.
     replacements.into_iter().try_for_each(Replacement::rename)?;
-    System.sync_folder(out).map_err(Error::io(out))?;
+    made.keep();
     let [train, valid, json] = paths;
     Ok(Prepared {
         train,

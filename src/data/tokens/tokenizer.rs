@@ -1,6 +1,5 @@
 //! Byte-level BPE: text to tokens and back, to the byte.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use tokenizers::models::bpe::BPE;
@@ -10,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::bytes::{bytes_of, characters};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The file that tokenizers are kept in, beside token files and in checkpoints.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -50,12 +50,12 @@ impl Tokenizer {
     pub fn load(path: &Path) -> Result<Self> {
         let path = if path.is_dir() { found(path, &[TOKENIZER, "vocab.bpe", "merges.txt"])? } else { path.to_owned() };
         if path.extension().is_none_or(|extension| extension == "json") {
-            let json = fs::read(&path).map_err(Error::io(&path))?;
+            let json = files::read(&path)?;
             let (inner, hash) = parse(&json).map_err(|reason| no_tokenizer(&path, reason))?;
             return Self::of(inner, json, hash).map_err(|message| Error::data(path, 0, 0, message));
         }
         // The other crate's own errors do not name the file.
-        fs::File::open(&path).map_err(Error::io(&path))?;
+        files::open(&path)?;
         let vocabulary = found(path.parent().unwrap_or(Path::new("")), &["encoder.json", "vocab.json"])
             .map_err(|reason| no_tokenizer(&path, reason))?;
         let wrong = |error: tokenizers::Error| {

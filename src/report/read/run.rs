@@ -1,6 +1,5 @@
 //! The folder of a run.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use serde_json::Value;
 use super::Reader;
 use super::json::{self, Object, number};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::report::{Health, Point, RunReport};
 
 const LOG: &str = "metrics.jsonl";
@@ -49,9 +49,9 @@ impl Reader {
 
 /// Nothing if there is no such file.
 fn text(path: &Path) -> Result<Option<String>> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => json::text(path, read.map_err(Error::io(path))?).map(Some),
+    match files::read(path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => json::text(path, read?).map(Some),
     }
 }
 

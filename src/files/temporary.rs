@@ -1,0 +1,192 @@
+//! Files and folders that are there for a while.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::registry::registry;
+use super::{name_of, parent};
+use crate::error::{Error, Result};
+
+/// What every name of a temporary begins with.
+pub(super) const START: &str = ".tmp-";
+/// Hexadecimal digits of its random number.
+pub(super) const DIGITS: usize = 16;
+/// A name may have 255 bytes: those of the file that is longer are cut.
+const LONGEST: usize = 200;
+/// A name that is taken is drawn again. With 64 random bits, one that is taken so often is no accident.
+const TRIES: usize = 16;
+
+/// A file or folder with a name of its own (`.tmp-RANDOM-NAME`) that is locked while this value lives, stands in the registry of the
+/// process (see [`remove_all`](super::remove_all)), and is removed when the value is dropped, unless it was
+/// [persisted](Self::persist).
+///
+/// The lock tells other programs that somebody is at work on it, in other containers too, whose processes have numbers of their
+/// own. See [`sweep`](fn@super::sweep).
+///
+/// ```
+/// use hotrow::files::Temporary;
+/// let folder = tempfile::tempdir()?;
+/// let scratch = Temporary::folder(folder.path(), "parsed")?;
+/// let path = scratch.path().to_owned();
+/// assert!(path.is_dir());
+/// drop(scratch);
+/// assert!(!path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Temporary {
+    id: u64,
+    path: PathBuf,
+    /// What errors are about.
+    given: PathBuf,
+    /// Locked.
+    file: File,
+}
+
+impl Temporary {
+    /// An empty file in the folder of `path`, which it may be [persisted](Self::persist) as.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] about `path` if the system refuses, [`Error::Interrupted`] if the program is ending.
+    pub fn file(path: &Path) -> Result<Self> {
+        Self::with_mode(path, path, 0o666)
+    }
+
+    /// The same with a mode, of which the process may take something off (umask); errors are about `given`.
+    pub(super) fn with_mode(path: &Path, given: &Path, mode: u32) -> Result<Self> {
+        let make =
+            |at: &Path| File::options().read(true).write(true).create_new(true).mode(mode).open(at).map_err(Into::into);
+        Self::create(parent(path), &name_of(path), given, false, make)
+    }
+
+    /// An empty folder in `parent`, for nobody but this user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] about `parent` if the system refuses, [`Error::Interrupted`] if the program is ending.
+    pub fn folder(parent: &Path, name: &str) -> Result<Self> {
+        let make = |at: &Path| fs::DirBuilder::new().mode(0o700).create(at).and_then(|()| File::open(at));
+        Self::create(parent, name, parent, true, make)
+    }
+
+    fn create(
+        folder: &Path,
+        name: &str,
+        given: &Path,
+        is_folder: bool,
+        make: impl Fn(&Path) -> io::Result<File>,
+    ) -> Result<Self> {
+        let cut = (0..=name.len().min(LONGEST)).rev().find(|&at| name.is_char_boundary(at)).unwrap_or(0);
+        for _ in 0..TRIES {
+            let path = folder.join(format!("{START}{:0DIGITS$x}-{}", rand::random::<u64>(), &name[..cut]));
+            let made = registry().create(&path, is_folder, || make(&path))?;
+            let (id, file) = match made {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(Error::io(given))?,
+            };
+            if claim(&file, &path) {
+                return Ok(Self { id, path, given: given.to_owned(), file });
+            }
+            // A sweep came in between: it has the lock, and takes the name away.
+            registry().remove(id);
+        }
+        Err(Error::io(given)(io::Error::other("no name for a temporary is free")))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file; of a folder, what it is locked by.
+    pub fn handle(&self) -> &File {
+        &self.file
+    }
+
+    /// Waits until all bytes are on the disk and gives it its last name, in the same folder. What is there is replaced: whoever
+    /// looks finds the old one or the new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] about the path that it was made for if the system refuses, [`Error::Interrupted`] if the program is ending.
+    /// Then it is removed, and `path` is as it was.
+    pub fn persist(self, path: &Path) -> Result<()> {
+        self.file.sync_all().map_err(Error::io(&self.given))?;
+        registry().publish(self.id, path)?.map_err(Error::io(&self.given))?;
+        super::output::sync_folder(parent(path)).map_err(Error::io(&self.given))
+    }
+
+    /// The file without its name: it goes when it is closed, whatever becomes of the program.
+    fn into_anonymous(self) -> Result<File> {
+        let file = self.file.try_clone().map_err(Error::io(&self.given))?;
+        drop(self);
+        Ok(file)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Nothing to do for one that was persisted: it is no longer in the list.
+        registry().remove(self.id);
+    }
+}
+
+/// A temporary of somebody who removes it: listed while this value lives, so that [`remove_all`](super::remove_all) finds it.
+#[derive(Debug)]
+pub(crate) struct Listed(u64);
+
+impl Listed {
+    /// What is or will be at `path`.
+    pub fn new(path: &Path, folder: bool) -> Result<Self> {
+        let made = registry().create(path, folder, || Ok(()))?;
+        made.map(|(id, ())| Self(id)).map_err(Error::io(path))
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        registry().release(self.0);
+    }
+}
+
+/// An empty file in `folder` that has no name: its room is free again as soon as it is closed, also if the program is killed.
+///
+/// # Errors
+///
+/// As [`Temporary::folder`].
+///
+/// ```
+/// use std::io::Write;
+/// let folder = tempfile::tempdir()?;
+/// let mut file = hotrow::files::anonymous(folder.path())?;
+/// file.write_all(b"for a while")?;
+/// assert_eq!(std::fs::read_dir(folder.path())?.count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn anonymous(folder: &Path) -> Result<File> {
+    Temporary::with_mode(&folder.join("scratch"), folder, 0o600)?.into_anonymous()
+}
+
+/// Locks what was just made; `false` if a sweep was faster.
+///
+/// Between the making and the lock a sweep may find it unlocked. Then either the sweep has the lock, or it has removed the name
+/// already: this sees both. From here on no sweep gets the lock. Where there are no locks, nothing is swept.
+fn claim(file: &File, path: &Path) -> bool {
+    match file.try_lock() {
+        Ok(()) => is_at(file, path),
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(_)) => true,
+    }
+}
+
+/// Whether `path` is the name of this open file.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let inode = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    match (file.metadata().map(inode), path.symlink_metadata().map(inode)) {
+        (Ok(open), Ok(named)) => open == named,
+        _ => false,
+    }
+}
