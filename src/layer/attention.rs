@@ -5,7 +5,7 @@ mod core;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -20,11 +20,12 @@ use crate::config::lm::Model;
 use crate::flops::Phase;
 use crate::kernels::reduce::{RopePairs, RopeTable, rope, rope_backward};
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::scratch::lend;
 
 pub use cache::LayerCache;
 
 thread_local! {
-    static LOCAL: RefCell<Local> = RefCell::new(Local::default());
+    static LOCAL: Cell<Local> = Cell::default();
 }
 
 /// What a piece of work of this thread computes with.
@@ -144,7 +145,7 @@ impl Attention {
             chunks.into_par_iter().enumerate().for_each(|(c, (out, rstd))| {
                 let rows = out.rows();
                 let x = x.window(c * TOKENS..c * TOKENS + rows, 0..width);
-                LOCAL.with_borrow_mut(|own| {
+                lend(&LOCAL, |own| {
                     let n = local(&mut own.tokens, rows * width);
                     self.norm.rows(level, x, MatMut::new(n, rows, width), rstd);
                     qkv.multiply(MatRef::new(n, rows, width), out, false);
@@ -155,7 +156,7 @@ impl Attention {
             let (core, qkv) = (self.core(level), saved.qkv.view());
             let tasks = heads.slice_mut().par_chunks_mut(length * head);
             tasks.zip(saved.log_sums.par_chunks_mut(length)).enumerate().for_each(|(task, (o, log_sums))| {
-                LOCAL.with_borrow_mut(|own| {
+                lend(&LOCAL, |own| {
                     let [q, k, v] = self.parts(qkv, task, length);
                     let q = self.turned(level, 0, q, &mut own.q, &mut own.rstd);
                     let k = self.turned(level, 1, k, &mut own.k, &mut own.rstd);
@@ -210,7 +211,7 @@ impl Attention {
             let tasks = dheads.slice_mut().par_chunks_mut(3 * length * head);
             let tasks = tasks.zip(dgains.slice_mut().par_chunks_mut(2 * head));
             tasks.zip(saved.log_sums.par_chunks(length)).enumerate().for_each(|(task, ((d, dgains), log_sums))| {
-                LOCAL.with_borrow_mut(|own| {
+                lend(&LOCAL, |own| {
                     let raw = self.parts(qkv, task, length);
                     let q = self.turned(level, 0, raw[0], &mut own.q, &mut own.rstd);
                     let k = self.turned(level, 1, raw[1], &mut own.k, &mut own.rstd);
@@ -244,7 +245,7 @@ impl Attention {
                     let columns = part * width..(part + 1) * width;
                     self.gather(dheads, 3, part, first, length, dqkv.reborrow().window(0..rows, columns));
                 });
-                LOCAL.with_borrow_mut(|own| {
+                lend(&LOCAL, |own| {
                     let dn = local(&mut own.tokens, rows * width);
                     qkv.multiply(dqkv.as_ref(), MatMut::new(dn, rows, width), false);
                     let (x, mut rstd) = (x.window(range.clone(), 0..width), [0.0; TOKENS]);

@@ -13,7 +13,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rayon::prelude::*;
 
@@ -30,10 +30,11 @@ use crate::kernels::reduce::{Activation, dot};
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
 use crate::optim::{Init, Parameter, StepOptions};
 use crate::ragged::Ragged;
+use crate::scratch::lend;
 use crate::tensor::ElementsMut;
 
 thread_local! {
-    static LOCAL: RefCell<Local> = RefCell::default();
+    static LOCAL: Cell<Local> = Cell::default();
 }
 
 /// Memory of a thread.
@@ -157,7 +158,7 @@ impl BlockFeedForward {
             let pieces = pieces(&saved.by_block, [&mut saved.hidden, &mut said]);
             pieces.into_par_iter().for_each(|Piece { block, entries, parts, .. }| {
                 let [mut hidden, said] = parts;
-                LOCAL.with_borrow_mut(|Local { panels: [left, _], a }| {
+                lend(&LOCAL, |Local { panels: [left, _], a }| {
                     let ids = tokens_of(entries, chosen);
                     multiply(with, left, gathered(n, &ids), &up[block], hidden.reborrow());
                     let a = local(a, entries.len() * self.neurons);
@@ -208,7 +209,7 @@ impl BlockFeedForward {
             let pieces = pieces(&saved.by_block, parts);
             pieces.into_par_iter().for_each(|Piece { block, first, entries: some, parts }| {
                 let [mut dhidden, mut a, dinput, mut dshare] = parts;
-                LOCAL.with_borrow_mut(|Local { panels: [left, _], .. }| {
+                lend(&LOCAL, |Local { panels: [left, _], .. }| {
                     let ids = tokens_of(some, chosen);
                     multiply(with, left, gathered(dy, &ids), &down[block], dhidden.reborrow());
                     for (r, &entry) in some.iter().enumerate() {
@@ -232,7 +233,7 @@ impl BlockFeedForward {
                     for (p, some) in saved.by_block.row(b).chunks(TOKENS).enumerate() {
                         let first = saved.by_block.offsets()[b] + p * TOKENS;
                         let left = left.window(first..first + some.len(), 0..neurons);
-                        LOCAL.with_borrow_mut(|Local { panels: [packed_left, packed_right], .. }| {
+                        lend(&LOCAL, |Local { panels: [packed_left, packed_right], .. }| {
                             packed_left.pack_left(level, precision, Operand::new(left).transposed());
                             let ids = tokens_of(some, chosen);
                             packed_right.pack_right(level, precision, gathered(right, &ids));

@@ -1,6 +1,6 @@
 //! A dense layer without bias: `y = x W^T`, f32 weights that are packed once a step and serve all of its micro-batches.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
 
@@ -18,6 +18,7 @@ use crate::kernels::rows::rows_dot;
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
 use crate::matrix::Matrix;
 use crate::optim::{Init, Parameter, StepOptions};
+use crate::scratch::lend;
 
 /// Tokens of one piece of work: as many rows as the product keeps in the second-level cache.
 pub(super) const TOKENS: usize = 128;
@@ -35,7 +36,7 @@ const VECTOR_ROWS: usize = 64;
 
 thread_local! {
     /// The left factor of a product of this thread.
-    static LEFT: RefCell<PackedPanel> = RefCell::new(PackedPanel::new());
+    static LEFT: Cell<PackedPanel> = Cell::default();
 }
 
 /// Weights (out, in), the sum of their gradients, and packed copies.
@@ -200,7 +201,7 @@ impl Dense {
             self.empty &= pieces.is_empty();
             let chunks: Vec<MatMut<f32>> = self.gradient.view_mut().into_chunks(rows).collect();
             chunks.into_par_iter().enumerate().for_each(|(c, mut out)| {
-                LEFT.with_borrow_mut(|left| {
+                lend(&LEFT, |left| {
                     for (p, (panel, piece)) in work.rights.iter().zip(&pieces).enumerate() {
                         let columns = c * rows..c * rows + out.rows();
                         let dy = Operand::new(dy.window(piece.clone(), columns)).transposed();
@@ -365,7 +366,7 @@ pub(super) struct Factor<'a> {
 impl Factor<'_> {
     /// `y (+)= x W^T` or `y (+)= x W`, on this thread.
     pub fn multiply(&self, x: MatRef<f32>, mut y: MatMut<f32>, add: bool) {
-        LEFT.with_borrow_mut(|left| {
+        lend(&LEFT, |left| {
             let (rows, mut from) = (x.rows(), 0);
             if self.transposed {
                 left.pack_left(self.level, self.precision, Operand::new(x));

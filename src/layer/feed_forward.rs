@@ -1,6 +1,6 @@
 //! The feed-forward half of a block: `y = x + down(f(up(norm(x))))`.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rayon::prelude::*;
 
@@ -13,10 +13,11 @@ use crate::config::lm::model::Activation;
 use crate::flops::Phase;
 use crate::kernels::reduce::Activation as Function;
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::scratch::lend;
 
 thread_local! {
     /// Normalised tokens, and what lies between the two products, of a piece of work.
-    static LOCAL: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static LOCAL: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
 }
 
 /// Norm, two products with a function between them, and the residual. A piece of tokens goes through all of it while it is
@@ -89,7 +90,7 @@ impl FeedForward {
             chunks.into_par_iter().enumerate().for_each(|(c, ((mut y, mut hidden), rstd))| {
                 let rows = y.rows();
                 let x = x.window(c * TOKENS..c * TOKENS + rows, 0..width);
-                LOCAL.with_borrow_mut(|[n, a]| {
+                lend(&LOCAL, |[n, a]| {
                     let (n, a) = (local(n, rows * width), local(a, rows * inner));
                     self.norm.rows(level, x, MatMut::new(n, rows, width), rstd);
                     up.multiply(MatRef::new(n, rows, width), hidden.reborrow(), false);
@@ -137,7 +138,7 @@ impl FeedForward {
                 let (x, dy) = (x.window(range.clone(), 0..width), dy.window(range.clone(), 0..width));
                 let hidden = saved.hidden.view();
                 let hidden = hidden.window(range.clone(), 0..hidden.cols());
-                LOCAL.with_borrow_mut(|[dn, da]| {
+                lend(&LOCAL, |[dn, da]| {
                     let dn = local(dn, rows * width);
                     self.activate(level, hidden, a.reborrow());
                     match self.activation {

@@ -13,6 +13,7 @@ use crate::index::{Rows, WeightsRef};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds, Weight};
 use crate::optim::{Init, Parameter, RowSet, StepOptions};
+use crate::scratch::lend;
 
 /// Weights (rows, D) and biases (rows).
 #[derive(Debug)]
@@ -186,7 +187,7 @@ impl Linear {
                 let chunks: Vec<MatMut<f32>> = dx.reborrow().into_chunks(SAMPLES).collect();
                 chunks.into_par_iter().enumerate().for_each(|(c, mut chunk)| {
                     let samples = c * SAMPLES..c * SAMPLES + chunk.rows();
-                    LEFT.with_borrow_mut(|left| {
+                    lend(&LEFT, |left| {
                         for (panel, block) in work.panels.iter().zip(blocks(group.clone())) {
                             left.pack_left(level, precision, Operand::new(dz.window(samples.clone(), block)));
                             gemm(level, Output::new(chunk.reborrow()).added(), left, panel);
@@ -291,7 +292,7 @@ impl<'a> Gradient<'a> {
         (0..out.rows()).for_each(|r| out.row_mut(r).fill(0.0));
         for (group, x) in self.groups.iter().zip(self.inputs) {
             let (columns, rows) = self.part(group, &block);
-            LEFT.with_borrow_mut(|left| {
+            lend(&LEFT, |left| {
                 let dz = group.dz.window(0..group.dz.rows(), columns);
                 left.pack_left(self.level, self.precision, Operand::new(dz).transposed());
                 let rows = UniqueRowIds::new(&rows, out.rows()).expect("rows of this block, increasing");

@@ -1,6 +1,6 @@
 //! A matrix of weights with its state.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 
 use half::bf16;
@@ -17,6 +17,7 @@ use crate::kernels::reduce::squared_norm;
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
 use crate::matrix::Matrix;
 use crate::rng::rng;
+use crate::scratch::lend;
 use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 
 /// Rows that one thread updates at a time: 256 rows of 128 numbers and their gradients fit the second-level cache.
@@ -24,7 +25,7 @@ const BLOCK_ROWS: usize = 256;
 
 thread_local! {
     /// Gradients of a block, and its rows counted from its first.
-    static SCRATCH: RefCell<(Vec<f32>, Vec<u32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    static SCRATCH: Cell<(Vec<f32>, Vec<u32>)> = const { Cell::new((Vec::new(), Vec::new())) };
 }
 
 /// What weights start as.
@@ -179,7 +180,7 @@ impl Parameter {
         *ends.last_mut().expect("there is a block") = rows;
         let pieces = self.split(&ends, step.seed);
         pieces.into_par_iter().zip(blocks).for_each(|((first, weights, state), block)| {
-            SCRATCH.with_borrow_mut(|(grads, ids)| {
+            lend(&SCRATCH, |(grads, ids)| {
                 grads.resize(block.len() * cols, 0.0);
                 gradient(block.clone(), MatMut::new(grads, block.len(), cols));
                 ids.clear();
@@ -219,7 +220,7 @@ impl Parameter {
         let squares: Vec<f64> = blocks
             .into_par_iter()
             .map(|block| {
-                SCRATCH.with_borrow_mut(|(grads, _)| {
+                lend(&SCRATCH, |(grads, _)| {
                     grads.resize(block.len() * cols, 0.0);
                     gradient(block.clone(), MatMut::new(grads, block.len(), cols));
                     grads.chunks(cols.max(1)).map(|row| squared_norm(level, row) as f64).sum()

@@ -8,6 +8,7 @@ use crate::kernels::rows::{rows_axpy, rows_dot};
 use crate::kernels::{MatMut, MatRef, RowIds};
 use crate::layer::Workspace;
 use crate::matrix::Matrix;
+use crate::scratch::lend;
 
 /// Keys and values of one layer.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Attention {
         let memory = memory.zip(cache.values.as_mut_slice().par_chunks_mut(capacity * head));
         let tasks = memory.zip(heads.slice_mut().par_chunks_mut(rows * head)).enumerate();
         tasks.for_each(|(h, ((keys, values), o))| {
-            LOCAL.with_borrow_mut(|own| {
+            lend(&LOCAL, |own| {
                 let [q, k, v] = self.parts(qkv.view(), h, rows);
                 let q_turned = local(&mut own.q, rows * head);
                 let rstd = local(&mut own.rstd, rows);
