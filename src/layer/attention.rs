@@ -17,6 +17,7 @@ use super::feed_forward::deviation;
 use super::{Buffer, Dense, RmsNorm, Workspace};
 use crate::config::Optim;
 use crate::config::lm::Model;
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::{RopePairs, RopeTable, rope, rope_backward};
 use crate::kernels::{Level, MatMut, MatRef};
@@ -77,6 +78,10 @@ impl Attention {
     /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as those of
     /// [`FeedForward`](super::FeedForward).
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::{Optim, lm::Model}, layer::{Attention, Workspace, attention::rotations}};
     /// use hotrow::kernels::{Level, MatMut, MatRef};
@@ -88,21 +93,32 @@ impl Attention {
     /// // The same values have the same mean, wherever they stand.
     /// assert!((y[0] - y[4]).abs() < 1e-6);
     /// ```
+    #[track_caller]
     pub fn new(name: &str, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, model, rope, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Result<Self> {
         let width = model.width;
         let dense = |part: &str, outputs: usize, deviation: f32| {
-            Dense::new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
         };
-        let norm = |part: &str, width: usize| RmsNorm::new(&format!("{name}.{part}"), width, optim);
-        Self {
-            norm: norm("norm", width),
-            qkv: dense("qkv", 3 * width, deviation(width)),
-            out: dense("out", width, deviation(width) / (2.0 * model.layers as f32).sqrt()),
-            qk_norm: model.qk_norm.then(|| ["query_norm", "key_norm"].map(|part| norm(part, model.head_width()))),
+        let norm = |part: &str, width: usize| RmsNorm::try_new(&format!("{name}.{part}"), width, optim);
+        let head = model.head_width();
+        Ok(Self {
+            norm: norm("norm", width)?,
+            qkv: dense("qkv", 3 * width, deviation(width))?,
+            out: dense("out", width, deviation(width) / (2.0 * model.layers as f32).sqrt())?,
+            qk_norm: if model.qk_norm { Some([norm("query_norm", head)?, norm("key_norm", head)?]) } else { None },
             rope,
             heads: model.heads,
             window: if model.window == 0 { usize::MAX } else { model.window },
-        }
+        })
     }
 
     /// Numbers of a head.

@@ -24,6 +24,7 @@ use super::feed_forward::deviation;
 use super::{Buffer, Dense, RmsNorm, Workspace};
 use crate::config::lm::{FeedForwardOptions, Model};
 use crate::config::{Optim, OptimizerName, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::{Activation, dot};
@@ -102,26 +103,48 @@ impl BlockFeedForward {
     /// ```
     #[track_caller]
     pub fn new(name: &str, options: &FeedForwardOptions, model: &Model, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, options, model, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    ///
+    /// # Panics
+    ///
+    /// If the blocks do not divide the neurons, or there are not as many as are chosen.
+    #[track_caller]
+    pub fn try_new(name: &str, options: &FeedForwardOptions, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
         let (width, inner, neurons) = (model.width, model.inner(), options.neurons);
         assert!(inner.is_multiple_of(neurons), "{inner} neurons are no blocks of {neurons}");
         let (blocks, chosen) = (inner / neurons, options.chosen);
         assert!((1..=blocks).contains(&chosen), "{chosen} of {blocks} blocks");
         let dense = |part: &str, outputs: usize, deviation: f32| {
-            Dense::new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
         };
         // Their own rule is in `update`.
         let still = Optim { name: OptimizerName::Sgd, ..Optim::default() };
-        Self {
-            norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
-            router: dense("router", blocks, deviation(width)),
-            up: dense("up", inner, deviation(width)).in_panels_of(neurons),
-            down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt()).in_panels_of(neurons),
-            offsets: Parameter::new(&format!("{name}.offsets"), blocks, 1, Storage::F32, &still, Init::Zeros, seed),
+        Ok(Self {
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            router: dense("router", blocks, deviation(width))?,
+            up: dense("up", inner, deviation(width))?.in_panels_of(neurons),
+            down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt())?.in_panels_of(neurons),
+            offsets: Parameter::try_new(
+                &format!("{name}.offsets"),
+                blocks,
+                1,
+                Storage::F32,
+                &still,
+                Init::Zeros,
+                seed,
+            )?,
             load: vec![0; blocks],
             neurons,
             chosen,
             balance: options.balance,
-        }
+        })
     }
 
     fn blocks(&self) -> usize {

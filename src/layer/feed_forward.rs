@@ -10,6 +10,7 @@ use super::{Buffer, Dense, RmsNorm, Workspace};
 use crate::config::Optim;
 use crate::config::lm::Model;
 use crate::config::lm::model::Activation;
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::Activation as Function;
 use crate::kernels::{Level, MatMut, MatRef};
@@ -45,6 +46,10 @@ impl FeedForward {
     /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as normal numbers of standard deviation
     /// `1 / (2 sqrt(inputs))` (0.02 at width 625: GPT-2's), those of `down` divided by `sqrt(2 layers)` (Radford et al. 2019).
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::{Optim, lm::Model}, layer::{FeedForward, Workspace}, kernels::{Level, MatMut, MatRef}};
     /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
@@ -55,18 +60,28 @@ impl FeedForward {
     /// layer.forward(work, MatRef::new(&[0.0; 4], 1, 4), MatMut::new(&mut y, 1, 4), &mut saved);
     /// assert_eq!(y, [0.0; 4]);
     /// ```
+    #[track_caller]
     pub fn new(name: &str, model: &Model, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, model, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
         let (width, inner) = (model.width, model.inner());
         let up = inner * if model.activation == Activation::Swiglu { 2 } else { 1 };
         let dense = |part: &str, outputs: usize, inputs: usize, deviation: f32| {
-            Dense::new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, optim, seed)
         };
-        Self {
-            norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
-            up: dense("up", up, width, deviation(width)),
-            down: dense("down", width, inner, deviation(inner) / (2.0 * model.layers as f32).sqrt()),
+        Ok(Self {
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            up: dense("up", up, width, deviation(width))?,
+            down: dense("down", width, inner, deviation(inner) / (2.0 * model.layers as f32).sqrt())?,
             activation: model.activation,
-        }
+        })
     }
 
     /// `y` (T, D) for `x` (T, D).

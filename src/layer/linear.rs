@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::Workspace;
 use super::pack::{LEFT, SAMPLES, Side, blocks, groups, pack_rows, pack_samples};
 use crate::config::{Optim, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::{Rows, WeightsRef};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
@@ -41,18 +42,32 @@ impl Linear {
     /// `rows` neurons or labels for inputs of `cols` numbers, called `name` in checkpoints. Weights start as normal numbers
     /// of variance `1 / cols`.
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::{Optim, Storage}, layer::Linear};
     /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7);
     /// assert_eq!((layer.rows(), layer.cols()), (10, 4));
     /// ```
+    #[track_caller]
     pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, rows, cols, storage, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, seed: u64) -> Result<Self> {
         let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
-        Self {
-            weights: Parameter::new(&format!("{name}.weight"), rows, cols, storage, optim, init, seed),
-            biases: Parameter::new(&format!("{name}.bias"), rows, 1, Storage::F32, optim, Init::Zeros, seed),
+        Ok(Self {
+            weights: Parameter::try_new(&format!("{name}.weight"), rows, cols, storage, optim, init, seed)?,
+            biases: Parameter::try_new(&format!("{name}.bias"), rows, 1, Storage::F32, optim, Init::Zeros, seed)?,
             precision: if storage == Storage::F32 { Precision::F32 } else { Precision::Bf16 },
-        }
+        })
     }
 
     /// The same layer, whose products round their factors to `precision`. Without this they are as its weights are stored.
