@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Attention, LOCAL, local};
+use crate::error::Result;
 use crate::kernels::reduce::softmax;
 use crate::kernels::rows::{rows_axpy, rows_dot};
 use crate::kernels::{MatMut, MatRef, RowIds};
@@ -39,10 +40,24 @@ impl LayerCache {
 
 impl Attention {
     /// An empty cache for as many tokens as the model's context has.
+    ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_cache`](Self::try_cache).
+    #[track_caller]
     pub fn cache(&self) -> LayerCache {
+        self.try_cache().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`cache`](Self::cache).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_cache(&self) -> Result<LayerCache> {
         let (capacity, head) = (self.rope.positions(), self.head_width());
-        let rows = || Matrix::zeros(self.heads * capacity, head);
-        LayerCache { keys: rows(), values: rows(), len: 0, capacity }
+        let rows = || Matrix::try_zeros("the keys and values of a context", self.heads * capacity, head);
+        Ok(LayerCache { keys: rows()?, values: rows()?, len: 0, capacity })
     }
 
     /// `y` (T, D) for new tokens `x` (T, D), which follow those in the cache and are added to it.
