@@ -40,6 +40,8 @@ pub use read::{Loaded, open};
 pub use save::save;
 pub(crate) use save::write_tensors;
 pub use saver::Saver;
+/// What the trainer's state and its options are given as.
+pub use serde_json::Value;
 
 /// What these files look like; a reader refuses those of a later one.
 const SCHEMA: u32 = 1;

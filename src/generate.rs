@@ -80,7 +80,8 @@ pub struct Generated {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if an option cannot be, or the prompt is longer than what the network can read; [`Error::Data`] if the scores are
+/// [`Error::Config`] if an option cannot be, the tokenizer has more tokens than the network, or the prompt is longer than what the
+/// network can read; [`Error::Memory`] if the system refuses the memory for its context; [`Error::Data`] if the scores are
 /// not finite; what `write` returns.
 pub fn generate(
     network: &Gpt,
@@ -91,6 +92,10 @@ pub fn generate(
     write: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<Generated> {
     options.sampling.check()?;
+    let (words, rows) = (tokenizer.vocabulary(), network.vocabulary());
+    if words > rows {
+        return Err(Error::config("tokenizer", format!("has {words} tokens, where the network knows {rows}")));
+    }
     let mut tokens = tokenizer.encode(prompt)?;
     if tokens.is_empty() {
         let nothing = || Error::config("--prompt", "is empty, and the tokenizer has no token to begin a document with");
@@ -102,7 +107,7 @@ pub fn generate(
         return Err(Error::config("--prompt", message));
     }
     let (mut text, mut stop) = (Utf8Stream::default(), Stop::new(&options.stop));
-    let (mut cache, mut read) = (network.cache(), 0);
+    let (mut cache, mut read) = (network.try_cache()?, 0);
     let mut logits = vec![0.0; network.vocabulary()];
     let (mut drawn, mut ended) = (0, Ended::MaxTokens);
     while drawn < options.max_tokens {
@@ -110,7 +115,7 @@ pub fn generate(
             cache.truncate(0);
             read = tokens.len() - context.div_ceil(2);
         }
-        network.next(work, &mut cache, &tokens[read..], &mut logits);
+        network.try_next(work, &mut cache, &tokens[read..], &mut logits)?;
         read = tokens.len();
         // A model may have more rows than its tokenizer has tokens.
         let scores = &logits[..tokenizer.vocabulary()];

@@ -25,6 +25,7 @@ pub mod ragged;
 pub mod report;
 pub mod rng;
 pub mod run;
+mod scratch;
 pub mod sparse;
 pub mod tensor;
 pub mod train;

@@ -3,6 +3,7 @@
 use bytemuck::Pod;
 use memmap2::{Advice, MmapMut};
 
+use crate::error::{Error, Result};
 use crate::kernels::{MatMut, MatRef};
 
 /// A row-major matrix that starts at a page. Its memory comes from the system as zeros, and only pages that are written
@@ -27,21 +28,41 @@ impl<T: Pod> Matrix<T> {
     ///
     /// # Panics
     ///
-    /// If the system has not so much memory.
+    /// If the system has not so much memory: see [`try_zeros`](Self::try_zeros).
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).rows(), 2);
     /// ```
     #[track_caller]
     pub fn zeros(rows: usize, cols: usize) -> Self {
+        Self::try_zeros("a matrix", rows, cols).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// `rows` x `cols` zeros, for `what`: its name in the error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if the system refuses so much, or no machine could have it. A system that promises more than it has
+    /// refuses later, when pages are written, by ending the program: whoever knows what fits asks for no more.
+    ///
+    /// ```
+    /// use hotrow::matrix::Matrix;
+    /// assert_eq!(Matrix::<f32>::try_zeros("scores", 2, 3)?.cols(), 3);
+    /// let error = Matrix::<f32>::try_zeros("scores", usize::MAX, 2).unwrap_err();
+    /// assert!(error.to_string().starts_with("scores: the system refuses "));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn try_zeros(what: &str, rows: usize, cols: usize) -> Result<Self> {
         let bytes = rows.checked_mul(cols).and_then(|len| len.checked_mul(size_of::<T>()));
-        let bytes = bytes.unwrap_or_else(|| panic!("{rows} x {cols} elements are more than memory can have"));
+        let refused = || Error::Memory { what: what.to_owned(), bytes: bytes.map_or(u64::MAX, |bytes| bytes as u64) };
+        // No slice is longer than an isize counts, whatever the system would map.
+        let mapped = bytes.filter(|&bytes| bytes <= isize::MAX as usize).ok_or_else(refused)?;
         // The system maps no empty piece of memory.
-        let memory = MmapMut::map_anon(bytes.max(1)).unwrap_or_else(|error| panic!("{bytes} bytes of memory: {error}"));
+        let memory = MmapMut::map_anon(mapped.max(1)).map_err(|_| refused())?;
         // Random rows of a large table arrive up to twice as fast from huge pages. A system without them says no.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(Advice::HugePage);
-        Self { memory, rows, cols, elements: std::marker::PhantomData }
+        Ok(Self { memory, rows, cols, elements: std::marker::PhantomData })
     }
 
     /// Number of rows.
@@ -150,5 +171,15 @@ mod tests {
             assert!(Matrix::<f32>::zeros(rows, cols).as_slice().is_empty());
         }
         assert_eq!(Matrix::<half::bf16>::zeros(3, 1).as_slice().as_ptr().align_offset(64), 0);
+    }
+
+    #[test]
+    fn memory_that_no_machine_has_is_an_error_with_its_name_and_size() {
+        for (rows, cols, want) in [(usize::MAX, 2, u64::MAX), (1 << 61, 1, 1 << 63), (1 << 60, 1, 1 << 62)] {
+            match Matrix::<f32>::try_zeros("scores", rows, cols) {
+                Err(Error::Memory { what, bytes }) => assert_eq!((what.as_str(), bytes), ("scores", want)),
+                other => panic!("{rows} x {cols}: {other:?}"),
+            }
+        }
     }
 }

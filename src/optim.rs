@@ -1,12 +1,15 @@
 //! Weights with the state of the rule that moves them, updated row by row by the thread that owns the row.
 
 mod parameter;
+mod rule;
 mod schedule;
 mod split;
 mod state;
+mod stored;
 
-pub use parameter::{Init, Parameter};
+pub use parameter::Parameter;
 pub use schedule::learning_rate;
+pub use stored::Init;
 
 use crate::config::{Optim, OptimizerName};
 use crate::kernels::{Level, UniqueRowIds};

@@ -1,6 +1,6 @@
 //! Batches of sparse vectors in CSR form, right by construction: indices increase strictly and stay below `dim`.
 
-use crate::kernels::{IndexError, SparseRow};
+use crate::kernels::{IndexError, RowIds, SparseRow};
 
 /// Sparse vectors of `dim` numbers.
 ///
@@ -35,13 +35,49 @@ impl SparseBatch {
     ///
     /// # Errors
     ///
-    /// If there are not as many values as indices, or the indices do not increase strictly below `dim`.
+    /// If there are not as many values as indices, or the indices do not increase strictly below `dim`:
+    /// [`push_bag`](Self::push_bag) sorts them.
     ///
     /// ```
     /// assert!(hotrow::sparse::SparseBatch::new(3).push(&[3], &[1.0]).is_err());
     /// ```
     pub fn push(&mut self, indices: &[u32], values: &[f32]) -> Result<(), IndexError> {
         self.push_row(SparseRow::new(indices, values, self.dim)?);
+        Ok(())
+    }
+
+    /// Adds a vector given as a bag: indices in any order, the values of those that stand there several times added up in the order
+    /// they stand in. What logs of clicks or words have.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many values as indices, or an index is not below `dim`; the position is that in the bag.
+    ///
+    /// ```
+    /// let mut batch = hotrow::sparse::SparseBatch::new(10);
+    /// batch.push_bag(&[7, 1, 7], &[0.5, 2.0, 1.0])?;
+    /// assert_eq!((batch.row(0).indices(), batch.row(0).values()), (&[1, 7][..], &[2.0, 1.5][..]));
+    /// # Ok::<(), hotrow::kernels::IndexError>(())
+    /// ```
+    pub fn push_bag(&mut self, indices: &[u32], values: &[f32]) -> Result<(), IndexError> {
+        if indices.len() != values.len() {
+            let (left_len, right_len) = (indices.len(), values.len());
+            return Err(IndexError::LengthMismatch { left: "indices", left_len, right: "values", right_len });
+        }
+        RowIds::new(indices, self.dim)?;
+        let begin = self.indices.len();
+        let mut bag: Vec<(u32, f32)> = indices.iter().copied().zip(values.iter().copied()).collect();
+        // Stable: sums are taken in the order of the bag.
+        bag.sort_by_key(|&(index, _)| index);
+        for (index, value) in bag {
+            if self.indices.len() > begin && self.indices.last() == Some(&index) {
+                *self.values.last_mut().expect("as many as indices") += value;
+            } else {
+                self.indices.push(index);
+                self.values.push(value);
+            }
+        }
+        self.offsets.push(self.indices.len());
         Ok(())
     }
 
@@ -176,5 +212,48 @@ impl SparseBatch {
     /// ```
     pub fn values(&self) -> &[f32] {
         &self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_bag_is_the_sum_of_its_items_and_a_refused_one_leaves_no_trace(
+            bags in proptest::collection::vec(proptest::collection::vec((0u32..12, -8i8..8), 0..20), 1..5),
+        ) {
+            let mut batch = SparseBatch::new(10);
+            for bag in bags {
+                let (indices, values): (Vec<u32>, Vec<f32>) = bag.iter().map(|&(i, x)| (i, x as f32)).unzip();
+                let before = batch.clone();
+                let pushed = batch.push_bag(&indices, &values);
+                if let Some(position) = indices.iter().position(|&i| i >= 10) {
+                    let index = indices[position];
+                    prop_assert_eq!(pushed, Err(IndexError::OutOfRange { position, index, limit: 10 }));
+                    prop_assert_eq!(&batch, &before);
+                    continue;
+                }
+                prop_assert!(pushed.is_ok());
+                let row = batch.row(batch.len() - 1);
+                for i in 0..10 {
+                    let want: f32 = bag.iter().filter(|item| item.0 == i).map(|item| item.1 as f32).sum();
+                    let got = row.indices().binary_search(&i).map(|at| row.values()[at]);
+                    prop_assert_eq!(got.is_ok(), indices.contains(&i));
+                    prop_assert_eq!(got.unwrap_or(0.0), want);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bag_with_too_few_values_is_refused_and_the_strict_form_says_what_it_wants() {
+        let mut batch = SparseBatch::new(10);
+        assert!(matches!(batch.push_bag(&[1, 2], &[1.0]), Err(IndexError::LengthMismatch { .. })));
+        let error = batch.push(&[3, 3], &[1.0, 1.0]).unwrap_err().to_string();
+        assert!(error.ends_with("indices are to be sorted, none twice"), "{error}");
+        assert!(batch.is_empty());
     }
 }

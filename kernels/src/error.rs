@@ -15,7 +15,9 @@ pub enum IndexError {
         limit: usize,
     },
     /// The list must be strictly increasing (so: sorted, without duplicates).
-    #[error("position {position}: index {index} does not exceed {previous} before it")]
+    #[error(
+        "position {position}: index {index} does not exceed {previous} before it: indices are to be sorted, none twice"
+    )]
     NotIncreasing {
         /// Where in the list.
         position: usize,

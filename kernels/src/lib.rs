@@ -4,7 +4,6 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`gemm`] | products of packed matrices: gathered rows with a batch, its backward products, dense, batched and causal |
 //! | [`rows`] | dot, axpy and outer product over a list of active rows; the same over a batch, walked by row |
 //! | [`gemm`] | packed products of gathered rows with a batch, forward and backward; dense and batched causal products |
 //! | [`hash`] | SimHash, DWTA, MinHash, cross-polytope and n-gram hashes, packed into bucket ids |

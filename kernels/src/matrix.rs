@@ -36,6 +36,11 @@ pub struct MatMut<'a, T> {
     stride: usize,
 }
 
+/// The stride to keep: rows without columns all begin where the data does, so that none of them begins past its end.
+fn kept(cols: usize, stride: usize) -> usize {
+    if cols == 0 { 0 } else { stride }
+}
+
 /// # Panics
 ///
 /// If the last row would reach past `len` elements, or `stride < cols`.
@@ -44,7 +49,7 @@ fn check(len: usize, rows: usize, cols: usize, stride: usize) {
     assert!(stride >= cols, "stride {stride} is below the {cols} columns");
     let needed = match rows {
         0 => Some(0),
-        _ => (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(cols)),
+        _ => (rows - 1).checked_mul(kept(cols, stride)).and_then(|n| n.checked_add(cols)),
     };
     assert!(
         needed.is_some_and(|needed| needed <= len),
@@ -83,11 +88,11 @@ impl<'a, T> MatRef<'a, T> {
     ///
     /// # Panics
     ///
-    /// If `stride < cols` or the last row reaches past the end of `data`.
+    /// If `stride < cols` or the last row reaches past the end of `data`. Rows without columns fit anywhere.
     #[track_caller]
     pub fn with_stride(data: &'a [T], rows: usize, cols: usize, stride: usize) -> Self {
         check(data.len(), rows, cols, stride);
-        Self { data, rows, cols, stride }
+        Self { data, rows, cols, stride: kept(cols, stride) }
     }
 
     /// Number of rows.
@@ -100,7 +105,7 @@ impl<'a, T> MatRef<'a, T> {
         self.cols
     }
 
-    /// Elements from one row to the next.
+    /// Elements from one row to the next; 0 where there are no columns.
     pub fn stride(&self) -> usize {
         self.stride
     }
@@ -130,7 +135,8 @@ impl<'a, T> MatRef<'a, T> {
     #[track_caller]
     pub fn window(self, rows: Range<usize>, cols: Range<usize>) -> Self {
         let data = check_window(self.rows, self.cols, self.stride, &rows, &cols);
-        Self { data: &self.data[data], rows: rows.len(), cols: cols.len(), stride: self.stride }
+        let stride = kept(cols.len(), self.stride);
+        Self { data: &self.data[data], rows: rows.len(), cols: cols.len(), stride }
     }
 }
 
@@ -163,11 +169,11 @@ impl<'a, T> MatMut<'a, T> {
     ///
     /// # Panics
     ///
-    /// If `stride < cols` or the last row reaches past the end of `data`.
+    /// If `stride < cols` or the last row reaches past the end of `data`. Rows without columns fit anywhere.
     #[track_caller]
     pub fn with_stride(data: &'a mut [T], rows: usize, cols: usize, stride: usize) -> Self {
         check(data.len(), rows, cols, stride);
-        Self { data, rows, cols, stride }
+        Self { data, rows, cols, stride: kept(cols, stride) }
     }
 
     /// Number of rows.
@@ -180,7 +186,7 @@ impl<'a, T> MatMut<'a, T> {
         self.cols
     }
 
-    /// Elements from one row to the next.
+    /// Elements from one row to the next; 0 where there are no columns.
     pub fn stride(&self) -> usize {
         self.stride
     }
@@ -221,7 +227,8 @@ impl<'a, T> MatMut<'a, T> {
     #[track_caller]
     pub fn window(self, rows: Range<usize>, cols: Range<usize>) -> Self {
         let data = check_window(self.rows, self.cols, self.stride, &rows, &cols);
-        Self { data: &mut self.data[data], rows: rows.len(), cols: cols.len(), stride: self.stride }
+        let stride = kept(cols.len(), self.stride);
+        Self { data: &mut self.data[data], rows: rows.len(), cols: cols.len(), stride }
     }
 
     /// Pieces of `rows` rows that may be written at the same time; the last may have fewer.

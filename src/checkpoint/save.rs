@@ -18,7 +18,7 @@ use crate::tensor::Tensor;
 /// Bytes that are hashed and then written while they are still in the cache.
 const CHUNK: usize = 1 << 18;
 
-/// Saves a checkpoint to the folder `run`, called after its step. Then `latest` names it, and of the checkpoints up to this step
+/// Saves a checkpoint to the folder `run`, which is made if it is not there, called after its step. Then `latest` names it, and of the checkpoints up to this step
 /// the newest `keep` stay. Gives its folder.
 ///
 /// Tensors go to the file from where they are: the memory this takes does not depend on their size. A [`Saver`](super::Saver)
@@ -43,7 +43,7 @@ const CHUNK: usize = 1 << 18;
 ///
 /// # Errors
 ///
-/// [`Error::Io`] with the file that could not be written. Then `latest` names the checkpoint that it named before, and
+/// [`Error::Io`] with the file that could not be written, by the name that it would have had. Then `latest` names the checkpoint that it named before, and
 /// nothing of the new one is left.
 ///
 /// # Panics
@@ -51,6 +51,7 @@ const CHUNK: usize = 1 << 18;
 /// If two files or two tensors of a file have the same name, or a tensor as many elements as its shape does not say.
 #[track_caller]
 pub fn save(run: &Path, contents: &Contents, keep: usize) -> Result<PathBuf> {
+    std::fs::create_dir_all(run).map_err(Error::io(run))?;
     save_on(&System, run, &contents.files(), keep)
 }
 
@@ -59,7 +60,8 @@ pub(super) fn save_on(disk: &dyn Disk, run: &Path, contents: &Files, keep: usize
     let temporary = run.join(format!("{TEMPORARY}{name}"));
     // The run is this program's alone, so the name need not be.
     let _listed = files::Listed::new(&temporary, true)?;
-    let written = write(disk, &temporary, contents).and_then(|()| publish(disk, run, &temporary, &name));
+    let told = run.join(&name);
+    let written = write(disk, &temporary, &told, contents).and_then(|()| publish(disk, run, &temporary, &name));
     if written.is_err() && temporary.exists() {
         // The error that is told is the one that came first.
         let _ = disk.remove_folder(&temporary);
@@ -77,19 +79,19 @@ pub(crate) fn write_tensors(folder: &Path, name: &str, tensors: &[Tensor]) -> Re
     files::write(&folder.join(name), &bytes)
 }
 
-/// The complete checkpoint, on the disk, in a folder of which nobody knows.
-fn write(disk: &dyn Disk, folder: &Path, Files { step, files }: &Files) -> Result<()> {
+/// The complete checkpoint, on the disk, in a folder of which nobody knows: errors speak of the `told` one that it becomes.
+fn write(disk: &dyn Disk, folder: &Path, told: &Path, Files { step, files }: &Files) -> Result<()> {
     if folder.exists() {
-        disk.remove_folder(folder).map_err(Error::io(folder))?;
+        disk.remove_folder(folder).map_err(Error::io(told))?;
     }
-    disk.create_folder(folder).map_err(Error::io(folder))?;
-    let written = files.iter().map(|(name, pieces)| write_file(disk, folder, name, pieces));
+    disk.create_folder(folder).map_err(Error::io(told))?;
+    let written = files.iter().map(|(name, pieces)| write_file(disk, folder, told, name, pieces));
     let manifest = Manifest::new(*step, written.collect::<Result<_>>()?).to_bytes();
-    write_file(disk, folder, MANIFEST, &[manifest.into()])?;
-    disk.sync_folder(folder).map_err(Error::io(folder))
+    write_file(disk, folder, told, MANIFEST, &[manifest.into()])?;
+    disk.sync_folder(folder).map_err(Error::io(told))
 }
 
-fn write_file(disk: &dyn Disk, folder: &Path, name: &str, pieces: &[Cow<[u8]>]) -> Result<Entry> {
+fn write_file(disk: &dyn Disk, folder: &Path, told: &Path, name: &str, pieces: &[Cow<[u8]>]) -> Result<Entry> {
     let path = folder.join(name);
     let write = || -> io::Result<Entry> {
         let mut file: Box<dyn Sink> = disk.create_file(&path)?;
@@ -102,7 +104,7 @@ fn write_file(disk: &dyn Disk, folder: &Path, name: &str, pieces: &[Cow<[u8]>]) 
         file.sync()?;
         Ok(Entry { name: name.to_owned(), bytes, xxh3_128: digest::hex(&hash) })
     };
-    write().map_err(Error::io(&path))
+    write().map_err(Error::io(told.join(name)))
 }
 
 /// Gives the folder its name. A checkpoint that has it already (the run was resumed from an older one) is put aside first:

@@ -141,7 +141,7 @@ impl Sparse {
 }
 
 impl Optim {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         positive("optim.lr", self.lr)?;
         not_negative("optim.final_lr", self.final_lr)?;
         if self.schedule != Schedule::Constant && self.final_lr > self.lr {

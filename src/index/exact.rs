@@ -1,6 +1,6 @@
 //! The rows with the largest scores, by computing all scores.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rayon::prelude::*;
 
@@ -11,6 +11,7 @@ use crate::kernels::gemm::{GemmScratch, Operand, Output, Precision, gemm};
 use crate::kernels::reduce::top_k;
 use crate::kernels::{MatMut, MatRef, RowIds, Weight};
 use crate::ragged::Ragged;
+use crate::scratch::lend;
 
 /// Rows scored at a time: their scores for [`QUERIES`] queries (1 MiB) are still in the second-level cache when the best
 /// of them are picked.
@@ -48,7 +49,7 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 /// The best of a segment: `ids` and `values` are (queries, k).
@@ -119,7 +120,7 @@ impl Index for ExactTopK {
             let best = |segment: usize| {
                 let (from, to) = (segment * SEGMENT, rows.len().min((segment + 1) * SEGMENT));
                 let held = k.min(to - from);
-                SCRATCH.with_borrow_mut(|scratch| {
+                lend(&SCRATCH, |scratch| {
                     let best =
                         with_weights!(rows.weights, w => best_of_segment(rows, w, chunk, held, from, to, scratch));
                     (held, best)

@@ -1,6 +1,6 @@
 //! Hash indexes: rows that share buckets with the query, ranked by how many they share.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rayon::prelude::*;
 
@@ -17,6 +17,7 @@ use crate::flops::Meter;
 use crate::kernels::reduce::top_k;
 use crate::kernels::{Level, MatRef, UniqueRowIds};
 use crate::ragged::Ragged;
+use crate::scratch::lend;
 use crate::tensor::{Elements, Tensor};
 
 /// Rows that one bucket gives at most. A bucket with more says little about its rows (while all rows are alike, one bucket
@@ -108,7 +109,7 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 /// The output function of SplitMix64 (Steele, Lea and Flood 2014).
@@ -232,7 +233,7 @@ impl Hashed {
         let scrambled = family.buckets().per_table() > slots as u64;
         let chunks = tables.chosen.par_chunks_mut(count * CHUNK).zip(touched.par_chunks_mut(CHUNK / 64)).enumerate();
         chunks.for_each(|(c, (chosen, marks))| {
-            SCRATCH.with_borrow_mut(|Scratch { hash, x, ids, .. }| {
+            lend(&SCRATCH, |Scratch { hash, x, ids, .. }| {
                 x.resize(centre.mean().len(), 0.0);
                 ids.resize(count, 0);
                 for i in 0..CHUNK.min(rows.len() - c * CHUNK) {
@@ -276,7 +277,7 @@ impl Index for Hashed {
         assert_eq!(queries.cols(), self.dim, "queries and rows differ in length");
         assert_eq!(queries.rows(), ids.len(), "queries and lists of ids differ in number");
         let mut fresh = Vec::new();
-        SCRATCH.with_borrow_mut(|scratch| {
+        lend(&SCRATCH, |scratch| {
             for (q, ids) in ids.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
                 self.look_up(queries.row(q), scratch);
                 for &(bucket, _) in scratch.buckets.iter().step_by(1 + self.options.probes) {

@@ -1,6 +1,6 @@
 //! What all indexes share: walking rows in either storage, and queries in parallel.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rayon::prelude::*;
 
@@ -8,6 +8,7 @@ use super::{Rows, WeightsRef};
 use crate::kernels::rows::rows_dot;
 use crate::kernels::{MatRef, RowIds, Weight};
 use crate::ragged::Ragged;
+use crate::scratch::lend;
 
 /// Queries that one piece of parallel work answers: enough to pay for handing it out, few enough to spread a small batch.
 const QUERIES: usize = 8;
@@ -75,7 +76,7 @@ pub(super) fn check(rows: &Rows, len: usize, dim: usize) {
 pub(super) fn each_query<S: Default + 'static>(
     queries: MatRef<f32>,
     k: usize,
-    scratch: &'static std::thread::LocalKey<RefCell<S>>,
+    scratch: &'static std::thread::LocalKey<Cell<S>>,
     find: impl Fn(&mut S, usize, &[f32], &mut [u32]) -> usize + Sync,
 ) -> Ragged<u32> {
     if k == 0 {
@@ -84,7 +85,7 @@ pub(super) fn each_query<S: Default + 'static>(
     let (mut found, mut counts) = (vec![0; queries.rows() * k], vec![0; queries.rows()]);
     found.par_chunks_mut(QUERIES * k).zip(counts.par_chunks_mut(QUERIES)).enumerate().for_each(
         |(c, (found, counts))| {
-            scratch.with_borrow_mut(|scratch| {
+            lend(scratch, |scratch| {
                 for (i, (found, count)) in found.chunks_mut(k).zip(counts).enumerate() {
                     let q = c * QUERIES + i;
                     *count = find(scratch, q, queries.row(q), found);

@@ -5,7 +5,7 @@ mod core;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -17,14 +17,16 @@ use super::feed_forward::deviation;
 use super::{Buffer, Dense, RmsNorm, Workspace};
 use crate::config::Optim;
 use crate::config::lm::Model;
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::{RopePairs, RopeTable, rope, rope_backward};
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::scratch::lend;
 
 pub use cache::LayerCache;
 
 thread_local! {
-    static LOCAL: RefCell<Local> = RefCell::new(Local::default());
+    static LOCAL: Cell<Local> = Cell::default();
 }
 
 /// What a piece of work of this thread computes with.
@@ -76,6 +78,10 @@ impl Attention {
     /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as those of
     /// [`FeedForward`](super::FeedForward).
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::{Optim, lm::Model}, layer::{Attention, Workspace, attention::rotations}};
     /// use hotrow::kernels::{Level, MatMut, MatRef};
@@ -87,21 +93,32 @@ impl Attention {
     /// // The same values have the same mean, wherever they stand.
     /// assert!((y[0] - y[4]).abs() < 1e-6);
     /// ```
+    #[track_caller]
     pub fn new(name: &str, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, model, rope, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Result<Self> {
         let width = model.width;
         let dense = |part: &str, outputs: usize, deviation: f32| {
-            Dense::new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
         };
-        let norm = |part: &str, width: usize| RmsNorm::new(&format!("{name}.{part}"), width, optim);
-        Self {
-            norm: norm("norm", width),
-            qkv: dense("qkv", 3 * width, deviation(width)),
-            out: dense("out", width, deviation(width) / (2.0 * model.layers as f32).sqrt()),
-            qk_norm: model.qk_norm.then(|| ["query_norm", "key_norm"].map(|part| norm(part, model.head_width()))),
+        let norm = |part: &str, width: usize| RmsNorm::try_new(&format!("{name}.{part}"), width, optim);
+        let head = model.head_width();
+        Ok(Self {
+            norm: norm("norm", width)?,
+            qkv: dense("qkv", 3 * width, deviation(width))?,
+            out: dense("out", width, deviation(width) / (2.0 * model.layers as f32).sqrt())?,
+            qk_norm: if model.qk_norm { Some([norm("query_norm", head)?, norm("key_norm", head)?]) } else { None },
             rope,
             heads: model.heads,
             window: if model.window == 0 { usize::MAX } else { model.window },
-        }
+        })
     }
 
     /// Numbers of a head.
@@ -144,7 +161,7 @@ impl Attention {
             chunks.into_par_iter().enumerate().for_each(|(c, (out, rstd))| {
                 let rows = out.rows();
                 let x = x.window(c * TOKENS..c * TOKENS + rows, 0..width);
-                LOCAL.with_borrow_mut(|own| {
+                lend(&LOCAL, |own| {
                     let n = local(&mut own.tokens, rows * width);
                     self.norm.rows(level, x, MatMut::new(n, rows, width), rstd);
                     qkv.multiply(MatRef::new(n, rows, width), out, false);
@@ -155,7 +172,7 @@ impl Attention {
             let (core, qkv) = (self.core(level), saved.qkv.view());
             let tasks = heads.slice_mut().par_chunks_mut(length * head);
             tasks.zip(saved.log_sums.par_chunks_mut(length)).enumerate().for_each(|(task, (o, log_sums))| {
-                LOCAL.with_borrow_mut(|own| {
+                lend(&LOCAL, |own| {
                     let [q, k, v] = self.parts(qkv, task, length);
                     let q = self.turned(level, 0, q, &mut own.q, &mut own.rstd);
                     let k = self.turned(level, 1, k, &mut own.k, &mut own.rstd);
@@ -210,7 +227,7 @@ impl Attention {
             let tasks = dheads.slice_mut().par_chunks_mut(3 * length * head);
             let tasks = tasks.zip(dgains.slice_mut().par_chunks_mut(2 * head));
             tasks.zip(saved.log_sums.par_chunks(length)).enumerate().for_each(|(task, ((d, dgains), log_sums))| {
-                LOCAL.with_borrow_mut(|own| {
+                lend(&LOCAL, |own| {
                     let raw = self.parts(qkv, task, length);
                     let q = self.turned(level, 0, raw[0], &mut own.q, &mut own.rstd);
                     let k = self.turned(level, 1, raw[1], &mut own.k, &mut own.rstd);
@@ -244,7 +261,7 @@ impl Attention {
                     let columns = part * width..(part + 1) * width;
                     self.gather(dheads, 3, part, first, length, dqkv.reborrow().window(0..rows, columns));
                 });
-                LOCAL.with_borrow_mut(|own| {
+                lend(&LOCAL, |own| {
                     let dn = local(&mut own.tokens, rows * width);
                     qkv.multiply(dqkv.as_ref(), MatMut::new(dn, rows, width), false);
                     let (x, mut rstd) = (x.window(range.clone(), 0..width), [0.0; TOKENS]);

@@ -13,7 +13,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rayon::prelude::*;
 
@@ -24,16 +24,18 @@ use super::feed_forward::deviation;
 use super::{Buffer, Dense, RmsNorm, Workspace};
 use crate::config::lm::{FeedForwardOptions, Model};
 use crate::config::{Optim, OptimizerName, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::{Activation, dot};
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
 use crate::optim::{Init, Parameter, StepOptions};
 use crate::ragged::Ragged;
+use crate::scratch::lend;
 use crate::tensor::ElementsMut;
 
 thread_local! {
-    static LOCAL: RefCell<Local> = RefCell::default();
+    static LOCAL: Cell<Local> = Cell::default();
 }
 
 /// Memory of a thread.
@@ -101,26 +103,48 @@ impl BlockFeedForward {
     /// ```
     #[track_caller]
     pub fn new(name: &str, options: &FeedForwardOptions, model: &Model, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, options, model, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    ///
+    /// # Panics
+    ///
+    /// If the blocks do not divide the neurons, or there are not as many as are chosen.
+    #[track_caller]
+    pub fn try_new(name: &str, options: &FeedForwardOptions, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
         let (width, inner, neurons) = (model.width, model.inner(), options.neurons);
         assert!(inner.is_multiple_of(neurons), "{inner} neurons are no blocks of {neurons}");
         let (blocks, chosen) = (inner / neurons, options.chosen);
         assert!((1..=blocks).contains(&chosen), "{chosen} of {blocks} blocks");
         let dense = |part: &str, outputs: usize, deviation: f32| {
-            Dense::new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
         };
         // Their own rule is in `update`.
         let still = Optim { name: OptimizerName::Sgd, ..Optim::default() };
-        Self {
-            norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
-            router: dense("router", blocks, deviation(width)),
-            up: dense("up", inner, deviation(width)).in_panels_of(neurons),
-            down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt()).in_panels_of(neurons),
-            offsets: Parameter::new(&format!("{name}.offsets"), blocks, 1, Storage::F32, &still, Init::Zeros, seed),
+        Ok(Self {
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            router: dense("router", blocks, deviation(width))?,
+            up: dense("up", inner, deviation(width))?.in_panels_of(neurons),
+            down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt())?.in_panels_of(neurons),
+            offsets: Parameter::try_new(
+                &format!("{name}.offsets"),
+                blocks,
+                1,
+                Storage::F32,
+                &still,
+                Init::Zeros,
+                seed,
+            )?,
             load: vec![0; blocks],
             neurons,
             chosen,
             balance: options.balance,
-        }
+        })
     }
 
     fn blocks(&self) -> usize {
@@ -157,7 +181,7 @@ impl BlockFeedForward {
             let pieces = pieces(&saved.by_block, [&mut saved.hidden, &mut said]);
             pieces.into_par_iter().for_each(|Piece { block, entries, parts, .. }| {
                 let [mut hidden, said] = parts;
-                LOCAL.with_borrow_mut(|Local { panels: [left, _], a }| {
+                lend(&LOCAL, |Local { panels: [left, _], a }| {
                     let ids = tokens_of(entries, chosen);
                     multiply(with, left, gathered(n, &ids), &up[block], hidden.reborrow());
                     let a = local(a, entries.len() * self.neurons);
@@ -208,7 +232,7 @@ impl BlockFeedForward {
             let pieces = pieces(&saved.by_block, parts);
             pieces.into_par_iter().for_each(|Piece { block, first, entries: some, parts }| {
                 let [mut dhidden, mut a, dinput, mut dshare] = parts;
-                LOCAL.with_borrow_mut(|Local { panels: [left, _], .. }| {
+                lend(&LOCAL, |Local { panels: [left, _], .. }| {
                     let ids = tokens_of(some, chosen);
                     multiply(with, left, gathered(dy, &ids), &down[block], dhidden.reborrow());
                     for (r, &entry) in some.iter().enumerate() {
@@ -232,7 +256,7 @@ impl BlockFeedForward {
                     for (p, some) in saved.by_block.row(b).chunks(TOKENS).enumerate() {
                         let first = saved.by_block.offsets()[b] + p * TOKENS;
                         let left = left.window(first..first + some.len(), 0..neurons);
-                        LOCAL.with_borrow_mut(|Local { panels: [packed_left, packed_right], .. }| {
+                        lend(&LOCAL, |Local { panels: [packed_left, packed_right], .. }| {
                             packed_left.pack_left(level, precision, Operand::new(left).transposed());
                             let ids = tokens_of(some, chosen);
                             packed_right.pack_right(level, precision, gathered(right, &ids));

@@ -1,15 +1,19 @@
 //! A dense layer without bias: `y = x W^T`, f32 weights that are packed once a step and serve all of its micro-batches.
 
-use std::cell::RefCell;
+mod packed;
+
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use half::bf16;
 use rayon::prelude::*;
 
+pub(super) use self::packed::Factor;
+use self::packed::{LEFT, Packed};
 use super::Workspace;
 use crate::config::lm::model::Precision as Rounding;
 use crate::config::{Optim, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::convert::bf16_from_f32;
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
@@ -18,6 +22,7 @@ use crate::kernels::rows::rows_dot;
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
 use crate::matrix::Matrix;
 use crate::optim::{Init, Parameter, StepOptions};
+use crate::scratch::lend;
 
 /// Tokens of one piece of work: as many rows as the product keeps in the second-level cache.
 pub(super) const TOKENS: usize = 128;
@@ -32,11 +37,6 @@ const SUMMED: usize = 512;
 /// Rows that one thread multiplies by one token: 64 KiB at width 512, several pieces for each thread even of the narrowest
 /// layers.
 const VECTOR_ROWS: usize = 64;
-
-thread_local! {
-    /// The left factor of a product of this thread.
-    static LEFT: RefCell<PackedPanel> = RefCell::new(PackedPanel::new());
-}
 
 /// Weights (out, in), the sum of their gradients, and packed copies.
 #[derive(Debug)]
@@ -59,6 +59,10 @@ impl Dense {
     /// `outputs` neurons for `inputs` numbers, called `name` in checkpoints. Weights start as normal numbers of standard
     /// deviation `deviation`.
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::config::{Optim, lm::model::Precision};
     /// use hotrow::layer::{Dense, Workspace};
@@ -69,6 +73,7 @@ impl Dense {
     /// layer.forward(work, MatRef::new(&[1.0, 0.0], 1, 2), MatMut::new(&mut y, 1, 3));
     /// assert_eq!(y[2], layer.weights().row(2)[0]);
     /// ```
+    #[track_caller]
     pub fn new(
         name: &str,
         outputs: usize,
@@ -78,10 +83,28 @@ impl Dense {
         optim: &Optim,
         seed: u64,
     ) -> Self {
+        Self::try_new(name, outputs, inputs, deviation, precision, optim, seed)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        deviation: f32,
+        precision: Rounding,
+        optim: &Optim,
+        seed: u64,
+    ) -> Result<Self> {
         let (name, init) = (format!("{name}.weight"), Init::Normal(deviation));
-        Self {
-            weights: Parameter::new(&name, outputs, inputs, Storage::F32, optim, init, seed),
-            gradient: Matrix::zeros(outputs, inputs),
+        Ok(Self {
+            gradient: Matrix::try_zeros(&format!("the gradient of {name}"), outputs, inputs)?,
+            weights: Parameter::try_new(&name, outputs, inputs, Storage::F32, optim, init, seed)?,
             empty: true,
             precision: match precision {
                 Rounding::F32 => Precision::F32,
@@ -91,7 +114,7 @@ impl Dense {
             forward: Packed::default(),
             backward: Packed::default(),
             halves: OnceLock::new(),
-        }
+        })
     }
 
     /// Packed in panels of `rows` weights each, which can be multiplied one by one.
@@ -200,7 +223,7 @@ impl Dense {
             self.empty &= pieces.is_empty();
             let chunks: Vec<MatMut<f32>> = self.gradient.view_mut().into_chunks(rows).collect();
             chunks.into_par_iter().enumerate().for_each(|(c, mut out)| {
-                LEFT.with_borrow_mut(|left| {
+                lend(&LEFT, |left| {
                     for (p, (panel, piece)) in work.rights.iter().zip(&pieces).enumerate() {
                         let columns = c * rows..c * rows + out.rows();
                         let dy = Operand::new(dy.window(piece.clone(), columns)).transposed();
@@ -310,82 +333,6 @@ pub(super) struct Parts<'a> {
     pub added: bool,
     /// The weights as right factors of `dy W`, [`PANEL_ROWS`] rows each.
     pub panels: &'a [PackedPanel],
-}
-
-/// Packed weights: a panel for so many rows, made when first asked for.
-#[derive(Debug, Default)]
-struct Packed {
-    panels: OnceLock<Vec<PackedPanel>>,
-    /// Panels that are out of date; their memory serves again.
-    old: Mutex<Vec<PackedPanel>>,
-}
-
-impl Packed {
-    fn panels(
-        &self,
-        weights: MatRef<f32>,
-        each: usize,
-        pack: impl Fn(&mut PackedPanel, MatRef<f32>) + Sync,
-    ) -> &[PackedPanel] {
-        if let Some(panels) = self.panels.get() {
-            return panels;
-        }
-        // Not inside `get_or_init`: a thread that waits there for its pieces may be given work that waits for it.
-        let mut panels = std::mem::take(&mut *self.old.lock().expect("nobody panics with the lock"));
-        panels.resize_with(weights.rows().div_ceil(each), PackedPanel::new);
-        panels.par_iter_mut().enumerate().for_each(|(p, panel)| {
-            let rows = p * each..weights.rows().min((p + 1) * each);
-            pack(panel, weights.window(rows, 0..weights.cols()));
-        });
-        self.panels.get_or_init(|| panels)
-    }
-
-    /// The panels, once they have been asked for.
-    fn ready(&self) -> &[PackedPanel] {
-        self.panels.get().map_or(&[], Vec::as_slice)
-    }
-
-    fn clear(&mut self) {
-        if let Some(panels) = self.panels.take() {
-            *self.old.get_mut().expect("nobody panics with the lock") = panels;
-        }
-    }
-}
-
-/// Packed weights as a right factor.
-#[derive(Clone, Copy)]
-pub(super) struct Factor<'a> {
-    level: Level,
-    precision: Precision,
-    /// Of [`PANEL_ROWS`] rows each, unless the layer said otherwise.
-    pub panels: &'a [PackedPanel],
-    transposed: bool,
-}
-
-impl Factor<'_> {
-    /// `y (+)= x W^T` or `y (+)= x W`, on this thread.
-    pub fn multiply(&self, x: MatRef<f32>, mut y: MatMut<f32>, add: bool) {
-        LEFT.with_borrow_mut(|left| {
-            let (rows, mut from) = (x.rows(), 0);
-            if self.transposed {
-                left.pack_left(self.level, self.precision, Operand::new(x));
-            }
-            for (p, panel) in self.panels.iter().enumerate() {
-                if self.transposed {
-                    let block = from..from + panel.outer();
-                    from = block.end;
-                    let out = Output::new(y.reborrow().window(0..rows, block));
-                    gemm(self.level, if add { out.added() } else { out }, left, panel);
-                } else {
-                    let block = from..from + panel.depth();
-                    from = block.end;
-                    left.pack_left(self.level, self.precision, Operand::new(x.window(0..rows, block)));
-                    let out = Output::new(y.reborrow());
-                    gemm(self.level, if add || p > 0 { out.added() } else { out }, left, panel);
-                }
-            }
-        });
-    }
 }
 
 /// Copies the rows of `from` into those of `to`.

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Workspace;
 use super::dense::TOKENS;
 use crate::config::{Optim, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::squared_norm;
 use crate::kernels::{MatMut, MatRef, UniqueRowIds};
@@ -128,6 +129,10 @@ pub(crate) const TOKEN_DEVIATION: f32 = 0.05;
 impl Embedding {
     /// For tokens below `vocabulary`, called `name` in checkpoints. Rows start as normal numbers of standard deviation 0.05.
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::Optim, layer::{Embedding, Workspace}, kernels::{Level, MatMut}};
     /// let table = Embedding::new("embedding", 10, 2, &Optim::default(), 7);
@@ -135,14 +140,24 @@ impl Embedding {
     /// table.forward(&mut Workspace::new(Level::detect()), &[3, 3], MatMut::new(&mut x, 2, 2));
     /// assert_eq!(x[..2], x[2..]);
     /// ```
+    #[track_caller]
     pub fn new(name: &str, vocabulary: usize, width: usize, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, vocabulary, width, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, vocabulary: usize, width: usize, optim: &Optim, seed: u64) -> Result<Self> {
         let (name, init) = (format!("{name}.weight"), Init::Normal(TOKEN_DEVIATION));
-        Self {
-            weights: Parameter::new(&name, vocabulary, width, Storage::F32, optim, init, seed),
-            gradient: Matrix::zeros(vocabulary, width),
+        Ok(Self {
+            gradient: Matrix::try_zeros(&format!("the gradient of {name}"), vocabulary, width)?,
+            weights: Parameter::try_new(&name, vocabulary, width, Storage::F32, optim, init, seed)?,
             touched: Vec::new(),
             batch: TokenRows::default(),
-        }
+        })
     }
 
     /// `x` (T, D) for `tokens` (T).

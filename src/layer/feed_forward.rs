@@ -1,6 +1,6 @@
 //! The feed-forward half of a block: `y = x + down(f(up(norm(x))))`.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rayon::prelude::*;
 
@@ -10,13 +10,15 @@ use super::{Buffer, Dense, RmsNorm, Workspace};
 use crate::config::Optim;
 use crate::config::lm::Model;
 use crate::config::lm::model::Activation;
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::Activation as Function;
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::scratch::lend;
 
 thread_local! {
     /// Normalised tokens, and what lies between the two products, of a piece of work.
-    static LOCAL: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static LOCAL: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
 }
 
 /// Norm, two products with a function between them, and the residual. A piece of tokens goes through all of it while it is
@@ -44,6 +46,10 @@ impl FeedForward {
     /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as normal numbers of standard deviation
     /// `1 / (2 sqrt(inputs))` (0.02 at width 625: GPT-2's), those of `down` divided by `sqrt(2 layers)` (Radford et al. 2019).
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::{Optim, lm::Model}, layer::{FeedForward, Workspace}, kernels::{Level, MatMut, MatRef}};
     /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
@@ -54,18 +60,28 @@ impl FeedForward {
     /// layer.forward(work, MatRef::new(&[0.0; 4], 1, 4), MatMut::new(&mut y, 1, 4), &mut saved);
     /// assert_eq!(y, [0.0; 4]);
     /// ```
+    #[track_caller]
     pub fn new(name: &str, model: &Model, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, model, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
         let (width, inner) = (model.width, model.inner());
         let up = inner * if model.activation == Activation::Swiglu { 2 } else { 1 };
         let dense = |part: &str, outputs: usize, inputs: usize, deviation: f32| {
-            Dense::new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, optim, seed)
         };
-        Self {
-            norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
-            up: dense("up", up, width, deviation(width)),
-            down: dense("down", width, inner, deviation(inner) / (2.0 * model.layers as f32).sqrt()),
+        Ok(Self {
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            up: dense("up", up, width, deviation(width))?,
+            down: dense("down", width, inner, deviation(inner) / (2.0 * model.layers as f32).sqrt())?,
             activation: model.activation,
-        }
+        })
     }
 
     /// `y` (T, D) for `x` (T, D).
@@ -89,7 +105,7 @@ impl FeedForward {
             chunks.into_par_iter().enumerate().for_each(|(c, ((mut y, mut hidden), rstd))| {
                 let rows = y.rows();
                 let x = x.window(c * TOKENS..c * TOKENS + rows, 0..width);
-                LOCAL.with_borrow_mut(|[n, a]| {
+                lend(&LOCAL, |[n, a]| {
                     let (n, a) = (local(n, rows * width), local(a, rows * inner));
                     self.norm.rows(level, x, MatMut::new(n, rows, width), rstd);
                     up.multiply(MatRef::new(n, rows, width), hidden.reborrow(), false);
@@ -137,7 +153,7 @@ impl FeedForward {
                 let (x, dy) = (x.window(range.clone(), 0..width), dy.window(range.clone(), 0..width));
                 let hidden = saved.hidden.view();
                 let hidden = hidden.window(range.clone(), 0..hidden.cols());
-                LOCAL.with_borrow_mut(|[dn, da]| {
+                lend(&LOCAL, |[dn, da]| {
                     let dn = local(dn, rows * width);
                     self.activate(level, hidden, a.reborrow());
                     match self.activation {

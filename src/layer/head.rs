@@ -5,7 +5,7 @@
 //! by itself while it is in the cache. The log-sum-exps of the blocks are put together; then the same thread multiplies what it
 //! has by each token's share, and uses it for both backward products. Logits are written once and read once.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -17,6 +17,7 @@ use crate::flops::Phase;
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::{log_sum_exp, softmax};
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::scratch::lend;
 
 /// Tokens whose logits exist at the same time. The weights are read, and their gradient read and written, once for each piece:
 /// at 512 that is less traffic than the logits are.
@@ -26,7 +27,7 @@ const PIECE: usize = 512;
 const BLOCKS: usize = 2;
 
 thread_local! {
-    static LOCAL: RefCell<(PackedPanel, Vec<f32>)> = RefCell::new((PackedPanel::new(), Vec::new()));
+    static LOCAL: Cell<(PackedPanel, Vec<f32>)> = Cell::default();
 }
 
 /// Memory of the dense head; its weights (vocabulary, D) are a [`Dense`] layer's, which may be the token table too.
@@ -169,7 +170,7 @@ impl DenseHead {
             if kept {
                 piece.logits(panel, &mut logits.row_mut(0)[..len], each);
             } else {
-                LOCAL.with_borrow_mut(|(_, memory)| piece.logits(panel, local(memory, len), each));
+                lend(&LOCAL, |(_, memory)| piece.logits(panel, local(memory, len), each));
             }
         });
         join(&mut self.log_sums, &self.targets, losses);
@@ -198,7 +199,7 @@ impl DenseHead {
                     target.and_then(|at| dz.get_mut(at)).into_iter().for_each(|dz| *dz -= 1.0);
                 }
                 let dz = MatRef::new(dz, tokens, rows);
-                LOCAL.with_borrow_mut(|(left, _)| {
+                lend(&LOCAL, |(left, _)| {
                     for part in piece.parts() {
                         left.pack_left(level, precision, Operand::new(dz.window(part.clone(), 0..rows)));
                         let out = Output::new(dx.reborrow().window(part, 0..width));

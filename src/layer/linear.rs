@@ -8,11 +8,13 @@ use rayon::prelude::*;
 use super::Workspace;
 use super::pack::{LEFT, SAMPLES, Side, blocks, groups, pack_rows, pack_samples};
 use crate::config::{Optim, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::{Rows, WeightsRef};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds, Weight};
 use crate::optim::{Init, Parameter, RowSet, StepOptions};
+use crate::scratch::lend;
 
 /// Weights (rows, D) and biases (rows).
 #[derive(Debug)]
@@ -40,18 +42,32 @@ impl Linear {
     /// `rows` neurons or labels for inputs of `cols` numbers, called `name` in checkpoints. Weights start as normal numbers
     /// of variance `1 / cols`.
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::{Optim, Storage}, layer::Linear};
     /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7);
     /// assert_eq!((layer.rows(), layer.cols()), (10, 4));
     /// ```
+    #[track_caller]
     pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, seed: u64) -> Self {
+        Self::try_new(name, rows, cols, storage, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, seed: u64) -> Result<Self> {
         let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
-        Self {
-            weights: Parameter::new(&format!("{name}.weight"), rows, cols, storage, optim, init, seed),
-            biases: Parameter::new(&format!("{name}.bias"), rows, 1, Storage::F32, optim, Init::Zeros, seed),
+        Ok(Self {
+            weights: Parameter::try_new(&format!("{name}.weight"), rows, cols, storage, optim, init, seed)?,
+            biases: Parameter::try_new(&format!("{name}.bias"), rows, 1, Storage::F32, optim, Init::Zeros, seed)?,
             precision: if storage == Storage::F32 { Precision::F32 } else { Precision::Bf16 },
-        }
+        })
     }
 
     /// The same layer, whose products round their factors to `precision`. Without this they are as its weights are stored.
@@ -186,7 +202,7 @@ impl Linear {
                 let chunks: Vec<MatMut<f32>> = dx.reborrow().into_chunks(SAMPLES).collect();
                 chunks.into_par_iter().enumerate().for_each(|(c, mut chunk)| {
                     let samples = c * SAMPLES..c * SAMPLES + chunk.rows();
-                    LEFT.with_borrow_mut(|left| {
+                    lend(&LEFT, |left| {
                         for (panel, block) in work.panels.iter().zip(blocks(group.clone())) {
                             left.pack_left(level, precision, Operand::new(dz.window(samples.clone(), block)));
                             gemm(level, Output::new(chunk.reborrow()).added(), left, panel);
@@ -291,7 +307,7 @@ impl<'a> Gradient<'a> {
         (0..out.rows()).for_each(|r| out.row_mut(r).fill(0.0));
         for (group, x) in self.groups.iter().zip(self.inputs) {
             let (columns, rows) = self.part(group, &block);
-            LEFT.with_borrow_mut(|left| {
+            lend(&LEFT, |left| {
                 let dz = group.dz.window(0..group.dz.rows(), columns);
                 left.pack_left(self.level, self.precision, Operand::new(dz).transposed());
                 let rows = UniqueRowIds::new(&rows, out.rows()).expect("rows of this block, increasing");

@@ -82,7 +82,8 @@ impl MemoryLayer {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the keys' index cannot be.
+    /// [`Error::Config`](crate::error::Error::Config) if the keys' index cannot be,
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
     ///
     /// # Panics
     ///
@@ -108,15 +109,15 @@ impl MemoryLayer {
         assert!(config.is_on(), "a memory without slots");
         let (width, values, queries) = (model.width, config.values(model), config.heads * config.key_width);
         let dense = |part: &str, outputs: usize, inputs: usize, deviation: f32| {
-            Dense::new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, optim, seed)
         };
         Ok(Self {
-            norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
-            query: dense("query", queries, width, deviation(width)),
-            query_norm: RmsNorm::new(&format!("{name}.query_norm"), config.key_width, optim),
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            query: dense("query", queries, width, deviation(width))?,
+            query_norm: RmsNorm::try_new(&format!("{name}.query_norm"), config.key_width, optim)?,
             keys: Keys::new(&format!("{name}.keys"), config, model, optim, seed, level)?,
-            gate: dense("gate", values, width, deviation(width)),
-            out: dense("out", width, values, deviation(values) / (2.0 * model.layers as f32).sqrt()),
+            gate: dense("gate", values, width, deviation(width))?,
+            out: dense("out", width, values, deviation(values) / (2.0 * model.layers as f32).sqrt())?,
             heads: config.heads,
             reads: config.reads,
         })

@@ -17,6 +17,7 @@ use super::{Buffer, RowTable, Workspace};
 use crate::config::lm::ngram::GateKind;
 use crate::config::lm::{Model, Ngram};
 use crate::config::{Optim, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::hash::NgramHash;
 use crate::kernels::reduce::dot;
@@ -77,7 +78,8 @@ impl NgramMemory {
     ///
     /// # Panics
     ///
-    /// If the configuration fails its [`check`](Ngram::check) or has no row.
+    /// If the configuration fails its [`check`](Ngram::check) or has no row, or the system refuses the memory: see
+    /// [`try_new`](Self::try_new).
     ///
     /// ```
     /// use hotrow::config::{Optim, lm::{Model, Ngram}};
@@ -94,11 +96,27 @@ impl NgramMemory {
     /// ```
     #[track_caller]
     pub fn new(name: &str, config: &Ngram, model: &Model, optim: &Optim, seed: u64) -> Self {
-        config.check(model).unwrap_or_else(|error| panic!("{error}"));
+        Self::try_new(name, config, model, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`](crate::error::Error::Config) if the configuration cannot be, [`Error::Memory`](crate::error::Error::Memory)
+    /// if the system refuses the memory.
+    ///
+    /// # Panics
+    ///
+    /// If the configuration has no row.
+    #[track_caller]
+    pub fn try_new(name: &str, config: &Ngram, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
+        config.check(model)?;
         assert!(config.is_on(), "an n-gram memory without rows");
         let rule = config.rule();
         let (rows, cols, layers) = (config.all_rows(), config.cols(model), config.blocks(model).len());
-        let table = Parameter::new(&format!("{name}.weight"), rows, cols, config.storage, &rule, Init::Zeros, seed);
+        let table =
+            Parameter::try_new(&format!("{name}.weight"), rows, cols, config.storage, &rule, Init::Zeros, seed)?;
         let scales = format!("{name}.scale");
         let hash = |order: usize, buckets: usize, purpose: u64| {
             let seed = seed ^ (order as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose;
@@ -108,17 +126,18 @@ impl NgramMemory {
             rows: hash(order, config.rows, 0),
             signs: config.signs.then(|| hash(order, 2, 1 << 63)),
         };
-        Self {
+        let gates = config.gate == GateKind::Gate;
+        let gates = gates.then(|| Gates::try_new(&format!("{name}.gate"), layers, model.width, optim));
+        Ok(Self {
             table: RowTable::new(table),
-            scales: Parameter::new(&scales, layers, 1, Storage::F32, optim, Init::Constant(1.0), seed),
+            scales: Parameter::try_new(&scales, layers, 1, Storage::F32, optim, Init::Constant(1.0), seed)?,
             dscales: vec![0.0; layers],
-            gates: (config.gate == GateKind::Gate)
-                .then(|| Gates::new(&format!("{name}.gate"), layers, model.width, optim)),
+            gates: gates.transpose()?,
             orders: config.orders.iter().map(order).collect(),
             config: config.clone(),
             rule,
             width: model.width,
-        }
+        })
     }
 
     /// How it is configured.

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Workspace;
 use super::dense::TOKENS;
 use crate::config::{Optim, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::{rms_norm, rms_norm_backward, squared_norm};
 use crate::kernels::{Level, MatMut, MatRef};
@@ -24,6 +25,10 @@ pub struct RmsNorm {
 impl RmsNorm {
     /// For rows of `width` numbers, called `name` in checkpoints. Gains start as ones.
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::Optim, layer::{RmsNorm, Workspace}, kernels::{Level, MatMut, MatRef}};
     /// let norm = RmsNorm::new("norm", 2, &Optim::default());
@@ -32,12 +37,22 @@ impl RmsNorm {
     /// norm.forward(work, MatRef::new(&[1.0, -7.0], 1, 2), MatMut::new(&mut y, 1, 2), &mut rstd);
     /// assert!((y[0] - 0.2).abs() < 1e-6 && (y[1] + 1.4).abs() < 1e-6 && (rstd[0] - 0.2).abs() < 1e-6);
     /// ```
+    #[track_caller]
     pub fn new(name: &str, width: usize, optim: &Optim) -> Self {
+        Self::try_new(name, width, optim).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, width: usize, optim: &Optim) -> Result<Self> {
         let gain = format!("{name}.gain");
-        Self {
-            gain: Parameter::new(&gain, 1, width, Storage::F32, optim, Init::Constant(1.0), 0),
+        Ok(Self {
+            gain: Parameter::try_new(&gain, 1, width, Storage::F32, optim, Init::Constant(1.0), 0)?,
             gradient: vec![0.0; width],
-        }
+        })
     }
 
     /// `y` (T, D) for `x` (T, D); `rstd` (T) is what the backward needs.

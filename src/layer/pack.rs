@@ -1,6 +1,6 @@
 //! Packing of active rows and of samples, in pieces of fixed size that threads share.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -20,7 +20,7 @@ const PANELS: usize = 32;
 
 thread_local! {
     /// The left factor of a product of this thread.
-    pub(super) static LEFT: RefCell<PackedPanel> = RefCell::new(PackedPanel::new());
+    pub(super) static LEFT: Cell<PackedPanel> = Cell::default();
 }
 
 /// How rows become a right factor.

@@ -57,7 +57,8 @@ impl SampledFeedForward {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the index cannot be.
+    /// [`Error::Config`](crate::error::Error::Config) if the index cannot be, [`Error::Memory`](crate::error::Error::Memory) if the
+    /// system refuses the memory.
     ///
     /// ```
     /// use hotrow::config::{IndexName, Optim, lm::{FeedForwardOptions, Model}};
@@ -82,12 +83,13 @@ impl SampledFeedForward {
         let (width, inner) = (model.width, model.inner());
         let table = |part: &str, deviation: f32| {
             let name = format!("{name}.{part}.weight");
-            RowTable::new(Parameter::new(&name, inner, width, Storage::F32, optim, Init::Normal(deviation), seed))
+            let init = Init::Normal(deviation);
+            Parameter::try_new(&name, inner, width, Storage::F32, optim, init, seed).map(RowTable::new)
         };
         Ok(Self {
-            norm: RmsNorm::new(&format!("{name}.norm"), width, optim),
-            up: table("up", deviation(width)),
-            down: table("down", deviation(inner) / (2.0 * model.layers as f32).sqrt()),
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            up: table("up", deviation(width))?,
+            down: table("down", deviation(inner) / (2.0 * model.layers as f32).sqrt())?,
             index: index::new(&options.sparse(), seed, inner, width, level)
                 .map_err(|error| error.of_section("feed_forward"))?,
             biases: vec![0.0; inner],

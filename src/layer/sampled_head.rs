@@ -4,7 +4,7 @@
 //! tokens of all others ([`active`](crate::active)). These count for as many as they were drawn from, so that, given the rest,
 //! the sum of exponentials has the right mean; the loss, its logarithm, is then low by about half of its relative variance.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -24,9 +24,10 @@ use crate::kernels::reduce::softmax;
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
 use crate::optim::RowSet;
 use crate::rng::rng;
+use crate::scratch::lend;
 
 thread_local! {
-    static LEFT: RefCell<PackedPanel> = RefCell::new(PackedPanel::new());
+    static LEFT: Cell<PackedPanel> = Cell::default();
 }
 
 /// Samples the vocabulary; the weights (vocabulary, D) are a [`Dense`] layer's, which may be the token table too. Losses for
@@ -307,7 +308,7 @@ impl SampledHead {
                     chunk.target(token, block).into_iter().for_each(|at| dz[at] -= 1.0);
                 }
                 let dz = MatRef::new(dz, tokens, rows);
-                LEFT.with_borrow_mut(|left| {
+                lend(&LEFT, |left| {
                     for from in (0..tokens).step_by(TOKENS) {
                         let part = from..tokens.min(from + TOKENS);
                         left.pack_left(level, precision, Operand::new(dz.window(part.clone(), 0..rows)));

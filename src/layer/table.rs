@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::Workspace;
 use super::pack::SAMPLES;
 use crate::config::{Optim, Pooling, Storage};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::WeightsRef;
 use crate::kernels::rows::{RowBatch, row_gradients, rows_axpy};
@@ -41,11 +42,16 @@ impl Table {
     /// `features` rows of `cols` numbers, called `name` in checkpoints. Weights start as normal numbers of variance
     /// `1 / cols`.
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::{Optim, Pooling, Storage}, layer::Table};
     /// let table = Table::new("input", 100, 8, Pooling::Sum, Storage::F32, &Optim::default(), 7);
     /// assert_eq!((table.weights.rows(), table.weights.cols()), (100, 8));
     /// ```
+    #[track_caller]
     pub fn new(
         name: &str,
         features: usize,
@@ -55,12 +61,29 @@ impl Table {
         optim: &Optim,
         seed: u64,
     ) -> Self {
+        Self::try_new(name, features, cols, pooling, storage, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(
+        name: &str,
+        features: usize,
+        cols: usize,
+        pooling: Pooling,
+        storage: Storage,
+        optim: &Optim,
+        seed: u64,
+    ) -> Result<Self> {
         let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
-        Self {
-            weights: Parameter::new(&format!("{name}.weight"), features, cols, storage, optim, init, seed),
-            biases: Parameter::new(&format!("{name}.bias"), 1, cols, Storage::F32, optim, Init::Zeros, seed),
+        Ok(Self {
+            weights: Parameter::try_new(&format!("{name}.weight"), features, cols, storage, optim, init, seed)?,
+            biases: Parameter::try_new(&format!("{name}.bias"), 1, cols, Storage::F32, optim, Init::Zeros, seed)?,
             pooling,
-        }
+        })
     }
 
     /// `h` (B, D) for a batch of B sparse vectors.

@@ -16,7 +16,7 @@ mod tests;
 use crate::config::Optim;
 use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::config::lm::{Model, Parts};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::kernels::{Level, MatMut};
 use crate::layer::attention::rotations;
@@ -70,7 +70,7 @@ impl Gpt {
     ///
     /// # Panics
     ///
-    /// If the model fails its [`check`](Model::check) or there is no token.
+    /// If the model cannot be or the system refuses the memory: see [`try_new`](Self::try_new).
     ///
     /// ```
     /// use hotrow::{config::{Optim, lm::Model}, model::Gpt};
@@ -80,20 +80,40 @@ impl Gpt {
     /// ```
     #[track_caller]
     pub fn new(model: &Model, optim: &Optim, vocabulary: usize, seed: u64) -> Self {
-        model.check().unwrap_or_else(|error| panic!("{error}"));
-        assert!(vocabulary > 0, "a vocabulary without tokens");
+        Self::try_new(model, optim, vocabulary, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the model fails its [`check`](Model::check) or there is no token, [`Error::Memory`] if the system refuses
+    /// the memory.
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, lm::Model}, model::Gpt};
+    /// let odd = Model { width: 7, heads: 2, ..Model::default() };
+    /// assert!(Gpt::try_new(&odd, &Optim::default(), 256, 1).unwrap_err().to_string().starts_with("model."));
+    /// ```
+    pub fn try_new(model: &Model, optim: &Optim, vocabulary: usize, seed: u64) -> Result<Self> {
+        model.check()?;
+        if vocabulary == 0 {
+            return Err(Error::config("vocabulary", "0: a network of no tokens"));
+        }
         let (width, rope) = (model.width, rotations(model));
         let output = if model.tied { "embedding" } else { "head" };
-        Self {
-            embedding: (!model.tied).then(|| Embedding::new("embedding", vocabulary, width, optim, seed)),
-            blocks: (0..model.layers).map(|layer| Block::new(layer, model, rope.clone(), optim, seed)).collect(),
-            norm: RmsNorm::new("norm", width, optim),
-            output: Dense::new(output, vocabulary, width, TOKEN_DEVIATION, model.precision, optim, seed),
+        let embedding = (!model.tied).then(|| Embedding::try_new("embedding", vocabulary, width, optim, seed));
+        let blocks = (0..model.layers).map(|layer| Block::try_new(layer, model, rope.clone(), optim, seed));
+        Ok(Self {
+            embedding: embedding.transpose()?,
+            blocks: blocks.collect::<Result<_>>()?,
+            norm: RmsNorm::try_new("norm", width, optim)?,
+            output: Dense::try_new(output, vocabulary, width, TOKEN_DEVIATION, model.precision, optim, seed)?,
             head: Head::Dense(DenseHead::default()),
             memories: Memories::default(),
             model: model.clone(),
             memory: Memory::default(),
-        }
+        })
     }
 
     /// As [`new`](Self::new), with the memories and the head that `parts` has beside the trunk. `hot` are the tokens that are in
@@ -101,11 +121,11 @@ impl Gpt {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the parts cannot be.
+    /// [`Error::Config`] if the parts cannot be or there is no token, [`Error::Memory`] if the system refuses the memory.
     ///
     /// # Panics
     ///
-    /// If there is no token, or a hot one is not below the vocabulary.
+    /// If a hot token is not below the vocabulary.
     ///
     /// ```
     /// use hotrow::config::{Optim, lm::{Memory, Model, Ngram, Parts}};
@@ -130,7 +150,7 @@ impl Gpt {
         level: Level,
     ) -> Result<Self> {
         parts.check()?;
-        let mut gpt = Self::new(&parts.model, optim, vocabulary, seed);
+        let mut gpt = Self::try_new(&parts.model, optim, vocabulary, seed)?;
         if parts.feed_forward.kind != FeedForwardKind::Dense {
             for (layer, block) in gpt.blocks.iter_mut().enumerate() {
                 let (name, options) = (feed_forward_name(layer), &parts.feed_forward);

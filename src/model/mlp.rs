@@ -6,6 +6,7 @@
 
 use crate::active::ActiveSet;
 use crate::config::{Config, Precision, Storage};
+use crate::error::{Error, Result};
 use crate::flops::Phase;
 use crate::kernels::gemm;
 use crate::kernels::reduce::Activation;
@@ -48,33 +49,51 @@ impl Mlp {
     ///
     /// # Panics
     ///
-    /// If there is no hidden layer.
+    /// If there is no hidden layer or the system refuses the memory: see [`try_new`](Self::try_new).
     ///
     /// ```
     /// use hotrow::{config::Config, model::Mlp};
     /// let network = Mlp::new(&Config::default(), 1000, 50);
     /// assert_eq!((network.width(), network.output.rows()), (128, 50));
     /// ```
+    #[track_caller]
     pub fn new(config: &Config, features: usize, labels: usize) -> Self {
+        Self::try_new(config, features, labels).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there is no hidden layer, [`Error::Memory`] with the layer's name if the system refuses the memory.
+    ///
+    /// ```
+    /// use hotrow::{config::Config, model::Mlp};
+    /// let refused = Mlp::try_new(&Config::default(), usize::MAX, 50).unwrap_err();
+    /// assert!(refused.to_string().starts_with("input.weight: the system refuses "));
+    /// ```
+    pub fn try_new(config: &Config, features: usize, labels: usize) -> Result<Self> {
         let (model, optim, seed) = (&config.model, &config.optim, config.train.seed);
         let widths = &model.hidden;
-        let first = *widths.first().expect("at least one hidden layer");
-        let linear = |name: &str, rows: usize, cols: usize, storage: Storage| {
-            let layer = Linear::new(name, rows, cols, storage, optim, seed);
-            match model.precision {
+        let (Some(&first), Some(&last)) = (widths.first(), widths.last()) else {
+            return Err(Error::config("model.hidden", "no hidden layer: there is to be one at least"));
+        };
+        let linear = |name: &str, rows: usize, cols: usize, storage: Storage| -> Result<Linear> {
+            let layer = Linear::try_new(name, rows, cols, storage, optim, seed)?;
+            Ok(match model.precision {
                 Precision::Bf16 => layer.with_precision(gemm::Precision::Bf16),
                 Precision::F32 => layer,
-            }
+            })
         };
         let hidden = widths
             .windows(2)
             .enumerate()
             .map(|(i, pair)| linear(&format!("hidden.{}", i + 1), pair[1], pair[0], Storage::F32));
-        Self {
-            input: Table::new("input", features, first, model.pooling, model.storage, optim, seed),
-            hidden: hidden.collect(),
-            output: linear("output", labels, widths[widths.len() - 1], model.storage),
-        }
+        Ok(Self {
+            input: Table::try_new("input", features, first, model.pooling, model.storage, optim, seed)?,
+            hidden: hidden.collect::<Result<_>>()?,
+            output: linear("output", labels, last, model.storage)?,
+        })
     }
 
     /// Width of the last hidden layer.

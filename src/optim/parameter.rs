@@ -1,22 +1,26 @@
 //! A matrix of weights with its state.
 
-use std::cell::RefCell;
+mod make;
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
 use std::ops::Range;
 
-use half::bf16;
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use super::rule::Rule;
 use super::split::Splitter;
 use super::state::{self, State, StatePiece};
+use super::stored::Stored;
 use super::{RowSet, StepOptions, sleeps};
-use crate::config::{Optim, OptimizerName, Storage};
+use crate::config::{Optim, OptimizerName};
+use crate::error::{Error, Result};
 use crate::index::WeightsRef;
 use crate::kernels::optim::{RowGrads, Weights};
 use crate::kernels::reduce::squared_norm;
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
-use crate::matrix::Matrix;
-use crate::rng::rng;
+use crate::scratch::lend;
 use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 
 /// Rows that one thread updates at a time: 256 rows of 128 numbers and their gradients fit the second-level cache.
@@ -24,25 +28,7 @@ const BLOCK_ROWS: usize = 256;
 
 thread_local! {
     /// Gradients of a block, and its rows counted from its first.
-    static SCRATCH: RefCell<(Vec<f32>, Vec<u32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
-}
-
-/// What weights start as.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Zeros.
-    Zeros,
-    /// This number.
-    Constant(f32),
-    /// Independent normal numbers of this standard deviation.
-    Normal(f32),
-}
-
-#[derive(Debug)]
-enum Stored {
-    F32(Matrix<f32>),
-    Bf16(Matrix<bf16>),
-    Bf16Master { weights: Matrix<bf16>, master: Matrix<f32> },
+    static SCRATCH: Cell<(Vec<f32>, Vec<u32>)> = const { Cell::new((Vec::new(), Vec::new())) };
 }
 
 /// A matrix of weights (rows, D) with the state of the rule that moves them.
@@ -50,56 +36,11 @@ enum Stored {
 pub struct Parameter {
     name: String,
     stored: Stored,
+    rule: Rule,
     state: State,
 }
 
 impl Parameter {
-    /// `name` is that of its tensors and decides, with `seed`, which random numbers it starts as.
-    ///
-    /// ```
-    /// use hotrow::config::{Optim, Storage};
-    /// use hotrow::optim::{Init, Parameter};
-    /// let w = Parameter::new("output.weight", 10, 4, Storage::F32, &Optim::default(), Init::Normal(0.1), 7);
-    /// assert_eq!((w.rows(), w.cols()), (10, 4));
-    /// ```
-    pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, init: Init, seed: u64) -> Self {
-        let mut master = match storage {
-            Storage::Bf16 => None,
-            _ => Some(Matrix::<f32>::zeros(rows, cols)),
-        };
-        let mut halves = match storage {
-            Storage::F32 => None,
-            _ => Some(Matrix::<bf16>::zeros(rows, cols)),
-        };
-        if let Init::Normal(deviation) = init {
-            let numbers = |row: usize| {
-                let normal = StandardNormal.sample_iter(rng(seed, name, row as u64));
-                normal.take(cols).map(move |x: f32| deviation * x)
-            };
-            if let Some(matrix) = &mut master {
-                matrix.as_mut_slice().par_chunks_mut(cols.max(1)).enumerate().for_each(|(row, out)| {
-                    out.iter_mut().zip(numbers(row)).for_each(|(out, x)| *out = x);
-                });
-            }
-            if let Some(matrix) = &mut halves {
-                matrix.as_mut_slice().par_chunks_mut(cols.max(1)).enumerate().for_each(|(row, out)| {
-                    out.iter_mut().zip(numbers(row)).for_each(|(out, x)| *out = bf16::from_f32(x));
-                });
-            }
-        }
-        if let Init::Constant(value) = init {
-            master.iter_mut().for_each(|matrix| matrix.as_mut_slice().fill(value));
-            halves.iter_mut().for_each(|matrix| matrix.as_mut_slice().fill(bf16::from_f32(value)));
-        }
-        let stored = match (master, halves) {
-            (Some(weights), None) => Stored::F32(weights),
-            (None, Some(weights)) => Stored::Bf16(weights),
-            (Some(master), Some(weights)) => Stored::Bf16Master { weights, master },
-            (None, None) => unreachable!("each storage has one of the two"),
-        };
-        Self { name: name.to_owned(), stored, state: State::new(optim, rows, cols) }
-    }
-
     /// The name of the weights; those of the state begin with it.
     pub fn name(&self) -> &str {
         &self.name
@@ -107,18 +48,12 @@ impl Parameter {
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        match &self.stored {
-            Stored::F32(w) => w.rows(),
-            Stored::Bf16(w) | Stored::Bf16Master { weights: w, .. } => w.rows(),
-        }
+        self.stored.rows()
     }
 
     /// Length of a row.
     pub fn cols(&self) -> usize {
-        match &self.stored {
-            Stored::F32(w) => w.cols(),
-            Stored::Bf16(w) | Stored::Bf16Master { weights: w, .. } => w.cols(),
-        }
+        self.stored.cols()
     }
 
     /// The weights to compute with.
@@ -157,16 +92,19 @@ impl Parameter {
 
     /// Moves the rows of `active`, and, in a dense Adam, all others too. `gradient(positions, out)` writes the gradient of the
     /// rows at `positions` of the set into `out` (positions, D); it is called once for each block of positions, from
-    /// several threads. Blocks are cut by number of rows, so the threads change nothing.
+    /// several threads, and may start parallel work of its own. Blocks are cut by number of rows, so the threads change nothing.
     ///
     /// # Panics
     ///
-    /// If `active` is of another number of rows.
+    /// If `active` is of another number of rows, or the step's rule is not the one that the state was made for: see
+    /// [`try_update`](Self::try_update). Nothing has moved then. The constants of a rule that Adam cannot have, and a gradient that
+    /// panics, leave some rows moved.
     #[track_caller]
     pub fn update(&mut self, active: RowSet, step: &StepOptions, gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync) {
         self.check(active);
+        self.check_rule(step.optim).unwrap_or_else(|error| panic!("{error}"));
         let (rows, cols) = (self.rows(), self.cols());
-        if active.is_empty() && step.optim.name != OptimizerName::AdamDense {
+        if active.is_empty() && self.rule.name != OptimizerName::AdamDense {
             return;
         }
         let mut blocks: Vec<Range<usize>> = blocks_of(active.len()).collect();
@@ -179,7 +117,7 @@ impl Parameter {
         *ends.last_mut().expect("there is a block") = rows;
         let pieces = self.split(&ends, step.seed);
         pieces.into_par_iter().zip(blocks).for_each(|((first, weights, state), block)| {
-            SCRATCH.with_borrow_mut(|(grads, ids)| {
+            lend(&SCRATCH, |(grads, ids)| {
                 grads.resize(block.len() * cols, 0.0);
                 gradient(block.clone(), MatMut::new(grads, block.len(), cols));
                 ids.clear();
@@ -191,13 +129,75 @@ impl Parameter {
         });
     }
 
+    /// As [`update`](Self::update), for steps that come from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if `active` is of another number of rows, the step's rule is not the one that the state was made for (its
+    /// name or its 8 bits), one of its constants cannot be, or the step's number is 0. Nothing has moved then.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, OptimizerName, Storage};
+    /// use hotrow::{kernels::Level, optim::{Init, Parameter, RowSet, StepOptions}};
+    /// let rule = |name| Optim { name, ..Optim::default() };
+    /// let (made_for, optim) = (rule(OptimizerName::AdamLazy), rule(OptimizerName::Sgd));
+    /// let mut w = Parameter::new("w", 2, 2, Storage::F32, &made_for, Init::Zeros, 7);
+    /// let step = StepOptions { optim: &optim, number: 1, lr: 1.0, grad_scale: 1.0, seed: 7, level: Level::detect() };
+    /// let error = w.try_update(RowSet::All(2), &step, |_, mut out| out.row_mut(0).fill(1.0)).unwrap_err();
+    /// assert_eq!(error.to_string(), "optim.name: w has the state of adam-lazy, the step is one of sgd");
+    /// ```
+    pub fn try_update(
+        &mut self,
+        active: RowSet,
+        step: &StepOptions,
+        gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync,
+    ) -> Result<()> {
+        let (rows, limit) = (self.rows(), self.limit(active));
+        if limit != rows {
+            return Err(Error::config("active", format!("rows of {limit} for {} of {rows} rows", self.name)));
+        }
+        self.check_rule(step.optim)?;
+        step.optim.check()?;
+        if step.number == 0 {
+            return Err(Error::config("step", "0: steps count from 1"));
+        }
+        self.update(active, step, gradient);
+        Ok(())
+    }
+
+    /// Whether a step of `optim` can move this parameter: its state was made for one rule.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with both rules if they differ in name or in 8 bits. Constants may differ.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, OptimizerName, Storage};
+    /// use hotrow::optim::{Init, Parameter};
+    /// let adam = |eight_bit| Optim { name: OptimizerName::Adam, eight_bit, ..Optim::default() };
+    /// let w = Parameter::new("w", 2, 2, Storage::F32, &adam(false), Init::Zeros, 7);
+    /// assert!(w.check_rule(&adam(false)).is_ok() && w.check_rule(&adam(true)).is_err());
+    /// ```
+    pub fn check_rule(&self, optim: &Optim) -> Result<()> {
+        let (made_for, asked) = (self.rule, Rule::of(optim));
+        match made_for == asked {
+            true => Ok(()),
+            false => {
+                let message = format!("{} has the state of {made_for}, the step is one of {asked}", self.name);
+                Err(Error::config("optim.name", message))
+            }
+        }
+    }
+
     /// As [`update`](Self::update) of all rows, whose gradient (rows, D) stands in memory already.
     ///
     /// # Panics
     ///
-    /// If `gradient` has another shape than the weights.
+    /// If `gradient` has another shape than the weights, or the step's rule is not the one that the state was made for: see
+    /// [`check_rule`](Self::check_rule).
     #[track_caller]
     pub fn update_all(&mut self, gradient: MatRef<f32>, step: &StepOptions) {
+        self.check_rule(step.optim).unwrap_or_else(|error| panic!("{error}"));
         let (rows, cols) = (self.rows(), self.cols());
         assert_eq!((gradient.rows(), gradient.cols()), (rows, cols), "the gradient of {} has another shape", self.name);
         let ends: Vec<usize> = blocks_of(rows).map(|block| block.end).collect();
@@ -207,19 +207,25 @@ impl Parameter {
         });
     }
 
-    /// The squared Euclidean length of the gradient that [`update`](Self::update) would apply.
+    /// The squared Euclidean length of the gradient that [`update`](Self::update) would apply. `gradient` is as there.
+    ///
+    /// # Panics
+    ///
+    /// If `active` is of another number of rows.
+    #[track_caller]
     pub fn squared_gradient(
         &self,
         active: RowSet,
         level: Level,
         gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync,
     ) -> f64 {
+        self.check(active);
         let cols = self.cols();
         let blocks: Vec<Range<usize>> = blocks_of(active.len()).collect();
         let squares: Vec<f64> = blocks
             .into_par_iter()
             .map(|block| {
-                SCRATCH.with_borrow_mut(|(grads, _)| {
+                lend(&SCRATCH, |(grads, _)| {
                     grads.resize(block.len() * cols, 0.0);
                     gradient(block.clone(), MatMut::new(grads, block.len(), cols));
                     grads.chunks(cols.max(1)).map(|row| squared_norm(level, row) as f64).sum()
@@ -229,11 +235,17 @@ impl Parameter {
         squares.iter().sum()
     }
 
-    /// Brings rows that slept up to date, where the rule lets rows sleep; before weights are read as a whole.
+    /// Brings rows that slept up to date, where the parameter's rule lets rows sleep; before weights are read as a whole.
+    ///
+    /// # Panics
+    ///
+    /// If it does, and the step's rule is another.
+    #[track_caller]
     pub fn settle(&mut self, step: &StepOptions) {
-        if !sleeps(step.optim.name) {
+        if !sleeps(self.rule.name) {
             return;
         }
+        self.check_rule(step.optim).unwrap_or_else(|error| panic!("{error}"));
         let rows = self.rows();
         let ends: Vec<usize> = (1..=rows.div_ceil(BLOCK_ROWS)).map(|block| (block * BLOCK_ROWS).min(rows)).collect();
         let pieces = self.split(&ends, step.seed);
@@ -268,11 +280,16 @@ impl Parameter {
 
     #[track_caller]
     fn check(&self, active: RowSet) {
-        let (rows, limit) = match active {
-            RowSet::All(rows) => (self.rows(), rows),
-            RowSet::Some(ids) => (self.rows(), ids.limit()),
-        };
+        let (rows, limit) = (self.rows(), self.limit(active));
         assert!(limit == rows, "rows of {limit} for {} of {rows} rows", self.name);
+    }
+
+    /// What the rows of a set are below.
+    fn limit(&self, active: RowSet) -> usize {
+        match active {
+            RowSet::All(rows) => rows,
+            RowSet::Some(ids) => ids.limit(),
+        }
     }
 
     /// What `model.safetensors` has of it.

@@ -3,6 +3,7 @@
 use super::StepOptions;
 use super::split::Splitter;
 use crate::config::{Optim, OptimizerName};
+use crate::error::Result;
 use crate::kernels::optim::{
     self as kernel, Adam, BLOCK, Moments, Momentum, RowGrads, RowwiseAdagrad, RowwiseRmsprop, Sgd, Weights,
 };
@@ -37,20 +38,29 @@ enum StateSplitter<'a> {
 }
 
 impl State {
-    pub fn new(optim: &Optim, rows: usize, cols: usize) -> Self {
-        match optim.name {
-            OptimizerName::Sgd => State::None,
-            OptimizerName::Momentum => State::Velocity(Matrix::zeros(rows, cols)),
-            OptimizerName::RowwiseAdagrad | OptimizerName::RowwiseRmsprop => State::Rowwise(Matrix::zeros(rows, 1)),
-            OptimizerName::Adam | OptimizerName::AdamLazy | OptimizerName::AdamDense => {
-                let steps = Matrix::zeros(rows, 1);
-                if !optim.eight_bit {
-                    return State::Adam { m: Matrix::zeros(rows, cols), v: Matrix::zeros(rows, cols), steps };
-                }
-                let (codes, scales) = (|| Matrix::zeros(rows, cols), || Matrix::zeros(rows, cols.div_ceil(BLOCK)));
-                State::Adam8 { m: codes(), v: codes(), m_scales: scales(), v_scales: scales(), steps }
-            }
+    /// Zeros for the parameter `name`.
+    pub fn try_new(name: &str, optim: &Optim, rows: usize, cols: usize) -> Result<Self> {
+        fn zeros<T: bytemuck::Pod>(name: &str, of: &str, rows: usize, cols: usize) -> Result<Matrix<T>> {
+            Matrix::try_zeros(&format!("{name}.{of}"), rows, cols)
         }
+        Ok(match optim.name {
+            OptimizerName::Sgd => State::None,
+            OptimizerName::Momentum => State::Velocity(zeros(name, "velocity", rows, cols)?),
+            OptimizerName::RowwiseAdagrad | OptimizerName::RowwiseRmsprop => {
+                State::Rowwise(zeros(name, "squares", rows, 1)?)
+            }
+            OptimizerName::Adam | OptimizerName::AdamLazy | OptimizerName::AdamDense => {
+                let steps = zeros(name, "steps", rows, 1)?;
+                if !optim.eight_bit {
+                    let (m, v) = (zeros(name, "m", rows, cols)?, zeros(name, "v", rows, cols)?);
+                    return Ok(State::Adam { m, v, steps });
+                }
+                let (m, v, blocks) =
+                    (zeros(name, "m", rows, cols)?, zeros(name, "v", rows, cols)?, cols.div_ceil(BLOCK));
+                let m_scales = zeros(name, "m_scales", rows, blocks)?;
+                State::Adam8 { m, v, m_scales, v_scales: zeros(name, "v_scales", rows, blocks)?, steps }
+            }
+        })
     }
 
     /// Pieces of `rows[0]`, `rows[1]`, ... rows.

@@ -31,7 +31,7 @@ use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Summary, memory_
 use begin::{TRAIN_DIGEST, VALID_DIGEST, can_begin, check_resumed};
 pub use estimate::{Estimate, estimate, memory};
 use evaluate::evaluate_until;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, try_evaluate};
 pub use files::Files;
 pub use initial::initial;
 pub use start::{Inputs, MovedInputs, evaluate_file, resume, start};
@@ -239,7 +239,7 @@ impl Task for Run {
             let (costs, context) = (trainer.work.costs, trainer.config.context());
             let evaluation = evaluate_until(&mut trainer.network, &mut trainer.work, valid, context, stop);
             trainer.work.costs = costs;
-            let Some(evaluation) = evaluation else { return Ok(false) };
+            let Some(evaluation) = evaluation? else { return Ok(false) };
             if !evaluation.nats.is_finite() {
                 return Err(self.diverged("the validation loss"));
             }

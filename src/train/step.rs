@@ -73,7 +73,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// If an index cannot be made as the configuration says.
+    /// If an index cannot be made as the configuration says, or the system refuses the memory.
     ///
     /// ```
     /// use hotrow::{config::Config, kernels::Level, train::Trainer};
@@ -82,7 +82,7 @@ impl Trainer {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn new(config: Config, features: usize, labels: usize, total_steps: u64, level: Level) -> Result<Self> {
-        let network = Mlp::new(&config, features, labels);
+        let network = Mlp::try_new(&config, features, labels)?;
         let (sparse, seed) = (&config.sparse, config.train.seed);
         let active = active_rows(sparse, labels);
         // From half of the rows on, computing all of them costs less than choosing and gathering, and is exact.

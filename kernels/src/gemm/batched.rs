@@ -63,14 +63,33 @@ impl BatchShape {
             let row = rows.checked_sub(1).map_or(Some(0), |last| last.checked_mul(row_stride)?.checked_add(cols))?;
             last.checked_add(row)
         };
-        assert!(
-            count == 0 || rows == 0 || end().is_some_and(|end| end <= len),
-            "{self:?} does not fit into {len} elements"
-        );
+        assert!(self.is_empty() || end().is_some_and(|end| end <= len), "{self:?} does not fit into {len} elements");
+    }
+
+    fn is_empty(self) -> bool {
+        let Self { count, rows, cols, .. } = self;
+        count == 0 || rows == 0 || cols == 0
+    }
+
+    /// How many matrices after one is the first that shares an element with it.
+    fn overlap(self) -> Option<usize> {
+        let Self { count, rows, cols, row_stride, batch_stride } = self;
+        if self.is_empty() {
+            return None;
+        }
+        // Row `k` of the earlier matrix has the elements from `k * row_stride` on: those rows that begin at or before the first
+        // element of the later one, and behind it.
+        let meets = |begin: usize| {
+            let (row, past) = (begin / row_stride, begin % row_stride);
+            row < rows && past < cols || row + 1 < rows && row_stride - past < cols
+        };
+        let reach = |begin: &usize| *begin < (rows - 1) * row_stride + cols;
+        (1..count).map_while(|after| after.checked_mul(batch_stride).filter(reach)).position(meets).map(|at| at + 1)
     }
 }
 
-/// Matrices to read, as they stand or transposed.
+/// Matrices to read, as they stand or transposed. They may share elements: keys that several heads read are one matrix
+/// with a batch stride of 0.
 ///
 /// ```
 /// use hotrow_kernels::gemm::{Batch, BatchShape};
@@ -172,7 +191,8 @@ impl<'a> BatchMut<'a> {
     ///
     /// # Panics
     ///
-    /// If the row stride is below the columns, or the last matrix reaches past the end of `data`.
+    /// If the row stride is below the columns, the last matrix reaches past the end of `data`, or two matrices share an
+    /// element: the later would be written over the earlier.
     ///
     /// ```
     /// use hotrow_kernels::gemm::{BatchMut, BatchShape};
@@ -181,6 +201,9 @@ impl<'a> BatchMut<'a> {
     #[track_caller]
     pub fn new(data: &'a mut [f32], shape: BatchShape) -> Self {
         shape.check(data.len());
+        if let Some(after) = shape.overlap() {
+            panic!("matrices 0 and {after} of {shape:?} share elements");
+        }
         Self { data, shape, scale: 1.0, add: false }
     }
 

@@ -25,7 +25,7 @@ impl MinHash {
     ///
     /// # Errors
     ///
-    /// If `dim` is 0 or above 2^32, `bits` not in 1..=16, `codes` or `tables` 0, or the bits of a bucket id more than
+    /// If `dim` is 0 or above 2^32 - 1, `bits` not in 1..=16, `codes` or `tables` 0, or the bits of a bucket id more than
     /// 32.
     ///
     /// ```

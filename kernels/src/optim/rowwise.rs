@@ -10,7 +10,7 @@ use crate::simd::Simd;
 pub struct RowwiseAdagrad {
     /// Learning rate.
     pub lr: f32,
-    /// Added to the root.
+    /// Added to the root: above 0, so that a row which never had a gradient does not divide by zero.
     pub eps: f32,
     /// Decoupled weight decay.
     pub weight_decay: f32,
@@ -32,7 +32,7 @@ pub struct RowwiseRmsprop {
     pub lr: f32,
     /// What is kept of the mean square from step to step.
     pub alpha: f32,
-    /// Added to the root.
+    /// Added to the root: above 0, so that a row which never had a gradient does not divide by zero.
     pub eps: f32,
     /// Decoupled weight decay.
     pub weight_decay: f32,
@@ -55,7 +55,7 @@ impl Default for RowwiseRmsprop {
 ///
 /// # Panics
 ///
-/// If the shapes disagree.
+/// If the shapes disagree or `eps` is not above 0.
 ///
 /// ```
 /// use hotrow_kernels::{Level, MatMut, MatRef, UniqueRowIds};
@@ -89,7 +89,7 @@ pub fn rowwise_adagrad(
 ///
 /// # Panics
 ///
-/// If the shapes disagree.
+/// If the shapes disagree or `eps` is not above 0.
 ///
 /// ```
 /// use hotrow_kernels::{Level, MatMut, MatRef, optim::{RowGrads, RowwiseRmsprop, Weights, rowwise_rmsprop}};
@@ -128,6 +128,7 @@ struct Rule {
 fn run(level: Level, weights: Weights, state: &mut [f32], grads: RowGrads, rule: Rule, step: u64) {
     weights.check();
     grads.check(&weights);
+    assert!(rule.eps > 0.0, "eps {} is not above 0", rule.eps);
     assert_eq!(state.len(), weights.rows(), "the state has one number for each row of weights");
     if weights.cols() > 0 {
         with_store!(level, weights, s, rows => rule.rows(s, rows, state, grads, step))
@@ -151,7 +152,10 @@ impl Rule {
                 let now = self.kept * state[row] + self.added * (squares / grad.len() as f32);
                 state[row] = now;
 
-                let (factor, scale) = (s.splat(-self.lr / (now.sqrt() + self.eps)), s.splat(self.grad_scale));
+                let factor = -self.lr / (now.sqrt() + self.eps);
+                // A tiny eps may overflow the quotient, and infinity times a gradient of zero is NaN: such a row rests.
+                let factor = if factor.is_infinite() { f32::MAX.copysign(factor) } else { factor };
+                let (factor, scale) = (s.splat(factor), s.splat(self.grad_scale));
                 let mut w = rows.row(s, row, step);
                 each_vector(
                     s,

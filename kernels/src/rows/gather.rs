@@ -6,7 +6,8 @@ use crate::{Level, MatRef, RowIds, SparseRow, dispatch};
 
 /// `<x, row>` of a sparse `x` with `nnz` values and a dense `row` (dim).
 ///
-/// Accumulated in f32: within `(nnz + 1) * eps * sum |x||row|` of the exact value.
+/// Accumulated in f32: within `(nnz + 1) * eps * sum |x||row|` of the exact value. Rows may be as long as indices reach,
+/// 2^32 numbers.
 ///
 /// # Panics
 ///
@@ -94,19 +95,41 @@ pub fn scatter_axpy(y: &mut [f32], c: f32, x: SparseRow) {
     }
 }
 
+/// Elements that [`Simd::gather`] reaches: its offsets are signed numbers of 32 bits.
+const REACH: u32 = 1 << 31;
+
 #[inline(always)]
 fn gather_one<S: Simd, W: Weight>(s: S, x: SparseRow, row: &[W]) -> f32 {
     let (indices, values) = (x.indices(), x.values());
+    let near = match row.len() > REACH as usize {
+        true => indices.partition_point(|&i| i < REACH),
+        false => indices.len(),
+    };
+    let sum = gather_window::<S, W, 0>(s, &indices[..near], &values[..near], row);
+    if near == indices.len() {
+        return sum;
+    }
+    // Indices increase, so what lies out of reach of the row's start stands behind, and in reach of this window's.
+    sum + gather_window::<S, W, REACH>(s, &indices[near..], &values[near..], &row[REACH as usize..])
+}
+
+/// The sum over indices of a row of which only the elements from `FIRST` on are at hand.
+#[inline(always)]
+fn gather_window<S: Simd, W: Weight, const FIRST: u32>(s: S, indices: &[u32], values: &[f32], window: &[W]) -> f32 {
     let mut acc = [s.splat(0.0); 2];
     let whole = indices.len() - indices.len() % S::LANES;
     for at in (0..whole).step_by(S::LANES) {
-        let weights = W::gather(s, row, s.load_u32(&indices[at..]));
+        let mut index = s.load_u32(&indices[at..]);
+        if FIRST > 0 {
+            index = s.add_u32(index, s.splat_u32(FIRST.wrapping_neg()));
+        }
+        let weights = W::gather(s, window, index);
         acc.swap(0, 1);
         acc[0] = s.mul_add(weights, s.load(&values[at..]), acc[0]);
     }
     let mut sum = s.sum(s.add(acc[0], acc[1]));
     for (&i, &value) in indices[whole..].iter().zip(&values[whole..]) {
-        sum += row[i as usize].to_f32() * value;
+        sum += window[(i - FIRST) as usize].to_f32() * value;
     }
     sum
 }

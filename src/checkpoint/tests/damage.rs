@@ -191,3 +191,18 @@ proptest! {
         let _ = loaded.tensors(MODEL);
     }
 }
+
+#[test]
+fn the_folder_of_a_run_is_made_and_no_error_names_what_nobody_knows_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("runs/a");
+    let contents = Contents::new(TrainerState::new(5, 1, 7), json!({}));
+    assert_eq!(save(&run, &contents, 2).unwrap(), run.join("checkpoint-000005"));
+
+    let mut lost = Contents::new(TrainerState::new(6, 1, 7), json!({}));
+    // No file can have this name: its folder is not there.
+    lost.tensors.push(("no/such/folder.safetensors", vec![]));
+    let error = save(&run, &lost, 2).unwrap_err().to_string();
+    assert!(error.contains("checkpoint-000006/no/such/folder.safetensors") && !error.contains(".tmp-"), "{error}");
+    assert_eq!(last(&run), Some(run.join("checkpoint-000005")));
+}

@@ -1,6 +1,6 @@
 //! Spherical k-means: which group each row belongs to.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rand::seq::index::sample;
 use rayon::prelude::*;
@@ -13,6 +13,7 @@ use crate::kernels::reduce::squared_norm;
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
 use crate::ragged::Ragged;
 use crate::rng::rng;
+use crate::scratch::lend;
 
 /// Rows assigned at a time: with [`PROBES`] of 32 coarse directions each, 256 of them meet a product with the same directions.
 const CHUNK: usize = 4096;
@@ -43,7 +44,7 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 /// Directions of length 1 (groups, D + 1), biases last. A row belongs to the direction with which it has, less the mean row,
@@ -118,7 +119,7 @@ impl Groups {
         self.meter.add(2 * ids.len() * self.count * rows.dim());
         let mut groups = vec![0; ids.len()];
         groups.par_chunks_mut(STRIP).zip(ids.par_chunks(STRIP)).for_each(|(groups, ids)| {
-            SCRATCH.with_borrow_mut(|Scratch { left, scores, .. }| {
+            lend(&SCRATCH, |Scratch { left, scores, .. }| {
                 let scores = fan.scores(rows, ids, left, scores);
                 groups.iter_mut().zip(scores).for_each(|(group, scores)| *group = largest(scores).0 as u32);
             });
@@ -152,7 +153,7 @@ impl Groups {
         let first = Fan::new(&clusters, level, centre, (0..coarse as u32).collect());
         let mut groups = vec![0; ids.len()];
         groups.par_chunks_mut(CHUNK).zip(ids.par_chunks(CHUNK)).for_each(|(groups, ids)| {
-            let products = SCRATCH.with_borrow_mut(|scratch| nearest(rows, &first, &fans, ids, groups, scratch));
+            let products = lend(&SCRATCH, |scratch| nearest(rows, &first, &fans, ids, groups, scratch));
             self.meter.add(2 * products * rows.dim());
         });
         self.meter.add(clusters.meter.total() as usize);

@@ -1,6 +1,6 @@
 //! From a query to groups, to blocks, to rows.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -12,6 +12,7 @@ use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::top_k;
 use crate::kernels::{MatMut, MatRef};
 use crate::ragged::Ragged;
+use crate::scratch::lend;
 
 /// Rows that are scored for each row asked for, at least.
 const SCORED: usize = 4;
@@ -36,7 +37,7 @@ pub struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 impl Blocks {
@@ -70,7 +71,7 @@ impl Blocks {
     /// Calls `visit(q, scores of the groups' mean rows, scratch)` for some of the queries.
     fn each(&self, queries: MatRef<f32>, part: Range<usize>, mut visit: impl FnMut(usize, &[f32], &mut Scratch)) {
         let count = self.groups.count;
-        SCRATCH.with_borrow_mut(|scratch| {
+        lend(&SCRATCH, |scratch| {
             let mut of_groups = std::mem::take(&mut scratch.of_groups);
             scratch.panel.pack_left(
                 self.level,

@@ -3,11 +3,13 @@
 use rayon::prelude::*;
 
 use super::{Attention, LOCAL, local};
+use crate::error::Result;
 use crate::kernels::reduce::softmax;
 use crate::kernels::rows::{rows_axpy, rows_dot};
 use crate::kernels::{MatMut, MatRef, RowIds};
 use crate::layer::Workspace;
 use crate::matrix::Matrix;
+use crate::scratch::lend;
 
 /// Keys and values of one layer.
 #[derive(Debug)]
@@ -38,10 +40,24 @@ impl LayerCache {
 
 impl Attention {
     /// An empty cache for as many tokens as the model's context has.
+    ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_cache`](Self::try_cache).
+    #[track_caller]
     pub fn cache(&self) -> LayerCache {
+        self.try_cache().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`cache`](Self::cache).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_cache(&self) -> Result<LayerCache> {
         let (capacity, head) = (self.rope.positions(), self.head_width());
-        let rows = || Matrix::zeros(self.heads * capacity, head);
-        LayerCache { keys: rows(), values: rows(), len: 0, capacity }
+        let rows = || Matrix::try_zeros("the keys and values of a context", self.heads * capacity, head);
+        Ok(LayerCache { keys: rows()?, values: rows()?, len: 0, capacity })
     }
 
     /// `y` (T, D) for new tokens `x` (T, D), which follow those in the cache and are added to it.
@@ -64,7 +80,7 @@ impl Attention {
         let memory = memory.zip(cache.values.as_mut_slice().par_chunks_mut(capacity * head));
         let tasks = memory.zip(heads.slice_mut().par_chunks_mut(rows * head)).enumerate();
         tasks.for_each(|(h, ((keys, values), o))| {
-            LOCAL.with_borrow_mut(|own| {
+            lend(&LOCAL, |own| {
                 let [q, k, v] = self.parts(qkv.view(), h, rows);
                 let q_turned = local(&mut own.q, rows * head);
                 let rstd = local(&mut own.rstd, rows);

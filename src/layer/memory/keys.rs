@@ -97,21 +97,22 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the index cannot be.
+    /// [`Error::Config`](crate::error::Error::Config) if the index cannot be, [`Error::Memory`](crate::error::Error::Memory) if the
+    /// system refuses the memory.
     pub fn new(name: &str, config: &Memory, model: &Model, optim: &Optim, seed: u64, level: Level) -> Result<Self> {
         let Some(sparse) = config.sparse() else {
             let (halves, half) = (config.halves(), config.key_width / 2);
             let deviation = (half as f32).sqrt().recip();
             let dense = |head: usize, side: &str| {
                 let name = format!("{name}.{head}.{side}");
-                Dense::new(&name, halves, half, deviation, model.precision, optim, seed)
+                Dense::try_new(&name, halves, half, deviation, model.precision, optim, seed)
             };
-            let halves = (0..config.heads).map(|head| [dense(head, "first"), dense(head, "second")]);
-            return Ok(Keys::Product(ProductKeys { halves: halves.collect() }));
+            let halves = (0..config.heads).map(|head| Ok([dense(head, "first")?, dense(head, "second")?]));
+            return Ok(Keys::Product(ProductKeys { halves: halves.collect::<Result<_>>()? }));
         };
         let (slots, cols, rule) = (config.slots, config.key_width, config.rule());
         let init = Init::Normal((cols as f32).sqrt().recip());
-        let keys = Parameter::new(&format!("{name}.weight"), slots, cols, config.storage, &rule, init, seed);
+        let keys = Parameter::try_new(&format!("{name}.weight"), slots, cols, config.storage, &rule, init, seed)?;
         Ok(Keys::Table(Box::new(KeyTable {
             table: RowTable::new(keys),
             index: index::new(&sparse, seed, slots, cols, level).map_err(|error| error.of_section("memory"))?,

@@ -2,6 +2,7 @@
 
 use crate::config::Optim;
 use crate::config::lm::{Memory, Model};
+use crate::error::Result;
 use crate::kernels::MatRef;
 use crate::layer::{RowTable, Workspace};
 use crate::matrix::Matrix;
@@ -34,21 +35,36 @@ pub struct Usage {
 impl ValueTable {
     /// Values of zeros, called `name` in checkpoints.
     ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
     /// ```
     /// use hotrow::{config::lm::{Memory, Model}, layer::ValueTable};
     /// let config = Memory { slots: 64, ..Memory::default() };
     /// let values = ValueTable::new("values", &config, &Model::default(), 7);
     /// assert_eq!(values.usage().share, 0.0);
     /// ```
+    #[track_caller]
     pub fn new(name: &str, config: &Memory, model: &Model, seed: u64) -> Self {
+        Self::try_new(name, config, model, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(name: &str, config: &Memory, model: &Model, seed: u64) -> Result<Self> {
         let (slots, cols, rule) = (config.slots, config.values(model), config.rule());
         let name = format!("{name}.weight");
-        Self {
-            table: RowTable::new(Parameter::new(&name, slots, cols, config.storage, &rule, Init::Zeros, seed)),
-            uses: Matrix::zeros(slots, 1),
+        let values = Parameter::try_new(&name, slots, cols, config.storage, &rule, Init::Zeros, seed)?;
+        Ok(Self {
+            table: RowTable::new(values),
+            uses: Matrix::try_zeros(&format!("{name}.uses"), slots, 1)?,
             rule,
             lr_factor: config.lr_factor,
-        }
+        })
     }
 
     /// Keeps the gradient for the next update and counts the reads: as [`RowTable::accumulate`].

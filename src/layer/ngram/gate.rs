@@ -14,6 +14,7 @@ use super::super::buffer::local;
 use super::super::dense::{TOKENS, copy_rows};
 use super::super::{Buffer, Workspace};
 use crate::config::{Optim, Storage};
+use crate::error::Result;
 use crate::kernels::reduce::{dot, squared_norm};
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::optim::{Init, Parameter, StepOptions};
@@ -41,11 +42,12 @@ pub(super) struct GateSaved {
 }
 
 impl Gates {
-    pub(super) fn new(name: &str, layers: usize, width: usize, optim: &Optim) -> Self {
+    pub(super) fn try_new(name: &str, layers: usize, width: usize, optim: &Optim) -> Result<Self> {
         let zeros = |part: &str, cols: usize| {
-            Parameter::new(&format!("{name}.{part}"), layers, cols, Storage::F32, optim, Init::Zeros, 0)
+            Parameter::try_new(&format!("{name}.{part}"), layers, cols, Storage::F32, optim, Init::Zeros, 0)
         };
-        Self { weights: zeros("weight", width), biases: zeros("bias", 1), gradients: vec![0.0; layers * (width + 1)] }
+        let gradients = vec![0.0; layers * (width + 1)];
+        Ok(Self { weights: zeros("weight", width)?, biases: zeros("bias", 1)?, gradients })
     }
 
     /// `g` and `b` of layer `at`.

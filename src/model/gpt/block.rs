@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::neurons::{Neurons, NeuronsSaved};
 use crate::config::Optim;
 use crate::config::lm::Model;
+use crate::error::Result;
 use crate::kernels::reduce::RopeTable;
 use crate::kernels::{MatMut, MatRef};
 use crate::layer::attention::{AttentionSaved, LayerCache};
@@ -31,11 +32,25 @@ pub struct BlockSaved {
 
 impl Block {
     /// Block `layer` of a `model`, counted from 0.
+    ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    #[track_caller]
     pub fn new(layer: usize, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Self {
-        Self {
-            attention: Attention::new(&format!("blocks.{layer}.attention"), model, rope, optim, seed),
-            feed_forward: Neurons::dense(&feed_forward_name(layer), model, optim, seed),
-        }
+        Self::try_new(layer, model, rope, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    pub fn try_new(layer: usize, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Result<Self> {
+        Ok(Self {
+            attention: Attention::try_new(&format!("blocks.{layer}.attention"), model, rope, optim, seed)?,
+            feed_forward: Neurons::dense(&feed_forward_name(layer), model, optim, seed)?,
+        })
     }
 
     /// `y` (T, D) for `x` (T, D): sequences of `length` tokens.

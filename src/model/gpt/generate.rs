@@ -2,6 +2,7 @@
 
 use super::Gpt;
 use super::memories::MemoriesSaved;
+use crate::error::{Error, Result};
 use crate::layer::Workspace;
 use crate::layer::attention::LayerCache;
 
@@ -34,9 +35,23 @@ impl KvCache {
 
 impl Gpt {
     /// An empty cache for as many tokens as the context has.
+    ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_cache`](Self::try_cache).
+    #[track_caller]
     pub fn cache(&self) -> KvCache {
-        let layers = self.blocks.iter().map(|block| block.attention.cache()).collect();
-        KvCache { layers, tokens: Vec::new(), memories: MemoriesSaved::default() }
+        self.try_cache().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`cache`](Self::cache).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if the system refuses the memory.
+    pub fn try_cache(&self) -> Result<KvCache> {
+        let layers = self.blocks.iter().map(|block| block.attention.try_cache()).collect::<Result<_>>()?;
+        Ok(KvCache { layers, tokens: Vec::new(), memories: MemoriesSaved::default() })
     }
 
     /// Appends `tokens` to the cache; `logits` (vocabulary) are of what follows the last of them.
@@ -44,7 +59,7 @@ impl Gpt {
     /// # Panics
     ///
     /// If there is no token, one is not below the vocabulary, the cache would hold more than the context, or `logits` has
-    /// another length.
+    /// another length: see [`try_next`](Self::try_next).
     ///
     /// ```
     /// use hotrow::{config::{Optim, lm::Model}, kernels::Level, layer::Workspace, model::Gpt};
@@ -56,11 +71,52 @@ impl Gpt {
     /// ```
     #[track_caller]
     pub fn next(&self, work: &mut Workspace, cache: &mut KvCache, tokens: &[u32], logits: &mut [f32]) {
-        assert!(!tokens.is_empty(), "no token to follow");
-        assert_eq!(logits.len(), self.vocabulary(), "logits are not as many as the vocabulary has tokens");
-        self.check_tokens(tokens);
+        self.try_next(work, cache, tokens, logits).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// As [`next`](Self::next), for tokens that come from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there is no token, one is not below the vocabulary, the cache would hold more than the context, or `logits`
+    /// has another length. The cache is as it was then.
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, lm::Model}, kernels::Level, layer::Workspace, model::Gpt};
+    /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
+    /// let gpt = Gpt::new(&model, &Optim::default(), 10, 1);
+    /// let (work, mut cache, mut logits) = (&mut Workspace::new(Level::detect()), gpt.cache(), [0.0; 10]);
+    /// gpt.try_next(work, &mut cache, &[3, 1, 4], &mut logits)?;
+    /// let error = gpt.try_next(work, &mut cache, &[1, 5], &mut logits).unwrap_err();
+    /// assert_eq!(error.to_string(), "tokens: 2 after 3 are more than the context of 4");
+    /// assert_eq!(cache.len(), 3);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn try_next(
+        &self,
+        work: &mut Workspace,
+        cache: &mut KvCache,
+        tokens: &[u32],
+        logits: &mut [f32],
+    ) -> Result<()> {
+        let (vocabulary, context, before) = (self.vocabulary(), self.context(), cache.len());
+        let wrong = |message: String| Err(Error::config("tokens", message));
+        if tokens.is_empty() {
+            return wrong("none, so nothing follows".into());
+        }
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+            return wrong(format!("token {token} is not below the vocabulary {vocabulary}"));
+        }
+        if tokens.len() > context.saturating_sub(before) {
+            return wrong(format!("{} after {before} are more than the context of {context}", tokens.len()));
+        }
+        if logits.len() != vocabulary {
+            let message = format!("{} places for a vocabulary of {vocabulary} tokens", logits.len());
+            return Err(Error::config("logits", message));
+        }
         // On a thread of the pool, where a product wakes others; from outside of it, each would wait for it to be woken.
         rayon::scope(|_| self.append(work, cache, tokens, logits));
+        Ok(())
     }
 
     fn append(&self, work: &mut Workspace, cache: &mut KvCache, tokens: &[u32], logits: &mut [f32]) {

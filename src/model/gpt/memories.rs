@@ -45,10 +45,10 @@ impl Memories {
         };
         let blocks = if memory.is_on() { memory.blocks(model) } else { Vec::new() };
         Ok(Self {
-            ngram: ngram.is_on().then(|| NgramMemory::new("ngram", ngram, model, optim, seed)),
+            ngram: ngram.is_on().then(|| NgramMemory::try_new("ngram", ngram, model, optim, seed)).transpose()?,
             ngram_blocks: ngram.blocks(model),
             layers: blocks.into_iter().map(layer).collect::<Result<_>>()?,
-            values: memory.is_on().then(|| ValueTable::new("memory.values", memory, model, seed)),
+            values: memory.is_on().then(|| ValueTable::try_new("memory.values", memory, model, seed)).transpose()?,
             rebuild_every: memory.rebuild_every,
         })
     }

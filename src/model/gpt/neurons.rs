@@ -32,8 +32,8 @@ pub(super) struct NeuronsSaved {
 
 impl Neurons {
     /// Every token all neurons, called `name` in checkpoints.
-    pub(super) fn dense(name: &str, model: &Model, optim: &Optim, seed: u64) -> Self {
-        Neurons::Dense(Box::new(FeedForward::new(name, model, optim, seed)))
+    pub(super) fn dense(name: &str, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
+        Ok(Neurons::Dense(Box::new(FeedForward::try_new(name, model, optim, seed)?)))
     }
 
     /// The kind that `options` name, called `name` in checkpoints. An index is built.
@@ -46,14 +46,14 @@ impl Neurons {
         level: Level,
     ) -> Result<Self> {
         Ok(match options.kind {
-            FeedForwardKind::Dense => Neurons::dense(name, model, optim, seed),
+            FeedForwardKind::Dense => Neurons::dense(name, model, optim, seed)?,
             FeedForwardKind::Sampled => {
                 let mut layer = SampledFeedForward::new(name, options, model, optim, seed, level)?;
                 layer.rebuild(&mut Workspace::new(level));
                 Neurons::Sampled(Box::new(layer), options.rebuild_every)
             }
             FeedForwardKind::Blocks => {
-                Neurons::Blocks(Box::new(BlockFeedForward::new(name, options, model, optim, seed)))
+                Neurons::Blocks(Box::new(BlockFeedForward::try_new(name, options, model, optim, seed)?))
             }
         })
     }

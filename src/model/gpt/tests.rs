@@ -1,4 +1,5 @@
 mod parts;
+mod refusals;
 
 use std::f64::consts::LN_2;
 

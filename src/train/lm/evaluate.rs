@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::tokens::TokenFile;
+use crate::error::{Error, Result};
 use crate::layer::Workspace;
 use crate::model::Gpt;
 
@@ -77,23 +78,42 @@ impl Evaluation {
 ///
 /// # Panics
 ///
-/// If the file has fewer than two tokens, or one that the network does not know.
+/// If the file has fewer than two tokens, or a vocabulary beyond the network's, or `context` is 0 or above the network's: see
+/// [`try_evaluate`].
 #[track_caller]
 pub fn evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, context: usize) -> Evaluation {
-    evaluate_until(network, work, file, context, &|| false).expect("nobody stops it")
+    try_evaluate(network, work, file, context).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// As [`evaluate`], for files that come from elsewhere.
+///
+/// # Errors
+///
+/// [`Error::Config`] if the file has fewer than two tokens, or a vocabulary beyond the network's, or `context` is 0 or above the
+/// network's.
+pub fn try_evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, context: usize) -> Result<Evaluation> {
+    Ok(evaluate_until(network, work, file, context, &|| false)?.expect("nobody stops it"))
 }
 
 /// The same, unless `stop` says so before the end.
-#[track_caller]
 pub(super) fn evaluate_until(
     network: &mut Gpt,
     work: &mut Workspace,
     file: &TokenFile,
     context: usize,
     stop: &dyn Fn() -> bool,
-) -> Option<Evaluation> {
-    assert!(file.len() > 1, "{} tokens leave nothing to predict", file.len());
-    assert!(file.summary().vocabulary <= network.vocabulary(), "a vocabulary beyond the network's");
+) -> Result<Option<Evaluation>> {
+    let (known, most) = (network.vocabulary(), network.context());
+    if file.len() < 2 {
+        return Err(Error::config("tokens", format!("{} leave nothing to predict", file.len())));
+    }
+    if file.summary().vocabulary > known {
+        let message = format!("of a vocabulary of {}, where the network knows {known}", file.summary().vocabulary);
+        return Err(Error::config("tokens", message));
+    }
+    if context == 0 || context > most {
+        return Err(Error::config("context", format!("{context} is not in 1..={most}, which the network reads")));
+    }
     let count = file.len() - 1;
     let (whole, together) = (count / context * context, (TOKENS / context).max(1) * context);
     let groups = (0..whole).step_by(together).map(|from| (from, together.min(whole - from), context));
@@ -102,11 +122,11 @@ pub(super) fn evaluate_until(
     let (mut tokens, mut losses, mut nats) = (vec![0; together + 1], vec![0.0; together], 0.0);
     for (from, size, length) in groups.chain(last) {
         if stop() {
-            return None;
+            return Ok(None);
         }
         file.read(from, &mut tokens[..=size]);
         network.losses(work, &tokens[..size], &tokens[1..=size], length, &mut losses[..size]);
         nats += losses[..size].iter().map(|&loss| f64::from(loss)).sum::<f64>();
     }
-    Some(Evaluation { nats, tokens: count as u64, source_bytes: file.summary().source_bytes })
+    Ok(Some(Evaluation { nats, tokens: count as u64, source_bytes: file.summary().source_bytes }))
 }

@@ -162,3 +162,23 @@ fn matrices_without_rows_need_no_memory() {
         );
     });
 }
+
+#[test]
+fn matrices_to_write_that_share_an_element_are_refused_and_no_others() {
+    let shapes = (0..4usize).flat_map(|count| (0..4).flat_map(move |rows| (0..4).map(move |cols| (count, rows, cols))));
+    for (count, rows, cols) in shapes {
+        for (row_stride, batch_stride) in (cols..8).flat_map(|row| (0..20).map(move |batch| (row, batch))) {
+            let shape = BatchShape { count, rows, cols, row_stride, batch_stride };
+            let mut elements: Vec<usize> = (0..count * rows * cols)
+                .map(|i| i / (rows * cols) * batch_stride + i / cols % rows * row_stride + i % cols)
+                .collect();
+            elements.sort_unstable();
+            let shared = elements.windows(2).any(|pair| pair[0] == pair[1]);
+            let mut data = vec![0.0; elements.last().map_or(0, |last| last + 1)];
+            let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(BatchMut::new(&mut data, shape))));
+            assert_eq!(made.is_err(), shared, "{shape:?}");
+            // To read, the same matrices will do.
+            assert_eq!(Batch::new(&data, shape).count(), count);
+        }
+    }
+}

@@ -97,3 +97,41 @@ fn a_state_of_another_length_is_a_wrong_call() {
     let weights = Weights::F32(MatMut::new(&mut w, 1, 1));
     rowwise_adagrad(Level::PORTABLE, weights, &mut [], grads, &RowwiseAdagrad::default(), 1);
 }
+
+#[test]
+fn a_zero_gradient_moves_nothing_however_small_eps_is() {
+    at_every_level(|level| {
+        for eps in [1e-10, f32::MIN_POSITIVE, 1e-45] {
+            let (mut w, mut state, zeros) = ([1.0, -2.0, 3.0], [0.0], [0.0; 3]);
+            let grads = RowGrads::all(MatRef::new(&zeros, 1, 3));
+            let params = RowwiseAdagrad { lr: 100.0, eps, ..RowwiseAdagrad::default() };
+            rowwise_adagrad(level, Weights::F32(MatMut::new(&mut w, 1, 3)), &mut state, grads, &params, 1);
+            let params = RowwiseRmsprop { lr: 100.0, eps, ..RowwiseRmsprop::default() };
+            rowwise_rmsprop(level, Weights::F32(MatMut::new(&mut w, 1, 3)), &mut state, grads, &params, 1);
+            assert_eq!((w, state), ([1.0, -2.0, 3.0], [0.0]), "eps {eps:e}");
+        }
+    });
+}
+
+#[test]
+fn an_eps_that_is_not_above_zero_is_refused_as_adam_refuses_it() {
+    for eps in [0.0, -0.0, -1e-8, f32::NAN] {
+        for adagrad in [true, false] {
+            let refused = std::panic::catch_unwind(|| {
+                let (mut w, mut state) = ([1.0], [0.0]);
+                let (weights, grads) =
+                    (Weights::F32(MatMut::new(&mut w, 1, 1)), RowGrads::all(MatRef::new(&[0.0], 1, 1)));
+                if adagrad {
+                    let params = RowwiseAdagrad { eps, ..RowwiseAdagrad::default() };
+                    rowwise_adagrad(Level::PORTABLE, weights, &mut state, grads, &params, 1);
+                } else {
+                    let params = RowwiseRmsprop { eps, ..RowwiseRmsprop::default() };
+                    rowwise_rmsprop(Level::PORTABLE, weights, &mut state, grads, &params, 1);
+                }
+            });
+            let panic = refused.expect_err("eps is refused");
+            let message = panic.downcast_ref::<String>().expect("a message with the number");
+            assert!(message.contains("is not above 0"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How parameters come to be: from random numbers, or from numbers of somebody else.
+
+use super::Parameter;
+use crate::config::{Optim, Storage};
+use crate::error::Result;
+use crate::kernels::MatRef;
+use crate::optim::rule::Rule;
+use crate::optim::state::State;
+use crate::optim::stored::{Init, Stored};
+
+impl Parameter {
+    /// `name` is that of its tensors and decides, with `seed`, which random numbers it starts as. `optim` decides what state it
+    /// carries: steps take the same rule.
+    ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, Storage};
+    /// use hotrow::optim::{Init, Parameter};
+    /// let w = Parameter::new("output.weight", 10, 4, Storage::F32, &Optim::default(), Init::Normal(0.1), 7);
+    /// assert_eq!((w.rows(), w.cols()), (10, 4));
+    /// ```
+    #[track_caller]
+    pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, init: Init, seed: u64) -> Self {
+        Self::try_new(name, rows, cols, storage, optim, init, seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, Storage};
+    /// use hotrow::optim::{Init, Parameter};
+    /// let refused = Parameter::try_new("w", usize::MAX, 4, Storage::F32, &Optim::default(), Init::Zeros, 7);
+    /// assert!(refused.unwrap_err().to_string().starts_with("w: the system refuses "));
+    /// ```
+    pub fn try_new(
+        name: &str,
+        rows: usize,
+        cols: usize,
+        storage: Storage,
+        optim: &Optim,
+        init: Init,
+        seed: u64,
+    ) -> Result<Self> {
+        // All memory before any number, so that a refusal costs no time.
+        let mut stored = Stored::try_zeros(name, rows, cols, storage)?;
+        let state = State::try_new(name, optim, rows, cols)?;
+        stored.begin(init, name, seed);
+        Ok(Self { name: name.to_owned(), stored, rule: Rule::of(optim), state })
+    }
+
+    /// Weights from elsewhere: `numbers` (rows, D), rounded to nearest where `storage` is bf16, with an empty state.
+    ///
+    /// # Panics
+    ///
+    /// If the system refuses the memory.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, Storage};
+    /// use hotrow::{kernels::MatRef, optim::Parameter};
+    /// let numbers = MatRef::new(&[1.0, 2.0, 3.0, 4.0], 2, 2);
+    /// let w = Parameter::from_rows("w", numbers, Storage::F32, &Optim::default());
+    /// assert_eq!(w.f32(), &[1.0, 2.0, 3.0, 4.0]);
+    /// ```
+    #[track_caller]
+    pub fn from_rows(name: &str, numbers: MatRef<f32>, storage: Storage, optim: &Optim) -> Self {
+        let mut parameter = Self::new(name, numbers.rows(), numbers.cols(), storage, optim, Init::Zeros, 0);
+        parameter.stored.copy_from(numbers);
+        parameter
+    }
+
+    /// Writes `numbers` (rows, D) over the weights, rounded to nearest where they are stored as bf16. The state stays.
+    ///
+    /// # Panics
+    ///
+    /// If `numbers` have another shape than the weights.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, Storage};
+    /// use hotrow::{kernels::MatRef, optim::{Init, Parameter}};
+    /// let mut w = Parameter::new("w", 1, 2, Storage::F32, &Optim::default(), Init::Zeros, 7);
+    /// w.copy_from(MatRef::new(&[1.0, 2.0], 1, 2));
+    /// assert_eq!(w.f32(), &[1.0, 2.0]);
+    /// ```
+    #[track_caller]
+    pub fn copy_from(&mut self, numbers: MatRef<f32>) {
+        let shape = (self.rows(), self.cols());
+        assert_eq!((numbers.rows(), numbers.cols()), shape, "the numbers for {} have another shape", self.name);
+        self.stored.copy_from(numbers);
+    }
+}
