@@ -30,7 +30,7 @@ use crate::generate::{Generation, generate};
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
 use begin::{DIGEST, can_begin, goes_on};
 pub use estimate::{Estimate, estimate, memory};
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_with};
 pub use files::Files;
 pub use initial::initial;
 pub use trainer::{Shape, StepReport, Trainer};
