@@ -9,6 +9,7 @@ pub use sampling::Sampling;
 
 use crate::data::tokens::{Tokenizer, Utf8Stream};
 use crate::error::{Error, Result};
+use crate::kernels::reduce::log_sum_exp;
 use crate::layer::Workspace;
 use crate::model::Gpt;
 use crate::rng::rng;
@@ -25,11 +26,16 @@ pub struct Generation {
     pub max_tokens: usize,
     /// Texts before which it ends; they are not given out.
     pub stop: Vec<String>,
+    /// Of a prompt that is longer than the network's context, the last tokens are read; else it is an error.
+    pub truncate_prompt: bool,
+    /// The logarithm of the probability of each token is kept.
+    pub logprobs: bool,
 }
 
 impl Default for Generation {
     fn default() -> Self {
-        Self { sampling: Sampling::default(), seed: 1, max_tokens: 256, stop: Vec::new() }
+        let (sampling, stop) = (Sampling::default(), Vec::new());
+        Self { sampling, seed: 1, max_tokens: 256, stop, truncate_prompt: false, logprobs: false }
     }
 }
 
@@ -46,12 +52,20 @@ pub enum Ended {
 }
 
 /// What was generated, apart from the text that was given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Generated {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt that the network has read.
     pub prompt_tokens: usize,
     /// Tokens that were drawn.
     pub tokens: usize,
+    /// The tokens of the prompt that the network has read.
+    pub prompt_ids: Vec<u32>,
+    /// The tokens that were drawn; the last may be the end-of-text token.
+    pub ids: Vec<u32>,
+    /// If [asked for](Generation::logprobs), the natural logarithm of the probability that the network gave each of `ids`: before
+    /// temperature and the rest of [`Sampling`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<f32>,
     /// Why there are no more.
     pub ended: Ended,
 }
@@ -81,7 +95,8 @@ pub struct Generated {
 /// # Errors
 ///
 /// [`Error::Config`] if an option cannot be, the tokenizer has more tokens than the network, or the prompt is longer than what the
-/// network can read; [`Error::Memory`] if the system refuses the memory for its context; [`Error::Data`] if the scores are
+/// network can read and may not be truncated; [`Error::Memory`] if the system refuses the memory for its context; [`Error::Data`] if
+/// the scores are
 /// not finite; what `write` returns.
 pub fn generate(
     network: &Gpt,
@@ -96,21 +111,29 @@ pub fn generate(
     if words > rows {
         return Err(Error::config("tokenizer", format!("has {words} tokens, where the network knows {rows}")));
     }
-    let mut tokens = tokenizer.encode(prompt)?;
+    let mut tokens = tokenizer.encode_prompt(prompt)?;
     if tokens.is_empty() {
         let nothing = || Error::config("--prompt", "is empty, and the tokenizer has no token to begin a document with");
         tokens.push(tokenizer.end_of_text().ok_or_else(nothing)?);
     }
-    let (context, prompt_tokens) = (network.context(), tokens.len());
-    if prompt_tokens > context {
-        let message = format!("has {prompt_tokens} tokens, where the network reads at most {context}");
-        return Err(Error::config("--prompt", message));
+    let context = network.context();
+    if tokens.len() > context {
+        if !options.truncate_prompt {
+            let message = format!(
+                "has {} tokens, where the network reads at most {context}; --truncate-prompt keeps the last of them",
+                tokens.len()
+            );
+            return Err(Error::config("--prompt", message));
+        }
+        tokens.drain(..tokens.len() - context);
     }
+    let (prompt_ids, mut ids, mut logprobs) = (tokens.clone(), Vec::new(), Vec::new());
     let (mut text, mut stop) = (Utf8Stream::default(), Stop::new(&options.stop));
     let (mut cache, mut read) = (network.try_cache()?, 0);
     let mut logits = vec![0.0; network.vocabulary()];
-    let (mut drawn, mut ended) = (0, Ended::MaxTokens);
-    while drawn < options.max_tokens {
+    let mut ended = Ended::MaxTokens;
+    while ids.len() < options.max_tokens {
+        let drawn = ids.len();
         if cache.len() + tokens.len() - read > context {
             cache.truncate(0);
             read = tokens.len() - context.div_ceil(2);
@@ -123,7 +146,10 @@ pub fn generate(
         else {
             return Err(Error::data("network", 0, 0, format!("the scores of token {drawn} are not finite")));
         };
-        drawn += 1;
+        ids.push(token);
+        if options.logprobs {
+            logprobs.push(scores[token as usize] - log_sum_exp(work.level, scores, None));
+        }
         if tokenizer.end_of_text() == Some(token) {
             ended = Ended::EndOfText;
             break;
@@ -134,7 +160,7 @@ pub fn generate(
             write(&out)?;
         }
         if stopped {
-            return Ok(Generated { prompt_tokens, tokens: drawn, ended: Ended::Stop });
+            return Ok(Generated::of(prompt_ids, ids, logprobs, Ended::Stop));
         }
     }
     let (mut out, stopped) = stop.push(&text.finish());
@@ -146,5 +172,11 @@ pub fn generate(
     if !out.is_empty() {
         write(&out)?;
     }
-    Ok(Generated { prompt_tokens, tokens: drawn, ended })
+    Ok(Generated::of(prompt_ids, ids, logprobs, ended))
+}
+
+impl Generated {
+    fn of(prompt_ids: Vec<u32>, ids: Vec<u32>, logprobs: Vec<f32>, ended: Ended) -> Self {
+        Self { prompt_tokens: prompt_ids.len(), tokens: ids.len(), prompt_ids, ids, logprobs, ended }
+    }
 }

@@ -319,6 +319,7 @@ fn files(workload: &Workload, out: &Path) -> Result<Inputs> {
         field: if data.field.is_empty() { "text".to_owned() } else { data.field.clone() },
         valid_share: data.valid_share,
         seed: 1,
+        ..TextOptions::default()
     };
     let source = match data.vocabulary {
         0 => TokenizerSource::Load(workload.root.join(&data.tokenizer)),

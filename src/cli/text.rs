@@ -1,7 +1,7 @@
 //! `hotrow generate`: text that a language model goes on with.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -20,27 +20,34 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", visible_alias = "run")]
     checkpoint: PathBuf,
     /// What the text begins with; without it, the beginning of a document
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     prompt: String,
+    /// File with what the text begins with; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    prompt_file: Option<PathBuf>,
+    /// Reads only the last tokens of a prompt that is longer than the network's context
+    #[arg(long)]
+    truncate_prompt: bool,
     /// Most tokens
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
     max_tokens: usize,
     /// Above 1 draws are bolder; at 0 the best token is always taken
-    #[arg(long, value_name = "X", default_value_t = Sampling::default().temperature)]
+    #[arg(long, value_name = "X", default_value_t = Sampling::default().temperature, allow_negative_numbers = true)]
     temperature: f32,
     /// Draws from so many of the best tokens; 0 for all
-    #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k)]
+    #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k, allow_negative_numbers = true)]
     top_k: usize,
     /// Draws from the best tokens that together have this probability
-    #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p)]
+    #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p, allow_negative_numbers = true)]
     top_p: f32,
     /// The same seed gives the same text
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
-    /// Ends before this text (repeatable)
-    #[arg(long, value_name = "TEXT")]
+    /// Ends before this text (repeatable); \n is a line break in it, \t a tab, \\ a backslash
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = unescaped)]
     stop: Vec<String>,
-    /// Prints one JSON object at the end instead of text as it comes
+    /// Prints one JSON object at the end instead of text as it comes: the text, the numbers of its tokens (ids) and of the
+    /// prompt's (prompt_ids), and the natural logarithms of their probabilities before temperature (logprobs)
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -51,10 +58,15 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     let sampling = Sampling { temperature: arguments.temperature, top_k: arguments.top_k, top_p: arguments.top_p };
     sampling.check()?;
     arguments.threads.start()?;
+    let prompt = &match &arguments.prompt_file {
+        Some(path) => read(path)?,
+        None => arguments.prompt.clone(),
+    };
     let (mut trainer, tokenizer) = Trainer::load(&checkpoint::open(&arguments.checkpoint)?, level)?;
     trainer.settle();
-    let Arguments { prompt, seed, max_tokens, stop, .. } = arguments;
-    let options = Generation { sampling, seed: *seed, max_tokens: *max_tokens, stop: stop.clone() };
+    let &Arguments { seed, max_tokens, truncate_prompt, json: logprobs, .. } = arguments;
+    let stop = arguments.stop.clone();
+    let options = Generation { sampling, seed, max_tokens, stop, truncate_prompt, logprobs };
     let (network, work) = (&trainer.network, &mut trainer.work);
     // The prompt comes first, once it is known to be one that the network can read.
     let (mut text, mut before, mut unwritten) = (String::new(), prompt.as_str(), None);
@@ -83,4 +95,52 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         return Ok(writeln!(out, "{object:#}")?);
     }
     Ok(writeln!(out, "{before}")?)
+}
+
+/// The text of a file, or of standard input.
+fn read(path: &Path) -> Result<String, Error> {
+    let (name, bytes) = match path == Path::new("-") {
+        true => {
+            let mut bytes = Vec::new();
+            let name = Path::new("standard input");
+            std::io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io(name))?;
+            (name, bytes)
+        }
+        false => (path, std::fs::read(path).map_err(Error::io(path))?),
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::data(name, 0, 0, format!("is not UTF-8 from byte {} on", at + 1))
+    })
+}
+
+/// A text in which `\n`, `\t` and `\\` stand for a line break, a tab and a backslash.
+fn unescaped(text: &str) -> Result<String, String> {
+    let (mut out, mut characters) = (String::new(), text.chars());
+    while let Some(c) = characters.next() {
+        out.push(match (c, (c == '\\').then(|| characters.next()).flatten()) {
+            ('\\', Some('n')) => '\n',
+            ('\\', Some('t')) => '\t',
+            ('\\', Some('\\')) => '\\',
+            ('\\', other) => {
+                let other = other.map(String::from).unwrap_or_default();
+                return Err(format!("\\{other} is none of \\n, \\t and \\\\ (a backslash)"));
+            }
+            (other, _) => other,
+        });
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescaped;
+
+    #[test]
+    fn escapes_stand_for_what_a_shell_makes_hard_to_write() {
+        assert_eq!(unescaped(r"a\n\tb\\n-\n").as_deref(), Ok("a\n\tb\\n-\n"));
+        assert_eq!(unescaped("---"), Ok("---".to_owned()));
+        assert!(unescaped(r"\d").is_err_and(|error| error.starts_with(r"\d is none of")));
+        assert!(unescaped("\\").is_err());
+    }
 }

@@ -50,17 +50,17 @@ pub(crate) fn unpacked<'a>(mut packed: impl Read + Send + 'a) -> io::Result<Box<
 }
 
 /// The last place of some bytes at which a block may end.
-pub(crate) type Cut = fn(&[u8]) -> Option<usize>;
+pub(crate) type Cut<'a> = &'a (dyn Fn(&[u8]) -> Option<usize> + Sync);
 
 /// After a line.
-fn after_line(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn after_line(bytes: &[u8]) -> Option<usize> {
     bytes.iter().rposition(|&byte| byte == b'\n').map(|at| at + 1)
 }
 
 /// Whole lines (or what `cut` leaves whole) of a file, about [`BLOCK`] bytes at a time.
 struct Blocks<'a> {
     reader: Box<dyn Read + Send + 'a>,
-    cut: Cut,
+    cut: Cut<'a>,
     /// The beginning of a line whose end has not been read.
     rest: Vec<u8>,
     started: bool,
@@ -137,13 +137,13 @@ pub(crate) fn for_each_block<T: Send>(
     parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
     take: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
-    for_each_cut(input, after_line, parse, take)
+    for_each_cut(input, &after_line, parse, take)
 }
 
 /// The same with blocks that end where `cut` says.
 pub(crate) fn for_each_cut<T: Send>(
     input: Input,
-    cut: Cut,
+    cut: Cut<'_>,
     parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
     mut take: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {

@@ -4,9 +4,12 @@
 //! [`Sequences`](super::Sequences) draws from it.
 
 mod bytes;
+mod classes;
 mod corpus;
+mod cuts;
+mod documents;
+mod end_of_text;
 mod file;
-mod pieces;
 mod prepare;
 mod replace;
 mod tokenizer;
@@ -17,7 +20,9 @@ mod writer;
 mod tests;
 
 pub use bytes::Utf8Stream;
+pub use documents::TextFormat;
+pub use end_of_text::EndOfText;
 pub use file::{TokenFile, TokenSummary, read_tokens};
-pub use prepare::{Counts, Prepared, Reading, TextOptions, TokenizerSource, tokenize, tokenize_with};
+pub use prepare::{Counts, LeftOut, Prepared, Reading, TextOptions, TokenizerSource, tokenize, tokenize_with};
 pub use tokenizer::{TOKENIZER, Tokenizer};
 pub use writer::TokenWriter;

@@ -90,6 +90,81 @@ fn scores_that_say_nothing_are_refused_and_impossible_tokens_never_drawn() {
     }
 }
 
+fn small() -> (Tokenizer, Gpt, Workspace) {
+    use crate::config::{Optim, lm::Model};
+    let tokenizer = Tokenizer::train_on("to be or not to be", 260).unwrap();
+    let model = Model { width: 8, heads: 2, layers: 1, context: 6, ..Model::default() };
+    let network = Gpt::new(&model, &Optim::default(), tokenizer.vocabulary(), 1);
+    (tokenizer, network, Workspace::new(Level::detect()))
+}
+
+#[test]
+fn a_prompt_beyond_the_context_is_refused_or_its_end_is_read() {
+    let (tokenizer, network, mut work) = small();
+    let mut go_on = |prompt: &str, truncate_prompt| {
+        let options = Generation { max_tokens: 4, truncate_prompt, logprobs: true, ..Generation::default() };
+        generate(&network, &mut work, &tokenizer, prompt, &options, &mut |_| Ok(()))
+    };
+    let refused = go_on("abcdefghi", false).unwrap_err();
+    assert_eq!(refused.exit_code(), 2);
+    assert!(
+        refused.to_string().contains("has 9 tokens") && refused.to_string().contains("--truncate-prompt"),
+        "{refused}"
+    );
+    let truncated = go_on("abcdefghi", true).unwrap();
+    assert_eq!(truncated.prompt_ids, tokenizer.encode("defghi").unwrap());
+    assert_eq!(truncated, go_on("defghi", false).unwrap());
+}
+
+/// By the scores that the network gives for what was drawn, in f64.
+#[test]
+fn the_probability_of_each_token_is_told_before_temperature() {
+    let (tokenizer, network, mut work) = small();
+    let sampling = Sampling { temperature: 3.0, top_k: 5, ..PLAIN };
+    let options = Generation { max_tokens: 3, sampling, logprobs: true, ..Generation::default() };
+    let made = generate(&network, &mut work, &tokenizer, "to", &options, &mut |_| Ok(())).unwrap();
+    assert_eq!((made.ids.len(), made.logprobs.len(), made.tokens), (3, 3, 3));
+    let (mut cache, mut logits) = (network.cache(), vec![0.0; network.vocabulary()]);
+    let mut read = made.prompt_ids.clone();
+    for (&id, &got) in made.ids.iter().zip(&made.logprobs) {
+        network.next(&mut work, &mut cache, &read, &mut logits);
+        let sum: f64 = logits.iter().map(|&score| f64::from(score).exp()).sum();
+        let want = f64::from(logits[id as usize]) - sum.ln();
+        // Scores near 0 and some hundred of them: rounding of the sum in f32.
+        assert!((f64::from(got) - want).abs() < 1e-5, "{got} {want}");
+        read = vec![id];
+    }
+    let options = Generation { logprobs: false, ..options };
+    let without = generate(&network, &mut work, &tokenizer, "to", &options, &mut |_| Ok(())).unwrap();
+    assert_eq!((without.ids, without.logprobs), (made.ids, vec![]));
+}
+
+/// A prompt is no text whose bytes are counted.
+#[test]
+fn a_prompt_is_normalised_as_the_tokenizer_wants() {
+    let (tokenizer, network, mut work) = small();
+    let mut value: serde_json::Value = serde_json::from_slice(tokenizer.json()).unwrap();
+    value["normalizer"] = serde_json::json!({ "type": "NFC" });
+    let tokenizer = Tokenizer::from_json(value.to_string().into_bytes()).unwrap();
+    let options = Generation { max_tokens: 1, ..Generation::default() };
+    let made = generate(&network, &mut work, &tokenizer, "e\u{301}", &options, &mut |_| Ok(())).unwrap();
+    assert_eq!(tokenizer.bytes(&made.prompt_ids), "é".as_bytes());
+}
+
+#[test]
+fn a_text_ends_at_the_token_that_was_chosen() {
+    let (tokenizer, network, mut work) = small();
+    let options = Generation { max_tokens: 40, ..Generation::default() };
+    let free = tokenizer.with_end_of_text(None);
+    let drawn = generate(&network, &mut work, &free, "to", &options, &mut |_| Ok(())).unwrap();
+    assert_eq!((drawn.ended, drawn.tokens), (Ended::MaxTokens, 40));
+    let third = drawn.ids[2];
+    let first = drawn.ids.iter().position(|&id| id == third).unwrap();
+    let ending = free.with_end_of_text(Some(third));
+    let ended = generate(&network, &mut work, &ending, "to", &options, &mut |_| Ok(())).unwrap();
+    assert_eq!((ended.ended, &ended.ids[..]), (Ended::EndOfText, &drawn.ids[..=first]));
+}
+
 proptest! {
     #[test]
     fn what_is_drawn_is_among_the_best(

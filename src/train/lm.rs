@@ -31,7 +31,7 @@ use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Summary, memory_
 use begin::{TRAIN_DIGEST, VALID_DIGEST, can_begin, check_resumed};
 pub use estimate::{Estimate, estimate, memory};
 use evaluate::evaluate_until;
-pub use evaluate::{Evaluation, evaluate, try_evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_with, try_evaluate, try_evaluate_with};
 pub use files::Files;
 pub use initial::initial;
 pub use start::{Inputs, MovedInputs, evaluate_file, resume, start};
@@ -237,7 +237,7 @@ impl Task for Run {
         let mut note = format!("step {step}");
         if let Some(valid) = &self.files.valid {
             let (costs, context) = (trainer.work.costs, trainer.config.context());
-            let evaluation = evaluate_until(&mut trainer.network, &mut trainer.work, valid, context, stop);
+            let evaluation = evaluate_until(&mut trainer.network, &mut trainer.work, valid, (context, context), stop);
             trainer.work.costs = costs;
             let Some(evaluation) = evaluation? else { return Ok(false) };
             if !evaluation.nats.is_finite() {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::tokenizer::Tokenizer;
 use crate::data::map::{Bytes, map};
 use crate::error::{Error, Result};
 use crate::files;
@@ -122,6 +123,9 @@ impl TokenSummary {
 
 /// A token file: what `hotrow tokenize` writes, mapped into memory, so that it may be larger than that.
 ///
+/// A file that is mapped may be removed, or replaced by renaming another to its name, as `hotrow tokenize` does: what is mapped stays
+/// as it was. It must not be written to or truncated: the system ends a program (`SIGBUS`) that reads what is no longer there.
+///
 /// ```
 /// use hotrow::data::tokens::{TokenFile, TokenWriter, TokenSummary};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -157,6 +161,45 @@ impl TokenFile {
         let file = files::open(path)?;
         let bytes = Bytes::Map(map(&file).map_err(Error::io(path))?);
         Self::checked(path, bytes, true).map_err(|message| Error::data(path, 0, 0, message))
+    }
+
+    /// The tokens of one document in memory, as `hotrow tokenize` would make a file of them: to measure on a text that is at hand.
+    ///
+    /// ```
+    /// use hotrow::data::tokens::{TokenFile, Tokenizer};
+    /// let tokenizer = Tokenizer::train_on("to be or not to be", 260)?;
+    /// let file = TokenFile::of_text("to be", &tokenizer)?;
+    /// assert_eq!((file.summary().documents, file.summary().source_bytes), (1, 5));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn of_text(text: &str, tokenizer: &Tokenizer) -> Result<Self> {
+        let mut tokens = Vec::from_iter(tokenizer.end_of_text());
+        let name = Path::new("text");
+        let wrong = |message: String| Error::data(name, 0, 0, message);
+        let source_bytes = tokenizer.encode_text(text, &mut tokens).map_err(wrong)?;
+        let summary = TokenSummary {
+            tokens: tokens.len() as u64,
+            vocabulary: tokenizer.vocabulary(),
+            source_bytes,
+            documents: 1,
+            end_of_text: tokenizer.end_of_text(),
+            tokenizer: tokenizer.hash(),
+        };
+        let narrow: Vec<u16>;
+        let tokens: &[u8] = match summary.width() {
+            2 => {
+                narrow = tokens.iter().map(|&token| token as u16).collect();
+                bytemuck::cast_slice(&narrow)
+            }
+            _ => bytemuck::cast_slice(&tokens),
+        };
+        let header = summary.header(xxh3_64(tokens));
+        let bytes = [bytemuck::cast_slice(&header), tokens].concat();
+        Self::checked(name, Bytes::copy(&bytes), true).map_err(wrong)
     }
 
     fn checked(path: &Path, bytes: Bytes, digests: bool) -> Result<Self, String> {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::corpus::Corpus;
+use super::documents::TextFormat;
+use super::end_of_text::{EndOfText, NAMES};
 use super::replace::Replacement;
 use super::tokenizer::{TOKENIZER, Tokenizer};
 use super::{TokenSummary, TokenWriter};
@@ -15,17 +17,30 @@ use crate::files::Made;
 /// What is made into tokens.
 #[derive(Clone, Debug, Default)]
 pub struct TextOptions {
-    /// Files of text, or of JSON objects a line (`.jsonl`, `.ndjson`), each also packed (gzip, zstd). A text file is one document, a
-    /// line of objects is one.
+    /// Files of text, or of JSON objects a line (see `format`), each also packed (gzip, zstd). A text file is one document (see
+    /// `document_separator`), a line of objects is one.
     pub files: Vec<PathBuf>,
     /// The same for validation.
     pub valid: Vec<PathBuf>,
     /// The field of an object that is its text.
     pub field: String,
-    /// Share of `files` that goes to validation instead: of objects any, of a text file its end.
+    /// Share of `files` that goes to validation instead: of objects any, of a text file its end, from a line or a word on if one
+    /// begins nearby.
     pub valid_share: f64,
     /// What `valid_share` draws with.
     pub seed: u64,
+    /// What the files are.
+    pub format: TextFormat,
+    /// Stands between the documents of a text file, and is no text itself. If it has a line of its own, the end of that line goes
+    /// with it. Empty documents do not count.
+    pub document_separator: Option<String>,
+    /// Which token stands in front of each document.
+    pub end_of_text: EndOfText,
+    /// So many records may be left out, of all files together: lines that are no object, whose field is missing or no text, or
+    /// that are not UTF-8 (of a text file, only these).
+    pub skip_bad: u64,
+    /// Text is brought into the normal form that the tokenizer wants, see [`Tokenizer::normalizing`]; bytes are those of that form.
+    pub normalize: bool,
 }
 
 /// Where the tokenizer comes from.
@@ -52,6 +67,22 @@ pub struct Prepared {
     pub tokenizer_hash: String,
     /// Tokens, documents and bytes of text of both files.
     pub counts: Vec<Counts>,
+    /// The name of the token in front of each document.
+    pub end_of_text: Option<String>,
+    /// The share of all bytes of text that is for validation, as it came out.
+    pub valid_share: f64,
+    /// What is not in the files, or not as it may be meant.
+    pub left_out: LeftOut,
+}
+
+/// What became of text that is not as it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Records that were left out (see [`TextOptions::skip_bad`]).
+    pub bad_records: u64,
+    /// How often a text has the name of the end-of-text token, which is text like any other. Not counted where a
+    /// [`document_separator`](TextOptions::document_separator) is given.
+    pub end_of_text_names: u64,
 }
 
 /// How far a pass of [`tokenize_with`] over its files is.
@@ -95,9 +126,9 @@ pub struct Counts {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if an option cannot be, if `out` has a `valid.tokens` that would stay, or if the share leaves nothing for
-/// validation; [`Error::Data`] with file and line for what is not UTF-8, no object, or has no such field, and for files without
-/// text; [`Error::Io`] if the system refuses.
+/// [`Error::Config`] if an option cannot be, if `out` has a `valid.tokens` that would stay, if the share leaves nothing for
+/// validation, or if there are several documents and no end-of-text token is known; [`Error::Data`] with file and line for
+/// what is not UTF-8, no object, or has no such field, and for files without text; [`Error::Io`] if the system refuses.
 ///
 /// Files that were there before are as they were: all new ones are complete and on the disk before the first takes its name. Only
 /// a failure of the system between these last renames leaves some of both.
@@ -122,6 +153,15 @@ pub fn tokenize_with(
     if options.valid_share > 0.0 && !options.valid.is_empty() {
         return Err(Error::config("--valid-share", "there are files for validation: leave out one of the two"));
     }
+    if let (TokenizerSource::Train(_), EndOfText::Token(name)) = (source, &options.end_of_text)
+        && name != NAMES[0]
+    {
+        let message = format!("is {name:?}, where a tokenizer that is learnt has {:?}", NAMES[0]);
+        return Err(Error::config("--end-of-text", message));
+    }
+    if options.document_separator.as_deref() == Some("") {
+        return Err(Error::config("--document-separator", "is empty"));
+    }
     let has_valid = options.valid_share > 0.0 || !options.valid.is_empty();
     let paths = ["train.tokens", "valid.tokens", TOKENIZER].map(|name| out.join(name));
     can_be_replaced(&paths, has_valid)?;
@@ -130,15 +170,20 @@ pub fn tokenize_with(
         TokenizerSource::Train(vocabulary) => {
             let words = corpus.words(tell)?;
             tell(Reading { pass: "learning", bytes: 0, of: 0 });
-            words.learn(*vocabulary)?
+            let tokenizer = words.learn(*vocabulary)?;
+            match options.end_of_text {
+                EndOfText::Absent => tokenizer.with_end_of_text(None),
+                _ => tokenizer,
+            }
         }
-        TokenizerSource::Load(path) => Tokenizer::load(path)?,
+        TokenizerSource::Load(path) => Tokenizer::load_with(path, &options.end_of_text)?,
     };
+    let tokenizer = if options.normalize { tokenizer.normalizing() } else { tokenizer };
     let made = Made::folder(out)?;
     let create =
         |path: &PathBuf| TokenWriter::create(path, tokenizer.vocabulary(), tokenizer.end_of_text(), tokenizer.hash());
     let mut writers = [create(&paths[0])?, create(&paths[1])?];
-    corpus.write(&tokenizer, &mut writers, tell)?;
+    let left_out = corpus.write(&tokenizer, &mut writers, tell)?;
     let [train, valid] = writers;
     if train.summary().tokens == 0 {
         return Err(Error::data(&options.files[0], 0, 0, "there is no text to train on"));
@@ -165,13 +210,18 @@ pub fn tokenize_with(
     replacements.into_iter().try_for_each(Replacement::rename)?;
     made.keep();
     let [train, valid, json] = paths;
+    let counts: Vec<_> = summaries.into_iter().map(Counts::from).collect();
+    let [all, validation] = [0, 1].map(|from| counts.iter().skip(from).map(|counts| counts.source_bytes).sum::<u64>());
     Ok(Prepared {
         train,
         valid: has_valid.then_some(valid),
         tokenizer: json,
         vocabulary: tokenizer.vocabulary(),
         tokenizer_hash: format!("{:032x}", tokenizer.hash()),
-        counts: summaries.into_iter().map(Counts::from).collect(),
+        counts,
+        end_of_text: tokenizer.end_of_text().and_then(|token| tokenizer.name_of(token)),
+        valid_share: validation as f64 / all.max(1) as f64,
+        left_out,
     })
 }
 

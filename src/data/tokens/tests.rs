@@ -1,4 +1,8 @@
+mod cuts;
+mod dirty;
+mod end_of_text;
 mod prepare;
+mod shares;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,7 +10,6 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::pieces::{last_cut, pieces};
 use super::*;
 
 /// Learnt from itself; enough for words of several letters.
@@ -51,16 +54,6 @@ proptest! {
         prop_assert_eq!(TOKENIZER_300.bytes(&TOKENIZER_300.encode(&text).unwrap()), text.into_bytes());
     }
 
-    /// The words on both sides of a cut are those of the whole.
-    #[test]
-    fn a_cut_changes_no_token(text in "[ab \\n\\r\\t.'é\u{3000}\u{85}]{0,40}") {
-        if let Some(cut) = last_cut(text.as_bytes()) {
-            let (before, after) = text.split_at(cut);
-            let apart = [before, after].map(|part| TOKENIZER_300.encode(part).unwrap()).concat();
-            prop_assert_eq!(apart, TOKENIZER_300.encode(&text).unwrap());
-        }
-    }
-
     #[test]
     fn text_in_pieces_of_any_length_is_the_same_text(bytes in prop::collection::vec(any::<u8>(), 0..40), text: String, cut in 1_usize..5) {
         for bytes in [bytes.as_slice(), text.as_bytes()] {
@@ -70,14 +63,6 @@ proptest! {
             prop_assert_eq!(got, String::from_utf8_lossy(bytes));
         }
     }
-}
-
-#[test]
-fn pieces_are_the_whole_text_in_order() {
-    for text in [prose().repeat(20), "x".repeat(100_000), String::new()] {
-        assert_eq!(pieces(&text).collect::<String>(), text);
-    }
-    assert!(pieces(&prose().repeat(20)).count() > 1);
 }
 
 #[test]

@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, ModelWrapper};
+use tokenizers::{AddedToken, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::bytes::{bytes_of, characters};
+use super::cuts::Cuts;
+use super::end_of_text::{EndOfText, NAMES};
 use crate::error::{Error, Result};
 use crate::files;
 
 /// The file that tokenizers are kept in, beside token files and in checkpoints.
 pub const TOKENIZER: &str = "tokenizer.json";
-
-/// What stands in front of each document, in tokenizers that hotrow makes; then what others call it.
-pub(super) const END_OF_TEXT: [&str; 5] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>"];
 
 /// A byte-level BPE tokenizer, trained or loaded, in the format of the crate (and the Python package) `tokenizers`.
 ///
@@ -38,21 +38,37 @@ pub struct Tokenizer {
     /// What each token stands for; nothing for special tokens and for numbers that are no token.
     bytes: Vec<Vec<u8>>,
     end_of_text: Option<u32>,
+    cuts: Cuts,
+    normalizes: bool,
 }
 
+/// Pieces that are encoded at the same time: memory holds their tokens twice.
+const TOGETHER: usize = 256;
+
 impl Tokenizer {
+    /// As [`load_with`](Self::load_with), with the end-of-text token that is named beside it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_with`](Self::load_with).
+    pub fn load(path: &Path) -> Result<Self> {
+        Self::load_with(path, &EndOfText::Detect)
+    }
+
     /// Loads a `tokenizer.json`, or `vocab.bpe` or `merges.txt` with the `encoder.json` or `vocab.json` beside it (GPT-2's files). A
     /// folder stands for such files in it.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if a file cannot be read, [`Error::Data`] if it is no tokenizer, or not a byte-level one.
-    pub fn load(path: &Path) -> Result<Self> {
+    /// [`Error::Io`] if a file cannot be read, [`Error::Data`] if it is no tokenizer, or not a byte-level one, or if a file beside it
+    /// names an end-of-text token that it does not have; [`Error::Config`] if `end_of_text` does.
+    pub fn load_with(path: &Path, end_of_text: &EndOfText) -> Result<Self> {
         let path = if path.is_dir() { found(path, &[TOKENIZER, "vocab.bpe", "merges.txt"])? } else { path.to_owned() };
         if path.extension().is_none_or(|extension| extension == "json") {
             let json = files::read(&path)?;
             let (inner, hash) = parse(&json).map_err(|reason| no_tokenizer(&path, reason))?;
-            return Self::of(inner, json, hash).map_err(|message| Error::data(path, 0, 0, message));
+            let tokenizer = Self::of(inner, json, hash).map_err(|message| Error::data(&path, 0, 0, message))?;
+            return tokenizer.choose(end_of_text, &path);
         }
         // The other crate's own errors do not name the file.
         files::open(&path)?;
@@ -67,7 +83,8 @@ impl Tokenizer {
             )
         };
         let model = BPE::from_file(&vocabulary.to_string_lossy(), &path.to_string_lossy()).build().map_err(wrong)?;
-        Self::byte_level(model).map_err(|message| Error::data(&path, 0, 0, message))
+        let tokenizer = Self::byte_level(model).map_err(|message| Error::data(&path, 0, 0, message))?;
+        tokenizer.choose(end_of_text, &path)
     }
 
     /// The tokenizer with this `tokenizer.json`, or what is wrong with it.
@@ -104,8 +121,10 @@ impl Tokenizer {
         if let Some(byte) = characters.iter().position(|c| !alone(c)) {
             return Err(format!("is not byte-level: it has no token for the byte {byte:#04x}"));
         }
-        let end_of_text = END_OF_TEXT.iter().find_map(|&name| inner.token_to_id(name));
-        Ok(Self { inner, json, hash, bytes, end_of_text })
+        let special = |id: &u32| added.get(id).is_some_and(|token| token.special);
+        let end_of_text = NAMES.iter().find_map(|&name| inner.token_to_id(name).filter(special));
+        let cuts = Cuts::of(&inner);
+        Ok(Self { inner, json, hash, bytes, end_of_text, cuts, normalizes: false })
     }
 
     /// The tokenizer that divides text as GPT-2's does and has the merges of `model`.
@@ -113,39 +132,149 @@ impl Tokenizer {
         let mut inner = tokenizers::Tokenizer::new(model);
         let level = ByteLevel::new(false, true, true);
         inner.with_pre_tokenizer(Some(level)).with_decoder(Some(level)).with_post_processor(Some(level));
-        let special = AddedToken::from(END_OF_TEXT[0], true);
+        let special = AddedToken::from(NAMES[0], true);
         let json = inner.add_special_tokens([special]).and_then(|_| inner.to_string(true));
         Self::from_json(json.map_err(|error| format!("cannot be made: {error}"))?.into_bytes())
     }
 
-    /// The tokens of `text`.
+    /// The same tokenizer, which brings text into the normal form that it wants (NFC, NFD, NFKC or NFKD) before it encodes it; the
+    /// tokens give back that form. Without this, a text in another form is an error.
+    pub fn normalizing(mut self) -> Self {
+        self.normalizes = true;
+        self
+    }
+
+    /// The tokens of `text`: those of the whole text by the Python package `tokenizers`, but that a run of more than 64 KiB
+    /// without a place to divide it (of letters, say) is cut there.
+    ///
+    /// A tokenizer with a pattern that is not among those of GPT-2, GPT-4, GPT-4o, Llama 3 and Qwen 2 encodes texts of up to 256 KiB
+    /// as a whole, and cuts longer ones where it divides them when it sees 1 KiB around the place.
     ///
     /// # Errors
     ///
     /// [`Error::Data`] if they would not give back the text, because the tokenizer changes it first.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let mut tokens = Vec::new();
-        self.encode_to(text, &mut tokens).map_err(|message| Error::data(TOKENIZER, 0, 0, message))?;
+        self.encode_by(&self.cuts, text)
+    }
+
+    /// As [`encode`](Self::encode) in pieces of about `piece` bytes: other memory, the same tokens.
+    ///
+    /// ```
+    /// let tokenizer = hotrow::data::tokens::Tokenizer::train_on("some words and some more", 260)?;
+    /// let text = "some words, and 1000 more\n\n  of them";
+    /// assert_eq!(tokenizer.encode_in_pieces(text, 5)?, tokenizer.encode(text)?);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn encode_in_pieces(&self, text: &str, piece: usize) -> Result<Vec<u32>> {
+        self.encode_by(&self.cuts.clone().with_piece(piece), text)
+    }
+
+    fn encode_by(&self, cuts: &Cuts, text: &str) -> Result<Vec<u32>> {
+        let (mut tokens, wrong) = (Vec::new(), |message| Error::data(TOKENIZER, 0, 0, message));
+        self.encode_to(cuts, text, self.normalizes, &mut tokens).map_err(wrong)?;
         Ok(tokens)
     }
 
-    /// As [`encode`](Self::encode), added to `tokens`.
-    pub(super) fn encode_to(&self, text: &str, tokens: &mut Vec<u32>) -> Result<(), String> {
-        for piece in super::pieces::pieces(text) {
-            let encoding = self.inner.encode_fast(piece, false).map_err(|error| format!("text: {error}"))?;
-            let mut rest = piece.as_bytes();
-            let whole = encoding.get_ids().iter().all(|&id| {
-                let after = rest.strip_prefix(self.bytes_of(id));
-                rest = after.unwrap_or(rest);
-                after.is_some()
-            });
-            if !whole || !rest.is_empty() {
-                let shown: String = String::from_utf8_lossy(rest).chars().take(20).collect();
-                return Err(format!("the tokenizer does not give back the text at {shown:?}: it changes text"));
+    /// The tokens of a prompt, whose bytes nobody counts: it is normalised if the tokenizer wants that.
+    pub(crate) fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        let mut tokens = Vec::new();
+        let encoded = self.encode_to(&self.cuts, text, true, &mut tokens);
+        encoded.map_err(|message| Error::data(TOKENIZER, 0, 0, message))?;
+        Ok(tokens)
+    }
+
+    /// Adds the tokens of `text` to `tokens`; how many bytes they stand for, which is another number only if they are normalised.
+    pub(super) fn encode_text(&self, text: &str, tokens: &mut Vec<u32>) -> Result<u64, String> {
+        self.encode_to(&self.cuts, text, self.normalizes, tokens)
+    }
+
+    fn encode_to(&self, cuts: &Cuts, text: &str, normalizes: bool, tokens: &mut Vec<u32>) -> Result<u64, String> {
+        let (mut pieces, mut bytes) = (cuts.pieces(text).peekable(), 0);
+        while pieces.peek().is_some() {
+            let together: Vec<_> = pieces.by_ref().take(TOGETHER).collect();
+            let encode = |piece: &&str| self.encode_piece(piece, normalizes);
+            // The first error of the text, whatever the number of threads.
+            let encoded: Vec<Result<_, String>> = match together.as_slice() {
+                [only] => vec![encode(only)],
+                several => several.par_iter().map(encode).collect(),
+            };
+            for piece in encoded {
+                let (ids, length) = piece?;
+                tokens.extend(ids);
+                bytes += length;
             }
-            tokens.extend_from_slice(encoding.get_ids());
         }
-        Ok(())
+        Ok(bytes)
+    }
+
+    fn encode_piece(&self, piece: &str, normalizes: bool) -> Result<(Vec<u32>, u64), String> {
+        let wrong = |error| format!("text: {error}");
+        let canonical = self.inner.get_normalizer().filter(|form| is_form(form));
+        let normal = match canonical.filter(|_| normalizes && !piece.is_ascii()) {
+            Some(form) => {
+                let mut text = NormalizedString::from(piece);
+                form.normalize(&mut text).map_err(wrong)?;
+                Some(text.get().to_owned())
+            }
+            None => None,
+        };
+        let piece = normal.as_deref().unwrap_or(piece);
+        let encoding = self.inner.encode_fast(piece, false).map_err(wrong)?;
+        let mut rest = piece.as_bytes();
+        let whole = encoding.get_ids().iter().all(|&id| {
+            let after = rest.strip_prefix(self.bytes_of(id));
+            rest = after.unwrap_or(rest);
+            after.is_some()
+        });
+        if !whole || !rest.is_empty() {
+            let shown: String = String::from_utf8_lossy(rest).chars().take(20).collect();
+            let help = match canonical.is_some() && !normalizes {
+                true => " to its normal form; --normalize does that first, and counts the bytes behind it",
+                false => "",
+            };
+            return Err(format!("the tokenizer does not give back the text at {shown:?}: it changes text{help}"));
+        }
+        Ok((encoding.get_ids().to_vec(), piece.len() as u64))
+    }
+
+    /// Where its texts can be cut.
+    pub(super) fn cuts(&self) -> &Cuts {
+        &self.cuts
+    }
+
+    /// The token with a name.
+    pub(super) fn token(&self, name: &str) -> Option<u32> {
+        self.inner.token_to_id(name)
+    }
+
+    /// The name of a token.
+    pub fn name_of(&self, token: u32) -> Option<String> {
+        self.inner.id_to_token(token)
+    }
+
+    /// The names of its special tokens, in the order of their numbers.
+    pub(super) fn special_names(&self) -> Vec<String> {
+        let mut added: Vec<_> =
+            self.inner.get_added_tokens_decoder().into_iter().filter(|(_, of)| of.special).collect();
+        added.sort_by_key(|&(id, _)| id);
+        added.into_iter().map(|(_, token)| token.content).collect()
+    }
+
+    /// The same tokenizer with another token between documents, or none.
+    ///
+    /// # Panics
+    ///
+    /// If the token is not below the vocabulary.
+    #[track_caller]
+    pub fn with_end_of_text(mut self, token: Option<u32>) -> Self {
+        let (size, beyond) = (self.vocabulary(), token.filter(|&token| token as usize >= self.vocabulary()));
+        assert!(beyond.is_none(), "end of text {beyond:?}, where there are {size} tokens");
+        self.end_of_text = token;
+        self
     }
 
     /// What a token stands for: nothing, if it is a special one or none.
@@ -177,6 +306,12 @@ impl Tokenizer {
     pub fn json(&self) -> &[u8] {
         &self.json
     }
+}
+
+/// Whether a normaliser brings text into one of the normal forms of Unicode, and does nothing else.
+fn is_form(normalizer: &NormalizerWrapper) -> bool {
+    use NormalizerWrapper::{NFC, NFD, NFKC, NFKD};
+    matches!(normalizer, NFC(_) | NFD(_) | NFKC(_) | NFKD(_))
 }
 
 /// What a `tokenizer.json` describes, and its hash.

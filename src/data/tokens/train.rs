@@ -7,8 +7,9 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use super::bytes::characters;
-use super::pieces::pieces;
-use super::tokenizer::{END_OF_TEXT, Tokenizer};
+use super::cuts::Cuts;
+use super::end_of_text::NAMES;
+use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
 /// Bytes that a vocabulary is learnt from at most: the trainer counts pairs in 31 bits, and no pair can come more often than
@@ -33,7 +34,7 @@ impl Words {
     /// Counts the words of `text`.
     pub fn count(&mut self, text: &str) -> Result<(), String> {
         let level = ByteLevel::new(false, true, true);
-        for piece in pieces(text) {
+        for piece in Cuts::known().pieces(text) {
             let mut words = PreTokenizedString::from(piece);
             level.pre_tokenize(&mut words).map_err(|error| format!("text: {error}"))?;
             for (word, ..) in words.get_splits(OffsetReferential::Original, OffsetType::Byte) {
@@ -65,7 +66,7 @@ impl Words {
             .vocab_size(vocabulary)
             .min_frequency(2)
             .show_progress(false)
-            .special_tokens(vec![AddedToken::from(END_OF_TEXT[0], true)])
+            .special_tokens(vec![AddedToken::from(NAMES[0], true)])
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
         let mut model = BPE::default();

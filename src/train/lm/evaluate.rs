@@ -82,7 +82,7 @@ impl Evaluation {
 /// [`try_evaluate`].
 #[track_caller]
 pub fn evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, context: usize) -> Evaluation {
-    try_evaluate(network, work, file, context).unwrap_or_else(|error| panic!("{error}"))
+    evaluate_with(network, work, file, context, context)
 }
 
 /// As [`evaluate`], for files that come from elsewhere.
@@ -92,7 +92,52 @@ pub fn evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, conte
 /// [`Error::Config`] if the file has fewer than two tokens, or a vocabulary beyond the network's, or `context` is 0 or above the
 /// network's.
 pub fn try_evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, context: usize) -> Result<Evaluation> {
-    Ok(evaluate_until(network, work, file, context, &|| false)?.expect("nobody stops it"))
+    try_evaluate_with(network, work, file, context, context)
+}
+
+/// As [`evaluate`], with windows that begin `stride` tokens apart: each token is still predicted once, but with at least
+/// `context - stride` tokens before it (unless the file begins there). That costs `context / stride` times as much. A
+/// stride of `context` is [`evaluate`] itself, to the bit.
+///
+/// ```
+/// use hotrow::config::{Optim, lm::Model};
+/// use hotrow::data::tokens::{TokenFile, Tokenizer};
+/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, train::lm::evaluate_with};
+/// let tokenizer = Tokenizer::train_on("to be or not to be", 260)?;
+/// let file = TokenFile::of_text("to be or not to be", &tokenizer)?;
+/// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
+/// let (mut gpt, work) = (Gpt::new(&model, &Optim::default(), 260, 1), &mut Workspace::new(Level::detect()));
+/// assert_eq!(evaluate_with(&mut gpt, work, &file, 4, 1).tokens, file.len() as u64 - 1);
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+///
+/// # Panics
+///
+/// As [`evaluate`], or if `stride` is not in 1..=`context`.
+#[track_caller]
+pub fn evaluate_with(
+    network: &mut Gpt,
+    work: &mut Workspace,
+    file: &TokenFile,
+    context: usize,
+    stride: usize,
+) -> Evaluation {
+    try_evaluate_with(network, work, file, context, stride).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// As [`evaluate_with`], for files that come from elsewhere.
+///
+/// # Errors
+///
+/// As [`try_evaluate`], or if `stride` is not in 1..=`context`.
+pub fn try_evaluate_with(
+    network: &mut Gpt,
+    work: &mut Workspace,
+    file: &TokenFile,
+    context: usize,
+    stride: usize,
+) -> Result<Evaluation> {
+    Ok(evaluate_until(network, work, file, (context, stride), &|| false)?.expect("nobody stops it"))
 }
 
 /// The same, unless `stop` says so before the end.
@@ -100,7 +145,7 @@ pub(super) fn evaluate_until(
     network: &mut Gpt,
     work: &mut Workspace,
     file: &TokenFile,
-    context: usize,
+    (context, stride): (usize, usize),
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
     let (known, most) = (network.vocabulary(), network.context());
@@ -114,19 +159,109 @@ pub(super) fn evaluate_until(
     if context == 0 || context > most {
         return Err(Error::config("context", format!("{context} is not in 1..={most}, which the network reads")));
     }
+    if stride == 0 || stride > context {
+        return Err(Error::config("stride", format!("{stride} is not in 1..={context}, the context")));
+    }
     let count = file.len() - 1;
-    let (whole, together) = (count / context * context, (TOKENS / context).max(1) * context);
-    let groups = (0..whole).step_by(together).map(|from| (from, together.min(whole - from), context));
-    // The last window is shorter.
-    let last = (whole < count).then_some((whole, count - whole, count - whole));
-    let (mut tokens, mut losses, mut nats) = (vec![0; together + 1], vec![0.0; together], 0.0);
-    for (from, size, length) in groups.chain(last) {
+    let together = (TOKENS / context).max(1);
+    let (mut tokens, mut targets) = (Vec::new(), Vec::new());
+    let (mut window, mut losses, mut nats) = (vec![0; context + 1], vec![0.0; together * context], 0.0);
+    // Tokens that windows before have predicted, or those of this group.
+    let (mut done, mut group) = (0, Vec::with_capacity(together));
+    while done < count {
         if stop() {
             return Ok(None);
         }
-        file.read(from, &mut tokens[..=size]);
-        network.losses(work, &tokens[..size], &tokens[1..=size], length, &mut losses[..size]);
-        nats += losses[..size].iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        // What is seen of a window, but not predicted by it; the last window of a file is shorter.
+        let seen = if done == 0 { 0 } else { context - stride };
+        let length = context.min(count - done + seen);
+        let read = &mut window[..=length];
+        file.read(done - seen, read);
+        tokens.extend_from_slice(&read[..length]);
+        targets.extend_from_slice(&read[1..]);
+        group.push(seen);
+        done += length - seen;
+        let next = context.min(count - done + context - stride);
+        if group.len() < together && done < count && next == length {
+            continue;
+        }
+        let losses = &mut losses[..tokens.len()];
+        network.losses(work, &tokens, &targets, length, losses);
+        let predicted = losses.chunks(length).zip(&group).flat_map(|(window, &seen)| &window[seen..]);
+        nats += predicted.map(|&loss| f64::from(loss)).sum::<f64>();
+        tokens.clear();
+        targets.clear();
+        group.clear();
     }
     Ok(Some(Evaluation { nats, tokens: count as u64, source_bytes: file.summary().source_bytes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Optim, lm::Model};
+    use crate::data::tokens::TokenWriter;
+    use crate::kernels::Level;
+
+    const CONTEXT: usize = 8;
+
+    fn network() -> (Gpt, Workspace) {
+        let model = Model { width: 8, heads: 2, layers: 1, context: CONTEXT, ..Model::default() };
+        (Gpt::new(&model, &Optim::default(), 10, 1), Workspace::new(Level::detect()))
+    }
+
+    fn file(tokens: usize) -> TokenFile {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = TokenWriter::create(&folder.path().join("a.tokens"), 10, None, 7).unwrap();
+        let tokens: Vec<u32> = (0..tokens as u32).map(|at| (at * at + at / 3) % 10).collect();
+        writer.append(&tokens, 9).unwrap();
+        writer.finish().unwrap();
+        TokenFile::open(&folder.path().join("a.tokens")).unwrap()
+    }
+
+    /// The loss of each token by a window of its own, of all that may be seen.
+    #[test]
+    fn each_token_is_predicted_once_with_what_its_window_has_before_it() {
+        let (mut gpt, mut work) = network();
+        for count in [2, 5, 8, 9, 10, 16, 17, 23, 700] {
+            let file = file(count);
+            for stride in 1..=CONTEXT {
+                let got = evaluate_with(&mut gpt, &mut work, &file, CONTEXT, stride);
+                let mut nats = 0.0;
+                for target in 1..count {
+                    // Windows after the first begin at multiples of the stride and predict their last tokens.
+                    let windows = (target.saturating_sub(CONTEXT)).div_ceil(stride);
+                    let from = windows * stride;
+                    let mut tokens = vec![0; target - from + 1];
+                    file.read(from, &mut tokens);
+                    let (length, mut losses) = (target - from, vec![0.0; target - from]);
+                    gpt.losses(&mut work, &tokens[..length], &tokens[1..], length, &mut losses);
+                    nats += f64::from(losses[length - 1]);
+                }
+                assert_eq!(got.tokens, count as u64 - 1);
+                // Products of other sizes round otherwise.
+                assert!((got.nats - nats).abs() < 1e-4 * nats, "{count}, {stride}: {} {nats}", got.nats);
+            }
+        }
+    }
+
+    /// As it was before there were strides.
+    #[test]
+    fn windows_one_after_the_other_give_the_same_bits_as_ever() {
+        let (mut gpt, mut work) = network();
+        for count in [2, 8, 9, 17, 2049, 2050, 5000] {
+            let file = file(count);
+            let (predicted, mut nats) = (count - 1, 0.0);
+            let whole = predicted / CONTEXT * CONTEXT;
+            let groups = (0..whole).step_by(TOKENS).map(|from| (from, TOKENS.min(whole - from), CONTEXT));
+            let last = (whole < predicted).then_some((whole, predicted - whole, predicted - whole));
+            for (from, size, length) in groups.chain(last) {
+                let (mut tokens, mut losses) = (vec![0; size + 1], vec![0.0; size]);
+                file.read(from, &mut tokens);
+                gpt.losses(&mut work, &tokens[..size], &tokens[1..], length, &mut losses);
+                nats += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+            }
+            assert_eq!(evaluate(&mut gpt, &mut work, &file, CONTEXT).nats.to_bits(), nats.to_bits(), "{count}");
+        }
+    }
 }

@@ -26,9 +26,11 @@ impl Files {
     /// As [`Tokenizer::load`] and [`TokenFile::open`]; [`Error::Data`] if another tokenizer has made them.
     pub fn open(tokenizer: &Path, train: &Path, valid: Option<&Path>) -> Result<Self> {
         let tokenizer = Tokenizer::load(tokenizer)?;
-        let open = |path: &Path| open(path, &tokenizer);
-        let (train, valid) = (open(train)?.into(), valid.map(open).transpose()?);
-        Ok(Self { tokenizer, train, valid })
+        let file = open_of(train, &tokenizer)?;
+        // The one that stands between its documents is the one that ends a text.
+        let tokenizer = tokenizer.with_end_of_text(file.summary().end_of_text);
+        let valid = valid.map(|path| open(path, &tokenizer)).transpose()?;
+        Ok(Self { tokenizer, train: file.into(), valid })
     }
 
     /// The configuration with the size of the vocabulary in it.
@@ -69,8 +71,23 @@ impl Files {
     }
 }
 
-/// The token file at `path`, which has something to predict and is of `tokenizer`.
+/// The token file at `path`, which has something to predict and is of `tokenizer`, with the same token between documents.
 pub(super) fn open(path: &Path, tokenizer: &Tokenizer) -> Result<TokenFile> {
+    let file = open_of(path, tokenizer)?;
+    let (found, known) = (file.summary().end_of_text, tokenizer.end_of_text());
+    if found != known {
+        let name = |token: Option<u32>| match token {
+            Some(token) => format!("{:?}", tokenizer.name_of(token).unwrap_or_else(|| token.to_string())),
+            None => "nothing".to_owned(),
+        };
+        let message = format!("has {} between documents, where training has {}", name(found), name(known));
+        return Err(Error::data(path, 0, 0, message));
+    }
+    Ok(file)
+}
+
+/// The same with any token between documents.
+fn open_of(path: &Path, tokenizer: &Tokenizer) -> Result<TokenFile> {
     let file = TokenFile::open(path)?;
     let summary = *file.summary();
     let wrong = |message: String| Err(Error::data(path, 0, 0, message));
@@ -88,4 +105,53 @@ pub(super) fn open(path: &Path, tokenizer: &Tokenizer) -> Result<TokenFile> {
         return wrong(format!("{} tokens leave nothing to predict", file.len()));
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{self, TrainerState};
+    use crate::config::lm::Model;
+    use crate::data::tokens::{EndOfText, TextOptions, TokenizerSource, tokenize};
+    use crate::kernels::Level;
+    use crate::train::lm::Trainer;
+
+    #[test]
+    fn the_token_between_documents_ends_a_text_of_the_trained_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("d.jsonl"), "{\"text\":\"ab\"}\n{\"text\":\"ab\"}\n").unwrap();
+        std::fs::write(at("tokenizer.json"), Tokenizer::train_on("a b", 257).unwrap().json()).unwrap();
+        let tokens = |end_of_text, out: &str| {
+            let options =
+                TextOptions { files: vec![at("d.jsonl")], field: "text".into(), end_of_text, ..TextOptions::default() };
+            tokenize(&options, &TokenizerSource::Load(at("tokenizer.json")), &at(out)).unwrap()
+        };
+        let (usual, named) = (tokens(EndOfText::Detect, "usual"), tokens(EndOfText::Token("b".into()), "named"));
+        let files = Files::open(&named.tokenizer, &named.train, None).unwrap();
+        let end = files.tokenizer.end_of_text();
+        assert_eq!(end, Some(files.tokenizer.encode("b").unwrap()[0]));
+        let error = Files::open(&named.tokenizer, &named.train, Some(&usual.train)).unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        let words = "has \"<|endoftext|>\" between documents, where training has \"b\"";
+        assert!(error.to_string().ends_with(words), "{error}");
+
+        let model = Model { vocabulary: 257, width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
+        let trainer = Trainer::new(Lm { model, ..Lm::default() }, vec![], 10, Level::detect()).unwrap();
+        let mut contents = trainer.contents(&files.tokenizer, TrainerState::new(0, 0, 1));
+        let mut loaded = |config: &dyn Fn(&mut serde_json::Value)| {
+            config(&mut contents.config);
+            let run = tempfile::tempdir().unwrap();
+            let path = checkpoint::save(run.path(), &contents, 2).unwrap();
+            let loaded = Trainer::load(&checkpoint::open(&path).unwrap(), Level::detect());
+            loaded.map(|(_, tokenizer)| tokenizer.end_of_text())
+        };
+        assert_eq!(loaded(&|_| ()).unwrap(), end);
+        assert_eq!(loaded(&|config| config["end_of_text"] = serde_json::json!([])).unwrap(), None);
+        let beyond = loaded(&|config| config["end_of_text"] = serde_json::json!([257])).unwrap_err();
+        assert!(beyond.to_string().contains("end_of_text: 257 is no token of the tokenizer"), "{beyond}");
+        // A checkpoint of a version that kept nothing of it.
+        let old = loaded(&|config| drop(config.as_object_mut().unwrap().remove("end_of_text"))).unwrap();
+        assert_eq!(old, Tokenizer::load(&named.tokenizer).unwrap().end_of_text());
+    }
 }

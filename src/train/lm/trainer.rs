@@ -35,6 +35,9 @@ pub struct Shape {
     /// Rises where the same weights come to mean something else: with 1, shares of routed blocks began to add up to their number.
     #[serde(default)]
     pub revision: u32,
+    /// The token between documents, which ends a text, or none; nothing is said by versions that took it from the tokenizer.
+    #[serde(default)]
+    pub end_of_text: Option<Vec<u32>>,
 }
 
 const REVISION: u32 = 1;
@@ -152,7 +155,8 @@ impl Trainer {
     /// What a checkpoint holds of it, and the tokenizer. `state` is what the caller wants back.
     pub fn contents<'a>(&'a self, tokenizer: &'a Tokenizer, state: TrainerState) -> Contents<'a> {
         let (task, config, hot) = (TASK.to_owned(), self.config.clone(), self.hot.clone());
-        let shape = Shape { task, config, total_steps: self.total_steps, hot, revision: REVISION };
+        let end_of_text = Some(Vec::from_iter(tokenizer.end_of_text()));
+        let shape = Shape { task, config, total_steps: self.total_steps, hot, revision: REVISION, end_of_text };
         let indexes = self.network.indexes().into_iter().map(|(name, index)| (name, index.state()));
         let tensors = files(self.network.weight_tensors(), self.network.state_tensors(), indexes);
         let others = vec![(TOKENIZER, tokenizer.json())];
@@ -175,6 +179,16 @@ impl Trainer {
             let message = format!("has {} tokens, more than the network's {vocabulary}", tokenizer.vocabulary());
             return Err(loaded.refuse(TOKENIZER, message));
         }
+        let tokenizer = match &shape.end_of_text {
+            Some(tokens) => {
+                if let Some(token) = tokens.iter().find(|&&token| token as usize >= tokenizer.vocabulary()) {
+                    let message = format!("end_of_text: {token} is no token of the tokenizer");
+                    return Err(loaded.refuse("config.json", message));
+                }
+                tokenizer.with_end_of_text(tokens.first().copied())
+            }
+            None => tokenizer.with_usual_end_of_text(),
+        };
         if let Some(hot) = shape.hot.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(loaded.refuse("config.json", format!("hot: {hot} is not below the vocabulary ({vocabulary})")));
         }

@@ -11,7 +11,7 @@ fn prepare(folder: &Path, options: &TextOptions) -> Result<Prepared> {
 }
 
 /// The text of a token file, documents in brackets.
-fn text_of(made: &Prepared, path: &Path) -> String {
+pub(super) fn text_of(made: &Prepared, path: &Path) -> String {
     let tokenizer = Tokenizer::load(&made.tokenizer).unwrap();
     let file = TokenFile::open(path).unwrap();
     assert_eq!(file.summary().tokenizer, tokenizer.hash());

@@ -1,0 +1,258 @@
+//! A block of a file as documents: lines of JSON objects, or text, whole or in parts.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::Path;
+
+use rand::RngExt;
+
+use super::cuts::Cuts;
+use super::prepare::TextOptions;
+use crate::data::lines::{Fault, after_line, lines};
+use crate::rng::rng;
+
+/// What the files of text are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TextFormat {
+    /// JSON objects where the name says so (`.jsonl`, `.ndjson`, also packed), text elsewhere: unless it looks like JSON, which is
+    /// refused.
+    #[default]
+    ByName,
+    /// Text, whatever it looks like.
+    Text,
+    /// JSON objects, one a line.
+    Objects,
+}
+
+impl TextFormat {
+    /// Whether a file of this name holds JSON objects.
+    pub(super) fn holds_objects(self, path: &Path) -> bool {
+        let name = path.to_string_lossy().to_lowercase();
+        let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+        match self {
+            Self::ByName => name.ends_with(".jsonl") || name.ends_with(".ndjson"),
+            Self::Text => false,
+            Self::Objects => true,
+        }
+    }
+}
+
+/// A file, and which part of it is for training.
+pub(super) struct Text<'a> {
+    pub path: &'a Path,
+    pub objects: bool,
+    /// A document (of objects) or a place (of text) is for training with this probability, or below this byte.
+    pub share: f64,
+    pub train_bytes: u64,
+    /// A line or a word that ends within so many bytes of that place is where text is cut.
+    pub near: u64,
+    pub number: usize,
+}
+
+/// Some text of a document.
+pub(super) struct Part<'a> {
+    pub train: bool,
+    /// It begins a document; else it goes on with the one before, if there is one.
+    pub opens: bool,
+    pub text: &'a str,
+}
+
+/// What a block has beside its text.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// Lines that end in it.
+    pub lines: u64,
+    /// The records that are left out, or too many of them.
+    pub bad: Vec<Fault>,
+}
+
+impl Text<'_> {
+    /// Where a block may end.
+    pub fn end_of_block(&self, cuts: &Cuts, bytes: &[u8]) -> Option<usize> {
+        if self.objects { after_line(bytes) } else { cuts.end_of_block(bytes) }
+    }
+
+    /// Calls `take` with the parts of a block.
+    pub fn each(
+        &self,
+        block: &[u8],
+        start: u64,
+        options: &TextOptions,
+        take: impl FnMut(Part) -> Result<(), String>,
+    ) -> Result<Beside, Fault> {
+        let bad = match self.objects {
+            true => self.each_object(block, start, options, take)?,
+            false => self.each_text(block, start, options, take)?,
+        };
+        Ok(Beside { lines: block.iter().filter(|&&byte| byte == b'\n').count() as u64, bad })
+    }
+
+    fn each_text(
+        &self,
+        block: &[u8],
+        start: u64,
+        options: &TextOptions,
+        mut take: impl FnMut(Part) -> Result<(), String>,
+    ) -> Result<Vec<Fault>, Fault> {
+        let (text, bad) = readable(block, options.skip_bad);
+        if let Some(what) = looks_like_json(&text).filter(|_| start == 0 && options.format == TextFormat::ByName) {
+            return Err(Fault::at(0, what));
+        }
+        let wanted = usize::try_from(self.train_bytes.saturating_sub(start)).unwrap_or(usize::MAX);
+        let cut = cut_near(&text, wanted, self.near as usize);
+        for (opens, range) in segments(&text, options.document_separator.as_deref()) {
+            let middle = cut.clamp(range.start, range.end);
+            for (train, range) in [(true, range.start..middle), (false, middle..range.end)] {
+                let part = Part { train, opens: opens && (train || middle == range.start), text: &text[range] };
+                take(part).map_err(|message| Fault::at(0, message))?;
+            }
+        }
+        Ok(bad)
+    }
+
+    fn each_object(
+        &self,
+        block: &[u8],
+        start: u64,
+        options: &TextOptions,
+        mut take: impl FnMut(Part) -> Result<(), String>,
+    ) -> Result<Vec<Fault>, Fault> {
+        let mut bad = Vec::new();
+        for (line, bytes) in lines(block).enumerate() {
+            let fault = |fault| Fault { line: line as u64, ..fault };
+            // A document is known by where it stands.
+            let number = start + (bytes.as_ptr() as usize - block.as_ptr() as usize) as u64;
+            let document = match document(bytes, &options.field) {
+                Ok(document) => document,
+                Err(wrong) => {
+                    bad.push(fault(wrong));
+                    if bad.len() as u64 > options.skip_bad {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            if document.is_empty() {
+                continue;
+            }
+            let draw = || rng(options.seed, &format!("valid/{}", self.number), number).random::<f64>();
+            let train = self.share == 1.0 || (self.share > 0.0 && draw() < self.share);
+            let part = Part { train, opens: true, text: &document };
+            take(part).map_err(|message| fault(Fault::at(0, message)))?;
+        }
+        Ok(bad)
+    }
+}
+
+/// The text of an object; nothing for a blank line.
+fn document(line: &[u8], field: &str) -> Result<String, Fault> {
+    if utf8(line)?.trim().is_empty() {
+        return Ok(String::new());
+    }
+    let mut object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(line).map_err(|error| no_object(line, &error))?;
+    match object.remove(field) {
+        Some(serde_json::Value::String(text)) => Ok(text),
+        Some(_) => Err(Fault::at(0, format!("the field {field:?} is no text"))),
+        None => {
+            let fields: Vec<_> = object.keys().take(8).map(String::as_str).collect();
+            let message = format!("the object has no field {field:?}, but {}", fields.join(", "));
+            Err(Fault::at(0, message))
+        }
+    }
+}
+
+fn no_object(line: &[u8], error: &serde_json::Error) -> Fault {
+    let message = error.to_string();
+    // The parser knows of one line only; where that stands is said in front.
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let message = message.strip_suffix(&place).unwrap_or(&message);
+    let help = match line.trim_ascii_start().first() {
+        Some(b'[') => "; an array becomes objects, one a line, by `jq -c '.[]'`",
+        _ => "",
+    };
+    Fault::at(error.column(), format!("no object: {message}{help}"))
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
+        Fault { line, ..Fault::at(column, "the text is not UTF-8") }
+    })
+}
+
+/// The text of a block without the lines that are not UTF-8 (of one that began in another block: what stands here), and these, up
+/// to the one that is too much.
+fn readable(block: &[u8], skip_bad: u64) -> (Cow<'_, str>, Vec<Fault>) {
+    if let Ok(text) = std::str::from_utf8(block) {
+        return (Cow::Borrowed(text), Vec::new());
+    }
+    let (mut text, mut bad) = (String::new(), Vec::new());
+    for (number, line) in block.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        match utf8(line) {
+            Ok(line) => text.push_str(line),
+            Err(fault) => {
+                bad.push(Fault { line: number as u64, ..fault });
+                if bad.len() as u64 > skip_bad {
+                    break;
+                }
+            }
+        }
+    }
+    (Cow::Owned(text), bad)
+}
+
+/// What a text looks like that begins as JSON objects do.
+fn looks_like_json(text: &str) -> Option<&'static str> {
+    let text = text.trim_start();
+    let object = || serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(text.lines().next()?).ok();
+    if text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{')) {
+        return Some(
+            "looks like a JSON array of objects, not like text: `jq -c '.[]'` makes objects of it, one a line, for \
+             --format jsonl; --format text takes it as it is",
+        );
+    }
+    object().map(|_| {
+        "looks like JSON objects, one a line, not like text: say --format jsonl for their texts, --format text to take \
+         the file as it is"
+    })
+}
+
+/// The stretches of `text` between marks, and whether a mark stands before each. A mark that has a line of its own goes with the
+/// end of that line.
+fn segments(text: &str, mark: Option<&str>) -> Vec<(bool, Range<usize>)> {
+    let Some(mark) = mark.filter(|mark| !mark.is_empty()) else { return vec![(false, 0..text.len())] };
+    let (mut segments, mut from) = (Vec::new(), 0);
+    for (at, _) in text.match_indices(mark) {
+        if at < from {
+            // The end of a line that went with a mark.
+            continue;
+        }
+        segments.push((!segments.is_empty(), from..at));
+        from = at + mark.len();
+        let (alone, rest) = (text[..at].is_empty() || text[..at].ends_with('\n'), &text[from..]);
+        let end = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
+        from += if alone { end } else { 0 };
+    }
+    segments.push((!segments.is_empty(), from..text.len()));
+    segments
+}
+
+/// The place nearest to `wanted` that a line begins at, else one in front of white space, if there is one within `near` bytes; else
+/// the beginning of the character there.
+fn cut_near(text: &str, wanted: usize, near: usize) -> usize {
+    if wanted >= text.len() {
+        return text.len();
+    }
+    let character = (0..=wanted).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let (before, after) = text.split_at(character);
+    let nearest = |left: Option<usize>, right: Option<usize>| {
+        let places = left.into_iter().chain(right.map(|at| at + character));
+        places.min_by_key(|at| at.abs_diff(wanted)).filter(|at| at.abs_diff(wanted) <= near)
+    };
+    let line = nearest(before.rfind('\n').map(|at| at + 1), after.find('\n').map(|at| at + 1));
+    let word = || nearest(before.rfind(char::is_whitespace), after.find(char::is_whitespace));
+    line.or_else(word).unwrap_or(character)
+}
