@@ -358,6 +358,37 @@ pub struct Data {
     pub normalize: bool,
     /// Samples without a label: `skip` or `refuse`.
     pub unlabelled: Unlabelled,
+    /// What labels of text files are: `ids`, `names`, or told by the training file (`auto`).
+    pub labels: Labels,
+    /// The first line of a tsv file names its columns and is no sample.
+    pub header: bool,
+    /// What a word is: `unicode` or `runs`.
+    pub words: Words,
+    /// Faulty lines of a file that are stepped over (and counted) before the next one is an error.
+    pub skip_bad: u64,
+}
+
+names! {
+    /// What the labels of text files are.
+    Labels {
+        /// Ids, if all of them are canonical integers (no sign, no leading zero) and either are numbers in JSON or lie close
+        /// together: the largest is below 1024 or below four times the number of distinct ones. Otherwise names.
+        Auto,
+        /// Row numbers from 0.
+        Ids,
+        /// Names, numbered by how often the training file has them.
+        Names,
+    }
+}
+
+names! {
+    /// What a word is.
+    Words {
+        /// What Unicode's rules hold together, in one normal form.
+        Unicode,
+        /// A run of letters and digits; marks cut it. The rule of runs that older versions trained.
+        Runs,
+    }
 }
 
 names! {
@@ -382,6 +413,10 @@ impl Default for Data {
             tf_idf: false,
             normalize: false,
             unlabelled: Unlabelled::Skip,
+            labels: Labels::Auto,
+            header: false,
+            words: Words::Unicode,
+            skip_bad: 0,
         }
     }
 }

@@ -18,8 +18,11 @@
 mod bytes;
 mod cache;
 mod dataset;
+mod fill;
+mod fits;
 mod ids;
 mod input;
+mod line_reader;
 mod lines;
 mod loader;
 mod map;
@@ -30,18 +33,22 @@ mod samples;
 mod sequences;
 mod sink;
 mod source;
+mod stream;
 mod summary;
 mod text;
 mod text_lines;
+mod unpack;
 mod vocabulary;
 mod weighting;
+mod words;
 
 pub use bytes::{read_bytes, read_cache};
 pub use dataset::Dataset;
 pub use loader::{Loader, order, place, steps_per_epoch};
 pub use open::{Datasets, open};
 pub use sequences::Sequences;
-pub use summary::Summary;
+pub use stream::Stream;
+pub use summary::{Largest, Summary};
 pub use vocabulary::Vocabulary;
 
 pub mod planted;
@@ -66,6 +73,8 @@ pub struct Batch {
     pub features: SparseBatch,
     /// The labels of each sample, strictly increasing.
     pub labels: Ragged<u32>,
+    /// How many labels more each sample has that training has not seen; where the list is shorter, the rest has none.
+    pub unseen: Vec<u32>,
 }
 
 impl Batch {
@@ -75,7 +84,7 @@ impl Batch {
     /// assert!(hotrow::data::Batch::new(100).is_empty());
     /// ```
     pub fn new(features: usize) -> Self {
-        Self { features: SparseBatch::new(features), labels: Ragged::new() }
+        Self { features: SparseBatch::new(features), labels: Ragged::new(), unseen: Vec::new() }
     }
 
     /// Number of samples.
@@ -104,6 +113,24 @@ impl Batch {
     pub fn clear(&mut self) {
         self.features.clear();
         self.labels.clear();
+        self.unseen.clear();
+    }
+
+    /// How many labels of sample `sample` training has not seen: they are true, and none can be predicted.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::data::Batch::new(100).unseen_of(0), 0);
+    /// ```
+    pub fn unseen_of(&self, sample: usize) -> u32 {
+        self.unseen.get(sample).copied().unwrap_or(0)
+    }
+
+    /// Says so of the sample that was added last.
+    pub(crate) fn set_unseen(&mut self, unseen: u32) {
+        if unseen > 0 {
+            self.unseen.resize(self.len() - 1, 0);
+            self.unseen.push(unseen);
+        }
     }
 }
 

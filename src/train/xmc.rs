@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::data::{self, Batch, Datasets, Loader, Samples};
 use crate::error::{Error, Result};
 use crate::flops::Phase;
+use crate::metrics::Inverse;
 use crate::run::{Environment, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
 pub use initial::initial;
 use seen::Seen;
@@ -116,7 +117,7 @@ struct Run {
     dir: RunDir,
     data: Datasets,
     /// Inverse propensities of the labels.
-    inverse: Arc<[f64]>,
+    inverse: Inverse,
     trainer: Trainer,
     loader: Loader,
     log: MetricsLog,

@@ -1,12 +1,11 @@
 //! How often each label comes in the training set.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::checkpoint::disk::{System, replace_file};
 use crate::data::{Dataset, Samples};
 use crate::error::{Error, Result};
-use crate::metrics::{Propensity, count_labels};
+use crate::metrics::{Inverse, Propensity, count_labels};
 
 /// What propensities are made of, for sets that are measured later.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -34,7 +33,7 @@ impl Seen {
     }
 
     /// Inverse propensities of the labels.
-    pub fn inverse(&self) -> Arc<[f64]> {
+    pub fn inverse(&self) -> Inverse {
         Propensity::default().inverse(self.samples, &self.counts)
     }
 }
