@@ -1,19 +1,22 @@
 //! Samples: sparse features and labels, from files to batches.
 //!
 //! [`open`] reads a training set (and a validation set) into memory-mapped caches, [`Vocabulary`] is what later files need
-//! to be read in the same way, and [`Loader`] puts batches together in the order of training while others are trained on.
+//! to be read in the same way, [`Stream`] reads what is to be predicted as it comes, and [`Loader`] puts batches together in the order of training while others are trained on.
 //!
 //! | format | a sample is | dimensions |
 //! |---|---|---|
 //! | `xc` | a line `label,label feature:value feature:value` after the header `samples features labels` | the header's |
+//! | `xc`, two files | a line `feature:value ..` of one and `label:1 ..` of the other, each after its header `samples columns` | the headers' |
 //! | `svmlight` | the same line; `#` begins a comment, empty lines are none | largest id + 1 |
 //! | `npz` | a row of each of two CSR arrays, features and labels (`scipy.sparse.save_npz`) | the arrays' |
 //! | `tsv` | a line of columns, one of text, one of labels (`4,17` or names) | buckets of the hash, largest label + 1 |
 //! | `jsonl` | an object a line, one field of text, one of labels (a list, a number, or `"4,17"`) | the same |
 //!
-//! Ids count from 0. Files of lines may be packed (gzip, zstd) and have any line ends. Features need not be in order, but
-//! none may stand twice. Labels that are not all integers are names; the training set numbers them by frequency. Samples
-//! without a label are left out of training (or refused: `data.unlabelled`), but never out of later files.
+//! Ids count from 0. Files of lines may be packed (gzip, zstd) and have any line ends. Features need not be in order; the
+//! values of one that stands twice are added. Labels of text files are ids or names ([`crate::config::Labels`]); the training
+//! set numbers names by frequency. Samples without a label are left out of training (or refused: `data.unlabelled`), but never
+//! out of later files. Labels of later files that the training set has not are counted for each sample, because they are true
+//! and missed. [`Summary::left_out`] has the counts of all that was left out.
 
 mod bytes;
 mod cache;

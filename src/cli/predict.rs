@@ -54,9 +54,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     let vocabulary = predictor.vocabulary().clone();
     let mut stream = match &arguments.input {
         Some(path) => Stream::open(&vocabulary, path, arguments.text, arguments.skip_bad)?,
-        None => {
-            Stream::new(&vocabulary, "standard input".as_ref(), io::stdin(), arguments.text, arguments.skip_bad)?
-        }
+        None => Stream::new(&vocabulary, "standard input".as_ref(), io::stdin(), arguments.text, arguments.skip_bad)?,
     };
     let mut batch = Batch::new(vocabulary.features());
     while let Some(lines) = stream.next(&mut batch, LINES)? {

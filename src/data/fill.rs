@@ -46,8 +46,12 @@ pub(crate) fn fill(
             return fill_text(inputs[0], columns, config, policy, vocabulary, sink);
         }
         Format::Xc => match (ids::header(&first), ids::header(&first), inputs) {
-            (Some(header), _, &[input]) => fill_xc(input, header, config.skip_bad, IdParser { limits, policy, comments: false }, sink)?,
-            (_, Some(header), _) => fill_pair(inputs, header, IdParser { limits, policy, comments: false }, vocabulary, sink)?,
+            (Some(header), _, &[input]) => {
+                fill_xc(input, header, config.skip_bad, IdParser { limits, policy, comments: false }, sink)?
+            }
+            (_, Some(header), _) => {
+                fill_pair(inputs, header, IdParser { limits, policy, comments: false }, vocabulary, sink)?
+            }
             _ => {
                 let message = match inputs.len() {
                     1 => "the header `samples features labels` is missing",

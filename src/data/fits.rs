@@ -23,7 +23,8 @@ pub(crate) fn check(path: &Path, summary: &Summary, tf_idf: bool, memory: Option
         let needed = count.saturating_mul(bytes);
         if needed > memory {
             let line = largest.filter(|largest| largest.id + 1 == count).map_or(0, |largest| largest.line);
-            let message = format!("{why}: the smallest network for it takes {needed} bytes, and this machine has {memory}");
+            let message =
+                format!("{why}: the smallest network for it takes {needed} bytes, and this machine has {memory}");
             return Err(Error::data(path, line, 0, message));
         }
     }
@@ -45,7 +46,9 @@ mod tests {
             "a.svm:2: label 4006381333 in line 2 is the largest: the smallest network for it takes 56089338676 bytes, and \
              this machine has 8589934592"
         );
-        assert!(refused("0 1:1\n\n0 4294967294:1\n").starts_with("a.svm:3: feature 4294967294 in line 3 is the largest"));
+        assert!(
+            refused("0 1:1\n\n0 4294967294:1\n").starts_with("a.svm:3: feature 4294967294 in line 3 is the largest")
+        );
         let header = refused("1 3 4000000000\n1 1:1\n");
         assert!(header.starts_with("a.svm: 4000000000 labels are asked for by the file's header"), "{header}");
         let large = read("0 1000000000:1\n");

@@ -46,7 +46,9 @@ impl IdParser {
         while let Some((label, column, value)) = cursor.entry("label")? {
             match self.limits.label(label, column)? {
                 _ if value == 0.0 => {}
-                _ if value < 0.0 => return Err(Fault::at(column, format!("label {label} has the value {value}, below 0"))),
+                _ if value < 0.0 => {
+                    return Err(Fault::at(column, format!("label {label} has the value {value}, below 0")));
+                }
                 Some(label) => scratch.labels.push(label),
                 None => scratch.unknown.push(label),
             }
@@ -108,7 +110,8 @@ pub(crate) fn sort(features: &mut Vec<Entry>, what: &str, twice: &mut u64) -> Re
     *twice += (before - features.len()) as u64;
     match features.iter().find(|entry| !entry.value.is_finite()) {
         Some(Entry { index, column, .. }) => {
-            let message = format!("the values of {what} {index}, which stands more than once, add up to no finite number");
+            let message =
+                format!("the values of {what} {index}, which stands more than once, add up to no finite number");
             Err(Fault::at(*column as usize, message))
         }
         None => Ok(()),

@@ -20,7 +20,12 @@ pub(crate) struct LineReader<'a> {
 
 impl<'a> LineReader<'a> {
     pub fn open(input: &Input<'a>) -> Result<Self> {
-        Ok(Self { name: input.path().into(), reader: BufReader::new(input.unpack()?), lines: 0, longest: LONGEST as u64 })
+        Ok(Self {
+            name: input.path().into(),
+            reader: BufReader::new(input.unpack()?),
+            lines: 0,
+            longest: LONGEST as u64,
+        })
     }
 
     /// Of what errors call `name`.

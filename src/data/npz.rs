@@ -5,8 +5,8 @@
 mod csr;
 
 use super::Vocabulary;
-use super::input::Input;
 use super::fill::dimensions;
+use super::input::Input;
 use super::records::{Entry, Records, Scratch};
 use super::samples::{Limits, Policy, keep};
 use super::sink::Sink;

@@ -81,10 +81,9 @@ impl Summary {
         self.duplicate_features += other.duplicate_features;
         self.bad_records += other.bad_records;
         self.notes.extend_from_slice(&other.notes);
-        for (mine, theirs) in [
-            (&mut self.largest_label, other.largest_label),
-            (&mut self.largest_feature, other.largest_feature),
-        ] {
+        for (mine, theirs) in
+            [(&mut self.largest_label, other.largest_label), (&mut self.largest_feature, other.largest_feature)]
+        {
             // Of equal ones the first stays.
             if theirs.is_some_and(|theirs| mine.is_none_or(|mine| theirs.id > mine.id)) {
                 *mine = theirs;

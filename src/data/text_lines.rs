@@ -111,9 +111,7 @@ fn comma_separated(list: &str, start: usize) -> Vec<Token<'_>> {
 #[derive(Clone, Debug)]
 pub(crate) enum Labels {
     /// They are ids; if `canonical`, text that is no canonical integer is a name that training has not seen.
-    Ids {
-        canonical: bool,
-    },
+    Ids { canonical: bool },
     /// They are names, with these ids.
     Names(Arc<HashMap<String, u32>>),
 }

@@ -204,7 +204,9 @@ impl Vocabulary {
             Format::Npz => return Err(Error::config("data.format", "the training set has arrays, not lines")),
             format if is_text(format) => {
                 let columns = Columns::new(format, self.options())?;
-                self.text_parser(columns, Policy::Keep)?.line(line.as_bytes(), &mut scratch, &mut out).map_err(fault)?;
+                self.text_parser(columns, Policy::Keep)?
+                    .line(line.as_bytes(), &mut scratch, &mut out)
+                    .map_err(fault)?;
             }
             format => {
                 let comments = format == Format::Svmlight;
@@ -303,8 +305,7 @@ impl Vocabulary {
             // Its options lack keys that have come since: what they say now is what was done then.
             1 => {
                 saved.options.words = config::Words::Runs;
-                saved.options.labels =
-                    if saved.names.is_some() { config::Labels::Names } else { config::Labels::Auto };
+                saved.options.labels = if saved.names.is_some() { config::Labels::Names } else { config::Labels::Ids };
                 saved.version = VERSION;
             }
             VERSION => {}

@@ -18,7 +18,7 @@ use super::step::PACKED_FROM;
 use super::{Trainer, evaluate};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::Config;
-use crate::data::{self, Batch, Datasets, Loader, Samples};
+use crate::data::{self, Batch, Datasets, Loader, Samples, Vocabulary};
 use crate::error::{Error, Result};
 use crate::flops::Phase;
 use crate::metrics::Inverse;
@@ -150,7 +150,10 @@ impl Run {
         let input = |name: &str| environment.inputs.get(name).map(String::as_str);
         let train = input("train").ok_or_else(|| Error::config("env.json", "names no training file"))?;
         let cache = options.cache.clone().unwrap_or_else(|| dir.path().join("cache"));
-        let data = data::open(train, input("valid"), &config.data, &cache)?;
+        // A run of an older version goes on with the words and labels of then, which are not all in its configuration.
+        let before = loaded.map(|_| Vocabulary::load(&dir.path().join(VOCABULARY))).transpose()?;
+        let read = before.as_ref().map_or(&config.data, Vocabulary::options);
+        let data = data::open(train, input("valid"), read, &cache)?;
         data.vocabulary.save(&dir.path().join(VOCABULARY))?;
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
         let seen = Seen::count(&data.train);

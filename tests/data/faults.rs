@@ -18,7 +18,10 @@ fn faults_of_ids_are_refused_with_line_and_column() {
         ("4 1:1", "2:1: label 4 is not below 4"),
         ("1,99999999999999999999999 1:1", "2:3: label 18446744073709551615 is not below 4"),
         ("1 0:1 6:1", "2:7: feature 6 is not below 6"),
-        ("1 2:3e38 0:1 2:3e38", "2:3: the values of feature 2, which stands more than once, add up to no finite number"),
+        (
+            "1 2:3e38 0:1 2:3e38",
+            "2:3: the values of feature 2, which stands more than once, add up to no finite number",
+        ),
         ("1 2:1 3", "2:8: feature 3 is not followed by `:` and a value"),
         ("1 2 3:1", "2:4: feature 2 is not followed by `:` and a value"),
         ("1 2:", "2:5: value `` is not a number"),

@@ -25,7 +25,8 @@ fn strings_of_digits_are_ids_only_if_they_are_canonical_and_dense() {
     assert_eq!(names(&lines(&["\"1024\"", "\"0\""]), &json), strings(&["0", "1024"]));
     assert_eq!(names(&lines(&["100000", "3"]), &json), None, "numbers are ids");
     let tsv = options(Format::Tsv);
-    let sparse = |largest: u32| (0..500).map(|at| format!("a\t{at}\n")).collect::<String>() + &format!("a\t{largest}\n");
+    let sparse =
+        |largest: u32| (0..500).map(|at| format!("a\t{at}\n")).collect::<String>() + &format!("a\t{largest}\n");
     // 501 labels: 4 x 501.
     assert_eq!(names(&sparse(2003), &tsv), None);
     assert_eq!(names(&sparse(2004), &tsv).unwrap().len(), 501);
@@ -123,9 +124,14 @@ fn what_a_file_is_instead_is_named() {
         (b"__label__fig hot rows\n", "fastText"),
     ] {
         for config in [Data::default(), options(Format::Tsv), options(Format::Svmlight)] {
-            let files = if config.format == Format::Auto && want.starts_with("dense") { vec![bytes, bytes] } else { vec![bytes] };
+            let files = if config.format == Format::Auto && want.starts_with("dense") {
+                vec![bytes, bytes]
+            } else {
+                vec![bytes]
+            };
             let error = read_bytes(&files, &config).unwrap_err();
-            let expected = if config.format != Format::Auto && want.starts_with("dense") { ".zip archive" } else { want };
+            let expected =
+                if config.format != Format::Auto && want.starts_with("dense") { ".zip archive" } else { want };
             assert!(error.to_string().contains(expected), "{error}");
             assert_eq!(error.exit_code(), 4);
         }

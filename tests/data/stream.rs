@@ -25,7 +25,10 @@ fn drain(vocabulary: &Vocabulary, mut stream: Stream) -> (Vec<bool>, Vec<Sample>
 }
 
 fn read(vocabulary: &Vocabulary, bytes: &[u8]) -> (Vec<bool>, Vec<Sample>, Option<String>) {
-    drain(vocabulary, Stream::new(vocabulary, "input".as_ref(), std::io::Cursor::new(bytes.to_vec()), false, None).unwrap())
+    drain(
+        vocabulary,
+        Stream::new(vocabulary, "input".as_ref(), std::io::Cursor::new(bytes.to_vec()), false, None).unwrap(),
+    )
 }
 
 const SVM: &str = "0,2 1:0.5 4:1\n1 0:2\n";

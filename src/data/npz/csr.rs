@@ -45,7 +45,8 @@ impl<'a> Archives<'a> {
             let names: Vec<&str> = first.file_names().take(4).collect();
             let arrays = names.iter().any(|name| name.ends_with(".npy"));
             let what = if arrays { "dense arrays" } else { "other files" };
-            let message = format!("holds {what} ({}), not the sparse array that scipy.sparse.save_npz writes", names.join(", "));
+            let message =
+                format!("holds {what} ({}), not the sparse array that scipy.sparse.save_npz writes", names.join(", "));
             return Err(wrong(path, message));
         }
         let mut format = String::new();

@@ -40,7 +40,8 @@ impl Census {
         for token in tokens {
             self.text |= !token.number;
             // Too long for 64 bits is above every limit; what is no number is a name anyway.
-            self.largest = self.largest.max(if token.is_canonical() { token.text.parse().unwrap_or(u64::MAX) } else { 0 });
+            self.largest =
+                self.largest.max(if token.is_canonical() { token.text.parse().unwrap_or(u64::MAX) } else { 0 });
             match self.counts.get_mut(&*token.text) {
                 Some(count) => *count += 1,
                 None => drop(self.counts.insert(token.text.into_owned(), 1)),
