@@ -36,6 +36,9 @@ macro_rules! names {
     };
 }
 
+mod data;
+pub use data::{Data, Labels, Unlabelled, Words};
+
 names! {
     /// What one sample's loss is.
     Loss {
@@ -338,56 +341,6 @@ impl Default for Train {
             seed: 1,
             propensity_a: 0.55,
             propensity_b: 1.5,
-        }
-    }
-}
-
-/// `[data]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Data {
-    /// What the files hold.
-    pub format: Format,
-    /// Text column: a number from 1 (tsv) or a field's name (jsonl).
-    pub text: String,
-    /// Label column, the same way: comma-separated ids, or a JSON list.
-    pub label: String,
-    /// Hash buckets of words and n-grams, a power of two.
-    pub hash_size: usize,
-    /// Longest run of words that is one feature.
-    pub word_ngrams: usize,
-    /// Lengths of runs of characters that are features, such as `[3, 4]`; empty for none.
-    pub char_ngrams: Vec<usize>,
-    /// Weighs features by how few training samples have them.
-    pub tf_idf: bool,
-    /// Each sample's features are scaled to length 1.
-    pub normalize: bool,
-    /// Samples without a label: `skip` or `refuse`.
-    pub unlabelled: Unlabelled,
-}
-
-names! {
-    /// What becomes of a training sample without a label.
-    Unlabelled {
-        /// It is left out (and counted).
-        Skip,
-        /// It is an error.
-        Refuse,
-    }
-}
-
-impl Default for Data {
-    fn default() -> Self {
-        Self {
-            format: Format::Auto,
-            text: String::new(),
-            label: String::new(),
-            hash_size: 1 << 18,
-            word_ngrams: 1,
-            char_ngrams: Vec::new(),
-            tf_idf: false,
-            normalize: false,
-            unlabelled: Unlabelled::Skip,
         }
     }
 }

@@ -1,25 +1,31 @@
 //! Samples: sparse features and labels, from files to batches.
 //!
 //! [`open`] reads a training set (and a validation set) into memory-mapped caches, [`Vocabulary`] is what later files need
-//! to be read in the same way, and [`Loader`] puts batches together in the order of training while others are trained on.
+//! to be read in the same way, [`Stream`] reads what is to be predicted as it comes, and [`Loader`] puts batches together in the order of training while others are trained on.
 //!
 //! | format | a sample is | dimensions |
 //! |---|---|---|
 //! | `xc` | a line `label,label feature:value feature:value` after the header `samples features labels` | the header's |
+//! | `xc`, two files | a line `feature:value ..` of one and `label:1 ..` of the other, each after its header `samples columns` | the headers' |
 //! | `svmlight` | the same line; `#` begins a comment, empty lines are none | largest id + 1 |
 //! | `npz` | a row of each of two CSR arrays, features and labels (`scipy.sparse.save_npz`) | the arrays' |
 //! | `tsv` | a line of columns, one of text, one of labels (`4,17` or names) | buckets of the hash, largest label + 1 |
 //! | `jsonl` | an object a line, one field of text, one of labels (a list, a number, or `"4,17"`) | the same |
 //!
-//! Ids count from 0. Files of lines may be packed (gzip, zstd) and have any line ends. Features need not be in order, but
-//! none may stand twice. Labels that are not all integers are names; the training set numbers them by frequency. Samples
-//! without a label are left out of training (or refused: `data.unlabelled`), but never out of later files.
+//! Ids count from 0. Files of lines may be packed (gzip, zstd) and have any line ends. Features need not be in order; the
+//! values of one that stands twice are added. Labels of text files are ids or names ([`crate::config::Labels`]); the training
+//! set numbers names by frequency. Samples without a label are left out of training (or refused: `data.unlabelled`), but never
+//! out of later files. Labels of later files that the training set has not are counted for each sample, because they are true
+//! and missed. [`Summary::left_out`] has the counts of all that was left out.
 
 mod bytes;
 mod cache;
 mod dataset;
+mod fill;
+mod fits;
 mod ids;
 mod input;
+mod line_reader;
 mod lines;
 mod loader;
 mod map;
@@ -30,18 +36,22 @@ mod samples;
 mod sequences;
 mod sink;
 mod source;
+mod stream;
 mod summary;
 mod text;
 mod text_lines;
+mod unpack;
 mod vocabulary;
 mod weighting;
+mod words;
 
 pub use bytes::{read_bytes, read_cache};
 pub use dataset::Dataset;
 pub use loader::{Loader, order, place, steps_per_epoch};
 pub use open::{Datasets, open, open_unkept};
 pub use sequences::Sequences;
-pub use summary::Summary;
+pub use stream::Stream;
+pub use summary::{Largest, Summary};
 pub use vocabulary::Vocabulary;
 
 pub mod planted;
@@ -66,6 +76,8 @@ pub struct Batch {
     pub features: SparseBatch,
     /// The labels of each sample, strictly increasing.
     pub labels: Ragged<u32>,
+    /// How many labels more each sample has that training has not seen; where the list is shorter, the rest has none.
+    pub unseen: Vec<u32>,
 }
 
 impl Batch {
@@ -75,7 +87,7 @@ impl Batch {
     /// assert!(hotrow::data::Batch::new(100).is_empty());
     /// ```
     pub fn new(features: usize) -> Self {
-        Self { features: SparseBatch::new(features), labels: Ragged::new() }
+        Self { features: SparseBatch::new(features), labels: Ragged::new(), unseen: Vec::new() }
     }
 
     /// Number of samples.
@@ -104,6 +116,24 @@ impl Batch {
     pub fn clear(&mut self) {
         self.features.clear();
         self.labels.clear();
+        self.unseen.clear();
+    }
+
+    /// How many labels of sample `sample` training has not seen: they are true, and none can be predicted.
+    ///
+    /// ```
+    /// assert_eq!(hotrow::data::Batch::new(100).unseen_of(0), 0);
+    /// ```
+    pub fn unseen_of(&self, sample: usize) -> u32 {
+        self.unseen.get(sample).copied().unwrap_or(0)
+    }
+
+    /// Says so of the sample that was added last.
+    pub(crate) fn set_unseen(&mut self, unseen: u32) {
+        if unseen > 0 {
+            self.unseen.resize(self.len() - 1, 0);
+            self.unseen.push(unseen);
+        }
     }
 }
 

@@ -10,17 +10,17 @@
 //! ```
 //!
 //! The first three are averaged over the samples; PSP@k is the quotient of the two sums over all samples, as the
-//! extreme-classification repository and napkinXC compute it. A sample without true labels counts as a sample with 0 (and
+//! extreme-classification repository and napkinXC compute it. True labels that the training set has not seen belong to `y`
+//! ([`Ranking::add_with_missing`]). A sample without true labels counts as a sample with 0 (and
 //! adds nothing to either sum of PSP), as in napkinXC and scikit-learn. A set without samples has 0 everywhere.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 mod propensity;
 #[cfg(test)]
 mod tests;
 
-pub use propensity::{Propensity, count_labels};
+pub use propensity::{Inverse, Propensity, count_labels};
 
 /// The metrics of a set, fed with one ranking a sample.
 ///
@@ -39,7 +39,7 @@ pub use propensity::{Propensity, count_labels};
 #[derive(Clone, Debug)]
 pub struct Ranking {
     ks: Vec<usize>,
-    inverse: Option<Arc<[f64]>>,
+    inverse: Option<Inverse>,
     samples: u64,
     /// `places[i]` has the sums at k = i + 1.
     places: Vec<Sums>,
@@ -68,7 +68,7 @@ impl Ranking {
     /// assert_eq!(hotrow::metrics::Ranking::new(&[5], None).metrics()["p@5"], 0.0);
     /// ```
     #[track_caller]
-    pub fn new(ks: &[usize], inverse: Option<Arc<[f64]>>) -> Self {
+    pub fn new(ks: &[usize], inverse: Option<Inverse>) -> Self {
         assert!(!ks.is_empty() && !ks.contains(&0), "each k must be 1 or more, and there must be one: {ks:?}");
         let most = ks.iter().copied().max().unwrap_or(0);
         let places = vec![Sums::default(); most];
@@ -107,24 +107,44 @@ impl Ranking {
     /// ```
     #[track_caller]
     pub fn add(&mut self, predicted: &[u32], truth: &[u32]) {
+        self.add_with_missing(predicted, truth, 0);
+    }
+
+    /// The same for a sample with `unseen` true labels more that no prediction can name, because the training set had none of
+    /// them. They are part of `y`: recall is lower for them, and so are nDCG and PSP, whose best ranking has them (with the
+    /// propensity of a label that was seen 0 times).
+    ///
+    /// # Panics
+    ///
+    /// As [`add`](Self::add).
+    ///
+    /// ```
+    /// let mut ranking = hotrow::metrics::Ranking::new(&[1], None);
+    /// ranking.add_with_missing(&[3], &[3], 1);
+    /// assert_eq!((ranking.precision(1), ranking.recall(1)), (1.0, 0.5));
+    /// ```
+    #[track_caller]
+    pub fn add_with_missing(&mut self, predicted: &[u32], truth: &[u32], unseen: u32) {
         assert!(truth.is_sorted_by(|a, b| a < b), "the true labels do not increase strictly: {truth:?}");
         let predicted = &predicted[..predicted.len().min(self.places.len())];
         for (i, label) in predicted.iter().enumerate() {
             assert!(!predicted[..i].contains(label), "label {label} is predicted twice");
         }
         self.samples += 1;
-        if truth.is_empty() {
+        let all = truth.len() + unseen as usize;
+        if all == 0 {
             return;
         }
         if let Some(inverse) = &self.inverse {
             self.scores.clear();
             self.scores.extend(truth.iter().map(|&label| score(inverse, label)));
+            self.scores.extend((0..self.places.len().min(unseen as usize)).map(|_| inverse.unseen()));
             self.scores.sort_unstable_by(|a, b| b.total_cmp(a));
         }
         let (mut hits, mut gain, mut ideal, mut scored, mut best) = (0, 0.0, 0.0, 0.0, 0.0);
         for (i, sums) in self.places.iter_mut().enumerate() {
             let discount = 1.0 / (i as f64 + 2.0).log2();
-            if i < truth.len() {
+            if i < all {
                 ideal += discount;
             }
             if let Some(label) = predicted.get(i).filter(|label| truth.binary_search(label).is_ok()) {
@@ -134,7 +154,7 @@ impl Ranking {
             }
             best += self.inverse.as_ref().and(self.scores.get(i)).unwrap_or(&0.0);
             sums.hits += hits;
-            sums.recall.add(hits as f64 / truth.len() as f64);
+            sums.recall.add(hits as f64 / all as f64);
             sums.ndcg.add(gain / ideal);
             sums.scored.add(scored);
             sums.best.add(best);
@@ -159,11 +179,7 @@ impl Ranking {
     #[track_caller]
     pub fn merge(&mut self, other: &Self) {
         assert_eq!(self.ks, other.ks, "the parts differ in k");
-        let same = match (&self.inverse, &other.inverse) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
-            (a, b) => a.is_none() && b.is_none(),
-        };
-        assert!(same, "the parts differ in propensities");
+        assert!(self.inverse == other.inverse, "the parts differ in propensities");
         self.samples += other.samples;
         for (sums, more) in self.places.iter_mut().zip(&other.places) {
             sums.hits += more.hits;
@@ -240,7 +256,7 @@ impl Ranking {
 }
 
 #[track_caller]
-fn score(inverse: &[f64], label: u32) -> f64 {
+fn score(inverse: &Inverse, label: u32) -> f64 {
     *inverse
         .get(label as usize)
         .unwrap_or_else(|| panic!("label {label} has no propensity: there are {}", inverse.len()))

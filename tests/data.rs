@@ -6,12 +6,18 @@ mod cache;
 mod faults;
 #[path = "data/formats.rs"]
 mod formats;
+#[path = "data/kinds.rs"]
+mod kinds;
 #[path = "data/laws.rs"]
 mod laws;
 #[path = "data/loader.rs"]
 mod loader;
+#[path = "data/stream.rs"]
+mod stream;
 #[path = "data/text.rs"]
 mod text;
+#[path = "data/unseen.rs"]
+mod unseen;
 
 use hotrow::config::{Data, Format};
 use hotrow::data::{Batch, Samples};

@@ -19,7 +19,7 @@ fn folder(name: &str) -> Option<PathBuf> {
 fn open(name: &str, train: &str, valid: Option<&str>, config: &Data) -> Option<(Datasets, Summary)> {
     let (folder, cache) = (folder(name)?, tempfile::tempdir().unwrap());
     let path = |file: &str| folder.join(file).to_string_lossy().into_owned();
-    let sets = data::open(&path(train), valid.map(path).as_deref(), config, cache.path()).unwrap();
+    let sets = data::open(path(train).as_str(), valid.map(path).as_deref(), config, cache.path()).unwrap();
     let epoch = steps_per_epoch(sets.train.len(), 256);
     let batches = Loader::new(Arc::new(sets.train.clone()), 1, 256, 0, epoch).unwrap();
     let entries = batches.map(|batch| batch.features.nnz() as u64).sum::<u64>();

@@ -1,7 +1,7 @@
 //! Lines of ids and of text, packed or not: samples that keep their promises, or an error about the data.
 #![no_main]
 
-use hotrow::config::{Data, Format, Unlabelled};
+use hotrow::config::{Data, Format, Labels, Unlabelled, Words};
 use hotrow::data::read_bytes;
 use libfuzzer_sys::fuzz_target;
 
@@ -17,6 +17,10 @@ fuzz_target!(|data: &[u8]| {
         word_ngrams: 2,
         char_ngrams: if first & 0x40 == 0 { vec![] } else { vec![1, 3] },
         unlabelled: if first & 0x80 == 0 { Unlabelled::Skip } else { Unlabelled::Refuse },
+        labels: [Labels::Auto, Labels::Ids, Labels::Names][first as usize / 5 % 3],
+        header: first & 0x20 != 0,
+        words: if first & 0x10 == 0 { Words::Unicode } else { Words::Runs },
+        skip_bad: u64::from(first & 0x08 != 0),
         ..Data::default()
     };
     match read_bytes(&[bytes], &config) {

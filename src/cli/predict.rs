@@ -1,12 +1,11 @@
 //! `hotrow predict`: the best labels of each sample, a line each.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use hotrow::data::Batch;
-use hotrow::error::Error;
+use hotrow::data::{Batch, Stream, Summary, Vocabulary};
 use hotrow::kernels::Level;
 use hotrow::train::xmc::Predictor;
 
@@ -20,9 +19,10 @@ pub struct Arguments {
     /// Folder of the run, or one of its checkpoints
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Samples, a line each, as in the training file; labels are ignored. For text also bare text [default: standard input]
+    /// Samples as in any file of the run, packed or not, or an array; labels are ignored. For text also bare text [default:
+    /// standard input]
     #[arg(long, value_name = "FILE")]
-    input: Option<PathBuf>,
+    input: Option<OsString>,
     /// The lines are bare text, without columns or fields
     #[arg(long)]
     text: bool,
@@ -32,9 +32,12 @@ pub struct Arguments {
     /// Scores only the labels that the index names, instead of all
     #[arg(long)]
     sparse: bool,
-    /// A JSON object a line
+    /// A JSON object a line. (Without it, labels have `\t`, `\n`, `\r` and `\\` in place of a tab, a line's end and a backslash)
     #[arg(long)]
     json: bool,
+    /// Faulty lines that get an empty answer before the next one is an error [default: data.skip_bad of the run]
+    #[arg(long, value_name = "N")]
+    skip_bad: Option<u64>,
     #[command(flatten)]
     threads: Threads,
 }
@@ -48,53 +51,63 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     if arguments.sparse && !predictor.has_index() {
         return Err(Failure::Usage("--sparse: the network was trained without an index of its rows".to_owned()));
     }
-    let name = arguments.input.clone().unwrap_or_else(|| "standard input".into());
-    let reader: Box<dyn BufRead> = match &arguments.input {
-        Some(path) => Box::new(BufReader::new(File::open(path).map_err(Error::io(path))?)),
-        None => Box::new(io::stdin().lock()),
+    let vocabulary = predictor.vocabulary().clone();
+    let mut stream = match &arguments.input {
+        Some(path) => Stream::open(&vocabulary, path, arguments.text, arguments.skip_bad)?,
+        None => Stream::new(&vocabulary, "standard input".as_ref(), io::stdin(), arguments.text, arguments.skip_bad)?,
     };
-    let mut batch = Batch::new(predictor.vocabulary().features());
-    for (number, line) in (1..).zip(reader.lines()) {
-        let line = line.map_err(Error::io(&name))?;
-        let vocabulary = predictor.vocabulary();
-        let added = match arguments.text {
-            true => vocabulary.push_text(&line, &mut batch),
-            false => vocabulary.push_line(&line, &mut batch),
+    let mut batch = Batch::new(vocabulary.features());
+    while let Some(lines) = stream.next(&mut batch, LINES)? {
+        let best = match batch.is_empty() {
+            true => Vec::new(),
+            false => predictor.best(&batch, arguments.top, arguments.sparse),
         };
-        added.map_err(|error| at(error, &name, number))?;
-        if batch.len() == LINES {
-            write_batch(&mut predictor, &mut batch, arguments, out)?;
+        let mut answers = best.iter();
+        for sample in lines {
+            let labels = if sample { &answers.next().expect("an answer for each sample")[..] } else { &[] };
+            write_line(labels, &vocabulary, arguments.json, out)?;
         }
+        // Whoever waits for these lines may send no more before.
+        out.flush()?;
+        batch.clear();
     }
-    write_batch(&mut predictor, &mut batch, arguments, out)
-}
-
-/// The error with the line of the file.
-fn at(error: Error, name: &std::path::Path, number: u64) -> Error {
-    match error {
-        Error::Data { column, message, .. } => Error::data(name, number, column, message),
-        error => error,
-    }
-}
-
-fn write_batch(
-    predictor: &mut Predictor,
-    batch: &mut Batch,
-    arguments: &Arguments,
-    out: &mut impl Write,
-) -> Result<(), Failure> {
-    let best = predictor.best(batch, arguments.top, arguments.sparse);
-    for sample in &best {
-        let named = sample.iter().map(|&(label, score)| (predictor.vocabulary().name(label), score));
-        if arguments.json {
-            let labels: Vec<_> =
-                named.map(|(label, score)| serde_json::json!({"label": label, "score": score})).collect();
-            writeln!(out, "{}", serde_json::json!({ "labels": labels }))?;
-        } else {
-            let labels: Vec<String> = named.map(|(label, score)| format!("{label}:{score:.4}")).collect();
-            writeln!(out, "{}", labels.join("\t"))?;
-        }
-    }
-    batch.clear();
+    tell(stream.summary(), arguments.json);
     Ok(())
+}
+
+fn write_line(labels: &[(u32, f32)], vocabulary: &Vocabulary, json: bool, out: &mut impl Write) -> io::Result<()> {
+    let named = labels.iter().map(|&(label, score)| (vocabulary.name(label), score));
+    if json {
+        let labels: Vec<_> = named.map(|(label, score)| serde_json::json!({"label": label, "score": score})).collect();
+        return writeln!(out, "{}", serde_json::json!({ "labels": labels }));
+    }
+    let labels: Vec<String> = named.map(|(label, score)| format!("{}:{score:.4}", escaped(&label))).collect();
+    writeln!(out, "{}", labels.join("\t"))
+}
+
+/// `label` without what ends a field or a line.
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+}
+
+/// What was left out, if anything was, to standard error: each line of standard output answers one of the input.
+fn tell(summary: &Summary, json: bool) {
+    let Some(line) = summary.left_out_line() else { return };
+    let line = match json {
+        true => serde_json::json!({ "left_out": summary.left_out(), "notes": summary.notes }).to_string(),
+        false => line,
+    };
+    // Nobody is left to be told if standard error is closed.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_with_line_ends_or_tabs_stay_in_their_field() {
+        assert_eq!(escaped("a\tb\nc\\n\rd"), r"a\tb\nc\\n\rd");
+        assert_eq!(escaped("plain: label"), "plain: label");
+    }
 }

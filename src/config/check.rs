@@ -198,6 +198,7 @@ impl Data {
         if !self.hash_size.is_power_of_two() || self.hash_size > 1 << 31 {
             return Err(wrong("data.hash_size", self.hash_size, "not a power of two of at most 2147483648"));
         }
+        counts("data.skip_bad", self.skip_bad, 0)?;
         within("data.word_ngrams", self.word_ngrams, 0, 16)?;
         self.char_ngrams.iter().try_for_each(|&length| within("data.char_ngrams", length, 1, 64))?;
         if self.word_ngrams == 0 && self.char_ngrams.is_empty() {

@@ -3,7 +3,7 @@
 use super::cache::Cache;
 use super::input::Input;
 use super::records::{Record, Records};
-use super::{Batch, Summary, lines, open, source};
+use super::{Batch, Summary, fill, lines, source};
 use crate::config::{self, Format};
 use crate::error::{Error, Result};
 use std::path::Path;
@@ -25,16 +25,16 @@ use std::path::Path;
 /// ```
 pub fn read_bytes(files: &[&[u8]], config: &config::Data) -> Result<(Batch, Summary)> {
     let inputs: Vec<Input> = files.iter().map(|bytes| Input::Bytes(bytes)).collect();
-    let wanted = if config.format == Format::Npz { 2 } else { 1 };
+    let wanted = if matches!(config.format, Format::Npz | Format::Xc) { 2 } else { 1 };
     if inputs.len() > 2 || inputs.is_empty() || (inputs.len() == 2 && wanted == 1 && config.format != Format::Auto) {
         return Err(Error::data("input", 0, 0, format!("{} files, not {wanted}", inputs.len())));
     }
     let format = match config.format {
-        Format::Auto => source::by_first_line(inputs[0])?,
+        Format::Auto => source::by_first_line(inputs[0], config)?,
         format => format,
     };
     let mut records = Records::default();
-    open::fill(&inputs, format, config, None, &mut records)?;
+    fill::fill(&inputs, format, config, None, &mut records)?;
     lines::not_empty(Path::new("input"), &records.summary)?;
     let samples = (0..records.len()).map(|at| records.get(at));
     Ok((batch(records.summary.features as usize, samples), records.summary.clone()))
@@ -60,6 +60,7 @@ fn batch<'a>(features: usize, samples: impl Iterator<Item = Record<'a>>) -> Batc
     for sample in samples {
         batch.features.push(sample.indices, sample.values).expect("ids were checked when they were read");
         batch.labels.push(sample.labels.iter().copied());
+        batch.set_unseen(sample.unseen);
     }
     batch
 }

@@ -28,7 +28,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"hotrow\0d");
 /// To be raised with every change of the layout, of parsing or of feature hashing.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// u64 words of the header.
 const HEADER: usize = 16;
 /// Bytes up to which every record is looked at when a cache is opened (in tenths of a second); above, header, lengths

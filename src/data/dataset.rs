@@ -40,6 +40,11 @@ impl Dataset {
         &self.samples.meta.summary
     }
 
+    /// How many samples have a label, be it one that training has not seen. A set where none has is no measure of anything.
+    pub fn labelled(&self) -> u64 {
+        self.summary().samples - self.summary().unlabelled
+    }
+
     /// A hash of all samples as they are in the file (before TF-IDF and scaling): equal data have equal digests, however
     /// they were packed. A run that is resumed can tell whether its data are still the same.
     pub fn digest(&self) -> u64 {

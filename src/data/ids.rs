@@ -2,7 +2,7 @@
 
 use super::lines::Fault;
 use super::records::{Entry, Records, Scratch};
-use super::samples::{Limits, Policy, keep};
+use super::samples::{Limits, Policy, distinct, keep};
 
 /// How a line of ids is read.
 #[derive(Clone, Debug)]
@@ -26,28 +26,56 @@ impl IdParser {
         }
         let mut cursor = Cursor { line: &line[..end], at: 0 };
         scratch.labels.clear();
-        scratch.features.clear();
+        scratch.unknown.clear();
         if !cursor.first_is_feature() {
-            self.labels(&mut cursor, scratch, out)?;
-        }
-        loop {
-            cursor.blanks();
-            if cursor.peek().is_none() {
-                break;
+            match self.policy {
+                Policy::Ignore => cursor.word(),
+                _ => self.labels(&mut cursor, scratch)?,
             }
-            self.feature(&mut cursor, scratch, out)?;
         }
-        sort(&mut scratch.features, "feature")?;
-        keep(self.policy, scratch, out)
+        self.features(&mut cursor, scratch, out)?;
+        let unseen = distinct(&mut scratch.unknown, &mut out.summary.duplicate_labels);
+        keep(self.policy, scratch, unseen, out)
     }
 
-    fn labels(&self, cursor: &mut Cursor, scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
+    /// Adds the sample of a line of features and a line of labels, each of `id:value`. A label of value 0 is none.
+    pub fn pair(&self, features: &[u8], labels: &[u8], scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
+        scratch.labels.clear();
+        scratch.unknown.clear();
+        let mut cursor = Cursor { line: labels, at: 0 };
+        while let Some((label, column, value)) = cursor.entry("label")? {
+            match self.limits.label(label, column)? {
+                _ if value == 0.0 => {}
+                _ if value < 0.0 => {
+                    return Err(Fault::at(column, format!("label {label} has the value {value}, below 0")));
+                }
+                Some(label) => scratch.labels.push(label),
+                None => scratch.unknown.push(label),
+            }
+        }
+        self.features(&mut Cursor { line: features, at: 0 }, scratch, out)?;
+        let unseen = distinct(&mut scratch.unknown, &mut out.summary.duplicate_labels);
+        keep(self.policy, scratch, unseen, out)
+    }
+
+    fn features(&self, cursor: &mut Cursor, scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
+        scratch.features.clear();
+        while let Some((index, column, value)) = cursor.entry("feature")? {
+            match self.limits.feature(index, column)? {
+                Some(index) => scratch.features.push(Entry { index, value, column: column as u32 }),
+                None => out.summary.unknown_features += 1,
+            }
+        }
+        sort(&mut scratch.features, "feature", &mut out.summary.duplicate_features)
+    }
+
+    fn labels(&self, cursor: &mut Cursor, scratch: &mut Scratch) -> Result<(), Fault> {
         loop {
             let column = cursor.at + 1;
             let label = cursor.id("label")?;
             match self.limits.label(label, column)? {
                 Some(label) => scratch.labels.push(label),
-                None => out.summary.unknown_labels += 1,
+                None => scratch.unknown.push(label),
             }
             match cursor.peek() {
                 Some(b',') => cursor.at += 1,
@@ -57,39 +85,35 @@ impl IdParser {
             }
         }
     }
-
-    fn feature(&self, cursor: &mut Cursor, scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
-        let column = cursor.at + 1;
-        let index = cursor.id("feature")?;
-        if cursor.peek() != Some(b':') {
-            return Err(Fault::at(cursor.at + 1, format!("feature {index} is not followed by `:` and a value")));
-        }
-        cursor.at += 1;
-        let value = cursor.value()?;
-        match self.limits.feature(index, column)? {
-            Some(index) => scratch.features.push(Entry { index, value, column: column as u32 }),
-            None => out.summary.unknown_features += 1,
-        }
-        Ok(())
-    }
 }
 
-/// `N D L` of the first line: samples, features, labels.
-pub(crate) fn header(line: &[u8]) -> Option<[u64; 3]> {
-    let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
-    let header = [numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?];
-    numbers.next().is_none().then_some(header)
+/// The whole numbers of a first line: samples, features, labels (`N = 3`), or rows and columns (`N = 2`).
+pub(crate) fn header<const N: usize>(line: &[u8]) -> Option<[u64; N]> {
+    let numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
+    numbers.collect::<Result<Vec<u64>, _>>().ok()?.try_into().ok()
 }
 
-/// Sorts by index; two values of one index, which is a `what`, are refused.
-pub(crate) fn sort(features: &mut [Entry], what: &str) -> Result<(), Fault> {
+/// Sorts by index, and adds the values of one index, which is a `what`, up; how many are gone so is added to `twice`.
+pub(crate) fn sort(features: &mut Vec<Entry>, what: &str, twice: &mut u64) -> Result<(), Fault> {
     if features.is_sorted_by(|a, b| a.index < b.index) {
         return Ok(());
     }
     features.sort_by_key(|entry| entry.index);
-    let twice = features.windows(2).filter(|pair| pair[0].index == pair[1].index).map(|pair| pair[1]);
-    match twice.min_by_key(|entry| entry.column) {
-        Some(entry) => Err(Fault::at(entry.column as usize, format!("{what} {} stands twice", entry.index))),
+    let before = features.len();
+    features.dedup_by(|next, kept| {
+        let same = next.index == kept.index;
+        if same {
+            kept.value += next.value;
+        }
+        same
+    });
+    *twice += (before - features.len()) as u64;
+    match features.iter().find(|entry| !entry.value.is_finite()) {
+        Some(Entry { index, column, .. }) => {
+            let message =
+                format!("the values of {what} {index}, which stands more than once, add up to no finite number");
+            Err(Fault::at(*column as usize, message))
+        }
         None => Ok(()),
     }
 }
@@ -112,6 +136,28 @@ impl Cursor<'_> {
         while self.peek().is_some_and(blank) {
             self.at += 1;
         }
+    }
+
+    /// Steps over what is no blank.
+    fn word(&mut self) {
+        while self.peek().is_some_and(|byte| !blank(byte)) {
+            self.at += 1;
+        }
+    }
+
+    /// The next `id:value` with its column, if there is one; the id is a `what`.
+    fn entry(&mut self, what: &str) -> Result<Option<(u64, usize, f32)>, Fault> {
+        self.blanks();
+        if self.peek().is_none() {
+            return Ok(None);
+        }
+        let column = self.at + 1;
+        let id = self.id(what)?;
+        if self.peek() != Some(b':') {
+            return Err(Fault::at(self.at + 1, format!("{what} {id} is not followed by `:` and a value")));
+        }
+        self.at += 1;
+        Ok(Some((id, column, self.value()?)))
     }
 
     /// A line without labels begins with a blank, or with a feature.

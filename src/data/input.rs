@@ -1,6 +1,6 @@
 //! Where bytes come from: a file, or memory.
 
-use super::lines::unpacked;
+use super::unpack::unpacked;
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};

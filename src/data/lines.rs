@@ -18,7 +18,7 @@ const GROUP: usize = 16;
 const GROUP_BYTES: usize = 4 * GROUP * BLOCK;
 
 /// No line is longer: what is, is no text.
-const LONGEST: usize = 1 << 28;
+pub(crate) const LONGEST: usize = 1 << 28;
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,19 +34,6 @@ impl Fault {
     pub fn at(column: usize, message: impl Into<String>) -> Self {
         Self { line: 0, column: column as u64, message: message.into() }
     }
-}
-
-/// The bytes of `packed`, unpacked if they begin like gzip or zstd.
-pub(crate) fn unpacked<'a>(mut packed: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let mut magic = Vec::with_capacity(4);
-    packed.by_ref().take(4).read_to_end(&mut magic)?;
-    let kind = (magic.starts_with(&[0x1f, 0x8b]), magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
-    let whole = io::Cursor::new(magic).chain(packed);
-    Ok(match kind {
-        (true, _) => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        (_, true) => Box::new(zstd::stream::read::Decoder::new(whole)?),
-        _ => Box::new(whole),
-    })
 }
 
 /// The last place of some bytes at which a block may end.
@@ -127,7 +114,7 @@ pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Parses the blocks of `input` in parallel, each of whole lines and with its first byte's place in the file; `take` gets the
-/// results in the order of the file.
+/// results in the order of the file, each with the number of lines before its block.
 ///
 /// # Errors
 ///
@@ -135,9 +122,9 @@ pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(crate) fn for_each_block<T: Send>(
     input: Input,
     parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
-    take: impl FnMut(T) -> Result<()>,
+    take: impl FnMut(T, u64) -> Result<()>,
 ) -> Result<()> {
-    for_each_cut(input, &after_line, parse, take)
+    for_each(input, &after_line, parse, take)
 }
 
 /// The same with blocks that end where `cut` says.
@@ -146,6 +133,15 @@ pub(crate) fn for_each_cut<T: Send>(
     cut: Cut<'_>,
     parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
     mut take: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    for_each(input, cut, parse, |part, _| take(part))
+}
+
+fn for_each<T: Send>(
+    input: Input,
+    cut: Cut<'_>,
+    parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
+    mut take: impl FnMut(T, u64) -> Result<()>,
 ) -> Result<()> {
     let (path, reader) = (input.path(), input.unpack()?);
     let mut blocks = Blocks { reader, cut, rest: Vec::new(), started: false, ended: false };
@@ -169,7 +165,7 @@ pub(crate) fn for_each_cut<T: Send>(
         );
         for (result, newlines) in parsed {
             match result {
-                Ok(value) => take(value)?,
+                Ok(value) => take(value, line)?,
                 Err(fault) => return Err(Error::data(path, line + fault.line + 1, fault.column, fault.message)),
             }
             line += newlines;

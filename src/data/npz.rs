@@ -5,9 +5,9 @@
 mod csr;
 
 use super::Vocabulary;
+use super::fill::dimensions;
 use super::input::Input;
-use super::open::dimensions;
-use super::records::{Records, Scratch};
+use super::records::{Entry, Records, Scratch};
 use super::samples::{Limits, Policy, keep};
 use super::sink::Sink;
 use crate::error::{Error, Result};
@@ -38,18 +38,28 @@ pub(crate) fn fill(
             return Err(labels.wrong(format!("{} rows of labels for {} of features", labels.rows, features.rows)));
         }
     }
-    let known = (features.columns, labels.as_ref().map_or(0, |labels| labels.columns));
+    let shape = (features.columns, labels.as_ref().map_or(0, |labels| labels.columns));
     let (mut scratch, mut out, mut of_row) = (Scratch::default(), Records::default(), Vec::new());
+    let mut whole = true;
     for row in 0..features.rows {
-        features.row(&mut scratch.features)?;
+        features.row(&mut scratch.features, &mut out.summary.duplicate_features)?;
+        out.summary.unknown_features += known(&mut scratch.features, limits.known_features);
         if let Some(labels) = &mut labels {
-            labels.row(&mut of_row)?;
+            labels.row(&mut of_row, &mut out.summary.duplicate_labels)?;
+            if let Some(Entry { index, value, .. }) = of_row.iter().find(|entry| entry.value < 0.0) {
+                return Err(labels.wrong(format!("row {row}: label {index} has the value {value}, below 0")));
+            }
+            whole &= of_row.iter().all(|entry| entry.value.fract() == 0.0);
         }
-        scratch.labels.clear();
         // A stored 0 is no label.
-        scratch.labels.extend(of_row.iter().filter(|entry| entry.value != 0.0).map(|entry| entry.index));
-        keep(policy, &mut scratch, &mut out)
+        of_row.retain(|entry| entry.value != 0.0);
+        let unseen = known(&mut of_row, limits.known_labels) as u32;
+        scratch.labels.clear();
+        scratch.labels.extend(of_row.iter().map(|entry| entry.index));
+        let first = out.len();
+        keep(policy, &mut scratch, unseen, &mut out)
             .map_err(|fault| features.wrong(format!("row {row}: {}", fault.message)))?;
+        out.place(first, row + 1);
         if out.len() == PIECE {
             sink.append(&std::mem::take(&mut out))?;
         }
@@ -57,8 +67,34 @@ pub(crate) fn fill(
     sink.append(&out)?;
     features.end()?;
     labels.map_or(Ok(()), Csr::end)?;
-    dimensions(vocabulary, sink, Some(known));
+    if !whole {
+        let note = "the labels have values that are no whole numbers: are the files of features and labels swapped?";
+        sink.summary().notes.push(note.to_owned());
+    }
+    dimensions(vocabulary, sink, Some(shape));
     Ok(())
+}
+
+/// Keeps the entries below `limit`; returns how many are gone.
+fn known(entries: &mut Vec<Entry>, limit: u64) -> u64 {
+    let before = entries.len();
+    entries.retain(|entry| u64::from(entry.index) < limit);
+    (before - entries.len()) as u64
+}
+
+/// Gives the features of each row of the first array, of which `limit` are known, to `take`, until that says no.
+pub(crate) fn each_row(input: &Input, limit: u64, mut take: impl FnMut(Vec<Entry>, u64) -> bool) -> Result<()> {
+    let mut archives = Archives::open(input)?;
+    let mut features = archives.csr()?;
+    for _ in 0..features.rows {
+        let (mut row, mut twice) = (Vec::new(), 0);
+        features.row(&mut row, &mut twice)?;
+        let gone = known(&mut row, limit);
+        if !take(row, gone) {
+            return Ok(());
+        }
+    }
+    features.end()
 }
 
 fn check(csr: &Csr, what: &str, limit: u64) -> Result<(), Error> {

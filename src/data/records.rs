@@ -1,16 +1,18 @@
-//! Samples as runs of 32-bit words, in memory and in the cache alike: number of labels `L`, number of features `F`, the
-//! labels (L), the indices (F), the bits of the values (F). A sample lies in one place, so that reading it at random
+//! Samples as runs of 32-bit words, in memory and in the cache alike: number of labels `L`, number of features `F`,
+//! number of labels that training has not seen, the labels (L), the indices (F), the bits of the values (F). A sample lies in one place, so that reading it at random
 //! touches one or two pages and not one of each array.
 
-use super::summary::Summary;
+use super::summary::{Largest, Summary};
 
 /// Words before the labels.
-pub(crate) const PREFIX: usize = 2;
+pub(crate) const PREFIX: usize = 3;
 
 /// One sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Record<'a> {
     pub labels: &'a [u32],
+    /// Distinct labels beyond these, which training has not seen.
+    pub unseen: u32,
     pub indices: &'a [u32],
     pub values: &'a [f32],
 }
@@ -25,7 +27,7 @@ impl<'a> Record<'a> {
         }
         let (labels, rest) = rest.split_at(labels);
         let (indices, values) = rest.split_at(features);
-        Some(Self { labels, indices, values: bytemuck::cast_slice(values) })
+        Some(Self { labels, unseen: counts[2], indices, values: bytemuck::cast_slice(values) })
     }
 
     /// Whether every promise of a sample holds: ids increase strictly and stay below their limits, values are finite.
@@ -50,9 +52,9 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Adds a sample whose ids increase strictly.
-    pub fn push(&mut self, labels: &[u32], features: &[Entry]) {
-        self.words.extend([labels.len() as u32, features.len() as u32]);
+    /// Adds a sample whose ids increase strictly, with `unseen` labels more.
+    pub fn push(&mut self, labels: &[u32], unseen: u32, features: &[Entry]) {
+        self.words.extend([labels.len() as u32, features.len() as u32, unseen]);
         self.words.extend_from_slice(labels);
         self.words.extend(features.iter().map(|entry| entry.index));
         self.words.extend(features.iter().map(|entry| entry.value.to_bits()));
@@ -64,6 +66,16 @@ impl Records {
         summary.feature_entries += features.len() as u64;
         summary.labels = summary.labels.max(labels.last().map_or(0, |&label| u64::from(label) + 1));
         summary.features = summary.features.max(features.last().map_or(0, |entry| u64::from(entry.index) + 1));
+    }
+
+    /// Remembers that the samples from `first` on are of line `line`, if they have the largest ids.
+    pub fn place(&mut self, first: usize, line: u64) {
+        for at in first..self.len() {
+            let sample = self.get(at);
+            let last = |ids: &[u32]| ids.last().map(|&id| Largest { id: id.into(), line });
+            let (largest_label, largest_feature) = (last(sample.labels), last(sample.indices));
+            self.summary.add(&Summary { largest_label, largest_feature, ..Summary::default() });
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -90,6 +102,8 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub labels: Vec<u32>,
+    /// Labels that training has not seen, where they are numbers.
+    pub unknown: Vec<u64>,
     pub features: Vec<Entry>,
     pub text: String,
     pub words: Vec<std::ops::Range<usize>>,

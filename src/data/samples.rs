@@ -7,32 +7,37 @@ use crate::config::Unlabelled;
 /// What ids are below.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// Ids from here on are refused: the file's own header has no place for them.
     pub features: u64,
     pub labels: u64,
-    /// Whether an id that is not below is left out (the training set, which had no header, did not have it) or refused.
-    pub drop: bool,
+    /// Ids from here on are left out: the training set has no place for them.
+    pub known_features: u64,
+    pub known_labels: u64,
 }
 
 impl Limits {
     /// Of a training set without a header: the index is 32 bits wide, and the number of rows must fit as well.
-    pub const NONE: Self = Self { features: u32::MAX as u64, labels: u32::MAX as u64, drop: false };
+    pub const NONE: Self =
+        Self { features: u32::MAX as u64, labels: u32::MAX as u64, known_features: u64::MAX, known_labels: u64::MAX };
+
+    /// Of a later file.
+    pub fn known(features: u64, labels: u64) -> Self {
+        Self { features: u64::MAX, labels: u64::MAX, known_features: features, known_labels: labels }
+    }
 
     pub fn label(&self, label: u64, column: usize) -> Result<Option<u32>, Fault> {
-        self.id("label", label, self.labels, column)
+        Self::id("label", label, (self.labels, self.known_labels), column)
     }
 
     pub fn feature(&self, feature: u64, column: usize) -> Result<Option<u32>, Fault> {
-        self.id("feature", feature, self.features, column)
+        Self::id("feature", feature, (self.features, self.known_features), column)
     }
 
-    fn id(&self, what: &str, id: u64, limit: u64, column: usize) -> Result<Option<u32>, Fault> {
-        if id < limit {
-            Ok(Some(id as u32))
-        } else if self.drop {
-            Ok(None)
-        } else {
-            Err(Fault::at(column, format!("{what} {id} is not below {limit}")))
+    fn id(what: &str, id: u64, (limit, known): (u64, u64), column: usize) -> Result<Option<u32>, Fault> {
+        if id >= limit {
+            return Err(Fault::at(column, format!("{what} {id} is not below {limit}")));
         }
+        Ok((id < known).then_some(id as u32))
     }
 }
 
@@ -42,6 +47,8 @@ pub(crate) enum Policy {
     Skip,
     Refuse,
     Keep,
+    /// Labels are not looked at.
+    Ignore,
 }
 
 impl From<Unlabelled> for Policy {
@@ -53,16 +60,22 @@ impl From<Unlabelled> for Policy {
     }
 }
 
-/// Adds the sample in `scratch`: features sorted and unique, labels in any order.
-pub(crate) fn keep(policy: Policy, scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
+/// How many of `items` differ; how many do not is added to `twice`.
+pub(crate) fn distinct<T: Ord>(items: &mut Vec<T>, twice: &mut u64) -> u32 {
+    let before = items.len();
+    items.sort_unstable();
+    items.dedup();
+    *twice += (before - items.len()) as u64;
+    items.len() as u32
+}
+
+/// Adds the sample in `scratch`, which has `unseen` labels more: features sorted and unique, labels in any order.
+pub(crate) fn keep(policy: Policy, scratch: &mut Scratch, unseen: u32, out: &mut Records) -> Result<(), Fault> {
     let labels = &mut scratch.labels;
     if !labels.is_sorted_by(|a, b| a < b) {
-        let before = labels.len();
-        labels.sort_unstable();
-        labels.dedup();
-        out.summary.duplicate_labels += (before - labels.len()) as u64;
+        distinct(labels, &mut out.summary.duplicate_labels);
     }
-    if labels.is_empty() {
+    if labels.is_empty() && unseen == 0 {
         match policy {
             Policy::Skip => {
                 out.summary.skipped += 1;
@@ -70,8 +83,10 @@ pub(crate) fn keep(policy: Policy, scratch: &mut Scratch, out: &mut Records) -> 
             }
             Policy::Refuse => return Err(Fault::at(1, "the sample has no label")),
             Policy::Keep => out.summary.unlabelled += 1,
+            Policy::Ignore => {}
         }
     }
-    out.push(labels, &scratch.features);
+    out.summary.unknown_labels += u64::from(unseen);
+    out.push(labels, unseen, &scratch.features);
     Ok(())
 }

@@ -4,12 +4,15 @@ use super::cache::Identity;
 use super::ids;
 use super::input::Input;
 use super::lines::first_line;
-use crate::config::Format;
+use super::unpack::other_kind;
+use crate::config::{self, Format};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::regular;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// One file, or the two of a pair of arrays.
+/// One file, or the two of a pair: features and labels.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub paths: Vec<PathBuf>,
@@ -17,18 +20,18 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The files of `path` (two arrays have a comma between them), as `format` or as they look.
-    pub fn find(path: &str, format: Format) -> Result<Self> {
-        let paths: Vec<PathBuf> = match Path::new(path).exists() {
-            true => vec![path.into()],
-            false => path.split(',').map(PathBuf::from).collect(),
-        };
+    /// The files of `path` (a pair has a comma between them), in the format that `config` names or that they look like.
+    ///
+    /// Of a file that is no training set, text is read as the `trained` format unless its name tells another.
+    pub fn find(path: &OsStr, config: &config::Data, trained: Option<Format>) -> Result<Self> {
+        let paths = files(path);
         // Each is opened several times: for its kind, its first line, its labels, its samples.
-        paths.iter().try_for_each(|path| files::regular(path))?;
-        let format = if format == Format::Auto { detect(&paths[0])? } else { format };
-        let (least, most) = if format == Format::Npz { (1, 2) } else { (1, 1) };
-        if !(least..=most).contains(&paths.len()) {
-            return Err(Error::data(path, 0, 0, format!("{} files, where {format:?} takes {most}", paths.len())));
+        paths.iter().try_for_each(|path| regular(path))?;
+        let format = if config.format == Format::Auto { detect(&paths[0], config, trained)? } else { config.format };
+        let most = if matches!(format, Format::Npz | Format::Xc) { 2 } else { 1 };
+        if paths.len() > most {
+            let message = format!("{} files, where {format:?} takes {most}", paths.len());
+            return Err(Error::data(path, 0, 0, message));
         }
         Ok(Self { paths, format })
     }
@@ -49,31 +52,68 @@ impl Source {
     }
 }
 
+/// The file `path`, or both files of a pair. Folders may have commas in their names: the first cut between two files that are
+/// there counts.
+pub(crate) fn files(path: &OsStr) -> Vec<PathBuf> {
+    let bytes = path.as_bytes();
+    let commas = || bytes.iter().enumerate().filter(|&(_, &byte)| byte == b',').map(|(at, _)| at);
+    if Path::new(path).exists() || commas().next().is_none() {
+        return vec![path.into()];
+    }
+    let file = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+    let mut cuts = commas().map(|at| vec![file(&bytes[..at]), file(&bytes[at + 1..])]);
+    cuts.find(|pair| pair.iter().all(|path| path.exists()))
+        .unwrap_or_else(|| bytes.split(|&byte| byte == b',').map(file).collect())
+}
+
 /// Whether files of `format` hold text.
 pub(crate) fn is_text(format: Format) -> bool {
     matches!(format, Format::Tsv | Format::Jsonl)
 }
 
-fn detect(path: &Path) -> Result<Format> {
+/// What the name of a file says.
+pub(crate) fn by_name(path: &Path) -> Option<Format> {
     let name = path.to_string_lossy().to_ascii_lowercase();
     let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
     match Path::new(name).extension().and_then(|extension| extension.to_str()) {
-        Some("npz") => Ok(Format::Npz),
-        Some("tsv") => Ok(Format::Tsv),
-        Some("jsonl" | "ndjson" | "json") => Ok(Format::Jsonl),
-        Some("svm" | "svmlight" | "libsvm") => Ok(Format::Svmlight),
-        _ => by_first_line(Input::File(path)),
+        Some("npz") => Some(Format::Npz),
+        Some("tsv") => Some(Format::Tsv),
+        Some("jsonl" | "ndjson" | "json") => Some(Format::Jsonl),
+        Some("svm" | "svmlight" | "libsvm") => Some(Format::Svmlight),
+        _ => None,
     }
 }
 
-/// What the first line looks like.
-pub(crate) fn by_first_line(input: Input) -> Result<Format> {
+fn detect(path: &Path, config: &config::Data, trained: Option<Format>) -> Result<Format> {
+    match (by_name(path), trained) {
+        // Some call files of the repository .svm; no line of svmlight looks like their header.
+        (Some(Format::Svmlight), _) if is_header(&first_line(Input::File(path))?) => Ok(Format::Xc),
+        (Some(format), _) => Ok(format),
+        (None, Some(trained)) if is_text(trained) => Ok(trained),
+        _ => by_first_line(Input::File(path), config),
+    }
+}
+
+/// Whether `line` is the header of a file of the extreme-classification repository.
+pub(crate) fn is_header(line: &[u8]) -> bool {
+    ids::header::<3>(line).is_some()
+}
+
+/// What the first line looks like. Options that name columns say that it is text.
+pub(crate) fn by_first_line(input: Input, config: &config::Data) -> Result<Format> {
     let line = first_line(input)?;
     if line.starts_with(b"PK\x03\x04") {
-        Ok(Format::Npz)
-    } else if line.trim_ascii_start().starts_with(b"{") {
+        return Ok(Format::Npz);
+    }
+    if let Some(what) = other_kind(&line) {
+        return Err(Error::data(input.path(), 1, 0, format!("looks like {what}")));
+    }
+    let columns = !config.text.is_empty() && !config.label.is_empty();
+    if line.trim_ascii_start().starts_with(b"{") {
         Ok(Format::Jsonl)
-    } else if ids::header(&line).is_some() {
+    } else if columns && config.text.parse::<usize>().is_ok() {
+        Ok(Format::Tsv)
+    } else if is_header(&line) || ids::header::<2>(&line).is_some() {
         Ok(Format::Xc)
     } else if line.contains(&b'\t') && !line.contains(&b':') {
         Ok(Format::Tsv)
@@ -81,5 +121,24 @@ pub(crate) fn by_first_line(input: Input) -> Result<Format> {
         Ok(Format::Svmlight)
     } else {
         Err(Error::data(input.path(), 1, 0, "the format cannot be told from this line; set data.format"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_cut_at_the_comma_between_two_files_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a,b");
+        std::fs::create_dir(&inner).unwrap();
+        let (x, y) = (inner.join("X.npz"), inner.join("Y.npz"));
+        std::fs::write(&x, "").unwrap();
+        std::fs::write(&y, "").unwrap();
+        let pair: OsString = [x.as_os_str(), ",".as_ref(), y.as_os_str()].into_iter().collect();
+        assert_eq!(files(&pair), [x.clone(), y]);
+        assert_eq!(files(x.as_os_str()), [x]);
+        assert_eq!(files("no,such,file".as_ref()).len(), 3);
     }
 }

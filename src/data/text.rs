@@ -1,11 +1,12 @@
 //! Text to sparse features: hashed words, runs of words and runs of characters.
 //!
-//! Words are runs of letters and digits (of any alphabet), in lower case. A run of words is hashed as its words with a
+//! What a word is stands in `words.rs`. A run of words is hashed as its words with a
 //! blank between them; a run of characters lies inside one word, which has a blank at either end to tell beginnings and
 //! ends (`char_wb` of scikit-learn). The value of a feature is how often it occurs.
 
 use super::records::{Entry, Scratch};
-use crate::config;
+use super::words as rules;
+use crate::config::{self, Words};
 use crate::error::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -17,6 +18,7 @@ const CHARACTERS: u64 = 2;
 #[derive(Clone, Debug)]
 pub(crate) struct Featurizer {
     buckets: u64,
+    rule: Words,
     word_ngrams: usize,
     char_ngrams: Vec<usize>,
 }
@@ -44,13 +46,17 @@ impl Featurizer {
         let mut char_ngrams = config.char_ngrams.clone();
         char_ngrams.sort_unstable();
         char_ngrams.dedup();
-        Ok(Self { buckets: config.hash_size as u64, word_ngrams: config.word_ngrams, char_ngrams })
+        let (buckets, rule) = (config.hash_size as u64, config.words);
+        Ok(Self { buckets, rule, word_ngrams: config.word_ngrams, char_ngrams })
     }
 
     /// Fills `scratch.features` with the features of `text`.
     pub fn features(&self, text: &str, scratch: &mut Scratch) {
         let Scratch { features, text: lower, words, buckets, .. } = scratch;
-        split(text, lower, words);
+        match self.rule {
+            Words::Unicode => rules::unicode(text, lower, words),
+            Words::Runs => rules::runs(text, lower, words),
+        }
         buckets.clear();
         let mut add = |part: &str, seed| {
             let hash = xxh3_64_with_seed(part.as_bytes(), seed);
@@ -82,22 +88,6 @@ impl Featurizer {
     }
 }
 
-/// ` word word ` in lower case, and where the words are.
-fn split(text: &str, lower: &mut String, words: &mut Vec<std::ops::Range<usize>>) {
-    lower.clear();
-    words.clear();
-    lower.push(' ');
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        let start = lower.len();
-        match word.is_ascii() {
-            true => lower.extend(word.bytes().map(|byte| byte.to_ascii_lowercase() as char)),
-            false => lower.extend(word.chars().flat_map(char::to_lowercase)),
-        }
-        words.push(start..lower.len());
-        lower.push(' ');
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,14 +101,6 @@ mod tests {
 
     fn total(features: &[(u32, f32)]) -> f32 {
         features.iter().map(|feature| feature.1).sum()
-    }
-
-    #[test]
-    fn words_are_lower_case_runs_of_letters_and_digits_of_any_alphabet() {
-        let (mut lower, mut words) = (String::new(), Vec::new());
-        split("Über-Größe, \tx86 — ΣΊΣ!", &mut lower, &mut words);
-        assert_eq!(lower, " über größe x86 σίσ ");
-        assert_eq!(words.iter().map(|word| &lower[word.clone()]).collect::<Vec<_>>(), ["über", "größe", "x86", "σίσ"]);
     }
 
     #[test]

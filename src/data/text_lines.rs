@@ -2,7 +2,7 @@
 
 use super::lines::Fault;
 use super::records::{Records, Scratch};
-use super::samples::{Limits, Policy, keep};
+use super::samples::{Limits, Policy, distinct, keep};
 use super::text::Featurizer;
 use crate::config::{self, Format};
 use crate::error::{Error, Result};
@@ -10,7 +10,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+mod census;
 mod json;
+
+pub(crate) use census::Census;
 
 /// Where text and labels stand in a line.
 #[derive(Clone, Debug)]
@@ -46,10 +49,10 @@ impl Columns {
 
     /// The text and the labels of `line`, each label with the byte it stands at, from 1.
     ///
-    /// Without a label column there are no labels if `labelled` is false, otherwise it is a fault.
-    fn split<'a>(&self, line: &'a str, labelled: bool) -> Result<(Cow<'a, str>, Vec<Token<'a>>), Fault> {
+    /// Without a label column there are no labels, unless `policy` is that of training: then it is a fault.
+    fn split<'a>(&self, line: &'a str, policy: Policy) -> Result<(Cow<'a, str>, Vec<Token<'a>>), Fault> {
         match self {
-            Self::Jsonl { text, label } => json::split(line, text, label),
+            Self::Jsonl { text, label } => json::split(line, text, label, policy),
             Self::Tsv { text, label } => {
                 let missing = |at: usize| {
                     let columns = line.split('\t').count();
@@ -57,9 +60,10 @@ impl Columns {
                 };
                 let found = line.split('\t').nth(*text).ok_or_else(|| missing(*text))?;
                 let labels = match line.split('\t').nth(*label) {
+                    _ if policy == Policy::Ignore => Vec::new(),
                     Some(labels) => comma_separated(labels, labels.as_ptr() as usize - line.as_ptr() as usize),
-                    None if labelled => return Err(missing(*label)),
-                    None => Vec::new(),
+                    None if policy == Policy::Keep => Vec::new(),
+                    None => return Err(missing(*label)),
                 };
                 Ok((Cow::Borrowed(found), labels))
             }
@@ -67,8 +71,26 @@ impl Columns {
     }
 }
 
-/// A label as it is written, and where: the byte, from 1.
-type Token<'a> = (Cow<'a, str>, usize);
+/// A label as it is written.
+#[derive(Debug)]
+struct Token<'a> {
+    text: Cow<'a, str>,
+    /// Where: the byte, from 1.
+    column: usize,
+    /// Whether it is a number by its syntax, as JSON has it, and not only by its digits.
+    number: bool,
+}
+
+impl<'a> Token<'a> {
+    fn text(text: impl Into<Cow<'a, str>>, column: usize) -> Self {
+        Self { text: text.into(), column, number: false }
+    }
+
+    /// Whether other digits would be another label: no sign, no leading zero.
+    fn is_canonical(&self) -> bool {
+        integer(&self.text) == Some(false) && (self.text.len() == 1 || !self.text.starts_with('0'))
+    }
+}
 
 /// The labels of `list`, which begins `start` bytes into its line.
 fn comma_separated(list: &str, start: usize) -> Vec<Token<'_>> {
@@ -82,14 +104,14 @@ fn comma_separated(list: &str, start: usize) -> Vec<Token<'_>> {
         column
     };
     let columns: Vec<usize> = list.split(',').map(token).collect();
-    list.split(',').map(|part| Cow::Borrowed(part.trim())).zip(columns).collect()
+    list.split(',').zip(columns).map(|(part, column)| Token::text(part.trim(), column)).collect()
 }
 
 /// How labels become ids.
 #[derive(Clone, Debug)]
 pub(crate) enum Labels {
-    /// They are ids.
-    Ids,
+    /// They are ids; if `canonical`, text that is no canonical integer is a name that training has not seen.
+    Ids { canonical: bool },
     /// They are names, with these ids.
     Names(Arc<HashMap<String, u32>>),
 }
@@ -108,21 +130,28 @@ impl TextParser {
     /// Adds the sample of `line`.
     pub fn line(&self, line: &[u8], scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
         let Some(line) = nonblank(line)? else { return Ok(()) };
-        let (text, tokens) = self.columns.split(line, self.policy != Policy::Keep)?;
+        let (text, tokens) = self.columns.split(line, self.policy)?;
         self.featurizer.features(&text, scratch);
         scratch.labels.clear();
-        for (token, column) in tokens {
+        let mut unknown = Vec::new();
+        for token in tokens {
+            let column = token.column;
             let label = match &self.labels {
-                Labels::Ids => self.limits.label(id(&token, column)?, column)?,
-                Labels::Names(_) if token.is_empty() => return Err(Fault::at(column, "a label is empty")),
-                Labels::Names(names) => names.get(&*token).copied(),
+                Labels::Names(_) if token.text.is_empty() => return Err(Fault::at(column, "a label is empty")),
+                Labels::Names(names) => names.get(&*token.text).copied(),
+                Labels::Ids { canonical } => {
+                    let id = id(&token.text, column)?;
+                    let other = *canonical && !token.number && !token.is_canonical();
+                    if other { None } else { self.limits.label(id, column)? }
+                }
             };
             match label {
                 Some(label) => scratch.labels.push(label),
-                None => out.summary.unknown_labels += 1,
+                None => unknown.push(token.text),
             }
         }
-        keep(self.policy, scratch, out)
+        let unseen = distinct(&mut unknown, &mut out.summary.duplicate_labels);
+        keep(self.policy, scratch, unseen, out)
     }
 }
 
@@ -147,46 +176,9 @@ fn cut(text: &str) -> String {
 }
 
 /// The line as text, unless there is nothing on it.
-fn nonblank(line: &[u8]) -> Result<Option<&str>, Fault> {
+pub(crate) fn nonblank(line: &[u8]) -> Result<Option<&str>, Fault> {
     match std::str::from_utf8(line) {
         Ok(line) => Ok((!line.trim().is_empty()).then_some(line)),
         Err(error) => Err(Fault::at(error.valid_up_to() + 1, "the text is not UTF-8")),
-    }
-}
-
-/// How often each label occurs, to tell whether they are ids or names, and to number the names.
-#[derive(Debug, Default)]
-pub(crate) struct Census {
-    counts: HashMap<String, u64>,
-    named: bool,
-}
-
-impl Census {
-    /// Counts the labels of `line`.
-    pub fn line(&mut self, columns: &Columns, line: &[u8]) -> Result<(), Fault> {
-        let Some(line) = nonblank(line)? else { return Ok(()) };
-        for (token, _) in columns.split(line, true)?.1 {
-            self.named |= integer(&token).is_none();
-            match self.counts.get_mut(&*token) {
-                Some(count) => *count += 1,
-                None => drop(self.counts.insert(token.into_owned(), 1)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds what was counted elsewhere.
-    pub fn add(&mut self, other: Self) {
-        self.named |= other.named;
-        for (name, count) in other.counts {
-            *self.counts.entry(name).or_default() += count;
-        }
-    }
-
-    /// The names by falling frequency, equally frequent ones by name; nothing if every label is an integer.
-    pub fn names(self) -> Option<Vec<String>> {
-        let mut names: Vec<(String, u64)> = self.counts.into_iter().filter(|_| self.named).collect();
-        names.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        self.named.then(|| names.into_iter().map(|(name, _)| name).collect())
     }
 }

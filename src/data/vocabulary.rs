@@ -14,8 +14,12 @@ use crate::config::{self, Format};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
+
+/// To be raised when a key of the options is new whose default differs from what was done before.
+const VERSION: u32 = 2;
 
 /// What is saved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,7 +71,7 @@ impl Vocabulary {
         frequencies: Option<Vec<u32>>,
     ) -> Self {
         Self::from_saved(Saved {
-            version: 1,
+            version: VERSION,
             options: options.clone(),
             format,
             features: features as u64,
@@ -131,22 +135,23 @@ impl Vocabulary {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        Limits { features: self.saved.features, labels: self.saved.labels, drop: true }
+        Limits::known(self.saved.features, self.saved.labels)
     }
 
     pub(crate) fn label_ids(&self) -> Labels {
         match self.saved.names {
             Some(_) => Labels::Names(Arc::clone(&self.ids)),
-            None => Labels::Ids,
+            None => Labels::Ids { canonical: self.saved.options.labels == config::Labels::Auto },
         }
     }
 
-    /// Reads another file as the training set was read. Samples without a label are kept; features and labels that the
-    /// training set had no place for are left out and counted.
+    /// Reads another file as the training set was read. Samples without a label are kept. Features that the training set had
+    /// no place for are left out and counted; of labels that it had no place for each sample has the number
+    /// ([`Batch::unseen_of`]), so that they count as missed.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, is faulty, or its header has more features or labels than the training set.
+    /// If the file cannot be read or is faulty.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -162,8 +167,8 @@ impl Vocabulary {
     /// assert_eq!((valid.len(), valid.labels_of(0), valid.summary().unknown_labels), (1, &[1][..], 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(&self, path: &str, cache: &Path) -> Result<Dataset> {
-        super::open::with_vocabulary(path, self, Shelf::Kept(cache))
+    pub fn open(&self, path: &(impl AsRef<OsStr> + ?Sized), cache: &Path) -> Result<Dataset> {
+        super::open::with_vocabulary(path.as_ref(), self, Shelf::Kept(cache))
     }
 
     /// As [`open`](Self::open), but nothing stays: a cache in the folder `kept` is used, and not made. What has to be parsed goes to a
@@ -172,9 +177,9 @@ impl Vocabulary {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn open_unkept(&self, path: &str, kept: &Path) -> Result<Dataset> {
+    pub fn open_unkept(&self, path: &(impl AsRef<OsStr> + ?Sized), kept: &Path) -> Result<Dataset> {
         let scratch = [crate::files::parent(kept), &std::env::temp_dir()];
-        super::open::with_vocabulary(path, self, Shelf::Passing { look: Some(kept), scratch: &scratch })
+        super::open::with_vocabulary(path.as_ref(), self, Shelf::Passing { look: Some(kept), scratch: &scratch })
     }
 
     /// Adds the sample of one line of a file like the training set's (a label is not needed) to `batch`. An empty line of
@@ -209,7 +214,9 @@ impl Vocabulary {
             Format::Npz => return Err(Error::config("data.format", "the training set has arrays, not lines")),
             format if is_text(format) => {
                 let columns = Columns::new(format, self.options())?;
-                self.text_parser(columns)?.line(line.as_bytes(), &mut scratch, &mut out).map_err(fault)?;
+                self.text_parser(columns, Policy::Keep)?
+                    .line(line.as_bytes(), &mut scratch, &mut out)
+                    .map_err(fault)?;
             }
             format => {
                 let comments = format == Format::Svmlight;
@@ -252,14 +259,14 @@ impl Vocabulary {
         }
         let (mut scratch, mut out) = (Scratch::default(), Records::default());
         Featurizer::new(self.options())?.features(text, &mut scratch);
-        out.push(&[], &scratch.features);
+        out.push(&[], 0, &scratch.features);
         self.weighting.push(out.get(0), batch);
         Ok(())
     }
 
-    pub(crate) fn text_parser(&self, columns: Columns) -> Result<TextParser> {
+    pub(crate) fn text_parser(&self, columns: Columns, policy: Policy) -> Result<TextParser> {
         let featurizer = Featurizer::new(self.options())?;
-        Ok(TextParser { columns, featurizer, labels: self.label_ids(), limits: self.limits(), policy: Policy::Keep })
+        Ok(TextParser { columns, featurizer, labels: self.label_ids(), limits: self.limits(), policy })
     }
 
     /// What [`save`](Self::save) writes.
@@ -304,9 +311,16 @@ impl Vocabulary {
     /// What [`to_json`](Self::to_json) gave; errors name `path`.
     pub(crate) fn from_json(path: &Path, bytes: &[u8]) -> Result<Self> {
         let bad = |message: String| Error::data(path, 0, 0, message);
-        let saved: Saved = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
-        if saved.version != 1 {
-            return Err(bad(format!("vocabulary version {} is not 1", saved.version)));
+        let mut saved: Saved = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+        match saved.version {
+            // Its options lack keys that have come since: what they say now is what was done then.
+            1 => {
+                saved.options.words = config::Words::Runs;
+                saved.options.labels = if saved.names.is_some() { config::Labels::Names } else { config::Labels::Ids };
+                saved.version = VERSION;
+            }
+            VERSION => {}
+            version => return Err(bad(format!("vocabulary version {version} is not 1 or {VERSION}"))),
         }
         let text = is_text(saved.format);
         if text && saved.features != saved.options.hash_size as u64 {

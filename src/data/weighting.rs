@@ -27,6 +27,7 @@ impl Weighting {
     pub fn push(&self, record: Record, batch: &mut Batch) {
         batch.features.push(record.indices, record.values).expect("ids were checked when they were read");
         batch.labels.push(record.labels.iter().copied());
+        batch.set_unseen(record.unseen);
         if self.idf.is_none() && !self.normalize {
             return;
         }

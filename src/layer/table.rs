@@ -127,7 +127,7 @@ impl Table {
                 let row = batch.row(c * SAMPLES + r);
                 let scale = self.scale(row);
                 coefficients.clear();
-                coefficients.extend(row.values().iter().map(|value| scale * value));
+                coefficients.extend(row.values().iter().map(|&value| scaled(value, scale)));
                 let features = RowIds::new(row.indices(), w.rows()).expect("features are below the dimension");
                 let h = chunk.row_mut(r);
                 h.copy_from_slice(self.biases.f32());
@@ -136,14 +136,14 @@ impl Table {
         });
     }
 
-    /// What the values of a sample are multiplied by.
-    fn scale(&self, row: SparseRow) -> f32 {
+    /// What the values of a sample are multiplied by. The inverse of a very short length has no f32.
+    fn scale(&self, row: SparseRow) -> f64 {
         match self.pooling {
             Pooling::Sum => 1.0,
-            Pooling::Mean => 1.0 / row.nnz().max(1) as f32,
+            Pooling::Mean => 1.0 / row.nnz().max(1) as f64,
             Pooling::Normalized => {
                 let squares: f64 = row.values().iter().map(|&value| value as f64 * value as f64).sum();
-                if squares > 0.0 { (1.0 / squares.sqrt()) as f32 } else { 0.0 }
+                if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 }
             }
         }
     }
@@ -162,7 +162,7 @@ impl Table {
                 let row = batch.row(sample);
                 let scale = self.scale(row);
                 sample_of.resize(sample_of.len() + row.nnz(), sample as u32);
-                value_of.extend(row.values().iter().map(|value| scale * value));
+                value_of.extend(row.values().iter().map(|&value| scaled(value, scale)));
             }
             let touches = (0..batch.len()).flat_map(|sample| batch.row(sample).indices()).copied();
             let ByRow { rows: features, offsets, entries } = ByRow::new(touches);
@@ -199,6 +199,10 @@ impl Table {
                 + self.biases.squared_gradient(RowSet::All(1), level, |_, out| gradient.biases(out))
         })
     }
+}
+
+fn scaled(value: f32, scale: f64) -> f32 {
+    (f64::from(value) * scale) as f32
 }
 
 impl TableGradient<'_> {

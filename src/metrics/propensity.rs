@@ -1,6 +1,46 @@
 //! How likely a true label was to be written down at all.
 
+use std::ops::Deref;
 use std::sync::Arc;
+
+/// The inverse propensity of each label, and of one that was never seen. A clone shares them.
+///
+/// ```
+/// let inverse = hotrow::metrics::Inverse::new(vec![2.0, 1.5], 3.0);
+/// assert_eq!((inverse[1], inverse.unseen()), (1.5, 3.0));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inverse {
+    labels: Arc<[f64]>,
+    unseen: f64,
+}
+
+impl Inverse {
+    /// Those of the labels from 0 on, and that of every label beyond them.
+    pub fn new(labels: Vec<f64>, unseen: f64) -> Self {
+        Self { labels: labels.into(), unseen }
+    }
+
+    /// Of a label that the training set has not.
+    pub fn unseen(&self) -> f64 {
+        self.unseen
+    }
+}
+
+impl Deref for Inverse {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.labels
+    }
+}
+
+impl PartialEq for Inverse {
+    fn eq(&self, other: &Self) -> bool {
+        // Most often they are shared, and long.
+        self.unseen == other.unseen && (Arc::ptr_eq(&self.labels, &other.labels) || self.labels == other.labels)
+    }
+}
 
 /// The model of missing labels of Jain, Prabhu and Varma, "Extreme Multi-label Loss Functions for Recommendation, Tagging,
 /// Ranking & Other Missing Label Applications" (KDD 2016): label `l`, seen in `N_l` of `N` training samples, is written
@@ -45,9 +85,10 @@ impl Propensity {
     /// let inverse = Propensity::default().inverse(100, &[1]);
     /// assert!((inverse[0] - 100_f64.ln()).abs() < 1e-12);
     /// ```
-    pub fn inverse(&self, samples: u64, counts: &[u64]) -> Arc<[f64]> {
+    pub fn inverse(&self, samples: u64, counts: &[u64]) -> Inverse {
         let c = ((samples as f64).ln() - 1.0).max(0.0) * (self.b + 1.0).powf(self.a);
-        counts.iter().map(|&count| 1.0 + c * (count as f64 + self.b).powf(-self.a)).collect()
+        let of = |count: u64| 1.0 + c * (count as f64 + self.b).powf(-self.a);
+        Inverse::new(counts.iter().map(|&count| of(count)).collect(), of(0))
     }
 }
 

@@ -82,7 +82,7 @@ fn wrong_calls_are_told() {
     let add = |predicted: &[u32], truth: &[u32]| {
         let (predicted, truth) = (predicted.to_vec(), truth.to_vec());
         std::panic::catch_unwind(move || {
-            Ranking::new(&[2], Some(vec![1.0; 4].into())).add(&predicted, &truth);
+            Ranking::new(&[2], Some(Inverse::new(vec![1.0; 4], 1.0))).add(&predicted, &truth);
         })
         .is_err()
     };

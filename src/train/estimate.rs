@@ -84,22 +84,19 @@ fn sizes(config: &Config, features: usize, labels: usize) -> (u128, f64) {
     (parameters, stored + state)
 }
 
-/// An error if this machine cannot hold a run with this configuration on this training set: [`Error::Data`] if no width of the
-/// network would help, because an id is too large; [`Error::Config`] otherwise.
+/// An error if this machine cannot hold a run with this configuration on this training set.
 pub(super) fn check(config: &Config, train: &Dataset) -> Result<()> {
-    let (features, labels) = (train.features(), train.labels());
-    let limits = Limits::read();
-    let least = 4 * (features as u64 + labels as u64);
-    if !limits.can_hold(least) {
-        let message = format!(
-            "{features} features and {labels} labels: one number for each takes {least} bytes, more than there is; an id \
-             stands for a row, so give ids without large gaps"
-        );
-        return Err(Error::data(train.path(), 0, 0, message));
-    }
-    let per_sample = train.summary().feature_entries as f64 / train.len().max(1) as f64;
-    let plan = plan(config, (train.len(), per_sample), features, labels);
-    check_plan(&limits, "the run", &plan)
+    let (summary, samples) = (train.summary(), train.len());
+    let per_sample = summary.feature_entries as f64 / samples.max(1) as f64;
+    let plan = plan(config, (samples, per_sample), train.features(), train.labels());
+    check_plan(&Limits::read(), "the run", &plan).map_err(|error| match error {
+        // One id may be what is wrong.
+        Error::Config { key, message } => {
+            let why = if train.labels() > train.features() { summary.why_labels() } else { summary.why_features() };
+            Error::config(key, format!("{message}; {why}"))
+        }
+        error => error,
+    })
 }
 
 /// The same for the network of a checkpoint alone.

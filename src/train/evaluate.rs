@@ -1,11 +1,9 @@
 //! Metrics over a whole set, exact over all labels.
 
-use std::sync::Arc;
-
 use crate::data::{Batch, Samples};
 use crate::kernels::MatRef;
 use crate::layer::Workspace;
-use crate::metrics::Ranking;
+use crate::metrics::{Inverse, Ranking};
 use crate::model::Mlp;
 
 /// Samples that are scored together: each packed row serves so many.
@@ -34,7 +32,7 @@ pub fn evaluate(
     work: &mut Workspace,
     samples: &dyn Samples,
     ks: &[usize],
-    inverse: Option<Arc<[f64]>>,
+    inverse: Option<Inverse>,
 ) -> Ranking {
     evaluate_until(network, work, samples, ks, inverse, &|| false).expect("nobody stops it")
 }
@@ -45,7 +43,7 @@ pub(super) fn evaluate_until(
     work: &mut Workspace,
     samples: &dyn Samples,
     ks: &[usize],
-    inverse: Option<Arc<[f64]>>,
+    inverse: Option<Inverse>,
     stop: &dyn Fn() -> bool,
 ) -> Option<Ranking> {
     let mut ranking = Ranking::new(ks, inverse);
@@ -59,8 +57,8 @@ pub(super) fn evaluate_until(
         let x = network.embed(work, &batch.features);
         let x = MatRef::new(&x, batch.len(), network.width());
         let best = network.output.top_k(work, x, ranking.places());
-        for (predicted, truth) in best.ids.chunks(best.k).zip(batch.labels.iter()) {
-            ranking.add(predicted, truth);
+        for (sample, (predicted, truth)) in best.ids.chunks(best.k).zip(batch.labels.iter()).enumerate() {
+            ranking.add_with_missing(predicted, truth, batch.unseen_of(sample));
         }
     }
     Some(ranking)

@@ -22,28 +22,33 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Opens the last checkpoint of a run, or the checkpoint `path`.
+    /// Opens the last checkpoint of a run, or the checkpoint `path`. A run that is being trained may remove a checkpoint while it
+    /// is read; then the newer one is.
     ///
     /// # Errors
     ///
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is damaged, or an error of the run's vocabulary.
     pub fn open(path: &Path, level: Level) -> Result<Self> {
-        let loaded = checkpoint::open(path)?;
-        let run = loaded.path().parent().unwrap_or(Path::new(".")).to_owned();
-        let (file, bytes) = known::read(&loaded, VOCABULARY)?;
-        let vocabulary = Vocabulary::from_json(&file, &bytes)?;
-        let mut trainer = Trainer::load(&loaded, level)?;
-        let (features, labels) = (trainer.network.input.weights.rows(), trainer.network.output.rows());
-        if (vocabulary.features(), vocabulary.labels()) != (features, labels) {
-            let (named_features, named_labels) = (vocabulary.features(), vocabulary.labels());
-            let message = format!(
-                "is of {named_features} features and {named_labels} labels, where the network of {} has {features} and {labels}",
-                loaded.path().display()
-            );
-            return Err(Error::data(file, 0, 0, message));
-        }
-        trainer.settle();
-        Ok(Self { trainer, vocabulary, run, loaded })
+        let open = || {
+            let loaded = checkpoint::open(path)?;
+            let run = loaded.path().parent().unwrap_or(Path::new(".")).to_owned();
+            let (file, bytes) = known::read(&loaded, VOCABULARY)?;
+            let vocabulary = Vocabulary::from_json(&file, &bytes)?;
+            let mut trainer = Trainer::load(&loaded, level)?;
+            let (features, labels) = (trainer.network.input.weights.rows(), trainer.network.output.rows());
+            if (vocabulary.features(), vocabulary.labels()) != (features, labels) {
+                let message = format!(
+                    "is of {} features and {} labels, where the network of {} has {features} and {labels}",
+                    vocabulary.features(),
+                    vocabulary.labels(),
+                    loaded.path().display()
+                );
+                return Err(Error::data(file, 0, 0, message));
+            }
+            trainer.settle();
+            Ok(Self { trainer, vocabulary, run, loaded })
+        };
+        while_it_moves(|| checkpoint::last(path), open)
     }
 
     /// The folder of the run that the checkpoint is of.
@@ -99,5 +104,49 @@ impl Predictor {
             scored
         });
         ranked.collect()
+    }
+}
+
+/// Newer checkpoints that are turned to: a run that removes them faster than they are read would be followed for ever.
+const MOVES: usize = 8;
+
+/// What `open` opens; when it fails and `latest` is another than before, once more.
+fn while_it_moves<L: PartialEq, T>(mut latest: impl FnMut() -> L, mut open: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 0..MOVES {
+        let before = latest();
+        let opened = open();
+        if opened.is_ok() || latest() == before {
+            return opened;
+        }
+    }
+    open()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_checkpoint_that_is_removed_meanwhile_is_left_for_the_newer_one() {
+        let (latest, opened) = (Cell::new(1), Cell::new(0));
+        let open = |moves: u32, good: u32| {
+            (latest.set(1), opened.set(0));
+            while_it_moves(
+                || latest.get(),
+                || {
+                    opened.set(opened.get() + 1);
+                    let read = latest.get();
+                    latest.set(moves.min(read + 1));
+                    if read == good { Ok(read) } else { Err(Error::data("checkpoint", 0, 0, "is gone")) }
+                },
+            )
+        };
+        assert_eq!(open(9, 3).unwrap(), 3);
+        assert_eq!(opened.get(), 3);
+        assert!(open(1, 3).is_err());
+        assert_eq!(opened.get(), 1, "a damaged one stays damaged");
+        assert!(open(1000, 1000).is_err());
     }
 }

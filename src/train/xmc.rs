@@ -21,9 +21,10 @@ use super::step::PACKED_FROM;
 use super::{Trainer, estimate};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::{Config, Optim};
-use crate::data::{self, Batch, Datasets, Loader, Samples};
+use crate::data::{self, Batch, Datasets, Loader, Samples, Vocabulary};
 use crate::error::Result;
 use crate::flops::Phase;
+use crate::metrics::Inverse;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
 pub use initial::initial;
 use known::{Digests, check_resumed};
@@ -54,7 +55,7 @@ struct Run {
     dir: RunDir,
     data: Datasets,
     /// Inverse propensities of the labels.
-    inverse: Arc<[f64]>,
+    inverse: Inverse,
     trainer: Trainer,
     /// Vocabulary and label counts as files, for each checkpoint.
     files: [(&'static str, Vec<u8>); 2],
@@ -106,8 +107,11 @@ impl Run {
     ) -> Result<Self> {
         let started = Instant::now();
         let cache = options.cache.clone().unwrap_or_else(|| dir.path().join("cache"));
-        let valid = inputs.valid.as_ref().map(|path| path.to_string_lossy());
-        let data = data::open(&inputs.train.to_string_lossy(), valid.as_deref(), &config.data, &cache)?;
+        // A run of an older version continues with the words and labels of then, which are not all in its configuration.
+        let before = loaded.map(|loaded| known::read(loaded, VOCABULARY)).transpose()?;
+        let before = before.map(|(path, bytes)| Vocabulary::from_json(&path, &bytes)).transpose()?;
+        let read = before.as_ref().map_or(&config.data, Vocabulary::options);
+        let data = data::open(&inputs.train, inputs.valid.as_ref(), read, &cache)?;
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
         let per_epoch = data::steps_per_epoch(samples, config.train.batch_size);
         let steps = run::total_steps("train.epochs", per_epoch, config.train.epochs)?;

@@ -144,7 +144,7 @@ fn a_vocabulary_that_is_none_is_refused() {
     data::open(&path, None, &options(Format::Tsv), folder.path()).unwrap().vocabulary.save(&saved).unwrap();
     let good = fs::read_to_string(&saved).unwrap();
     for (change, want) in [
-        (good.replace("\"version\":1", "\"version\":2"), "vocabulary version 2 is not 1"),
+        (good.replace("\"version\":2", "\"version\":3"), "vocabulary version 3 is not 1 or 2"),
         (good.replace("\"labels\":2", "\"labels\":3"), "2 label names, not 3"),
         (good.replace("\"frequencies\":null", "\"frequencies\":[1]"), "1 feature frequencies, not 1024"),
         (good.replace("\"features\":1024", "\"features\":2000"), "2000 features of 1024 buckets"),

@@ -1,8 +1,8 @@
 //! Each fault is refused with its place and the limit it broke.
 
 use super::{file, npz, options};
-use hotrow::config::{Data, Format, Unlabelled};
-use hotrow::data::{self, read_bytes};
+use hotrow::config::{Data, Format, Labels, Unlabelled};
+use hotrow::data::{self, Samples, read_bytes};
 use hotrow::error::Error;
 use std::io::Write;
 
@@ -18,8 +18,10 @@ fn faults_of_ids_are_refused_with_line_and_column() {
         ("4 1:1", "2:1: label 4 is not below 4"),
         ("1,99999999999999999999999 1:1", "2:3: label 18446744073709551615 is not below 4"),
         ("1 0:1 6:1", "2:7: feature 6 is not below 6"),
-        ("1 1:1 0:1 1:2", "2:11: feature 1 stands twice"),
-        ("1 2:1 2:1", "2:7: feature 2 stands twice"),
+        (
+            "1 2:3e38 0:1 2:3e38",
+            "2:3: the values of feature 2, which stands more than once, add up to no finite number",
+        ),
         ("1 2:1 3", "2:8: feature 3 is not followed by `:` and a value"),
         ("1 2 3:1", "2:4: feature 2 is not followed by `:` and a value"),
         ("1 2:", "2:5: value `` is not a number"),
@@ -59,14 +61,17 @@ fn a_header_must_be_there_and_right() {
 }
 
 #[test]
-fn a_header_beyond_the_training_sets_is_refused() {
+fn features_and_labels_beyond_the_training_sets_header_are_left_out_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let train = file(folder.path(), "a.txt", "1 6 4\n0 1:1\n");
-    for (header, want) in [("1 7 4", "7 features are more than 6"), ("1 6 5", "5 labels are more than 4")] {
-        let valid = file(folder.path(), "b.txt", format!("{header}\n0 1:1\n"));
-        let error = data::open(&train, Some(&valid), &Data::default(), folder.path()).unwrap_err();
-        assert!(error.to_string().ends_with(want), "{error}");
-    }
+    let valid = file(folder.path(), "b.txt", "1 8 9\n0,4,8 1:1 6:1\n");
+    let valid = data::open(&train, Some(&valid), &Data::default(), folder.path()).unwrap().valid.unwrap();
+    assert_eq!((valid.features(), valid.labels(), valid.labels_of(0)), (6, 4, &[0][..]));
+    assert_eq!((valid.summary().unknown_labels, valid.summary().unknown_features), (2, 1));
+    // What the file's own header has no place for is a fault of the file.
+    let bad = file(folder.path(), "c.txt", "1 8 9\n0,9 1:1\n");
+    let error = data::open(&train, Some(&bad), &Data::default(), folder.path()).unwrap_err();
+    assert!(error.to_string().ends_with("c.txt:2:3: label 9 is not below 9"), "{error}");
 }
 
 #[test]
@@ -93,13 +98,19 @@ fn faults_of_text_are_refused_with_line_and_column() {
     let tsv = options(Format::Tsv);
     for (line, want) in [
         (&b"hot"[..], "2:4: column 2 is missing: the line has 1"),
-        (b"hot\t3,-1", "2:7: label -1 is negative"),
         (b"hot\t3,,1", "2:7: a label is empty"),
-        (b"hot\t4294967295", "2:5: label 4294967295 is not below 4294967295"),
         (b"h\xffot\t3", "2:2: the text is not UTF-8"),
     ] {
         let text = [b"x\t0\n", line, b"\n"].concat();
         assert_eq!(refused(&text, &tsv), format!("input:{want}"));
+    }
+    let ids = Data { labels: Labels::Ids, ..options(Format::Tsv) };
+    for (line, want) in [
+        ("hot\t3,-1", "2:7: label -1 is negative"),
+        ("hot\t3,a", "2:7: label `a` is not a number"),
+        ("hot\t4294967295", "2:5: label 4294967295 is not below 4294967295"),
+    ] {
+        assert_eq!(refused(format!("x\t0\n{line}\n").as_bytes(), &ids), format!("input:{want}"));
     }
     let json = options(Format::Jsonl);
     for (line, want) in [
@@ -160,8 +171,6 @@ fn arrays_that_do_not_fit_are_refused() {
     assert!(pair(&cut(features), labels).contains("Zip"));
     let short = include_bytes!("features-short.npz");
     assert_eq!(pair(short, labels), "input: 4 rows of labels for 3 of features");
-    let twice = include_bytes!("features-twice.npz");
-    assert_eq!(pair(twice, labels), "input: row 1: index 4 stands twice");
     let infinite = include_bytes!("features-infinite.npz");
     assert_eq!(pair(infinite, labels), "input: row 0: the value of index 3 is not finite");
     let beyond = include_bytes!("features-beyond.npz");

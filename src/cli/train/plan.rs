@@ -111,11 +111,10 @@ fn data(arguments: &Xmc, config: &Config) -> Result<Data, Failure> {
         let message = "--dry-run: give --train, or --samples, --features and --labels";
         return Err(Failure::Usage(message.to_owned()));
     };
-    let (train, valid) = (train.to_string_lossy(), valid.map(|path| path.to_string_lossy()));
     let train = match &arguments.cache {
-        Some(cache) => data::open(&train, valid.as_deref(), &config.data, cache)?,
+        Some(cache) => data::open(train, valid, &config.data, cache)?,
         // Whatever is read is of no use to anyone else.
-        None => data::open_unkept(&train, valid.as_deref(), &config.data, &std::env::temp_dir())?,
+        None => data::open_unkept(train, valid, &config.data, &std::env::temp_dir())?,
     };
     let train = train.train;
     let per_sample = train.summary().feature_entries as f64 / train.len().max(1) as f64;

@@ -41,6 +41,14 @@ impl<'a> Archives<'a> {
     pub fn csr(&mut self) -> Result<Csr<'_>> {
         let path = self.path;
         let [first, second, third] = &mut self.archives;
+        if first.index_for_name("format.npy").is_none() {
+            let names: Vec<&str> = first.file_names().take(4).collect();
+            let arrays = names.iter().any(|name| name.ends_with(".npy"));
+            let what = if arrays { "dense arrays" } else { "other files" };
+            let message =
+                format!("holds {what} ({}), not the sparse array that scipy.sparse.save_npz writes", names.join(", "));
+            return Err(wrong(path, message));
+        }
         let mut format = String::new();
         let name = array(path, first, "format")?.reader;
         name.take(16).read_to_string(&mut format).map_err(|error| wrong(path, error))?;
@@ -76,8 +84,9 @@ impl<'a> Archives<'a> {
 }
 
 impl Csr<'_> {
-    /// Reads the next row into `entries`, sorted.
-    pub fn row(&mut self, entries: &mut Vec<Entry>) -> Result<()> {
+    /// Reads the next row into `entries`, sorted; entries of one index are added up, and how many are gone so is added to
+    /// `twice`.
+    pub fn row(&mut self, entries: &mut Vec<Entry>, twice: &mut u64) -> Result<()> {
         entries.clear();
         let row = self.row;
         let end = self.indptr.next().unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()));
@@ -101,7 +110,7 @@ impl Csr<'_> {
             }
         }
         (self.read, self.row) = (end, row + 1);
-        sort(entries, "index").map_err(|fault| self.wrong(format!("row {row}: {}", fault.message)))
+        sort(entries, "index", twice).map_err(|fault| self.wrong(format!("row {row}: {}", fault.message)))
     }
 
     /// After the last row: nothing may be left.

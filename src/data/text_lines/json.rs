@@ -2,6 +2,7 @@
 
 use super::{Token, comma_separated, cut};
 use crate::data::lines::Fault;
+use crate::data::samples::Policy;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -11,13 +12,20 @@ use std::fmt;
 #[derive(Clone, Copy)]
 struct Fields<'a> {
     text: &'a str,
-    label: &'a str,
+    /// Nothing where labels are stepped over.
+    label: Option<&'a str>,
 }
 
 /// The text and the labels of `line`. JSON does not tell where a value stands: labels are placed at the beginning.
-pub(super) fn split<'a>(line: &'a str, text: &str, label: &str) -> Result<(Cow<'a, str>, Vec<Token<'a>>), Fault> {
+pub(super) fn split<'a>(
+    line: &'a str,
+    text: &str,
+    label: &str,
+    policy: Policy,
+) -> Result<(Cow<'a, str>, Vec<Token<'a>>), Fault> {
     let mut json = serde_json::Deserializer::from_str(line);
-    let found = Fields { text, label }.deserialize(&mut json).and_then(|found| json.end().map(|()| found));
+    let wanted = (policy != Policy::Ignore).then_some(label);
+    let found = Fields { text, label: wanted }.deserialize(&mut json).and_then(|found| json.end().map(|()| found));
     let (found, labels) = found.map_err(|error| {
         let message = error.to_string();
         Fault::at(error.column().max(1), message.split(" at line ").next().unwrap_or_default())
@@ -30,7 +38,7 @@ pub(super) fn split<'a>(line: &'a str, text: &str, label: &str) -> Result<(Cow<'
     let labels = match labels {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::String(list)) => {
-            comma_separated(&list, 0).into_iter().map(|(label, _)| (Cow::Owned(label.into_owned()), 1)).collect()
+            comma_separated(&list, 0).into_iter().map(|label| Token::text(label.text.into_owned(), 1)).collect()
         }
         Some(Value::Array(list)) => list.into_iter().map(|value| one(value, label)).collect::<Result<_, _>>()?,
         Some(value) => vec![one(value, label)?],
@@ -40,8 +48,10 @@ pub(super) fn split<'a>(line: &'a str, text: &str, label: &str) -> Result<(Cow<'
 
 fn one(value: Value, field: &str) -> Result<Token<'static>, Fault> {
     match value {
-        Value::String(name) => Ok((Cow::Owned(name), 1)),
-        Value::Number(number) if number.is_u64() || number.is_i64() => Ok((Cow::Owned(number.to_string()), 1)),
+        Value::String(name) => Ok(Token::text(name, 1)),
+        Value::Number(number) if number.is_u64() || number.is_i64() => {
+            Ok(Token { number: true, ..Token::text(number.to_string(), 1) })
+        }
         value => {
             let message = format!("field `{}` holds {}, which is no label", cut(field), cut(&value.to_string()));
             Err(Fault::at(1, message))
@@ -106,7 +116,7 @@ impl Visitor<'_> for Name<'_> {
     fn visit_str<E>(self, name: &str) -> Result<Which, E> {
         Ok(match name {
             name if name == self.0.text => Which::Text,
-            name if name == self.0.label => Which::Label,
+            name if Some(name) == self.0.label => Which::Label,
             _ => Which::Other,
         })
     }

@@ -8,6 +8,22 @@ fn samples() -> impl Strategy<Value = Vec<Vec<(u32, f32)>>> {
     prop::collection::vec(sample.prop_map(Vec::from_iter), 1..80)
 }
 
+#[test]
+fn the_smallest_values_have_the_length_of_any_other() {
+    let table = Table::new("input", 2, 6, Pooling::Normalized, Storage::F32, &Optim::default(), 3);
+    let work = &mut Workspace::new(Level::detect());
+    let mut forward = |value: f32| {
+        let mut batch = SparseBatch::new(2);
+        batch.push(&[0, 1], &[value, -value]).unwrap();
+        let mut h = vec![f32::NAN; 6];
+        table.forward(work, &batch, MatMut::new(&mut h, 1, 6));
+        h
+    };
+    // Powers of two: the quotients are the same to the bit.
+    assert_eq!(forward(f32::from_bits(1)), forward(1.0));
+    assert_eq!(forward(2.0_f32.powi(127)), forward(1.0));
+}
+
 proptest! {
     #[test]
     fn forward_and_update_are_those_of_their_definition(samples in samples(), pooling in 0..3) {

@@ -1,12 +1,11 @@
 //! How often each label comes in the training set.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::config::Train;
 use crate::data::{Dataset, Samples};
 use crate::error::{Error, Result};
-use crate::metrics::{Propensity, count_labels};
+use crate::metrics::{Inverse, Propensity, count_labels};
 
 /// The file of a checkpoint, and of the run folder, with these counts.
 pub(in crate::train) const LABEL_COUNTS: &str = "label_counts.json";
@@ -40,7 +39,7 @@ impl Seen {
     }
 
     /// Inverse propensities of the labels.
-    pub fn inverse(&self, options: &Train) -> Arc<[f64]> {
+    pub fn inverse(&self, options: &Train) -> Inverse {
         propensity(options).inverse(self.samples, &self.counts)
     }
 }

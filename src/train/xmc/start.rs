@@ -71,10 +71,9 @@ pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summ
     let started = Instant::now();
     let mut predictor = Predictor::open(path, options.level)?;
     let run = predictor.run().to_owned();
-    let file = file.to_string_lossy();
     let data = match &options.cache {
-        Some(cache) => predictor.vocabulary().open(&file, cache)?,
-        None => predictor.vocabulary().open_unkept(&file, &run.join("cache"))?,
+        Some(cache) => predictor.vocabulary().open(file, cache)?,
+        None => predictor.vocabulary().open_unkept(file, &run.join("cache"))?,
     };
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
