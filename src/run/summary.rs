@@ -62,8 +62,7 @@ pub struct Summary {
     pub threads: usize,
     /// Of all weights: equal runs have equal digests.
     pub digest: String,
-    /// What was left out of each set of data (`train`, `valid`, or `data` of an evaluation), by what it is; counts of 0 are not
-    /// listed.
+    /// What was left out of each set of data (`train`, `valid`, or `data` of an evaluation), by what it is.
     #[serde(default)]
     pub left_out: BTreeMap<String, BTreeMap<String, u64>>,
     /// Where the memory of the network goes: weights by layer, optimiser, indexes.
@@ -208,19 +207,18 @@ impl fmt::Display for Summary {
                 )?;
             }
         }
-        for (set, counts) in self.left_out.iter().filter(|(_, counts)| !counts.is_empty()) {
-            line("left out", format!("{set}: {}", left_out(counts)))?;
+        for (set, counts) in &self.left_out {
+            let parts: Vec<_> = counts.iter().filter(|&(_, &count)| count > 0).collect();
+            let parts = parts.iter().map(|(what, count)| format!("{count} {}", what.replace('_', " ")));
+            let text = parts.collect::<Vec<_>>().join(", ");
+            if !text.is_empty() {
+                line("left out", format!("{set}: {text}"))?;
+            }
         }
         line("seed", self.seed.to_string())?;
         line("level, threads", format!("{}, {}", self.level, self.threads))?;
         line("digest", self.digest.clone())
     }
-}
-
-/// `3 samples without labels, 1 bad records`
-pub(crate) fn left_out(counts: &BTreeMap<String, u64>) -> String {
-    let one = |(what, count): (&String, &u64)| format!("{count} {}", what.replace('_', " "));
-    counts.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

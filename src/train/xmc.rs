@@ -21,8 +21,8 @@ use super::step::PACKED_FROM;
 use super::{Trainer, estimate};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::{Config, Optim};
-use crate::data::{self, Batch, Datasets, Loader, Samples, Vocabulary};
-use crate::error::Result;
+use crate::data::{self, Batch, Dataset, Datasets, Loader, Samples, Vocabulary};
+use crate::error::{Error, Result};
 use crate::flops::Phase;
 use crate::metrics::Inverse;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
@@ -37,6 +37,20 @@ pub const KS: [usize; 3] = [1, 3, 5];
 
 /// The file of a checkpoint, and of the run folder, that says how later files are read.
 pub const VOCABULARY: &str = "vocabulary.json";
+
+/// An error if no sample of the set has a label: every metric would be 0.
+fn measurable(data: &Dataset) -> Result<()> {
+    match data.labelled() {
+        0 => Err(Error::data(data.path(), 0, 0, "no sample has a label, so there is nothing to measure")),
+        _ => Ok(()),
+    }
+}
+
+/// What was left out of a set, for a summary.
+fn left_out(name: &str, data: &Dataset) -> (String, BTreeMap<String, u64>) {
+    let counts = data.summary().left_out().into_iter().map(|(what, count)| (what.to_owned(), count));
+    (name.to_owned(), counts.collect())
+}
 
 /// What the network alone says of a summary.
 fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
@@ -112,6 +126,12 @@ impl Run {
         let before = before.map(|(path, bytes)| Vocabulary::from_json(&path, &bytes)).transpose()?;
         let read = before.as_ref().map_or(&config.data, Vocabulary::options);
         let data = data::open(&inputs.train, inputs.valid.as_ref(), read, &cache)?;
+        data.valid.as_ref().map_or(Ok(()), measurable)?;
+        for set in [Some(&data.train), data.valid.as_ref()].into_iter().flatten() {
+            if let Some(line) = set.summary().left_out_line() {
+                observer.note(&format!("{}: {line}", set.path().display()));
+            }
+        }
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
         let per_epoch = data::steps_per_epoch(samples, config.train.batch_size);
         let steps = run::total_steps("train.epochs", per_epoch, config.train.epochs)?;
@@ -323,6 +343,10 @@ impl Task for Run {
             metrics,
             active_share: pairs as f64 / (samples as f64 * self.data.train.labels() as f64),
             union_rows: union_rows as f64 / steps as f64,
+            left_out: [("train", Some(&self.data.train)), ("valid", self.data.valid.as_ref())]
+                .into_iter()
+                .filter_map(|(name, set)| Some(left_out(name, set?)))
+                .collect(),
             ..summary_of(&self.trainer, self.threads)
         }
     }

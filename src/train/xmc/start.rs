@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Inputs, KS, MovedInputs, Options, Run, summary_of};
+use super::{Inputs, KS, MovedInputs, Options, Run, left_out, measurable, summary_of};
 use crate::config::Config;
 use crate::data::Samples;
 use crate::error::{Error, Result};
@@ -75,6 +75,7 @@ pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summ
         Some(cache) => predictor.vocabulary().open(file, cache)?,
         None => predictor.vocabulary().open_unkept(file, &run.join("cache"))?,
     };
+    measurable(&data)?;
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
     let inverse = predictor.seen()?.inverse(&predictor.trainer_mut().config.train);
@@ -86,6 +87,7 @@ pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summ
     summary.seconds = Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() };
     summary.samples_per_second = data.len() as f64 / eval;
     summary.metrics = ranking.metrics();
+    summary.left_out = [left_out("data", &data)].into();
     (summary.active_share, summary.union_rows) = (1.0, data.labels() as f64);
     Ok(summary)
 }
