@@ -29,6 +29,7 @@ pub use made::{Made, begun, take_back};
 pub use output::{Output, write};
 pub use read::{MOST_SETTINGS, open, read, read_settings, regular};
 pub use registry::{ending, remove_all};
+pub(crate) use sweep::is_held;
 pub use sweep::{left_by_killed, sweep};
 pub(crate) use temporary::{Listed, is_at};
 pub use temporary::{Temporary, anonymous};

@@ -86,7 +86,7 @@ pub fn contains(run: &Path) -> bool {
 }
 
 /// Removes what a killed program has left in `run`, and finishes the replacement of a checkpoint that it was at. Only for
-/// the program that holds the run: another one may be writing.
+/// the program that holds the run: another one may be writing. A temporary that is [locked](crate::files::Temporary) stays.
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
@@ -116,7 +116,8 @@ pub(super) fn clean_on(disk: &dyn Disk, run: &Path) -> Result<()> {
             } else {
                 disk.rename(&path, &original).map_err(Error::io(original))?;
             }
-        } else if name.starts_with(TEMPORARY) {
+        } else if name.starts_with(TEMPORARY) && !files::is_held(&path) {
+            // (One that is held may be a report on its way into this folder, whose writer does not hold the run.)
             let removed = if path.is_dir() { disk.remove_folder(&path) } else { disk.remove_file(&path) };
             removed.map_err(Error::io(path))?;
         }

@@ -1,6 +1,6 @@
 //! Removing what killed programs have left.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -70,14 +70,21 @@ pub fn sweep(folder: &Path, of: impl Fn(&str) -> bool) {
 }
 
 fn remove_unheld(path: &Path) {
-    // A link, or a pipe that somebody has put here, is not followed and not waited for.
-    let Ok(kind) = path.symlink_metadata().map(|meta| meta.file_type()) else { return };
-    if !kind.is_file() && !kind.is_dir() {
-        return;
-    }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) else { return };
+    let Some(file) = opened(path) else { return };
     if file.try_lock().is_ok() && is_at(&file, path) {
-        let _ = if kind.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
+}
+
+/// Whether a program is at work on the temporary at `path`.
+pub(crate) fn is_held(path: &Path) -> bool {
+    opened(path).is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// What is locked of a file or folder. A link, or a pipe that somebody has put there, is not followed and not waited for.
+fn opened(path: &Path) -> Option<File> {
+    let kind = path.symlink_metadata().ok()?.file_type();
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = || rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from);
+    if kind.is_file() || kind.is_dir() { open() } else { None }
 }

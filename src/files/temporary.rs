@@ -182,10 +182,10 @@ fn claim(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Whether `path` is the name of this open file.
+/// Whether `path` leads to this open file.
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     let inode = |meta: fs::Metadata| (meta.dev(), meta.ino());
-    match (file.metadata().map(inode), path.symlink_metadata().map(inode)) {
+    match (file.metadata().map(inode), path.metadata().map(inode)) {
         (Ok(open), Ok(named)) => open == named,
         _ => false,
     }

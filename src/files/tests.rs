@@ -155,6 +155,8 @@ fn a_sweep_takes_what_nobody_holds_and_nothing_else() {
     fs::create_dir(place(left)).unwrap();
     fs::write(place(left).join("inside"), "").unwrap();
     let before = names(folder.path());
+    assert!(held.iter().all(|temporary| is_held(temporary.path())));
+    assert!(!is_held(&place(left)) && !is_held(&place("missing")));
     sweep(folder.path(), |name| name.ends_with(".samples"));
     let after: Vec<_> = before.into_iter().filter(|name| name != left).collect();
     assert_eq!(names(folder.path()), after);

@@ -43,6 +43,7 @@ fn whatever_is_named_and_is_no_file_is_an_error_of_one_line_at_once() {
     succeeds(&mut at(folder.path(), TRAIN));
     pipe(&folder.path().join("p"));
     fs::create_dir(folder.path().join("d")).unwrap();
+    succeeds(&mut at(folder.path(), "tokenize a.svm --vocabulary 260 --threads 1 --out t"));
     for (words, code) in [
         ("report p", 4),
         ("bench compare p p", 4),
@@ -52,7 +53,7 @@ fn whatever_is_named_and_is_no_file_is_an_error_of_one_line_at_once() {
         ("train xmc --train a.svm --out s --config d", 4),
         ("train xmc --resume p", 2),
         ("train xmc --resume d", 2),
-        ("train lm --train p --out s", 4),
+        ("train lm --train p --tokenizer t/tokenizer.json --out s", 4),
         ("eval xmc --run p --data a.svm", 4),
         ("eval xmc --run d --data a.svm", 4),
         ("eval lm --run p --data a.svm", 4),
@@ -64,5 +65,5 @@ fn whatever_is_named_and_is_no_file_is_an_error_of_one_line_at_once() {
         assert_eq!(output.status.code(), Some(code), "{words}: {message}");
         assert_eq!(message.lines().count(), 1, "{words}: {message}");
     }
-    assert_eq!(names(folder.path()), ["a.svm", "d", "p", "r"]);
+    assert_eq!(names(folder.path()), ["a.svm", "d", "p", "r", "t"]);
 }
