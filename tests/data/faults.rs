@@ -52,7 +52,7 @@ fn faults_of_ids_are_refused_with_line_and_column() {
 fn a_header_must_be_there_and_right() {
     let xc = options(Format::Xc);
     let header = "input:1:1: the header `samples features labels` is missing";
-    for text in ["0 1:1\n", "1 2\n", "1 2 3 4\n", "-1 2 3\n"] {
+    for text in ["0 1:1\n", "1\n", "1 2 3 4\n", "-1 2 3\n"] {
         assert_eq!(refused(text.as_bytes(), &xc), header, "{text}");
     }
     assert_eq!(refused(b"2 6 4\n1 1:1\n", &xc), "input:1:1: the header says 2 samples, the file has 1");

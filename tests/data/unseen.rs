@@ -134,7 +134,7 @@ fn what_was_left_out_is_told_in_one_line() {
     assert_eq!(
         summary.left_out_line().unwrap(),
         "left out: 1 samples without labels, 1 labels named twice, 1 features named twice (their values are added), \
-         1 samples without features (kept), 1 faulty lines; the first faulty line: input:4:3: value `x` is not a number"
+         1 samples without features (kept), 1 faulty lines; the first faulty line: input:4:5: value `x` is not a number"
     );
     assert_eq!(summary.left_out().values().sum::<u64>(), 5);
     assert_eq!(summary.left_out().len(), 7);
