@@ -17,7 +17,32 @@
 //! | [`SampledHead`] | (T, D) and targets | estimates of losses, and their gradients | tokens |
 //! | [`DenseHead`] | (T, D) and targets | losses and gradients, never the logits | tokens |
 //!
-//! Work is cut into pieces of fixed sizes and sums are taken in a fixed order: the number of threads changes no bit.
+//! # What is written over and what is added to
+//!
+//! Outputs are written over, whatever stood there; gradients of inputs are written over where a layer is the only way down from its
+//! input, and added to where others may lead there too. Gradients of weights add up until the update, which empties them, or are
+//! not kept at all: then the update is given what it computes them from.
+//!
+//! | layer | output of the forward | gradient of the input | gradient of the weights |
+//! |---|---|---|---|
+//! | [`Table`] | written over | none: features have none | computed in the update from [`Table::gradient`] |
+//! | [`Linear`] | written over | added to `dx` | computed in the update from [`LinearGradient`]s |
+//! | [`per_sample`] | written over | added to `dx` | computed in the update |
+//! | [`Dense`] | written over | written over | added up by [`Dense::accumulate`] |
+//! | [`Embedding`] | written over | none | added up by its backward |
+//! | [`RmsNorm`] | written over | added to `dx` | added up by its backward |
+//! | [`Attention`], [`FeedForward`], [`SampledFeedForward`], [`BlockFeedForward`], [`MemoryLayer`] | written over | written over | added up by the backward |
+//! | [`RowTable`] | **added to `y`** | none; [`RowTable::dots`], written over, is that of the factors | kept as touches by [`RowTable::accumulate`] |
+//! | [`NgramMemory`] | **added to the stream `x`** | left as it is, or added to where there are gates | kept by its backward and [`accumulate`](NgramMemory::accumulate) |
+//! | [`DenseHead`], [`SampledHead`] | losses, written over | written over | added to those of their [`Dense`] |
+//!
+//! # Threads
+//!
+//! Forward, backward and update of every layer start parallel work in the rayon pool that they are called from
+//! ([`rayon::ThreadPool::install`] chooses one), and return when it is done. Work is cut into pieces of fixed sizes and sums are taken in
+//! a fixed order: the number of threads changes no bit. Closures that are handed to [`Parameter::update`](crate::optim::Parameter::update)
+//! run on the threads of that pool and may start parallel work of their own. What takes `&self` may run on several threads at once, each
+//! with a [`Workspace`] of its own: so a network serves many readers.
 
 pub mod attention;
 mod block_feed_forward;
@@ -25,6 +50,8 @@ mod buffer;
 mod dense;
 mod embedding;
 mod feed_forward;
+#[cfg(test)]
+mod form_tests;
 #[cfg(test)]
 mod gradient_tests;
 mod head;
@@ -99,6 +126,11 @@ impl Workspace {
     }
 
     /// A buffer (rows, cols) of unspecified numbers, from those that were given back.
+    ///
+    /// # Panics
+    ///
+    /// If it has to grow and the system refuses the memory.
+    #[track_caller]
     pub fn buffer(&mut self, rows: usize, cols: usize) -> Buffer {
         self.pool.take(rows, cols)
     }

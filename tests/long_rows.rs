@@ -1,4 +1,5 @@
 //! Rows of more numbers than 31 bits count.
+#![allow(clippy::print_stderr)] // What could not be tried is said.
 
 use hotrow::error::Error;
 use hotrow::kernels::rows::{gather_dot, rows_gather_dot};

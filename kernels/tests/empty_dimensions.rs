@@ -76,7 +76,7 @@ fn size() -> impl Strategy<Value = usize> {
 }
 
 fn every_level(check: impl Fn(Level)) {
-    Level::available().into_iter().for_each(check);
+    Level::available().for_each(check);
 }
 
 proptest! {

@@ -156,7 +156,7 @@ impl Dense {
         &mut self.weights
     }
 
-    /// `y` (T, out) `= x W^T` for `x` (T, in). A single token is not rounded to bf16, only the weights are.
+    /// `y` (T, out) `= x W^T`, written over, for `x` (T, in). A single token is not rounded to bf16, only the weights are.
     ///
     /// # Panics
     ///
@@ -179,7 +179,7 @@ impl Dense {
         });
     }
 
-    /// `dx` (T, in) `= dy W` for `dy` (T, out).
+    /// `dx` (T, in) `= dy W`, written over, for `dy` (T, out).
     ///
     /// # Panics
     ///

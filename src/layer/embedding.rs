@@ -160,7 +160,7 @@ impl Embedding {
         })
     }
 
-    /// `x` (T, D) for `tokens` (T).
+    /// `x` (T, D), written over, for `tokens` (T).
     ///
     /// # Panics
     ///

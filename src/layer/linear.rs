@@ -96,7 +96,7 @@ impl Linear {
         Rows { weights: self.weights.weights(), biases: self.biases.f32(), level }
     }
 
-    /// `z` (B, active) for `x` (B, D).
+    /// `z` (B, active), written over, for `x` (B, D).
     ///
     /// # Panics
     ///

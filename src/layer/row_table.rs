@@ -22,7 +22,8 @@ use crate::tensor::Elements;
 /// Samples of one piece of work: some thousand rows to sort and fetch, and 256 outputs that stay in the second-level cache.
 const SAMPLES: usize = 256;
 
-/// Rows (rows, D), and who touched them since the last update.
+/// Rows (rows, D), and who touched them since the last update. A [`Table`](super::Table) has pooling and a bias, and wants features
+/// sorted; here ids come as they are, and outputs are added to.
 #[derive(Debug)]
 pub struct RowTable {
     weights: Parameter,

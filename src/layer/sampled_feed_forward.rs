@@ -15,6 +15,7 @@ use crate::flops::Phase;
 use crate::index::{self, Index, Rows};
 use crate::kernels::reduce::Activation;
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::matrix::Matrix;
 use crate::optim::{Init, Parameter, StepOptions};
 use crate::ragged::Ragged;
 
@@ -29,7 +30,7 @@ pub struct SampledFeedForward {
     pub down: RowTable,
     index: Box<dyn Index>,
     /// Neurons have none; indexes ask for some.
-    biases: Vec<f32>,
+    biases: Matrix<f32>,
     active: usize,
 }
 
@@ -92,7 +93,7 @@ impl SampledFeedForward {
             down: table("down", deviation(inner) / (2.0 * model.layers as f32).sqrt())?,
             index: index::new(&options.sparse(), seed, inner, width, level)
                 .map_err(|error| error.of_section("feed_forward"))?,
-            biases: vec![0.0; inner],
+            biases: Matrix::try_zeros("the biases of neurons", inner, 1)?,
             active: options.active.min(inner),
         })
     }
@@ -109,7 +110,7 @@ impl SampledFeedForward {
 
     /// Builds the index from the neurons as they are now: before the first step, and now and then.
     pub fn rebuild(&mut self, work: &mut Workspace) {
-        let rows = Rows { weights: self.up.parameter().weights(), biases: &self.biases, level: work.level };
+        let rows = Rows { weights: self.up.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
         work.rebuild(&mut *self.index, &rows);
     }
 
@@ -124,7 +125,7 @@ impl SampledFeedForward {
         saved.n.shape(x.rows(), x.cols());
         saved.rstd.resize(x.rows(), 0.0);
         self.norm.forward(work, x, saved.n.view_mut(), &mut saved.rstd);
-        let rows = Rows { weights: self.up.parameter().weights(), biases: &self.biases, level: work.level };
+        let rows = Rows { weights: self.up.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
         let before = self.index.flops();
         saved.neurons = work.timed(Phase::Select, |_| self.index.select(&rows, saved.n.view(), self.active, 0));
         work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);
@@ -173,7 +174,7 @@ impl SampledFeedForward {
 
     /// What `products` with all neurons would have executed beyond those of the `entries` that were chosen.
     fn count_skipped(&self, work: &mut Workspace, phase: Phase, tokens: usize, entries: usize, products: u64) {
-        let skipped = (tokens * self.biases.len() - entries) as u64;
+        let skipped = (tokens * self.biases.rows() - entries) as u64;
         work.costs.count(phase, 0, 2 * products * skipped * self.norm.gain.cols() as u64, 0);
     }
 

@@ -22,6 +22,7 @@ use crate::index::{self, Index, Rows, WeightsRef};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, gemm};
 use crate::kernels::reduce::softmax;
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
+use crate::matrix::Matrix;
 use crate::optim::RowSet;
 use crate::rng::rng;
 use crate::scratch::lend;
@@ -39,7 +40,7 @@ pub struct SampledHead {
     index: Box<dyn Index>,
     selector: Selector,
     /// The head has none; indexes ask for some.
-    biases: Vec<f32>,
+    biases: Matrix<f32>,
     seed: u64,
     /// Where the tokens of all samples came from, since the head was made.
     pub sources: Sources,
@@ -77,7 +78,8 @@ impl SampledHead {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the configuration cannot be.
+    /// [`Error::Config`](crate::error::Error::Config) if the configuration cannot be,
+    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
     ///
     /// # Panics
     ///
@@ -115,7 +117,7 @@ impl SampledHead {
             index: index::new(&config.sparse(), seed, vocabulary, width, level)
                 .map_err(|error| error.of_section("head"))?,
             selector: Selector::new(options),
-            biases: vec![0.0; vocabulary],
+            biases: Matrix::try_zeros("the biases of the head", vocabulary, 1)?,
             seed,
             sources: Sources::default(),
             pairs: 0,
@@ -148,8 +150,9 @@ impl SampledHead {
     /// If the weights are of another vocabulary.
     #[track_caller]
     pub fn rebuild(&mut self, work: &mut Workspace, weights: &Dense) {
-        assert_eq!(weights.outputs(), self.biases.len(), "weights of another vocabulary");
-        let rows = Rows { weights: WeightsRef::F32(weights.weights()), biases: &self.biases, level: work.level };
+        assert_eq!(weights.outputs(), self.biases.rows(), "weights of another vocabulary");
+        let rows =
+            Rows { weights: WeightsRef::F32(weights.weights()), biases: self.biases.as_slice(), level: work.level };
         work.rebuild(&mut *self.index, &rows);
     }
 
@@ -171,7 +174,7 @@ impl SampledHead {
         mut dx: MatMut<f32>,
     ) -> f64 {
         check(weights, x, targets);
-        assert_eq!(weights.outputs(), self.biases.len(), "weights of another vocabulary");
+        assert_eq!(weights.outputs(), self.biases.rows(), "weights of another vocabulary");
         assert_eq!((dx.rows(), dx.cols()), (x.rows(), x.cols()), "dx and x differ in shape");
         let (width, mut losses, mut sum) = (x.cols(), Vec::new(), 0.0);
         for from in (0..x.rows()).step_by(self.config.chunk) {
@@ -222,7 +225,7 @@ impl SampledHead {
         }
         let level = work.level;
         work.timed(Phase::Select, |work| {
-            let rows = Rows { weights: WeightsRef::F32(weights.weights()), biases: &self.biases, level };
+            let rows = Rows { weights: WeightsRef::F32(weights.weights()), biases: self.biases.as_slice(), level };
             let before = self.index.flops();
             let hits = self.index.select(&rows, x, self.config.hits, draw);
             work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);

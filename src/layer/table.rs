@@ -86,7 +86,7 @@ impl Table {
         })
     }
 
-    /// `h` (B, D) for a batch of B sparse vectors.
+    /// `h` (B, D), written over, for a batch of B sparse vectors.
     ///
     /// # Panics
     ///

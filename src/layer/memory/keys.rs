@@ -12,6 +12,7 @@ use crate::index::{self, Index, Rows};
 use crate::kernels::reduce::top_k;
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::layer::{Buffer, Dense, RowTable, Workspace};
+use crate::matrix::Matrix;
 use crate::optim::{Init, Parameter, StepOptions};
 use crate::ragged::Ragged;
 
@@ -86,7 +87,7 @@ pub struct KeyTable {
     pub table: RowTable,
     index: Box<dyn Index>,
     /// Keys have none; indexes ask for some.
-    biases: Vec<f32>,
+    biases: Matrix<f32>,
     rule: Optim,
     lr_factor: f32,
 }
@@ -116,7 +117,7 @@ impl Keys {
         Ok(Keys::Table(Box::new(KeyTable {
             table: RowTable::new(keys),
             index: index::new(&sparse, seed, slots, cols, level).map_err(|error| error.of_section("memory"))?,
-            biases: vec![0.0; slots],
+            biases: Matrix::try_zeros("the biases of keys", slots, 1)?,
             rule,
             lr_factor: config.lr_factor,
         })))
@@ -154,7 +155,8 @@ impl Keys {
     /// Builds the index, if there is one, from the keys as they are now.
     pub fn rebuild(&mut self, work: &mut Workspace) {
         if let Keys::Table(keys) = self {
-            let rows = Rows { weights: keys.table.parameter().weights(), biases: &keys.biases, level: work.level };
+            let rows =
+                Rows { weights: keys.table.parameter().weights(), biases: keys.biases.as_slice(), level: work.level };
             work.rebuild(&mut *keys.index, &rows);
         }
     }
@@ -210,7 +212,8 @@ impl KeyTable {
     }
 
     fn find(&self, work: &mut Workspace, queries: MatRef<f32>, reads: usize) -> (Ragged<u32>, Vec<f32>) {
-        let rows = Rows { weights: self.table.parameter().weights(), biases: &self.biases, level: work.level };
+        let rows =
+            Rows { weights: self.table.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
         let before = self.index.flops();
         let slots = work.timed(Phase::Select, |_| self.index.select(&rows, queries, reads, 0));
         work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);

@@ -2,7 +2,7 @@
 
 use super::Parameter;
 use crate::config::{Optim, Storage};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::MatRef;
 use crate::optim::rule::Rule;
 use crate::optim::state::State;
@@ -14,7 +14,7 @@ impl Parameter {
     ///
     /// # Panics
     ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    /// If the system refuses the memory, or there are more than 2^32 rows: see [`try_new`](Self::try_new).
     ///
     /// ```
     /// use hotrow::config::{Optim, Storage};
@@ -31,7 +31,7 @@ impl Parameter {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    /// [`Error::Memory`] if the system refuses the memory, [`Error::Config`] if there are more than 2^32 rows.
     ///
     /// ```
     /// use hotrow::config::{Optim, Storage};
@@ -51,6 +51,10 @@ impl Parameter {
         // All memory before any number, so that a refusal costs no time.
         let mut stored = Stored::try_zeros(name, rows, cols, storage)?;
         let state = State::try_new(name, optim, rows, cols)?;
+        if rows as u64 > 1 << 32 {
+            let message = format!("{rows} rows are more than the 4294967296 that row numbers of 32 bits tell apart");
+            return Err(Error::config(name, message));
+        }
         stored.begin(init, name, seed);
         Ok(Self { name: name.to_owned(), stored, rule: Rule::of(optim), state })
     }

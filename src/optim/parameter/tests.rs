@@ -121,3 +121,11 @@ fn weights_from_elsewhere_are_stored_as_they_are_or_rounded_to_nearest() {
         }
     }
 }
+
+#[test]
+fn rows_that_no_row_number_tells_apart_are_refused() {
+    let made = |rows| Parameter::try_new("w", rows, 0, Storage::F32, &rule(OptimizerName::Sgd), Init::Zeros, 7);
+    assert_eq!(made(1 << 32).unwrap().rows(), 1 << 32);
+    let error = made((1 << 32) + 1).unwrap_err().to_string();
+    assert!(error.starts_with("w: 4294967297 rows are more than"), "{error}");
+}
