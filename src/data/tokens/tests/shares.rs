@@ -21,7 +21,7 @@ fn a_text_is_cut_at_its_share_with_few_lines_or_none() {
     let folder = tempfile::tempdir().unwrap();
     let share = |text: &str, valid_share: f64| {
         let (made, texts) = made(folder.path(), text, TextOptions { valid_share, ..TextOptions::default() });
-        assert_eq!(texts.concat().replace("][", ""), format!("[{text}]"));
+        assert!(texts.concat().replace("][", "") == format!("[{text}]"));
         assert_eq!(made.valid_share, made.counts[1].source_bytes as f64 / text.len() as f64);
         (made.valid_share, texts)
     };
