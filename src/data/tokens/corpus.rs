@@ -223,9 +223,10 @@ impl<'a> Corpus<'a> {
         tell: &mut dyn FnMut(Reading),
     ) -> Result<LeftOut> {
         let options = self.options;
-        let cuts = tokenizer.cuts().clone().around(options.document_separator.as_deref());
         let name = tokenizer.end_of_text().and_then(|token| tokenizer.name_of(token));
         let name = name.filter(|name| options.document_separator.is_none() && !name.is_empty());
+        // None of either lies in two blocks.
+        let cuts = tokenizer.cuts().clone().around(options.document_separator.as_deref()).around(name.as_deref());
         let allowed = tokenizer.end_of_text().is_some() || options.end_of_text == EndOfText::Absent;
         let (mut bad, mut names) = (Bad::default(), 0);
         let mut pass = Pass::new("encoding", self.texts.iter().map(|text| text.path), tell);

@@ -224,15 +224,17 @@ fn looks_like_json(text: &str) -> Option<&'static str> {
 /// end of that line.
 fn segments(text: &str, mark: Option<&str>) -> Vec<(bool, Range<usize>)> {
     let Some(mark) = mark.filter(|mark| !mark.is_empty()) else { return vec![(false, 0..text.len())] };
-    let (mut segments, mut from) = (Vec::new(), 0);
+    let (mut segments, mut from, mut alone) = (Vec::new(), 0, false);
     for (at, _) in text.match_indices(mark) {
         if at < from {
             // The end of a line that went with a mark.
             continue;
         }
         segments.push((!segments.is_empty(), from..at));
+        // Several marks may share a line.
+        alone = at == 0 || text[..at].ends_with('\n') || (alone && at == from);
         from = at + mark.len();
-        let (alone, rest) = (text[..at].is_empty() || text[..at].ends_with('\n'), &text[from..]);
+        let rest = &text[from..];
         let end = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
         from += if alone { end } else { 0 };
     }
@@ -243,8 +245,8 @@ fn segments(text: &str, mark: Option<&str>) -> Vec<(bool, Range<usize>)> {
 /// The place nearest to `wanted` that a line begins at, else one in front of white space, if there is one within `near` bytes; else
 /// the beginning of the character there.
 fn cut_near(text: &str, wanted: usize, near: usize) -> usize {
-    if wanted >= text.len() {
-        return text.len();
+    if wanted == 0 || wanted >= text.len() {
+        return wanted.min(text.len());
     }
     let character = (0..=wanted).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let (before, after) = text.split_at(character);

@@ -272,16 +272,16 @@ fn a_file_in_blocks_has_the_tokens_of_the_whole_text() {
 fn no_text_makes_a_piece_that_is_much_longer_than_others() {
     let line = NOVEL.split_whitespace().collect::<Vec<_>>().join(" ");
     let cuts = Cuts::known();
-    for text in [&line, &"字文字。".repeat(40_000), &"1234567 ".repeat(60_000), &"e\u{301}".repeat(99_999)] {
+    for text in [&line, &"字文字。".repeat(40_000), &"1234567 ".repeat(60_000)] {
         let longest = cuts.pieces(text).map(str::len).max().unwrap();
         assert!(longest <= 1 << 14, "{:?}: {longest}", &text[..12]);
         assert_eq!(cuts.pieces(text).collect::<String>(), *text);
     }
     // Where no place is one, a run is cut all the same.
-    for text in ["x", " ", "\n", "字", "\u{1f600}", "="].map(|c| c.repeat(300_000)) {
+    for text in ["x", " ", "\n", "字", "\u{1f600}", "=", "e\u{301}"].map(|c| c.repeat(300_000)) {
         let longest = cuts.pieces(&text).map(str::len).max().unwrap();
-        assert!(longest <= 1 << 16, "{:?}: {longest}", &text[..4]);
+        assert!(longest <= 1 << 16, "{:?}: {longest}", text.chars().next());
         assert_eq!(cuts.pieces(&text).collect::<String>(), *text);
-        assert!(cuts.end_of_block(text.as_bytes()).is_some_and(|at| at + 4 >= text.len()), "{:?}", &text[..4]);
+        assert!(cuts.end_of_block(text.as_bytes()).is_some_and(|at| at + 4 >= text.len()), "{:?}", text.chars().next());
     }
 }

@@ -21,7 +21,7 @@ fn a_text_is_cut_at_its_share_with_few_lines_or_none() {
     let folder = tempfile::tempdir().unwrap();
     let share = |text: &str, valid_share: f64| {
         let (made, texts) = made(folder.path(), text, TextOptions { valid_share, ..TextOptions::default() });
-        assert_eq!(texts.concat().replace("][", ""), format!("[{text}]"));
+        assert!(texts.concat().replace("][", "") == format!("[{text}]"));
         assert_eq!(made.valid_share, made.counts[1].source_bytes as f64 / text.len() as f64);
         (made.valid_share, texts)
     };
@@ -61,11 +61,11 @@ fn a_mark_stands_between_the_documents_of_a_text_and_is_no_text() {
     assert_eq!(documents("ab\ncd\n\nef\n", "\n\n").2, "[ab\ncd][ef\n]");
     // In blocks and pieces of any kind: none cuts a mark.
     let story = format!("{}\n{mark}\n", prose());
-    let (count, bytes, text) = documents(&story.repeat(1500), mark);
-    assert_eq!((count, bytes), (1500, 1500 * (prose().len() as u64 + 1)));
-    assert!(text == format!("[{}\n]", prose()).repeat(1500));
-    let (count, bytes, _) = documents(&"ab two words ".repeat(400_000), "two words");
-    assert_eq!((count, bytes), (400_001, 400_000 * 4));
+    let (count, bytes, text) = documents(&story.repeat(500), mark);
+    assert_eq!((count, bytes), (500, 500 * (prose().len() as u64 + 1)));
+    assert!(text == format!("[{}\n]", prose()).repeat(500));
+    let (count, bytes, _) = documents(&"ab two words ".repeat(100_000), "two words");
+    assert_eq!((count, bytes), (100_001, 100_000 * 4));
 }
 
 #[test]
