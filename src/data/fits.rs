@@ -40,11 +40,12 @@ mod tests {
     #[test]
     fn ids_that_a_machine_could_not_hold_are_named_with_their_line() {
         let read = |text: &str| read_bytes(&[text.as_bytes()], &Data::default()).unwrap().1;
-        let refused = |text: &str| check("a.svm".as_ref(), &read(text), false, Some(8 << 30)).unwrap_err().to_string();
+        let refused =
+            |text: &str| check("a.svm".as_ref(), &read(text), false, Some(8_000_000_000)).unwrap_err().to_string();
         assert_eq!(
             refused("0 1:1\n7,4006381333 0:1\n5 1:1\n"),
             "a.svm:2: label 4006381333 in line 2 is the largest: the smallest network for it takes 56089338676 bytes, and \
-             this machine has 8589934592"
+             this machine has 8000000000"
         );
         assert!(
             refused("0 1:1\n\n0 4294967294:1\n").starts_with("a.svm:3: feature 4294967294 in line 3 is the largest")
@@ -52,8 +53,8 @@ mod tests {
         let header = refused("1 3 4000000000\n1 1:1\n");
         assert!(header.starts_with("a.svm: 4000000000 labels are asked for by the file's header"), "{header}");
         let large = read("0 1000000000:1\n");
-        assert!(check("a.svm".as_ref(), &large, false, Some(8 << 30)).is_ok());
-        assert!(check("a.svm".as_ref(), &large, true, Some(4 << 30)).is_err(), "the counts of TF-IDF");
+        assert!(check("a.svm".as_ref(), &large, false, Some(8_000_000_000)).is_ok());
+        assert!(check("a.svm".as_ref(), &large, true, Some(4_000_000_000)).is_err(), "the counts of TF-IDF");
         assert!(check("a.svm".as_ref(), &large, true, None).is_ok(), "nothing is known of the machine");
     }
 }

@@ -132,7 +132,8 @@ mod tests {
     fn a_checkpoint_that_is_removed_meanwhile_is_left_for_the_newer_one() {
         let (latest, opened) = (Cell::new(1), Cell::new(0));
         let open = |moves: u32, good: u32| {
-            (latest.set(1), opened.set(0));
+            latest.set(1);
+            opened.set(0);
             while_it_moves(
                 || latest.get(),
                 || {
