@@ -83,8 +83,7 @@ pub fn run(
         plans.push((workload, seeds(workload, options)?, variants(workload, options)?));
         workload.check_data()?;
     }
-    // Until there is a first result.
-    let _made = Made::folder(&options.out)?;
+    let made = Made::folder(&options.out)?;
     // Folders of runs whose program was killed.
     files::sweep(&options.out, |name| name == RUN);
     for (workload, seeds, variants) in &plans {
@@ -105,6 +104,7 @@ pub fn run(
             for &variant in variants {
                 if signals.requested() {
                     series.finished.stopped = true;
+                    made.keep();
                     return Ok(series.finished);
                 }
                 let few = seeds.len() < LEAST_RUNS;
@@ -113,6 +113,7 @@ pub fn run(
             }
         }
     }
+    made.keep();
     Ok(series.finished)
 }
 
@@ -224,6 +225,7 @@ impl Series<'_> {
         }
         outcome.cost = options.prices.cost(&outcome.machine.cpu, outcome.seconds.total);
         outcome.write(&options.out)?;
+        // Whatever fails later, this is worth keeping.
         files::begun(&options.out);
         observer.note(&format!("{title}: {}", told(&outcome)));
         self.finished.outcomes.push(outcome);

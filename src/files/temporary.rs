@@ -57,8 +57,7 @@ impl Temporary {
 
     /// The same with a mode, of which the process may take something off (umask); errors are about `given`.
     pub(super) fn with_mode(path: &Path, given: &Path, mode: u32) -> Result<Self> {
-        let make =
-            |at: &Path| File::options().read(true).write(true).create_new(true).mode(mode).open(at).map_err(Into::into);
+        let make = |at: &Path| File::options().read(true).write(true).create_new(true).mode(mode).open(at);
         Self::create(parent(path), &name_of(path), given, false, make)
     }
 
