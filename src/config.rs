@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod auto;
 mod check;
 pub mod lm;
 mod load;
@@ -12,7 +13,7 @@ pub(crate) use load::{load, to_toml};
 mod tests;
 
 /// Everything that decides what a run computes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The network.
@@ -25,6 +26,20 @@ pub struct Config {
     pub train: Train,
     /// How files become samples.
     pub data: Data,
+}
+
+impl Default for Config {
+    /// The learning rate, as the size of a batch and the number of passes, follows from the training set: see
+    /// [`Config::resolved`].
+    fn default() -> Self {
+        Self {
+            model: Model::default(),
+            sparse: Sparse::default(),
+            optim: Optim { lr: 0.0, ..Optim::default() },
+            train: Train::default(),
+            data: Data::default(),
+        }
+    }
 }
 
 macro_rules! names {
@@ -257,7 +272,8 @@ impl Default for Sparse {
 pub struct Optim {
     /// The rule.
     pub name: OptimizerName,
-    /// Learning rate after the warm-up.
+    /// Learning rate after the warm-up. In extreme classification 0 means that the training set decides
+    /// ([`Config::resolved`]).
     pub lr: f32,
     /// What it falls to.
     pub final_lr: f32,
@@ -304,9 +320,9 @@ const SNAPSHOT_BYTES: u64 = 256 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Train {
-    /// Passes over the training file.
+    /// Passes over the training file; 0 means that its size decides ([`Config::resolved`]).
     pub epochs: u64,
-    /// Samples of a step.
+    /// Samples of a step; 0 means the same.
     pub batch_size: usize,
     /// Steps between checkpoints, 0 for one at the end of each epoch.
     pub save_every: u64,
@@ -331,8 +347,8 @@ pub struct Train {
 impl Default for Train {
     fn default() -> Self {
         Self {
-            epochs: 5,
-            batch_size: 256,
+            epochs: 0,
+            batch_size: 0,
             save_every: 0,
             keep: 2,
             snapshot_bytes: SNAPSHOT_BYTES,

@@ -55,7 +55,7 @@ fn wrong_options_are_refused_with_what_would_be_right() {
     let train = |more: &[&'static str]| [&["train", "xmc", "--train", "no.txt", "--out", "no/run"], more].concat();
     assert_refused(&train(&["--set", "optim.lrr=1"]), "optim.lrr: no such key; did you mean optim.lr?");
     assert_refused(&train(&["--set", "sparse.index=lsh"]), "expected one of `all`, `random`, `simhash`");
-    assert_refused(&train(&["--set", "train.batch_size=0"]), "train.batch_size: 0 is not at least 1");
+    assert_refused(&train(&["--set", "train.keep=0"]), "train.keep: 0 is not at least 1");
     assert_refused(&train(&["--threads", "0"]), "--threads: 0 is not in 1..=512");
     assert_refused(&train(&["--resume", "no/run"]), "cannot be used with");
     assert_refused(&["train", "xmc", "--train", "no.txt"], "--out");

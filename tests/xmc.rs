@@ -253,8 +253,8 @@ fn wrong_input_is_answered_with_the_right_code_and_the_place() {
     assert_fails(&missing, 1, &["no/such/file.txt"]);
     let output = data.train("typo", &["optim.lrr=1"]).output().unwrap();
     assert_fails(&output, 2, &["optim.lrr", "optim.lr"]);
-    let output = data.train("range", &["train.batch_size=0"]).output().unwrap();
-    assert_fails(&output, 2, &["train.batch_size", "0"]);
+    let output = data.train("range", &["train.keep=0"]).output().unwrap();
+    assert_fails(&output, 2, &["train.keep", "0"]);
     assert_fails(&hotrow(&["train", "xmc", "--resume"]).arg(data.path("data")).output().unwrap(), 2, &["no run"]);
     summary(&data.train("run", SHORT).output().unwrap());
     assert_fails(&data.train("run", SHORT).output().unwrap(), 2, &["--resume"]);
@@ -275,7 +275,7 @@ fn configurations_are_printed_whole_and_dry_runs_write_nothing() {
     let output = hotrow(&["train", "xmc", "--print-config", "--set", "optim.lr=0.125"]).output().unwrap();
     assert!(output.status.success());
     let printed = text(&output.stdout);
-    for part in ["[model]", "[sparse]", "[optim]", "[train]", "[data]", "lr = 0.125", "batch_size = 256"] {
+    for part in ["[model]", "[sparse]", "[optim]", "[train]", "[data]", "lr = 0.125", "batch_size = 0"] {
         assert!(printed.contains(part), "{part} is not in {printed}");
     }
     fs::write(data.path("run.toml"), &printed).unwrap();

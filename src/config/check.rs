@@ -21,11 +21,12 @@ impl Config {
     ///
     /// [`Error::Config`] with the first key that cannot be, its value and the limit.
     pub fn check(&self) -> Result<()> {
-        self.model.check()?;
-        self.sparse.check(self.train.batch_size)?;
-        self.optim.check()?;
-        self.train.check()?;
-        self.data.check()
+        let resolved = self.resolved(usize::MAX);
+        resolved.model.check()?;
+        resolved.sparse.check(resolved.train.batch_size)?;
+        resolved.optim.check()?;
+        resolved.train.check()?;
+        resolved.data.check()
     }
 }
 

@@ -63,7 +63,7 @@ impl Config {
     /// ```
     /// use hotrow::config::Config;
     /// let text = Config::default().to_toml();
-    /// assert!(text.contains("[optim]\nname = \"rowwise-adagrad\"\nlr = 0.1\n"));
+    /// assert!(text.contains("[optim]\nname = \"rowwise-adagrad\"\nlr = 0.0\n"));
     /// ```
     ///
     /// # Panics

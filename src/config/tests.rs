@@ -112,7 +112,7 @@ fn what_cannot_be_is_refused_with_its_key_value_and_limit() {
         (&["sparse.rebuild_most=99"], "sparse.rebuild_most: 99 is below sparse.rebuild_every (100)"),
         (&["sparse.index=random", "sparse.frozen=true"], "sparse.frozen: true is for an index"),
         (&["sparse.hidden_active=0"], "sparse.hidden_active: 0 is not above 0 and at most 1"),
-        (&["train.batch_size=0"], "train.batch_size: 0 is not at least 1"),
+        (&["train.keep=0"], "train.keep: 0 is not at least 1"),
         (&["train.keep=0"], "train.keep: 0 is not at least 1"),
         (&["data.hash_size=1000"], "data.hash_size: 1000 is not a power of two"),
         (&["data.word_ngrams=0"], "data.word_ngrams: 0 is too few"),

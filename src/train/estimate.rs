@@ -84,18 +84,27 @@ fn sizes(config: &Config, features: usize, labels: usize) -> (u128, f64) {
     (parameters, stored + state)
 }
 
-/// An error if this machine cannot hold a run with this configuration on this training set.
+/// A width below which a network is of no use: what does not fit with it has too many rows, not too wide ones.
+const NARROW: usize = 16;
+
+/// An error if this machine cannot hold a run with this configuration on this training set: [`Error::Data`] if no narrower
+/// network would help, because an id or a header asks for too many rows.
 pub(super) fn check(config: &Config, train: &Dataset) -> Result<()> {
-    let (summary, samples) = (train.summary(), train.len());
-    let per_sample = summary.feature_entries as f64 / samples.max(1) as f64;
-    let plan = plan(config, (samples, per_sample), train.features(), train.labels());
-    check_plan(&Limits::read(), "the run", &plan).map_err(|error| match error {
-        // One id may be what is wrong.
-        Error::Config { key, message } => {
-            let why = if train.labels() > train.features() { summary.why_labels() } else { summary.why_features() };
-            Error::config(key, format!("{message}; {why}"))
+    let (summary, samples, limits) = (train.summary(), train.len(), Limits::read());
+    let size = (samples, summary.feature_entries as f64 / samples.max(1) as f64);
+    let fits = |config: &Config| check_plan(&limits, "the run", &plan(config, size, train.features(), train.labels()));
+    fits(config).map_err(|error| {
+        let by_labels = train.labels() > train.features();
+        let (why, largest) = match by_labels {
+            true => (summary.why_labels(), summary.largest_label),
+            false => (summary.why_features(), summary.largest_feature),
+        };
+        let mut narrow = config.clone();
+        narrow.model.hidden = vec![NARROW];
+        match error {
+            Error::Config { key, message } if fits(&narrow).is_ok() => Error::config(key, format!("{message}; {why}")),
+            error => Error::data(train.path(), largest.map_or(0, |largest| largest.line), 0, format!("{why}: {error}")),
         }
-        error => error,
     })
 }
 
@@ -138,6 +147,7 @@ pub fn estimate(
 
 /// The same without the time that it takes.
 fn plan(config: &Config, (samples, features_per_sample): (usize, f64), features: usize, labels: usize) -> Estimate {
+    let config = &config.resolved(samples);
     let (widths, sparse) = (&config.model.hidden, &config.sparse);
     let (first, last) = (widths[0], widths[widths.len() - 1]);
     let inner: usize = widths.windows(2).map(|pair| (pair[0] + 1).saturating_mul(pair[1])).sum();

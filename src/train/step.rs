@@ -82,6 +82,8 @@ impl Trainer {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn new(config: Config, features: usize, labels: usize, total_steps: u64, level: Level) -> Result<Self> {
+        // Whoever knows the size of the training set has said what follows from it.
+        let config = config.resolved(usize::MAX);
         let network = Mlp::try_new(&config, features, labels)?;
         let (sparse, seed) = (&config.sparse, config.train.seed);
         let active = active_rows(sparse, labels);

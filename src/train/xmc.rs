@@ -107,6 +107,7 @@ impl Run {
         let environment = options.environment(config.train.seed, inputs.named());
         let dir = RunDir::create(out, &config, &environment)?;
         let run = Self::open(dir, config, inputs, None, options, signals, observer);
+        let run = run.and_then(|run| run.dir.write_config(&run.trainer.config).map(|()| run));
         run.inspect_err(|_| RunDir::discard(out))
     }
 
@@ -133,6 +134,7 @@ impl Run {
             }
         }
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
+        let config = config.resolved(samples);
         let per_epoch = data::steps_per_epoch(samples, config.train.batch_size);
         let steps = run::total_steps("train.epochs", per_epoch, config.train.epochs)?;
         let shape = loaded.map(shape).transpose()?;

@@ -41,6 +41,7 @@ struct Data {
 pub fn print(arguments: &Xmc, level: Level, threads: usize, out: &mut impl Write) -> Result<(), Failure> {
     let config = super::config(arguments)?;
     let Data { samples, per_sample, features, labels } = data(arguments, &config)?;
+    let config = config.resolved(samples);
     let estimate = estimate(&config, (samples, per_sample), features, labels, level, threads);
     let seconds = estimate.seconds_per_step * estimate.steps as f64;
     let (memory, limits) = (estimate.memory_bytes(), Limits::read());
