@@ -67,7 +67,10 @@ impl Temporary {
     ///
     /// [`Error::Io`] about `parent` if the system refuses, [`Error::Interrupted`] if the program is ending.
     pub fn folder(parent: &Path, name: &str) -> Result<Self> {
-        let make = |at: &Path| fs::DirBuilder::new().mode(0o700).create(at).and_then(|()| File::open(at));
+        let make = |at: &Path| {
+            fs::DirBuilder::new().mode(0o700).create(at)?;
+            File::open(at).inspect_err(|_| drop(fs::remove_dir(at)))
+        };
         Self::create(parent, name, parent, true, make)
     }
 
@@ -84,6 +87,8 @@ impl Temporary {
             let made = registry().create(&path, is_folder, || make(&path))?;
             let (id, file) = match made {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                // A sweep came in between the making of a folder and its opening.
+                Err(error) if is_folder && error.kind() == io::ErrorKind::NotFound && folder.is_dir() => continue,
                 made => made.map_err(Error::io(given))?,
             };
             if claim(&file, &path) {

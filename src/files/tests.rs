@@ -167,20 +167,19 @@ fn a_sweep_takes_what_nobody_holds_and_nothing_else() {
 fn what_is_just_being_made_is_not_swept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.samples");
-    let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                sweep(folder.path(), |name| name == "a.samples" || name == "scratch");
+        let maker = scope.spawn(|| {
+            for _ in 0..500 {
+                let [file, scratch] =
+                    [Temporary::file(&path).unwrap(), Temporary::folder(folder.path(), "scratch").unwrap()];
+                assert!(file.path().exists() && scratch.path().exists());
+                file.persist(&path).unwrap();
             }
         });
-        for _ in 0..500 {
-            let [file, scratch] =
-                [Temporary::file(&path).unwrap(), Temporary::folder(folder.path(), "scratch").unwrap()];
-            assert!(file.path().exists() && scratch.path().exists());
-            file.persist(&path).unwrap();
+        // Also if the maker panics.
+        while !maker.is_finished() {
+            sweep(folder.path(), |name| name == "a.samples" || name == "scratch");
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!(names(folder.path()), ["a.samples"]);
 }
