@@ -131,9 +131,10 @@ impl From<io::Error> for Failure {
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    // Without it, only the message is missing.
+    // Without them, only the message or the exit code is another.
+    let _ = Signals::outlive_abort();
     let _ = Signals::outlive_file_limit();
+    let cli = Cli::parse();
     let mut out = io::stdout().lock();
     match execute(&cli, &mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -198,6 +199,10 @@ fn level(option: Option<&str>) -> Result<Level, Failure> {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
+    // A signal is ending the program, and has taken away what the error is about.
+    while hotrow::files::ending() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     // Nobody is left to be told if standard error is closed too.
     let _ = writeln!(io::stderr(), "error: {message}");
     ExitCode::from(code)

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use made::note;
 pub use made::{Made, begun, take_back};
-pub use output::{Output, write};
+pub use output::{Output, write, write_all};
 pub use read::{MOST_SETTINGS, open, read, read_settings, regular};
 pub use registry::{ending, remove_all};
 pub(crate) use sweep::is_held;

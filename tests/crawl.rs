@@ -20,15 +20,21 @@ use std::process::Command;
 use std::time::Duration;
 
 use fixture::{Fixture, Leaf, PathArgument};
-use watch::{Outcome, mknod, run, signalled};
+use watch::{Outcome, PATIENCE, REFUSED, mknod, run, signalled};
 
 /// Commands that are too long for many tries measure, and take no path but `--out`: they are tried with missing paths only.
 fn measures(leaf: &Leaf) -> bool {
     leaf.command[0] == "bench" && leaf.paths.iter().all(|path| path.written)
 }
 
+/// The demo trains for a minute once its folder can be made.
+fn takes_long(leaf: &Leaf) -> bool {
+    measures(leaf) || leaf.command == ["demo"]
+}
+
 /// Tries `make` in the place of each path of each command that `wanted` selects.
 fn crawl(
+    patience: Duration,
     wanted: impl Fn(&PathArgument) -> bool,
     make: impl Fn(&Path),
     check: impl Fn(&Leaf, &PathArgument, &Path, &Outcome),
@@ -42,7 +48,7 @@ fn crawl(
             let bad = fixture.fresh("bad");
             make(&bad);
             let before = fixture.snapshot();
-            let outcome = run(fixture.command(leaf, Some((argument, &bad))));
+            let outcome = signalled(fixture.command(leaf, Some((argument, &bad))), patience);
             outcome.assert_documented();
             check(leaf, argument, &bad, &outcome);
             if outcome.code != Some(0) {
@@ -66,12 +72,13 @@ fn read(argument: &PathArgument) -> bool {
 
 #[test]
 fn paths_that_are_missing_are_named() {
-    crawl(read, |_| (), refused);
+    crawl(PATIENCE, read, |_| (), refused);
 }
 
 #[test]
 fn empty_files_are_refused_or_understood() {
     crawl(
+        PATIENCE,
         read,
         |path| fs::write(path, "").unwrap(),
         |leaf, argument, bad, outcome| {
@@ -85,13 +92,14 @@ fn empty_files_are_refused_or_understood() {
 
 #[test]
 fn empty_folders_are_refused() {
-    crawl(read, |path| fs::create_dir(path).unwrap(), refused);
+    crawl(PATIENCE, read, |path| fs::create_dir(path).unwrap(), refused);
 }
 
 /// What reads once may wait for whoever writes; then a signal ends it.
 #[test]
 fn pipes_are_refused_at_once_or_waited_for_until_a_signal() {
     crawl(
+        REFUSED,
         |_| true,
         |path| mknod(path, "p").expect("pipes can be made"),
         |leaf, argument, bad, outcome| match (outcome.asked, outcome.code) {
@@ -109,6 +117,7 @@ fn devices_are_refused_as_input_and_stay_devices_as_output() {
         return eprintln!("no device can be made here: not tested");
     }
     crawl(
+        PATIENCE,
         |_| true,
         |path| mknod(path, "null").expect("devices can be made"),
         |leaf, argument, bad, outcome| {
@@ -147,7 +156,7 @@ fn files_that_may_not_be_read_and_folders_that_may_not_be_written_are_named() {
 #[test]
 fn names_that_are_not_utf8_are_names() {
     let fixture = Fixture::new();
-    for leaf in fixture.leaves.iter().filter(|leaf| !measures(leaf)) {
+    for leaf in fixture.leaves.iter().filter(|leaf| !takes_long(leaf)) {
         for argument in &leaf.paths {
             let odd = fixture.root().join(OsString::from_vec(b"caf\xe9".to_vec()));
             if let (false, Some(valid)) = (argument.written, fixture.valid(leaf, argument)) {
@@ -174,7 +183,7 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
     if !mounted {
         eprintln!("nothing can be mounted here: only the limit on the size of files is tested");
     }
-    for leaf in fixture.leaves.iter().filter(|leaf| !measures(leaf)) {
+    for leaf in fixture.leaves.iter().filter(|leaf| !takes_long(leaf)) {
         let Some(out) = leaf.paths.iter().find(|argument| argument.written) else { continue };
         let mut tries = vec![(fixture.limited("-f 0", leaf, None), fixture.fresh("out"))];
         if mounted {
@@ -182,12 +191,16 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
             tries.push((fixture.command(leaf, Some((out, &small.join("out")))), small.join("out")));
         }
         for (command, place) in tries {
+            fixture::remove(&place);
             let before = fixture.snapshot();
             let outcome = run(command);
             outcome.assert_documented();
             if outcome.code != Some(0) {
                 outcome.assert_one_line(&[]);
-                assert!(!place.exists(), "{outcome}: {} is left", place.display());
+                // What has begun to train is a run, which goes on when there is room again.
+                let run = place.join("config.toml").is_file() && fixture::unfinished(&place).is_empty();
+                assert!(run || !place.exists(), "{outcome}: {} is left", place.display());
+                fixture::remove(&place);
                 assert_eq!(fixture.snapshot(), before, "{outcome}: files are left");
             }
             fixture.clear();
@@ -204,8 +217,8 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
 #[test]
 fn little_memory_is_enough_or_an_error() {
     let fixture = Fixture::new();
-    for leaf in fixture.leaves.iter().filter(|leaf| !measures(leaf)) {
-        for kib in [300_000, 60_000] {
+    for leaf in fixture.leaves.iter().filter(|leaf| !takes_long(leaf)) {
+        for kib in [300_000, 150_000] {
             let before = fixture.snapshot();
             let outcome = run(fixture.limited(&format!("-v {kib}"), leaf, None));
             outcome.assert_documented();
@@ -222,9 +235,14 @@ fn little_memory_is_enough_or_an_error() {
 fn an_early_signal_is_obeyed_and_leaves_nothing_or_a_run_that_can_be_resumed() {
     let fixture = Fixture::new();
     for leaf in &fixture.leaves {
-        for milliseconds in [5, 30, 100] {
+        for milliseconds in [20, 100, 400] {
             let before = fixture.snapshot();
             let outcome = signalled(fixture.command(leaf, None), Duration::from_millis(milliseconds));
+            // On a busy machine the signal may come before the program has begun.
+            if outcome.code.is_none() && outcome.stderr.is_empty() {
+                assert_eq!(fixture.snapshot(), before, "{outcome}: files are left");
+                continue;
+            }
             outcome.assert_documented();
             match outcome.code {
                 Some(0 | 75) => {}
@@ -239,7 +257,7 @@ fn an_early_signal_is_obeyed_and_leaves_nothing_or_a_run_that_can_be_resumed() {
 #[test]
 fn every_command_works_when_nothing_is_wrong() {
     let fixture = Fixture::new();
-    for leaf in fixture.leaves.iter().filter(|leaf| leaf.command[0] != "bench") {
+    for leaf in fixture.leaves.iter().filter(|leaf| !takes_long(leaf)) {
         let outcome = run(fixture.command(leaf, None));
         assert_eq!(outcome.code, Some(0), "{outcome}");
         fixture.clear();
@@ -249,7 +267,7 @@ fn every_command_works_when_nothing_is_wrong() {
 #[test]
 fn the_table_of_exit_codes_stands_in_the_help_and_in_the_documents() {
     let help = run(common::hotrow(&["--help"]));
-    let documents = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let documents = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/command-line.md")).unwrap();
     for (code, name, rule) in hotrow::error::EXIT_CODES {
         let line = help.stdout.lines().find(|line| line.trim_start().starts_with(&format!("{code}  {name}: ")));
         assert!(line.is_some_and(|line| line.ends_with(rule)), "{code}: {}", help.stdout);

@@ -14,7 +14,7 @@ use crate::machine::Machine;
 const PIECE: usize = 1 << 20;
 
 /// Rate at which the threads of the pool read main memory, in bytes per second: the best of five passes over a buffer of
-/// four times the last cache, and 256 MiB at least (a quarter of the memory at most).
+/// four times the last cache, and 256 MiB at least (a quarter of the memory that this process may have at most).
 ///
 /// ```no_run
 /// assert!(hotrow::bench::bandwidth() > 1e6);
@@ -22,7 +22,7 @@ const PIECE: usize = 1 << 20;
 pub fn bandwidth() -> f64 {
     let machine = Machine::read();
     let last = machine.caches.iter().map(|cache| cache.bytes).max().unwrap_or(0);
-    let most = machine.memory_bytes.map_or(u64::MAX, |bytes| bytes / 4);
+    let most = machine.memory_limit_bytes.map_or(u64::MAX, |bytes| bytes / 4);
     let bytes = (4 * last).max(256 << 20).min(most).max(1 << 20) as usize;
     let words = vec![1_u64; bytes / 8];
     let pass = || {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hotrow::error::Result;
-use hotrow::files::{Made, write};
+use hotrow::files::{Made, write_all};
 use hotrow::report;
 
 use super::Failure;
@@ -34,22 +34,22 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     if let Some(title) = &arguments.title {
         report.title.clone_from(title);
     }
-    write(&arguments.out, report::html(&report).as_bytes())?;
-    writeln!(out, "report: {}", arguments.out.display())?;
+    let mut files = vec![(arguments.out.clone(), report::html(&report).into_bytes())];
+    let mut said = vec![format!("report: {}", arguments.out.display())];
+    let made = arguments.png.as_deref().map(Made::folder).transpose()?;
     if let Some(folder) = &arguments.png {
-        let made = Made::folder(folder)?;
         let pictures = report::pictures(&report);
-        for (name, bytes) in &pictures {
-            write(&folder.join(name), bytes)?;
-        }
-        made.keep();
-        writeln!(out, "pictures: {} in {}", pictures.len(), folder.display())?;
+        said.push(format!("pictures: {} in {}", pictures.len(), folder.display()));
+        files.extend(pictures.into_iter().map(|(name, bytes)| (folder.join(name), bytes)));
     }
     if let Some(path) = &arguments.markdown {
         let images = arguments.png.as_ref().map(|folder| link(path, folder));
-        write(path, report::markdown(&report, images.as_deref()).as_bytes())?;
-        writeln!(out, "markdown: {}", path.display())?;
+        files.push((path.clone(), report::markdown(&report, images.as_deref()).into_bytes()));
+        said.push(format!("markdown: {}", path.display()));
     }
+    write_all(&files)?;
+    made.into_iter().for_each(Made::keep);
+    said.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     Ok(())
 }
 

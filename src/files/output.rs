@@ -55,6 +55,36 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Writes several files as [`write`](fn@write) does, pipes and devices first, for they may have to be waited for. If one cannot be
+/// written, those go again that were not there before.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let (first, second) = (folder.path().join("a.html"), folder.path().join("no/such/folder/a.md"));
+/// assert!(hotrow::files::write_all(&[(&first, b"one"), (&second, b"two")]).is_err());
+/// assert!(!first.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`write`](fn@write), of the first that fails.
+pub fn write_all(files: &[(impl AsRef<Path>, impl AsRef<[u8]>)]) -> Result<()> {
+    let mut made = Vec::new();
+    let waits = |path: &Path| fs::metadata(path).is_ok_and(|meta| !meta.is_file());
+    let (first, then): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| waits(path.as_ref()));
+    for (path, bytes) in first.into_iter().chain(then) {
+        let new = path.as_ref().symlink_metadata().is_err();
+        if let Err(error) = write(path.as_ref(), bytes.as_ref()) {
+            // The failure that led here is the one to report.
+            made.iter().for_each(|path| drop(fs::remove_file(path)));
+            return Err(error);
+        }
+        made.extend(new.then_some(path.as_ref()));
+    }
+    Ok(())
+}
+
 /// A large file that takes the place of another, or of none, when it is complete, and not before. Links are followed.
 ///
 /// It always replaces and never writes in place: the old file may be mapped into memory by another program, whose bytes must not

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Builder;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, iterator};
 
 /// Exit code of a program that was interrupted.
@@ -96,6 +96,16 @@ impl Signals {
     /// If the system refuses.
     pub fn outlive_file_limit() -> io::Result<()> {
         flag::register(SIGXFSZ, Arc::default()).map(drop)
+    }
+
+    /// From now on the process ends with exit code 1 where it would be aborted, for even a little memory is refused to it: the
+    /// standard library has said so in one line by then. For the program; a library should leave signals alone.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    pub fn outlive_abort() -> io::Result<()> {
+        flag::register_conditional_shutdown(SIGABRT, 1, Arc::new(AtomicBool::new(true))).map(drop)
     }
 
     /// Listens to nothing but [`request`](Self::request).

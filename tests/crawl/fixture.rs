@@ -54,16 +54,11 @@ impl Fixture {
         fs::write(place("a.toml"), "[train]\n").unwrap();
         fs::write(place("prices.toml"), "").unwrap();
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let stored = fs::read_dir(repository.join("benches/results/few-labels")).into_iter().flatten().flatten();
-        let result = stored.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "json"));
-        if let Some(result) = result {
-            fs::copy(result, place("result.json")).unwrap();
-        }
-        for name in ["train.tsv.zst", "valid.tsv.zst"] {
-            fs::copy(repository.join("data/few-labels").join(name), place(name)).unwrap();
-        }
-        let workload = fs::read_to_string(repository.join("benches/workloads/few-labels.toml")).unwrap();
-        fs::write(place("workload.toml"), workload.replace("../../data/few-labels/", "")).unwrap();
+        let result = repository.join("benches/results/bench/few-labels-hotrow-cpu-dense-1.json");
+        fs::copy(result, place("result.json")).unwrap();
+        fs::write(place("short.txt"), "to be").unwrap();
+        let digest = xxhash_rust::xxh3::xxh3_128(&fs::read(place("a.svm")).unwrap());
+        fs::write(place("workload.toml"), WORKLOAD.replace("DIGEST", &format!("{digest:032x}"))).unwrap();
         let work = |arguments: &[&str]| {
             let output = hotrow(arguments).output().unwrap();
             assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
@@ -101,7 +96,8 @@ impl Fixture {
             ("train lm" | "eval lm", "valid" | "data") => "tokens/valid.tokens",
             ("train lm" | "tokenize", "tokenizer") => "tokens/tokenizer.json",
             ("eval lm", "run") | ("generate", "checkpoint") => "lm",
-            ("tokenize", "files" | "valid") | ("generate", _) => "a.txt",
+            ("tokenize", "files" | "valid") => "a.txt",
+            ("generate", _) => "short.txt",
             ("report", _) | (_, "run") => "xmc",
             ("bench run", _) => "workload.toml",
             ("bench compare", _) => "result.json",
@@ -153,7 +149,7 @@ impl Fixture {
             "gen xmc" => &["--preset", "small", "--samples", "50", "--valid-samples", "10", "--labels", "100"],
             "generate" => &["--max-tokens", "5"],
             "demo" => &["--epochs", "1", "--threads", "2"],
-            "bench run" => &["--few", "--rounds", "1", "--variants", "none-such"],
+            "bench run" => &["--few", "--rounds", "1", "--threads", "1"],
             "bench sweep" | "bench roofline" | "bench breakeven" | "bench scale" => &["--quick", "--repeats", "1"],
             _ => &[],
         };
@@ -206,6 +202,31 @@ impl Nobody {
     }
 }
 
+/// A workload that takes no time.
+const WORKLOAD: &str = r#"
+schema = 1
+name = "workload"
+title = "A few lines"
+task = "xmc"
+division = "closed"
+seeds = [1]
+[target]
+metric = "p@1"
+value = 0.2
+[data]
+train = "a.svm"
+valid = "a.svm"
+[data.xxh3]
+"a.svm" = "DIGEST"
+[config.model]
+hidden = [8]
+[config.train]
+epochs = 1
+[[variant]]
+name = "dense"
+set = ["sparse.index=all"]
+"#;
+
 /// Not required by the parser, but by what the command does.
 const OFTEN: [&str; 3] = ["train", "out", "input"];
 
@@ -246,4 +267,10 @@ pub fn remove(path: &Path) {
         Ok(_) => fs::remove_file(path).unwrap(),
         Err(_) => {}
     }
+}
+
+/// What has a name that only unfinished files have.
+pub fn unfinished(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp-"))).collect()
 }

@@ -7,11 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// No command of a fixture takes so long by itself; one that does waits for something.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 /// How long a program may take to obey: a second is what the documents say, the rest is for a busy machine.
 const OBEYED: Duration = Duration::from_secs(10);
 /// Where something may wait for a pipe, it has until then to refuse it.
-const REFUSED: Duration = Duration::from_secs(10);
+pub const REFUSED: Duration = Duration::from_secs(4);
 
 /// How a run ended.
 pub struct Outcome {
@@ -43,25 +43,25 @@ impl Outcome {
     /// Standard error ends with an error of one line, which has one of `names` (any, if there are none).
     #[track_caller]
     pub fn assert_one_line(&self, names: &[&str]) {
-        let errors: Vec<&str> = self.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        // The second is what the standard library says when even a little memory is refused.
+        let is_error = |line: &&str| line.starts_with("error: ") || line.starts_with("memory allocation of ");
+        let errors: Vec<&str> = self.stderr.lines().filter(is_error).collect();
         assert!(errors.len() == 1 && self.stderr.lines().last() == Some(errors[0]), "{self}: not one line of error");
         let named = names.is_empty() || names.iter().any(|name| errors[0].contains(name));
         assert!(named, "{self}: none of {names:?} is named");
     }
 }
 
-/// Runs to the end. What waits is asked to end after a while.
+/// Runs to the end. What waits is asked to end after a long while.
 pub fn run(command: Command) -> Outcome {
-    watched(command, REFUSED)
+    signalled(command, PATIENCE)
 }
 
 /// Sends SIGTERM after some time.
-pub fn signalled(command: Command, after: Duration) -> Outcome {
-    watched(command, after)
-}
-
-fn watched(mut command: Command, ask_after: Duration) -> Outcome {
+pub fn signalled(mut command: Command, ask_after: Duration) -> Outcome {
     let shown = format!("{command:?}");
+    // Who asks for a backtrace is shown one where memory is refused.
+    command.env_remove("RUST_BACKTRACE");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
     let readers = [drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap())];
@@ -71,7 +71,7 @@ fn watched(mut command: Command, ask_after: Duration) -> Outcome {
         let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         assert!(told.success() || wait(&mut child, OBEYED).is_some());
     }
-    let status = early.or_else(|| wait(&mut child, if ask_after < REFUSED { PATIENCE } else { OBEYED }));
+    let status = early.or_else(|| wait(&mut child, OBEYED));
     if status.is_none() {
         child.kill().unwrap();
         child.wait().unwrap();
