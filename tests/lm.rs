@@ -175,9 +175,7 @@ fn generated_text_follows_from_its_seed_and_ends_where_it_should() {
     assert_eq!((whole["ended"].as_str(), whole["tokens"].as_u64()), (Some("max_tokens"), Some(80)));
     assert_eq!(format!("KING{}\n", whole["text"].as_str().unwrap()), first);
 
-    let long = generate(&"word ".repeat(100), &[]);
-    assert_fails(&long, 2, &["--prompt", "at most 32"]);
-    assert!(long.stdout.is_empty(), "{}", text(&long.stdout));
+    assert_fails(&generate(&"word ".repeat(100), &[]), 2, &["--prompt", "at most 32"]);
     let mut silent = hotrow(&["generate", "--prompt", "KING", "--max-tokens", "0", "--checkpoint"]);
     assert_eq!(text(&silent.arg(data.path("run")).output().unwrap().stdout), "KING\n");
     assert_fails(&generate("KING", &["--top-p", "0"]), 2, &["--top-p"]);
@@ -343,7 +341,6 @@ fn a_run_goes_on_as_what_it_began_as_or_not_at_all() {
     let sample = format!("train.sample={}", "word ".repeat(100));
     assert_fails(&data.resume("run").args(["--set", &sample]).output().unwrap(), 2, &["train.sample"]);
     assert_eq!(fs::read_to_string(&config).unwrap(), whole);
-
     // Other tokens of the same tokenizer.
     let train = data.path("data/train.tokens");
     let tokens = fs::read(&train).unwrap();

@@ -24,8 +24,7 @@ static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let with = |regex: &str| {
         let mut value: serde_json::Value = serde_json::from_slice(own.json()).unwrap();
-        let split =
-            serde_json::json!({ "type": "Split", "pattern": { "Regex": regex }, "behavior": "Isolated", "invert": false });
+        let split = serde_json::json!({ "type": "Split", "pattern": { "Regex": regex }, "behavior": "Isolated", "invert": false });
         value["pre_tokenizer"]["use_regex"] = false.into();
         let parts = [split, value["pre_tokenizer"].clone()];
         value["pre_tokenizer"] = serde_json::json!({ "type": "Sequence", "pretokenizers": parts });

@@ -57,13 +57,11 @@ impl Signals {
         let mut arrived = iterator::Signals::new(ending)?;
         let polling = Arc::clone(&signals.polling);
         let watch = move || {
-            let mut before = 0;
-            for _ in arrived.forever() {
+            for (before, _) in arrived.forever().enumerate() {
                 if polling.load(Ordering::SeqCst) == 0 || before > 0 {
                     clean();
                     std::process::exit(INTERRUPTED);
                 }
-                before += 1;
             }
         };
         Builder::new().name("signals".to_owned()).spawn(watch)?;

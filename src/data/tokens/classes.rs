@@ -4,6 +4,9 @@ use std::sync::LazyLock;
 
 use regex_syntax::hir::{Class, HirKind};
 
+/// First and last characters, increasing.
+type Ranges = Vec<(char, char)>;
+
 /// What a pattern takes a character for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -23,7 +26,7 @@ pub(super) enum Kind {
 
 /// The kind of a character, by the very tables that the pattern's engine has: another version of Unicode knows other letters.
 pub(super) fn kind(c: char) -> Kind {
-    static TABLES: LazyLock<[(Kind, Vec<(char, char)>); 3]> = LazyLock::new(|| {
+    static TABLES: LazyLock<[(Kind, Ranges); 3]> = LazyLock::new(|| {
         [(Kind::Letter, r"\p{L}"), (Kind::Mark, r"\p{M}"), (Kind::Number, r"\p{N}")]
             .map(|(kind, of)| (kind, ranges(of)))
     });
