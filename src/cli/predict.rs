@@ -21,7 +21,7 @@ pub struct Arguments {
     run: PathBuf,
     /// Samples as in any file of the run, packed or not, or an array; labels are ignored. For text also bare text [default:
     /// standard input]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     input: Option<OsString>,
     /// The lines are bare text, without columns or fields
     #[arg(long)]

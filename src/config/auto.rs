@@ -17,7 +17,7 @@ const SMALL_SET: Choice = (0.05, 64, 10);
 
 impl Config {
     /// The configuration of a run on `samples` training samples: a learning rate, batch size or number of passes that is 0 is
-    /// chosen by their number.
+    /// chosen by their number. (A batch has `sparse.micro_batch` samples at least.)
     ///
     /// ```
     /// use hotrow::config::Config;
@@ -35,7 +35,7 @@ impl Config {
             config.optim.lr = lr;
         }
         if config.train.batch_size == 0 {
-            config.train.batch_size = batch_size;
+            config.train.batch_size = batch_size.max(config.sparse.micro_batch);
         }
         if config.train.epochs == 0 {
             config.train.epochs = epochs;

@@ -97,7 +97,7 @@ fn errors_in_a_file_name_it() {
 #[test]
 fn what_cannot_be_is_refused_with_its_key_value_and_limit() {
     let cases: &[(&[&str], &str)] = &[
-        (&["optim.lr=0"], "optim.lr: 0 is not above 0"),
+        (&["optim.lr=-1"], "optim.lr: -1 is not above 0"),
         (&["optim.lr=nan"], "optim.lr: NaN is not above 0"),
         (&["optim.lr=inf"], "optim.lr: inf is not above 0"),
         (&["optim.beta2=1"], "optim.beta2: 1 is not at least 0 and below 1"),
@@ -108,11 +108,13 @@ fn what_cannot_be_is_refused_with_its_key_value_and_limit() {
         (&["model.sampled_hidden=[1]"], "model.sampled_hidden: 1 is no hidden layer"),
         (&["model.hidden=[8, 8, 8]", "model.sampled_hidden=[3, 2]"], "model.sampled_hidden: [3, 2] is not strictly"),
         (&["sparse.tail=1.5"], "sparse.tail: 1.5 is not from 0 to 1"),
-        (&["sparse.micro_batch=257"], "sparse.micro_batch: 257 is above train.batch_size (256)"),
+        (
+            &["sparse.micro_batch=257", "train.batch_size=256"],
+            "sparse.micro_batch: 257 is above train.batch_size (256)",
+        ),
         (&["sparse.rebuild_most=99"], "sparse.rebuild_most: 99 is below sparse.rebuild_every (100)"),
         (&["sparse.index=random", "sparse.frozen=true"], "sparse.frozen: true is for an index"),
         (&["sparse.hidden_active=0"], "sparse.hidden_active: 0 is not above 0 and at most 1"),
-        (&["train.keep=0"], "train.keep: 0 is not at least 1"),
         (&["train.keep=0"], "train.keep: 0 is not at least 1"),
         (&["data.hash_size=1000"], "data.hash_size: 1000 is not a power of two"),
         (&["data.word_ngrams=0"], "data.word_ngrams: 0 is too few"),

@@ -135,6 +135,7 @@ impl Run {
         }
         let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
         let config = config.resolved(samples);
+        config.check()?;
         let per_epoch = data::steps_per_epoch(samples, config.train.batch_size);
         let steps = run::total_steps("train.epochs", per_epoch, config.train.epochs)?;
         let shape = loaded.map(shape).transpose()?;

@@ -310,7 +310,7 @@ mod tests {
         }
         for kind in [FeedForwardKind::Sampled, FeedForwardKind::Blocks] {
             let model = Model { width: 24, heads: 2, layers: 2, ..Model::default() };
-            let feed_forward = FeedForwardOptions { kind, neurons: 16, chosen: 2, ..Default::default() };
+            let feed_forward = FeedForwardOptions { kind, active: 96, neurons: 16, chosen: 2, ..Default::default() };
             let parts = Parts { model, feed_forward, ..Parts::default() };
             let gpt = Gpt::with_parts(&parts, &Optim::default(), 31, vec![], 1, Level::detect()).unwrap();
             assert_eq!(parts.parameters(31), gpt.parameters());

@@ -200,12 +200,17 @@ impl<'a> Corpus<'a> {
                 }
                 Ok((words, beside, block.len() as u64))
             };
-            pass.read(text.path, &|bytes| text.end_of_block(&cuts, bytes), count, |(words, beside, length)| {
-                bad.add(text, &mut line, beside, self.options.skip_bad)?;
-                bytes += length;
-                total.add(words);
-                Ok(())
-            })?;
+            pass.read(
+                text.path,
+                &|bytes| text.end_of_block(&cuts, bytes, self.options),
+                count,
+                |(words, beside, length)| {
+                    bad.add(text, &mut line, beside, self.options.skip_bad)?;
+                    bytes += length;
+                    total.add(words);
+                    Ok(())
+                },
+            )?;
             used += bytes;
         }
         Ok(total)
@@ -241,7 +246,7 @@ impl<'a> Corpus<'a> {
                 Ok((sides, beside))
             };
             let (mut begun, mut line) = ([false; 2], 0);
-            pass.read(text.path, &|bytes| text.end_of_block(&cuts, bytes), encode, |(sides, beside)| {
+            pass.read(text.path, &|bytes| text.end_of_block(&cuts, bytes, options), encode, |(sides, beside)| {
                 bad.add(text, &mut line, beside, options.skip_bad)?;
                 for ((side, writer), begun) in sides.iter().zip(&mut *writers).zip(&mut begun) {
                     side.write(writer, begun)?;

@@ -67,9 +67,21 @@ pub(super) struct Beside {
 }
 
 impl Text<'_> {
-    /// Where a block may end.
-    pub fn end_of_block(&self, cuts: &Cuts, bytes: &[u8]) -> Option<usize> {
-        if self.objects { after_line(bytes) } else { cuts.end_of_block(bytes) }
+    /// Where a block may end. If bad lines may be left out, one that is not UTF-8 stays in one block, so that it is one.
+    pub fn end_of_block(&self, cuts: &Cuts, bytes: &[u8], options: &TextOptions) -> Option<usize> {
+        if self.objects {
+            return after_line(bytes);
+        }
+        let mut whole = if options.skip_bad > 0 { after_line(bytes) } else { None };
+        while let Some(at) = whole.and_then(|end| cuts.last(&bytes[..end])) {
+            let start = after_line(&bytes[..at]).unwrap_or(0);
+            let end = at + bytes[at..].iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len() - at);
+            if std::str::from_utf8(&bytes[start..end]).is_ok() {
+                return Some(at);
+            }
+            whole = Some(start).filter(|&start| start > 0);
+        }
+        cuts.end_of_block(bytes)
     }
 
     /// Calls `take` with the parts of a block.
