@@ -1,4 +1,5 @@
-//! `hotrow tokenize` on a disk that is full, fed by pipes, and beside what killed programs have left.
+//! `hotrow tokenize` on a disk that is full, fed by pipes, with little memory, and beside what killed programs have left; flags of
+//! `hotrow generate` that take text.
 
 mod common;
 
@@ -104,5 +105,87 @@ fn a_validation_file_without_text_is_told() {
     fs::write(&empty, "").unwrap();
     let output = tokenize(TEXT, &new, &["--vocabulary", "260", "--valid", empty.to_str().unwrap()]);
     assert_fails(&output, 4, &["empty.txt: there is no text for validation"]);
-    assert!(!new.exists(), "the folder was made for it");
+    assert!(!new.exists());
+}
+
+/// Of 6 MB of words in one line; as one piece, they would need more than a gigabyte.
+#[test]
+fn a_text_in_one_line_takes_no_more_memory_than_in_many() {
+    let (folder, out) = made();
+    let line = fs::read_to_string(TEXT).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.repeat(6_000_000 / line.len());
+    let object = format!("{{\"text\": \"{}\"}}\n", line.replace(['"', '\\'], ""));
+    let tokenizer = out.join("tokenizer.json");
+    for (name, content) in [("one.txt", &line), ("one.jsonl", &object)] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        for source in [["--tokenizer", tokenizer.to_str().unwrap()], ["--vocabulary", "300"]] {
+            let mut command = Command::new("sh");
+            // One thread: each has some address space of its own.
+            command.args(["-c", "ulimit -v 500000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hotrow"), "tokenize"]);
+            command.arg(&path).args(source).args(["--threads", "1", "--json", "--out"]).arg(folder.path().join("new"));
+            let made = summary(&command.output().unwrap());
+            assert!(made["counts"][0]["source_bytes"].as_u64().unwrap() > 5_000_000, "{made}");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_or_looks_like_a_mark_is_said() {
+    let (folder, out) = made();
+    let file = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let tokenizer = out.join("tokenizer.json");
+    let known = ["--tokenizer", tokenizer.to_str().unwrap()];
+    let new = folder.path().join("new");
+    let bad = file("bad.jsonl", "{\"text\": \"to be\"}\nnull\n{\"text\": \"or not\"}\n");
+    assert_fails(&tokenize(&bad, &new, &known), 4, &["bad.jsonl:2:"]);
+    let done = summary(&tokenize(&bad, &new, &[&known[..], &["--skip-bad", "1"]].concat()));
+    assert_eq!((&done["left_out"]["bad_records"], &done["counts"][0]["documents"]), (&1.into(), &2.into()));
+    assert_eq!(done["end_of_text"], "<|endoftext|>");
+
+    let stories = file("stories.txt", "to be\n<|endoftext|>\nor not\n");
+    let warned = tokenize(&stories, &new, &known);
+    assert_eq!(summary(&warned)["counts"][0]["documents"], 1);
+    let warning = common::text(&warned.stderr);
+    assert!(
+        warning.contains("warning: the text has <|endoftext|> 1 times") && warning.lines().count() == 1,
+        "{warning}"
+    );
+    let split = tokenize(&stories, &new, &[&known[..], &["--document-separator", "<|endoftext|>"]].concat());
+    assert_eq!((&summary(&split)["counts"][0]["documents"], split.stderr.len()), (&2.into(), 0));
+    let dashes = file("dashes.txt", "to be\n---\nor not\n");
+    let split =
+        tokenize(&dashes, &new, &[&known[..], &["--document-separator", "---", "--end-of-text", "none"]].concat());
+    let split = summary(&split);
+    assert_eq!((&split["counts"][0]["documents"], &split["end_of_text"]), (&2.into(), &serde_json::Value::Null));
+    let objects = file("objects", "{\"text\": \"to be\"}\n");
+    assert_fails(&tokenize(&objects, &new, &known), 4, &["objects:1: looks like JSON objects", "--format jsonl"]);
+    summary(&tokenize(&objects, &new, &[&known[..], &["--format", "jsonl"]].concat()));
+
+    let words = file("words.txt", &"one two three ".repeat(2000));
+    let output =
+        hotrow(&["tokenize", &words, "--vocabulary", "300", "--valid-share", "0.1", "--out"]).arg(&new).output();
+    let told = common::text(&output.unwrap().stdout);
+    assert!(told.contains("10.00") && told.contains(" % of the bytes are for validation"), "{told}");
+}
+
+#[test]
+fn values_that_begin_with_a_dash_are_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("none");
+    let generate =
+        |more: &[&str]| hotrow(&["generate", "--checkpoint", missing.to_str().unwrap()]).args(more).output().unwrap();
+    // What is wrong is that there is no checkpoint, not the text.
+    for more in [["--prompt", "-5 degrees"], ["--stop", "---"], ["--stop", "\\n"]] {
+        let message = common::text(&generate(&more).stderr);
+        assert!(message.contains("none") && !message.contains("argument"), "{more:?}: {message}");
+    }
+    assert_fails(&generate(&["--temperature", "-1"]), 2, &["--temperature: -1 is not at least 0"]);
+    assert_fails(&generate(&["--seed", "-1"]), 2, &["invalid value '-1' for '--seed <N>'"]);
+    assert_fails(&generate(&["--stop", "\\d"]), 2, &["\\d is none of"]);
+    assert_fails(&generate(&["--prompt", "a", "--prompt-file", "b"]), 2, &["cannot be used with"]);
+    assert_fails(&generate(&["--prompt-file", missing.to_str().unwrap()]), 1, &["none"]);
 }
