@@ -3,10 +3,10 @@
     cargo build --release
     python3 benches/xmc/small.py --data FOLDER --out benches/results/xmc-small.json
 
-FOLDER holds bibtex, delicious, gutenberg-subjects and citeulike-t as their READMEs describe them. Test parts are not touched: what
+FOLDER holds bibtex, delicious and gutenberg-subjects as their READMEs describe them. Test parts are not touched: what
 decides a default is every fifth sample of the training part. Of gutenberg-subjects the first SIZES samples are taken, to see at
 which size the defaults stop to matter. `--grid` runs all combinations of rule, rate, batch and passes; without it, only the
-defaults.
+defaults, and what they were before the size of the training set decided.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 SIZES = (2000, 8000, 30000)
+FORMER = ["optim.lr=0.1", "train.batch_size=256", "train.epochs=5"]
 GRID = [
     [f"optim.name={rule}", f"optim.lr={lr}", f"train.batch_size={batch}", f"train.epochs={epochs}"]
     for rule, rates in (("rowwise-adagrad", (0.05, 0.1, 0.2)), ("adam-lazy", (0.003,)))
@@ -96,7 +97,7 @@ def main():
         for name, (samples, train, valid, options) in sets(arguments.data, scratch):
             if arguments.only and name not in arguments.only:
                 continue
-            for extra in [[], *(GRID if arguments.grid else [])]:
+            for extra in [[], FORMER, *(GRID if arguments.grid else [])]:
                 if (name, tuple(extra)) in done:
                     continue
                 runs = [run(arguments.binary, scratch, train, valid, options + extra + [f"train.seed={seed}"], arguments.threads)

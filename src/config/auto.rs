@@ -8,10 +8,10 @@ const SMALL: usize = 1 << 14;
 /// Learning rate, samples of a batch, and passes.
 type Choice = (f32, usize, u64);
 
-/// On a fifth of the training part that was held out, with seed 1, P@1 of the second line beside the first was 58.8 and 53.4 on
-/// bibtex (4 000 samples), 67.0 and 64.7 on delicious (10 000), 25.6 and 24.0 on the first 2 000 titles of gutenberg-subjects,
-/// 37.7 and 36.0 on the first 8 000. The best of 36 combinations had 59.7, 68.4 and 26.4 on the first three
-/// (`benches/xmc/small.py --grid`).
+/// P@1 of the second line beside the first, on a fifth of the training part that was held out, means of three seeds: 58.7 and 51.1 on
+/// bibtex (4 000 samples), 66.7 and 64.9 on delicious (10 000), 26.7 and 25.5 on the first 2 000 titles of gutenberg-subjects, 37.1 and
+/// 36.8 on the first 8 000 (`benches/xmc/small.py`). Of 36 combinations the best had 59.7, 68.4 and 26.4 on the first three (`--grid`,
+/// seed 1).
 const LARGE_SET: Choice = (0.1, 256, 5);
 const SMALL_SET: Choice = (0.05, 64, 10);
 
