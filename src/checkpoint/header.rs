@@ -44,7 +44,9 @@ pub(super) fn plan<'a, 'b>(tensors: &'a [Tensor<'b>]) -> (Vec<u8>, Vec<&'a Tenso
     let mut names: Vec<_> = tensors.iter().map(|tensor| &tensor.name).collect();
     names.sort_unstable();
     assert!(names.is_sorted_by(|a, b| a < b), "two tensors have the same name");
-    let metadata = match Metadata::new(None, infos) {
+    // Loaders of other programs ask which framework's layout it is: rows one after the other, as PyTorch has them.
+    let format = [("format".to_owned(), "pt".to_owned())].into();
+    let metadata = match Metadata::new(Some(format), infos) {
         Ok(metadata) => metadata,
         Err(error) => panic!("shape and elements of a tensor disagree: {error}"),
     };

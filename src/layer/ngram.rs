@@ -26,6 +26,12 @@ use crate::optim::{Init, Parameter, StepOptions};
 use crate::ragged::Ragged;
 
 /// Tables of all orders and heads, and a scale for each layer that they are added at.
+///
+/// Another program finds the same rows so. With `mix` the output function of SplitMix64 and all numbers modulo 2^64, the
+/// coefficients of an order `n` are the words `mix(s + g), mix(s + 2 g), ..` with `g = 0x9e3779b97f4a7c15` and
+/// `s = mix(seed ^ n g ^ mix(0x96))`, where `seed` is that of the run (`train.seed`): for each head `b, a_0, .., a_(n-1)`.
+/// The n-gram of the tokens `t_0` (newest) to `t_(n-1)` has the row `((b + sum_j a_j t_j) >> 32) * rows >> 32` of its head, where
+/// 2^32 - 1 stands for a token before the first. Its sign is that of the same hash to two buckets with `seed ^ 2^63` for `seed`.
 #[derive(Debug)]
 pub struct NgramMemory {
     /// (orders * heads * rows, width / heads): the rows of the first order's first head, those of its second head, ...
