@@ -31,6 +31,16 @@ struct Lm {
     /// Token file of the same tokenizer
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
+    /// The file is text, one document
+    #[arg(long)]
+    text: bool,
+    /// Tokens of a window [default: those of training]
+    #[arg(long, value_name = "N")]
+    context: Option<usize>,
+    /// Tokens between the beginnings of two windows: with fewer than --context each token is predicted with more before it, and
+    /// all takes longer [default: the context]
+    #[arg(long, value_name = "N")]
+    stride: Option<usize>,
     /// Prints the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -64,7 +74,10 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         Task::Xmc(Xmc { run, data, cache, json, threads }) => {
             (xmc::evaluate_file(run, data, &options(threads, cache.clone())?)?, json)
         }
-        Task::Lm(Lm { run, data, json, threads }) => (lm::evaluate_file(run, data, &options(threads, None)?)?, json),
+        Task::Lm(Lm { run, data, text, context, stride, json, threads }) => {
+            let measure = lm::Measure { file: data, text: *text, context: *context, stride: *stride };
+            (lm::evaluate_file(run, &measure, &options(threads, None)?)?, json)
+        }
     };
     super::train::print(&summary, *json, out)
 }

@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
     /// Title of the page
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     title: Option<String>,
 }
 

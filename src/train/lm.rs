@@ -34,7 +34,7 @@ use evaluate::evaluate_until;
 pub use evaluate::{Evaluation, evaluate, evaluate_with, try_evaluate, try_evaluate_with};
 pub use files::Files;
 pub use initial::initial;
-pub use start::{Inputs, MovedInputs, evaluate_file, resume, start};
+pub use start::{Inputs, Measure, MovedInputs, evaluate_file, resume, start};
 pub use trainer::{Shape, StepReport, Trainer};
 
 fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::begin::can_begin;
-use super::{Files, Options, Run, Trainer, evaluate, files, summary_of};
+use super::{Files, Options, Run, Trainer, files, summary_of, try_evaluate_with};
 use crate::checkpoint;
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
-use crate::data::tokens::TOKENIZER;
+use crate::data::tokens::{TOKENIZER, TokenFile};
 use crate::error::{Error, Result};
 use crate::run::{Observer, RunDir, Seconds, Signals, Summary};
 use crate::train::run;
@@ -101,20 +101,40 @@ pub fn resume(
     run::go(run, signals, observer)
 }
 
-/// Measures the last checkpoint of a run (or the checkpoint `path`) on a token file.
+/// What an evaluation reads, and in which windows.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure<'a> {
+    /// A token file, or a text file of one document.
+    pub file: &'a Path,
+    /// Whether it is a text file.
+    pub text: bool,
+    /// Tokens of a window; those of training if not said.
+    pub context: Option<usize>,
+    /// Tokens from the beginning of one window to that of the next; a window's length if not said.
+    pub stride: Option<usize>,
+}
+
+/// Measures the last checkpoint of a run (or the checkpoint `path`) on a file.
 ///
 /// # Errors
 ///
-/// If the checkpoint or the file is bad, or they do not belong together.
-pub fn evaluate_file(path: &Path, file: &Path, options: &Options) -> Result<Summary> {
+/// If the checkpoint or the file is bad, or they do not belong together; [`Error::Config`] if there are no such windows.
+pub fn evaluate_file(path: &Path, measure: &Measure, options: &Options) -> Result<Summary> {
     let started = Instant::now();
     let (mut trainer, tokenizer) = Trainer::load(&checkpoint::open(path)?, options.level)?;
-    let file = files::open(file, &tokenizer)?;
+    let file = if measure.text {
+        let text = String::from_utf8(crate::files::read(measure.file)?);
+        let text = text.map_err(|error| Error::data(measure.file, 0, 0, format!("is no text: {error}")))?;
+        TokenFile::of_text(&text, &tokenizer)?
+    } else {
+        files::open(measure.file, &tokenizer)?
+    };
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
-    let context = trainer.config.context();
+    let context = measure.context.unwrap_or(trainer.config.context());
+    let stride = measure.stride.unwrap_or(context);
     trainer.settle();
-    let evaluation = evaluate(&mut trainer.network, &mut trainer.work, &file, context);
+    let evaluation = try_evaluate_with(&mut trainer.network, &mut trainer.work, &file, context, stride)?;
     let eval = start.elapsed().as_secs_f64();
     let rate = evaluation.tokens as f64 / eval;
     Ok(Summary {
