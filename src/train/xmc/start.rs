@@ -35,7 +35,7 @@ pub fn start(
 /// # Errors
 ///
 /// As [`start`]; [`Error::Data`] if a file holds other samples than those that the checkpoint was trained with. Until it is
-/// known that the run can continue, nothing in its folder is changed.
+/// known that the run can continue, nothing in its folder is changed but its cache of parsed data.
 pub fn resume(
     path: &Path,
     moved: &MovedInputs,
