@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use contents::Contents;
 pub use digest::digest;
 pub(crate) use folder::has_name;
+pub(crate) use folder::is_one;
 pub use folder::{clean, contains};
 pub use owned::{OwnedElements, OwnedTensor};
 pub use read::{Loaded, open};

@@ -15,12 +15,13 @@ mod tokenize;
 mod train;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use hotrow::error::{EXIT_CODES, Error};
 use hotrow::kernels::Level;
-use hotrow::run::Signals;
+use hotrow::run::{Signals, is_run};
 
 /// More would only get in each other's way.
 const MOST_THREADS: usize = 512;
@@ -180,6 +181,14 @@ fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
 fn exit_codes() -> String {
     let line = |(code, name, rule): &(u8, &str, &str)| format!("  {code:>3}  {name}: {rule}\n");
     format!("Exit codes:\n{}", EXIT_CODES.iter().map(line).collect::<String>())
+}
+
+/// An error unless there is a run, or a checkpoint, in the folder that `flag` names.
+fn check_run(flag: &str, path: &Path) -> Result<(), Failure> {
+    match is_run(path) {
+        true => Ok(()),
+        false => Err(Failure::Usage(format!("{flag}: there is no run in {}", path.display()))),
+    }
 }
 
 /// The command line of this process, for the record.

@@ -48,6 +48,7 @@ mod words;
 pub use bytes::{read_bytes, read_cache};
 pub use dataset::Dataset;
 pub use loader::{Loader, order, place, steps_per_epoch};
+pub(crate) use open::open_from;
 pub use open::{Datasets, open, open_unkept};
 pub use sequences::Sequences;
 pub use stream::Stream;

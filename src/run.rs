@@ -107,14 +107,19 @@ impl RunDir {
     /// [`Error::Config`] if there is no run, or another program is at work in it; [`Error::Checkpoint`] if the checkpoint is
     /// damaged; [`Error::Io`] if the system refuses.
     pub fn resume(path: &Path) -> Result<(RunDir, Option<Loaded>)> {
-        let run = run_of(path);
-        if !run.join(CONFIG).is_file() {
-            return Err(Error::config("--resume", format!("there is no run in {} (no {CONFIG})", run.display())));
-        }
+        let run = there_is(path)?;
         let held = RunDir::lock(run, "--resume")?;
         checkpoint::clean(run)?;
-        let loaded = if run != path || checkpoint::contains(run) { Some(checkpoint::open(path)?) } else { None };
-        Ok((held, loaded))
+        Ok((held, checkpoint_of(path)?))
+    }
+
+    /// The folder and the checkpoint that [`resume`](Self::resume) would take up. Nothing is held or changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`resume`](Self::resume), but that another program may be at work in it.
+    pub fn look(path: &Path) -> Result<(&Path, Option<Loaded>)> {
+        Ok((there_is(path)?, checkpoint_of(path)?))
     }
 
     /// Removes what was made of a run that was [created](RunDir::create) here and then could not begin, for its data could not
@@ -157,7 +162,7 @@ impl RunDir {
     ///
     /// As [`Config::load`](config::Config::load).
     pub fn config<C: RunConfig>(&self, sets: &[String]) -> Result<C> {
-        config::load(C::default(), Some(&self.path.join(CONFIG)), sets)
+        config_of(&self.path, sets)
     }
 
     /// Writes `config.toml`, all at once: for a run that goes on with other options.
@@ -205,6 +210,40 @@ impl RunDir {
     pub fn write_summary(&self, summary: &Summary) -> Result<()> {
         files::write(&self.path.join(SUMMARY), summary.to_json().as_bytes())
     }
+}
+
+/// The folder of the run `path`, which is there.
+fn there_is(path: &Path) -> Result<&Path> {
+    let run = run_of(path);
+    match run.join(CONFIG).is_file() {
+        true => Ok(run),
+        false => Err(Error::config("--resume", format!("there is no run in {} (no {CONFIG})", run.display()))),
+    }
+}
+
+/// The checkpoint that the run `path` goes on from, if it has any.
+fn checkpoint_of(path: &Path) -> Result<Option<Loaded>> {
+    let any = run_of(path) != path || checkpoint::contains(path);
+    any.then(|| checkpoint::open(path)).transpose()
+}
+
+/// Whether `path` is a run or a checkpoint: good or not, finished or not.
+///
+/// ```
+/// assert!(!hotrow::run::is_run("no/such/run".as_ref()));
+/// ```
+pub fn is_run(path: &Path) -> bool {
+    path.join(CONFIG).is_file() || checkpoint::contains(path) || checkpoint::is_one(path)
+}
+
+/// The configuration that the run in the folder `run` was started with, changed by `sets` (see
+/// [`Config::load`](config::Config::load)).
+///
+/// # Errors
+///
+/// As [`Config::load`](config::Config::load).
+pub fn config_of<C: RunConfig>(run: &Path, sets: &[String]) -> Result<C> {
+    config::load(C::default(), Some(&run.join(CONFIG)), sets)
 }
 
 /// The environment that the run `path` (or that of the checkpoint `path`) was started in.

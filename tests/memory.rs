@@ -65,6 +65,30 @@ fn a_plan_needs_no_data_and_says_whether_it_fits() {
     assert_eq!(xmc["parameters"], 135_909 * 128 + 128 + 670_091 * 129_u64);
     let huge = plan(&["train", "xmc", "--samples", "9", "--features", "4000000000", "--labels", "4000000000"]);
     assert_eq!(huge["fits"], false);
+    for (flag, value) in [
+        ("--samples", "0"),
+        ("--samples", "18446744073709551615"),
+        ("--features", "0"),
+        ("--labels", "4294967296"),
+        ("--features-per-sample", "NaN"),
+        ("--features-per-sample", "1e300"),
+        ("--features-per-sample", "10"),
+    ] {
+        let mut sizes: Vec<&str> = ["--samples", "--features", "--labels", "--features-per-sample"]
+            .into_iter()
+            .filter(|other| *other != flag)
+            .flat_map(|other| [other, "9"])
+            .collect();
+        sizes.extend([flag, value]);
+        let output = hotrow(&["train", "xmc", "--dry-run"]).args(&sizes).output().unwrap();
+        assert_fails(&output, 2, &[flag, "is not in"]);
+    }
+    let long = hotrow(&["train", "lm", "--dry-run", "--set", "train.steps=4294967296"]).output().unwrap();
+    assert_fails(&long, 2, &["train.steps", "4294967295 is the most"]);
+    let tokenizer = hotrow(&["train", "lm", "--dry-run", "--tokenizer", "no/such.json"]).output().unwrap();
+    assert_fails(&tokenizer, 1, &["no/such.json"]);
+    let plan = hotrow(&["train", "lm", "--dry-run", "--preset", "tiny"]).output().unwrap();
+    assert!(common::text(&plan.stdout).contains("training        unknown"), "{}", common::text(&plan.stdout));
     let output = hotrow(&["train", "xmc", "--dry-run", "--samples", "9"]).output().unwrap();
     assert_fails(&output, 2, &["--features", "--labels"]);
 }

@@ -59,14 +59,13 @@ impl Colours {
         text(&output.stdout).split(':').next().unwrap().to_owned()
     }
 
-    /// Every file of the run but its cache, which follows from the data.
+    /// Every file of the run, its parsed data included.
     fn run(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         let mut folders = vec![self.path("r")];
         while let Some(folder) = folders.pop() {
             for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
                 match path.is_dir() {
-                    true if path.ends_with("cache") => {}
                     true => folders.push(path),
                     false => drop(files.insert(path.clone(), fs::read(&path).unwrap())),
                 }
@@ -89,6 +88,9 @@ fn a_run_whose_data_changed_is_not_resumed_and_nothing_of_it_changes() {
         let code = if sets.get(1) == Some(&"train.batch_size=1") { 2 } else { 4 };
         assert_fails(&output, code, if code == 4 { &["t.tsv", "r/checkpoint-000030"] } else { &["train.batch_size"] });
         assert!(colours.run() == before, "{sets:?}");
+        // The plan of it says no less.
+        let plan = colours.resume(&[&["r", "--dry-run"], sets].concat());
+        assert_fails(&plan, code, if code == 4 { &["t.tsv", "digest"] } else { &["train.batch_size"] });
         assert_eq!(colours.best_label("r", "red"), "x");
     }
     // More samples, other features, another label, an old label under a new name.
@@ -173,7 +175,10 @@ fn data_that_moved_is_taken_where_it_is_now_if_it_is_the_same() {
     fs::rename(colours.path("t.tsv"), colours.path("moved.tsv")).unwrap();
     assert_fails(&colours.resume(&["r"]), 1, &["t.tsv"]);
     colours.write("other.tsv", BLUE_IS_FREQUENT);
-    assert_fails(&colours.resume(&["r", "--train", "other.tsv"]), 4, &["other.tsv"]);
+    for dry in [&[][..], &["--dry-run"]] {
+        assert_fails(&colours.resume(&[&["r", "--train", "other.tsv"], dry].concat()), 4, &["other.tsv"]);
+    }
+    summary(&colours.resume(&["r", "--train", "moved.tsv", "--dry-run"]));
     let resumed = summary(&colours.resume(&["r", "--train", "moved.tsv", "--stop-after", "30"]));
     // The run knows the new place.
     summary(&colours.resume(&["r"]));
@@ -205,9 +210,12 @@ fn a_run_continues_with_another_level_only_if_that_is_allowed() {
     assert_eq!(colours.train(&["--level", "portable", "--stop-after", "10"], &[]).status.code(), Some(75));
     assert_fails(&colours.resume(&["r"]), 2, &["level", "portable", best]);
     assert_fails(&colours.resume(&["r", "--level", best]), 2, &["level", "portable", best]);
-    let allowed = colours.resume(&["r", "--other-level"]);
+    let allowed = colours.resume(&["r", "--other-level", "--stop-after", "20"]);
     assert!(text(&allowed.stderr).contains("began with portable"), "{}", text(&allowed.stderr));
-    assert_eq!(summary(&allowed)["level"], best);
+    // Its last steps were of the other one, so going back is a change as well.
+    let back = colours.resume(&["r", "--level", "portable"]);
+    assert_fails(&back, 2, &["level", "continued last with", best, "portable"]);
+    assert_eq!(summary(&colours.resume(&["r"]))["level"], best);
 }
 
 #[test]

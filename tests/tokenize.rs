@@ -144,6 +144,7 @@ fn what_is_left_out_or_looks_like_a_mark_is_said() {
     assert_fails(&tokenize(&bad, &new, &known), 4, &["bad.jsonl:2:"]);
     let done = summary(&tokenize(&bad, &new, &[&known[..], &["--skip-bad", "1"]].concat()));
     assert_eq!((&done["left_out"]["bad_records"], &done["counts"][0]["documents"]), (&1.into(), &2.into()));
+    assert!(done["left_out"]["first_bad_record"].as_str().unwrap().contains("bad.jsonl:2:"));
     assert_eq!(done["end_of_text"], "<|endoftext|>");
 
     let stories = file("stories.txt", "to be\n<|endoftext|>\nor not\n");
@@ -161,8 +162,15 @@ fn what_is_left_out_or_looks_like_a_mark_is_said() {
         tokenize(&dashes, &new, &[&known[..], &["--document-separator", "---", "--end-of-text", "none"]].concat());
     let split = summary(&split);
     assert_eq!((&split["counts"][0]["documents"], &split["end_of_text"]), (&2.into(), &serde_json::Value::Null));
+    let long = format!("{{\"text\": \"{}\"}}", "to be ".repeat(300_000));
+    for text in ["{\"text\": \"to be\"}\n", "{\"text\": \"to be\"}", "\n {\"a\":1, \"text\": \"to be\"}\n", &long] {
+        let objects = file("objects", text);
+        assert_fails(&tokenize(&objects, &new, &known), 4, &["objects:1: looks like JSON objects", "--format jsonl"]);
+    }
+    for text in ["{", "{\"to be\"}\n", "{to: be}\n{\"a\":1}\n", "{ \"or"] {
+        summary(&tokenize(&file("braces", text), &new, &known));
+    }
     let objects = file("objects", "{\"text\": \"to be\"}\n");
-    assert_fails(&tokenize(&objects, &new, &known), 4, &["objects:1: looks like JSON objects", "--format jsonl"]);
     summary(&tokenize(&objects, &new, &[&known[..], &["--format", "jsonl"]].concat()));
 
     let words = file("words.txt", &"one two three ".repeat(2000));
@@ -170,6 +178,29 @@ fn what_is_left_out_or_looks_like_a_mark_is_said() {
         hotrow(&["tokenize", &words, "--vocabulary", "300", "--valid-share", "0.1", "--out"]).arg(&new).output();
     let told = common::text(&output.unwrap().stdout);
     assert!(told.contains("10.00") && told.contains(" % of the bytes are for validation"), "{told}");
+}
+
+#[test]
+fn a_separator_of_documents_is_said_to_be_of_no_use_where_it_is() {
+    let (folder, out) = made();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("text"), "to be\n\n\nor not\n<|endoftext|>\n").unwrap();
+    fs::write(path("text.jsonl"), "{\"text\": \"to be\"}\n").unwrap();
+    let (tokenizer, new) = (out.join("tokenizer.json"), folder.path().join("new"));
+    let with = |file: &str, separator: &str| {
+        let more = ["--tokenizer", tokenizer.to_str().unwrap(), "--document-separator", separator];
+        tokenize(&path(file), &new, &more)
+    };
+    let lines = with("text", r"\n\n\n");
+    let said = common::text(&lines.stderr);
+    assert!(said.contains("the text has <|endoftext|> 1 times") && said.lines().count() == 1, "{said}");
+    let lines = summary(&lines);
+    assert_eq!((&lines["counts"][0]["documents"], &lines["document_separators"]), (&2.into(), &1.into()));
+    let never = with("text", "###");
+    assert!(common::text(&never.stderr).contains("warning: --document-separator: the text does not have it"));
+    assert_eq!(summary(&never)["document_separators"], 0);
+    assert_fails(&with("text.jsonl", "###"), 2, &["--document-separator", "JSON objects"]);
+    assert_fails(&with("text", r"\d"), 2, &[r"\d is none of"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, System};
-use super::manifest::Manifest;
+use super::manifest::{MANIFEST, Manifest};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -74,6 +74,11 @@ pub(super) fn newest_complete(run: &Path, except: Option<&Path>) -> Option<PathB
     let paths = steps(run).into_iter().map(|step| locate(run, &name(step)));
     let excepted = except.and_then(Path::file_name);
     paths.filter(|path| path.file_name() != excepted).find(|path| Manifest::verify(path).is_ok())
+}
+
+/// Whether `path` is a checkpoint, under whatever name, complete or not.
+pub(crate) fn is_one(path: &Path) -> bool {
+    path.join(MANIFEST).exists() || (has_name(path) && path.exists())
 }
 
 /// Whether `run` has a checkpoint, complete or not.

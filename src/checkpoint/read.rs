@@ -43,6 +43,7 @@ pub fn open(path: &Path) -> Result<Loaded> {
         Ok(None) if !path.is_dir() => Err(none("there is no such folder".into(), None)),
         Ok(None) => match folder::newest_complete(path, None) {
             Some(path) => Loaded::open(path),
+            None if folder::contains(path) => Err(none("no checkpoint in this folder is complete".into(), None)),
             None => Err(none("there is no checkpoint in this folder".into(), None)),
         },
         Err(message) => {

@@ -56,9 +56,12 @@ struct Xmc {
     /// File of the same kind as the training file
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Keeps parsed data in this folder [default: the run's folder]
+    /// Keeps parsed data in this folder [default: nowhere, unless the run has it already]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Faulty lines that are left out, and counted, before the next one is an error [default: data.skip_bad of the run]
+    #[arg(long, value_name = "N")]
+    skip_bad: Option<u64>,
     /// Prints the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -71,10 +74,12 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         Ok(xmc::Options { level, threads: threads.start()?, command: Vec::new(), cache, other_level: true })
     };
     let (summary, json) = match &arguments.task {
-        Task::Xmc(Xmc { run, data, cache, json, threads }) => {
-            (xmc::evaluate_file(run, data, &options(threads, cache.clone())?)?, json)
+        Task::Xmc(Xmc { run, data, cache, skip_bad, json, threads }) => {
+            super::check_run("--run", run)?;
+            (xmc::evaluate_file(run, data, *skip_bad, &options(threads, cache.clone())?)?, json)
         }
         Task::Lm(Lm { run, data, text, context, stride, json, threads }) => {
+            super::check_run("--run", run)?;
             let measure = lm::Measure { file: data, text: *text, context: *context, stride: *stride };
             (lm::evaluate_file(run, &measure, &options(threads, None)?)?, json)
         }

@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     if arguments.top == 0 {
         return Err(Failure::Usage("--top: 0 is not above 0".to_owned()));
     }
+    super::check_run("--run", &arguments.run)?;
     arguments.threads.start()?;
     let mut predictor = Predictor::open(&arguments.run, level)?;
     if arguments.sparse && !predictor.has_index() {

@@ -62,6 +62,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         Some(path) => read(path)?,
         None => arguments.prompt.clone(),
     };
+    super::check_run("--checkpoint", &arguments.checkpoint)?;
     let (mut trainer, tokenizer) = Trainer::load(&checkpoint::open(&arguments.checkpoint)?, level)?;
     trainer.settle();
     let &Arguments { seed, max_tokens, truncate_prompt, json: logprobs, .. } = arguments;
@@ -115,7 +116,7 @@ fn read(path: &Path) -> Result<String, Error> {
 }
 
 /// A text in which `\n`, `\t` and `\\` stand for a line break, a tab and a backslash.
-fn unescaped(text: &str) -> Result<String, String> {
+pub(super) fn unescaped(text: &str) -> Result<String, String> {
     let (mut out, mut characters) = (String::new(), text.chars());
     while let Some(c) = characters.next() {
         out.push(match (c, (c == '\\').then(|| characters.next()).flatten()) {

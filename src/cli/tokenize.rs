@@ -36,8 +36,9 @@ pub struct Arguments {
     /// Field of the objects that is their text
     #[arg(long, value_name = "NAME", default_value = "text", allow_hyphen_values = true)]
     field: String,
-    /// Stands between the documents of a text file, such as <|endoftext|>; it is no text, nor is the end of a line of its own
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    /// Stands between the documents of a text file, such as <|endoftext|>; it is no text, nor is the end of a line of its own. \n is a
+    /// line break in it, \t a tab, \\ a backslash
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = super::text::unescaped)]
     document_separator: Option<String>,
     /// Leaves out up to N records that are no objects, lack the field or are not UTF-8 (of text: lines that are not), and counts them
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
@@ -93,14 +94,17 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     let made = tokenize_with(&options, &source, &arguments.out, &mut tell);
     progress.finish();
     let made = made?;
-    let LeftOut { bad_records, end_of_text_names } = made.left_out;
-    if let (true, Some(name)) = (end_of_text_names > 0, &made.end_of_text) {
-        // Nobody is left to be told if standard error is closed.
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: the text has {name} {end_of_text_names} times, which is text like any other; \
+    let LeftOut { bad_records, end_of_text_names, first_bad_record } = &made.left_out;
+    // Nobody is left to be told if standard error is closed.
+    let warn = |message: String| drop(writeln!(std::io::stderr(), "warning: {message}"));
+    if let (true, Some(name)) = (*end_of_text_names > 0, &made.end_of_text) {
+        warn(format!(
+            "the text has {name} {end_of_text_names} times, which is text like any other; \
              --document-separator '{name}' takes it for the end of a document (in text files)"
-        );
+        ));
+    }
+    if made.document_separators == Some(0) {
+        warn("--document-separator: the text does not have it, so each file is one document".to_owned());
     }
     if arguments.json {
         return Ok(writeln!(out, "{:#}", serde_json::to_value(&made).expect("names and numbers are JSON"))?);
@@ -116,8 +120,8 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     if arguments.valid_share > 0.0 {
         writeln!(out, "{:.3} % of the bytes are for validation", 100.0 * made.valid_share)?;
     }
-    if bad_records > 0 {
-        writeln!(out, "{bad_records} bad records are left out")?;
+    if let Some(first) = first_bad_record {
+        writeln!(out, "{bad_records} bad records are left out; the first: {first}")?;
     }
     writeln!(out, "{}: {} tokens", made.tokenizer.display(), made.vocabulary)?;
     Ok(())

@@ -85,10 +85,6 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         return Ok(out.write_all(config(arguments)?.to_toml().as_bytes())?);
     }
     let threads = arguments.threads.start()?;
-    if arguments.dry_run {
-        return plan::print(arguments, level, threads, out);
-    }
-    let mut progress = Progress::stderr();
     let options = xmc::Options {
         level,
         threads,
@@ -96,6 +92,10 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         cache: arguments.cache.clone(),
         other_level: arguments.other_level,
     };
+    if arguments.dry_run {
+        return plan::print(arguments, &options, out);
+    }
+    let mut progress = Progress::stderr();
     let (train, valid) = (arguments.train.clone(), arguments.valid.clone());
     let result = match (&arguments.resume, train, &arguments.out) {
         (Some(run), train, _) => {

@@ -236,6 +236,8 @@ impl Lm {
 }
 
 impl RunConfig for Lm {
+    const TASK: &'static str = "train lm";
+
     fn check(&self) -> Result<()> {
         self.parts().check()?;
         self.optim.check()?;

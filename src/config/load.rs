@@ -7,10 +7,14 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::Config;
+use super::lm::Lm;
 use crate::error::{Error, Result};
 
 /// The configuration of a kind of run: sections of keys, all of which have defaults.
 pub trait RunConfig: Clone + Default + Serialize + DeserializeOwned {
+    /// What it configures, as a command.
+    const TASK: &'static str;
+
     /// Whether every value is in its range and no two contradict each other.
     ///
     /// # Errors
@@ -27,6 +31,8 @@ pub trait RunConfig: Clone + Default + Serialize + DeserializeOwned {
 }
 
 impl RunConfig for Config {
+    const TASK: &'static str = "train xmc";
+
     fn check(&self) -> Result<()> {
         Config::check(self)
     }
@@ -88,7 +94,12 @@ pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[Strin
     let mut table = table_of(&defaults);
     if let Some(path) = file {
         let text = crate::files::read_settings(path)?;
-        for (section, keys) in parse(path, &text)? {
+        let file = parse(path, &text)?;
+        if let Some(task) = other_task(&file).filter(|task| *task != C::TASK) {
+            let message = format!("is the configuration of `hotrow {task}`, not of `hotrow {}`", C::TASK);
+            return Err(Error::config(path.display().to_string(), message));
+        }
+        for (section, keys) in file {
             let Value::Table(keys) = keys else {
                 return Err(in_file(path, not_a_section(&table, &section)));
             };
@@ -115,6 +126,17 @@ pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[Strin
 /// Every key with its value: see [`Config::to_toml`].
 pub(crate) fn to_toml(config: &impl Serialize) -> String {
     toml::to_string(config).expect("a configuration that check accepts is TOML")
+}
+
+/// The kind of run that a file is of, if it has sections of one kind alone.
+fn other_task(file: &Table) -> Option<&'static str> {
+    let [xmc, lm] = [table_of(&Config::default()), table_of(&Lm::default())];
+    let only = |mine: &Table, other: &Table| {
+        file.keys().any(|name| mine.contains_key(name) && !other.contains_key(name))
+            && !file.keys().any(|name| other.contains_key(name) && !mine.contains_key(name))
+    };
+    let kinds = [(Config::TASK, only(&xmc, &lm)), (Lm::TASK, only(&lm, &xmc))];
+    kinds.into_iter().find_map(|(task, only)| only.then_some(task))
 }
 
 fn table_of(config: &impl Serialize) -> Table {

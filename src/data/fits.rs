@@ -2,6 +2,7 @@
 
 use super::Summary;
 use crate::error::{Error, Result};
+use crate::machine::Limits;
 use std::path::Path;
 
 /// Bytes of a label, whatever the network: its count (8), one weight (2, as bf16) and its bias (4).
@@ -11,10 +12,10 @@ const FEATURE: u64 = 2;
 /// And the number of samples that have it, for TF-IDF.
 const FREQUENCY: u64 = 4;
 
-/// An error if labels or features of `path` are too many for a machine with `memory` bytes. (A network of some width needs far
+/// An error if labels or features of `path` are too many for a process with these limits. (A network of some width needs far
 /// more; that is for its plan to say, when it is known.)
-pub(crate) fn check(path: &Path, summary: &Summary, tf_idf: bool, memory: Option<u64>) -> Result<()> {
-    let Some(memory) = memory else { return Ok(()) };
+pub(crate) fn check(path: &Path, summary: &Summary, tf_idf: bool, limits: &Limits) -> Result<()> {
+    let Some(memory) = limits.bytes() else { return Ok(()) };
     let per_feature = FEATURE + if tf_idf { FREQUENCY } else { 0 };
     for (count, bytes, largest, why) in [
         (summary.labels, LABEL, summary.largest_label, summary.why_labels()),
@@ -24,7 +25,7 @@ pub(crate) fn check(path: &Path, summary: &Summary, tf_idf: bool, memory: Option
         if needed > memory {
             let line = largest.filter(|largest| largest.id + 1 == count).map_or(0, |largest| largest.line);
             let message =
-                format!("{why}: the smallest network for it takes {needed} bytes, and this machine has {memory}");
+                format!("{why}: the smallest network for it takes {needed} bytes, and {} has {memory}", limits.name());
             return Err(Error::data(path, line, 0, message));
         }
     }
@@ -40,8 +41,9 @@ mod tests {
     #[test]
     fn ids_that_a_machine_could_not_hold_are_named_with_their_line() {
         let read = |text: &str| read_bytes(&[text.as_bytes()], &Data::default()).unwrap().1;
+        let machine = |bytes| Limits { main: Some(bytes), ..Limits::default() };
         let refused =
-            |text: &str| check("a.svm".as_ref(), &read(text), false, Some(8_000_000_000)).unwrap_err().to_string();
+            |text: &str| check("a.svm".as_ref(), &read(text), false, &machine(8_000_000_000)).unwrap_err().to_string();
         assert_eq!(
             refused("0 1:1\n7,4006381333 0:1\n5 1:1\n"),
             "a.svm:2: label 4006381333 in line 2 is the largest: the smallest network for it takes 56089338676 bytes, and \
@@ -53,8 +55,8 @@ mod tests {
         let header = refused("1 3 4000000000\n1 1:1\n");
         assert!(header.starts_with("a.svm: 4000000000 labels are asked for by the file's header"), "{header}");
         let large = read("0 1000000000:1\n");
-        assert!(check("a.svm".as_ref(), &large, false, Some(8_000_000_000)).is_ok());
-        assert!(check("a.svm".as_ref(), &large, true, Some(4_000_000_000)).is_err(), "the counts of TF-IDF");
-        assert!(check("a.svm".as_ref(), &large, true, None).is_ok(), "nothing is known of the machine");
+        assert!(check("a.svm".as_ref(), &large, false, &machine(8_000_000_000)).is_ok());
+        assert!(check("a.svm".as_ref(), &large, true, &machine(4_000_000_000)).is_err(), "the counts of TF-IDF");
+        assert!(check("a.svm".as_ref(), &large, true, &Limits::default()).is_ok(), "nothing is known of the machine");
     }
 }

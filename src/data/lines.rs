@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Bytes of a block. The size must not depend on the number of threads; large enough that a block's overhead is nothing
 /// beside parsing it (milliseconds), small enough that [`GROUP`] of them, and as many more being read, fit anywhere.
-const BLOCK: usize = 1 << 20;
+pub(crate) const BLOCK: usize = 1 << 20;
 
 /// Blocks that are parsed at the same time.
 const GROUP: usize = 16;

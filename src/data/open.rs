@@ -79,10 +79,24 @@ pub fn open_unkept<P: AsRef<OsStr> + ?Sized>(
     open_on(train.as_ref(), valid.map(AsRef::as_ref), config, Shelf::Passing { look: None, scratch: &[scratch] })
 }
 
+/// As [`open_unkept`], with what the folder `cache` has already. What has to be parsed goes to the folder `scratch`, or to the system's
+/// for temporary files.
+pub(crate) fn open_from<P: AsRef<OsStr> + ?Sized>(
+    train: &P,
+    valid: Option<&P>,
+    config: &config::Data,
+    cache: &Path,
+    scratch: &Path,
+) -> Result<Datasets> {
+    let scratch = [scratch, &std::env::temp_dir()];
+    let shelf = Shelf::Passing { look: Some(cache), scratch: &scratch };
+    open_on(train.as_ref(), valid.map(AsRef::as_ref), config, shelf)
+}
+
 fn open_on(train: &OsStr, valid: Option<&OsStr>, config: &config::Data, shelf: Shelf) -> Result<Datasets> {
     let source = Source::find(train, config, None)?;
     let samples = Arc::new(cached(&source, config, None, shelf)?);
-    fits::check(&source.paths[0], &samples.meta.summary, config.tf_idf, Limits::read().bytes())?;
+    fits::check(&source.paths[0], &samples.meta.summary, config.tf_idf, &Limits::read())?;
     let frequencies = config.tf_idf.then(|| document_frequencies(&samples));
     let dimensions = (samples.features(), samples.labels());
     let names = samples.meta.names.clone();

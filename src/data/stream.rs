@@ -228,7 +228,13 @@ impl<'v> Stream<'v> {
                     return Ok(false);
                 }
                 if let Err(fault) = self.parse(&line, &mut out) {
-                    let error = Error::data(&self.name, self.line, fault.column, fault.message);
+                    let hint = match &self.parser {
+                        Parser::Columns(_) if std::str::from_utf8(&line).is_ok() => {
+                            " (--text takes lines as bare text)"
+                        }
+                        _ => "",
+                    };
+                    let error = Error::data(&self.name, self.line, fault.column, fault.message + hint);
                     if self.left_to_skip == 0 {
                         return Err(error);
                     }

@@ -47,9 +47,25 @@ impl Columns {
         })
     }
 
+    /// The line as text, unless it is blank. One with tabs alone has columns, and so is a sample.
+    fn nonblank<'a>(&self, line: &'a [u8]) -> Result<Option<&'a str>, Fault> {
+        match self {
+            Self::Tsv { .. } if line.contains(&b'\t') => utf8(line).map(Some),
+            _ => nonblank(line),
+        }
+    }
+
+    /// Whether `line` has a place for labels.
+    pub fn has_labels(&self, line: &str) -> bool {
+        match self {
+            Self::Tsv { label, .. } => line.split('\t').nth(*label).is_some(),
+            Self::Jsonl { .. } => true,
+        }
+    }
+
     /// The text and the labels of `line`, each label with the byte it stands at, from 1.
     ///
-    /// Without a label column there are no labels, unless `policy` is that of training: then it is a fault.
+    /// Without a label column a line is faulty, unless `policy` ignores labels.
     fn split<'a>(&self, line: &'a str, policy: Policy) -> Result<(Cow<'a, str>, Vec<Token<'a>>), Fault> {
         match self {
             Self::Jsonl { text, label } => json::split(line, text, label, policy),
@@ -62,7 +78,6 @@ impl Columns {
                 let labels = match line.split('\t').nth(*label) {
                     _ if policy == Policy::Ignore => Vec::new(),
                     Some(labels) => comma_separated(labels, labels.as_ptr() as usize - line.as_ptr() as usize),
-                    None if policy == Policy::Keep => Vec::new(),
                     None => return Err(missing(*label)),
                 };
                 Ok((Cow::Borrowed(found), labels))
@@ -129,7 +144,7 @@ pub(crate) struct TextParser {
 impl TextParser {
     /// Adds the sample of `line`.
     pub fn line(&self, line: &[u8], scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
-        let Some(line) = nonblank(line)? else { return Ok(()) };
+        let Some(line) = self.columns.nonblank(line)? else { return Ok(()) };
         let (text, tokens) = self.columns.split(line, self.policy)?;
         self.featurizer.features(&text, scratch);
         scratch.labels.clear();
@@ -140,7 +155,7 @@ impl TextParser {
                 Labels::Names(_) if token.text.is_empty() => return Err(Fault::at(column, "a label is empty")),
                 Labels::Names(names) => names.get(&*token.text).copied(),
                 Labels::Ids { canonical } => {
-                    let id = id(&token.text, column)?;
+                    let id = id(&token.text, column).map_err(|fault| fault.with_hint(*canonical))?;
                     let other = *canonical && !token.number && !token.is_canonical();
                     if other { None } else { self.limits.label(id, column)? }
                 }
@@ -152,6 +167,15 @@ impl TextParser {
         }
         let unseen = distinct(&mut unknown, &mut out.summary.duplicate_labels);
         keep(self.policy, scratch, unseen, out)
+    }
+}
+
+impl Fault {
+    /// The fault of a label, which might have been a name where the program decided that labels are ids.
+    fn with_hint(self, decided: bool) -> Self {
+        let hint =
+            if decided { " (labels of training are numbers; data.labels=names takes them as names)" } else { "" };
+        Self { message: self.message + hint, ..self }
     }
 }
 
@@ -177,8 +201,9 @@ fn cut(text: &str) -> String {
 
 /// The line as text, unless there is nothing on it.
 pub(crate) fn nonblank(line: &[u8]) -> Result<Option<&str>, Fault> {
-    match std::str::from_utf8(line) {
-        Ok(line) => Ok((!line.trim().is_empty()).then_some(line)),
-        Err(error) => Err(Fault::at(error.valid_up_to() + 1, "the text is not UTF-8")),
-    }
+    utf8(line).map(|line| Some(line).filter(|line| !line.trim().is_empty()))
+}
+
+fn utf8(line: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(line).map_err(|error| Fault::at(error.valid_up_to() + 1, "the text is not UTF-8"))
 }

@@ -21,7 +21,7 @@ pub(crate) fn unpacked<'a>(mut packed: impl Read + Send + 'a) -> io::Result<Box<
     let kind = (is_gzip(&start), is_zstd(&start));
     let whole = Cursor::new(start).chain(packed);
     Ok(match kind {
-        (true, _) => Box::new(Gunzip { member: Some(GzDecoder::new(BufReader::new(whole))) }),
+        (true, _) => Box::new(Gunzip { member: Some(GzDecoder::new(BufReader::new(whole))), members: 0 }),
         (_, true) => Box::new(zstd::stream::read::Decoder::new(whole)?),
         _ => Box::new(whole),
     })
@@ -51,17 +51,25 @@ fn may_be_packed(start: &[u8]) -> bool {
 /// Members of gzip one behind the other; zeros after one of them fill up a block of a tape and mean nothing.
 struct Gunzip<R> {
     member: Option<GzDecoder<R>>,
+    /// Members that are read to their end.
+    members: u64,
 }
 
 impl<R: BufRead> Read for Gunzip<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = &mut self.member {
-            let count = member.read(buffer)?;
+            let count = member.read(buffer).map_err(|error| match (self.members, error.kind()) {
+                (1.., io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof) => {
+                    io::Error::new(error.kind(), "what follows the packed bytes is not gzip, or is cut off")
+                }
+                _ => error,
+            })?;
             if count > 0 || buffer.is_empty() {
                 return Ok(count);
             }
             let rest = self.member.take().map(GzDecoder::into_inner);
             self.member = rest.map(behind_zeros).transpose()?.flatten().map(GzDecoder::new);
+            self.members += 1;
         }
         Ok(0)
     }
@@ -136,7 +144,8 @@ mod tests {
         assert_eq!(all([gzip("one\n"), zeros.clone(), gzip("two\n"), zeros].concat()), "one\ntwo\n");
         let mut text = String::new();
         let garbage = [gzip("one\n"), b"more".to_vec()].concat();
-        assert!(unpacked(Cursor::new(garbage)).unwrap().read_to_string(&mut text).is_err());
+        let error = unpacked(Cursor::new(garbage)).unwrap().read_to_string(&mut text).unwrap_err().to_string();
+        assert_eq!(error, "what follows the packed bytes is not gzip, or is cut off");
     }
 
     #[test]

@@ -104,6 +104,12 @@ impl Vocabulary {
         &self.saved.options
     }
 
+    /// The same, except that of each later file up to `lines` faulty ones are stepped over (see `data.skip_bad`).
+    pub fn with_skip_bad(mut self, lines: u64) -> Self {
+        self.saved.options.skip_bad = lines;
+        self
+    }
+
     /// The names of the labels, by id, if the training set names them.
     pub fn names(&self) -> Option<&[String]> {
         self.saved.names.as_deref()
@@ -214,9 +220,8 @@ impl Vocabulary {
             Format::Npz => return Err(Error::config("data.format", "the training set has arrays, not lines")),
             format if is_text(format) => {
                 let columns = Columns::new(format, self.options())?;
-                self.text_parser(columns, Policy::Keep)?
-                    .line(line.as_bytes(), &mut scratch, &mut out)
-                    .map_err(fault)?;
+                let policy = if columns.has_labels(line) { Policy::Keep } else { Policy::Ignore };
+                self.text_parser(columns, policy)?.line(line.as_bytes(), &mut scratch, &mut out).map_err(fault)?;
             }
             format => {
                 let comments = format == Format::Svmlight;

@@ -33,7 +33,8 @@ impl Made {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] about `path` if the system refuses, [`Error::Interrupted`] if the program is ending.
+    /// [`Error::Config`] if a file is in its place, or in the place of a folder above it; [`Error::Io`] about `path` if the system
+    /// refuses; [`Error::Interrupted`] if the program is ending.
     pub fn folder(path: &Path) -> Result<Self> {
         let mut registry = registry();
         registry.check()?;
@@ -41,7 +42,12 @@ impl Made {
         let mut folders = Vec::new();
         let made = make(&end, &mut folders).and_then(|()| end.canonicalize());
         let undo = |folders: &[PathBuf]| folders.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
-        let root = made.inspect_err(|_| undo(&folders)).map_err(Error::io(path))?;
+        let root = made.inspect_err(|_| undo(&folders)).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                Error::config(path.display().to_string(), "cannot be made: a file is there that is no folder")
+            }
+            _ => Error::io(path)(error),
+        })?;
         let folders = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
         Ok(Self { id: registry.begin(root, folders), pending: false })
     }

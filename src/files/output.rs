@@ -1,11 +1,12 @@
 //! Writing where the user pointed.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::place::{Place, place};
+use super::place::{self, Place, place};
 use super::temporary::Temporary;
 use crate::error::{Error, Result};
 
@@ -68,11 +69,19 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// As [`write`](fn@write), of the first that fails.
+/// As [`write`](fn@write), of the first that fails; [`Error::Config`] if two of them are one file.
 pub fn write_all(files: &[(impl AsRef<Path>, impl AsRef<[u8]>)]) -> Result<()> {
     let mut made = Vec::new();
     let waits = |path: &Path| fs::metadata(path).is_ok_and(|meta| !meta.is_file());
     let (first, then): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| waits(path.as_ref()));
+    let mut places = HashSet::new();
+    for (path, _) in &then {
+        let path = path.as_ref();
+        let end = place::end(path)?.unwrap_or_else(|| path.to_owned());
+        if !places.insert(super::real(&end).unwrap_or(end)) {
+            return Err(Error::config(path.display().to_string(), "is asked for twice"));
+        }
+    }
     for (path, bytes) in first.into_iter().chain(then) {
         let new = path.as_ref().symlink_metadata().is_err();
         if let Err(error) = write(path.as_ref(), bytes.as_ref()) {

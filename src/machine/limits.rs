@@ -72,10 +72,10 @@ impl Limits {
     }
 
     /// What the limit is of: `this machine`, `this container`, `the address space`.
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         let least = self.bytes();
         if least == self.address_space {
-            "the address space (ulimit -v)"
+            "what is left of the address space (ulimit -v)"
         } else if least == self.container {
             "this container"
         } else {
@@ -198,7 +198,7 @@ mod tests {
         let message = limited.check("model", "the run", 3 << 30, "activations").unwrap_err().to_string();
         assert_eq!(
             message,
-            "model: the run takes about 3.0 GiB of memory, most of it for activations; the address space (ulimit -v) has \
+            "model: the run takes about 3.0 GiB of memory, most of it for activations; what is left of the address space (ulimit -v) has \
              1.0 GiB"
         );
     }

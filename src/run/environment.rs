@@ -28,8 +28,11 @@ pub struct Environment {
     /// CPU, cores, caches, memory.
     #[serde(flatten)]
     pub machine: Machine,
-    /// The instruction set in use.
+    /// The instruction set that the run began with.
     pub level: String,
+    /// Those that it was continued with since, in turn, where another was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later_levels: Vec<String>,
     /// Threads in use.
     pub threads: usize,
     /// The seed.
@@ -69,6 +72,7 @@ impl Environment {
             target: provenance::TARGET.to_owned(),
             machine: Machine::read(),
             level: level.name().to_owned(),
+            later_levels: Vec::new(),
             threads,
             seed,
             command,
@@ -77,8 +81,27 @@ impl Environment {
         }
     }
 
+    /// The instruction set that the run was last at work with.
+    pub fn last_level(&self) -> &str {
+        self.later_levels.last().unwrap_or(&self.level)
+    }
+
+    /// Takes what a resumed run has otherwise than before: its level, and inputs that stand elsewhere now. Whether anything has.
+    pub(crate) fn go_on<'a>(
+        &mut self,
+        level: Level,
+        moved: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
+    ) -> bool {
+        let before = self.clone();
+        if self.last_level() != level.name() {
+            self.later_levels.push(level.name().to_owned());
+        }
+        self.set_inputs(moved);
+        *self != before
+    }
+
     /// Replaces the inputs by those that stand elsewhere now, made absolute.
-    pub(crate) fn set_inputs<'a>(&mut self, inputs: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>) {
+    fn set_inputs<'a>(&mut self, inputs: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>) {
         let named = inputs.into_iter().filter_map(|(name, path)| Some((name.to_owned(), absolute(path?))));
         self.inputs.extend(named);
     }

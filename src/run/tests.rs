@@ -50,7 +50,7 @@ fn folders_with_something_in_them_are_left_alone() {
     assert!(refused.ends_with("holds thesis.tex and is no run: choose another folder"), "{refused}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let file = folder.path().join("thesis.tex");
-    assert_eq!(create(&file).unwrap_err().exit_code(), 1);
+    assert_eq!(create(&file).unwrap_err().exit_code(), 2);
     assert!(message(RunDir::resume(folder.path())).contains("there is no run in"));
     assert!(message(RunDir::resume(&folder.path().join("nothing"))).contains("there is no run in"));
 }

@@ -28,13 +28,14 @@ use crate::data::tokens::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::generate::{Generation, generate};
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Summary, memory_bytes};
+pub use begin::check_steps;
 use begin::{TRAIN_DIGEST, VALID_DIGEST, can_begin, check_resumed};
 pub use estimate::{Estimate, estimate, memory};
 use evaluate::evaluate_until;
 pub use evaluate::{Evaluation, evaluate, evaluate_with, try_evaluate, try_evaluate_with};
 pub use files::Files;
 pub use initial::initial;
-pub use start::{Inputs, Measure, MovedInputs, evaluate_file, resume, start};
+pub use start::{Inputs, Measure, MovedInputs, evaluate_file, plan_resumed, resume, start};
 pub use trainer::{Shape, StepReport, Trainer};
 
 fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Trainer;
+use super::state::shape;
 use super::xmc::seen::{LABEL_COUNTS, Seen};
 use super::xmc::{VOCABULARY, known};
 use crate::checkpoint::{self, Loaded};
@@ -32,6 +33,8 @@ impl Predictor {
         let open = || {
             let loaded = checkpoint::open(path)?;
             let run = loaded.path().parent().unwrap_or(Path::new(".")).to_owned();
+            // Before the vocabulary, which a checkpoint of another kind has none of.
+            shape(&loaded)?;
             let (file, bytes) = known::read(&loaded, VOCABULARY)?;
             let vocabulary = Vocabulary::from_json(&file, &bytes)?;
             let mut trainer = Trainer::load(&loaded, level)?;

@@ -28,7 +28,7 @@ pub struct Options {
     pub command: Vec<String>,
     /// Where parsed data is kept; in the run's folder if not said. Token files need no such place.
     pub cache: Option<PathBuf>,
-    /// A run may continue with another instruction set than it began with, though not with the bits of one that was never
+    /// A run may continue with another instruction set than before, though not with the bits of one that was never
     /// stopped.
     pub other_level: bool,
 }
@@ -44,20 +44,21 @@ impl Options {
         Environment::read(self.level, self.threads, seed, self.command.clone(), inputs.collect())
     }
 
-    /// An error if the run of `environment` began with another instruction set, unless that is allowed; then it is said.
+    /// An error if the run of `environment` was last at work with another instruction set, unless that is allowed; then it is said.
     pub(super) fn check_level(&self, environment: &Environment, observer: &mut dyn Observer) -> Result<()> {
-        let (began, now) = (environment.level.as_str(), self.level.name());
-        if began == now {
+        let (before, now) = (environment.last_level(), self.level.name());
+        if before == now {
             return Ok(());
         }
+        let did = if environment.later_levels.is_empty() { "began" } else { "continued last" };
         if !self.other_level {
             let message = format!(
-                "the run began with {began} and would continue with {now}: other bits than those of a run that was never \
-                 stopped; ask for {began}, or allow another level"
+                "the run {did} with {before} and would continue with {now}: other bits than those of a run that was never \
+                 stopped; ask for {before}, or allow another level"
             );
             return Err(Error::config("level", message));
         }
-        observer.note(&format!("level: the run began with {began} and continues with {now}"));
+        observer.note(&format!("level: the run {did} with {before} and continues with {now}"));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::sampling::Sampling;
 use super::step::Trainer;
 use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::run::Component;
 use crate::tensor::{ElementsMut, Tensor, TensorMut};
@@ -149,12 +149,22 @@ fn of_prefix<'a>(tensors: &'a [OwnedTensor], prefix: &str) -> Vec<Tensor<'a>> {
     own.collect()
 }
 
+/// An error if a checkpoint is of a run of the kind `found` where one of the kind `wanted` is needed.
+pub(super) fn other_kind(loaded: &Loaded, is_other: bool, found: &str, wanted: &str) -> Result<()> {
+    if !is_other {
+        return Ok(());
+    }
+    let message = format!("is of a run of `train {found}`, where one of `train {wanted}` is needed");
+    Err(Error::Checkpoint { path: loaded.path().to_owned(), message, previous: None })
+}
+
 /// What a checkpoint says of the network that it is of.
 ///
 /// # Errors
 ///
 /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it says nothing that this program understands.
 pub fn shape(loaded: &Loaded) -> Result<Shape> {
+    other_kind(loaded, loaded.config().get("task").is_some(), "lm", "xmc")?;
     let wrong = |error| loaded.refuse("config.json", format!("not the options of a network: {error}"));
     let shape: Shape = serde_json::from_value(loaded.config().clone()).map_err(wrong)?;
     shape.config.check().map_err(|error| loaded.refuse("config.json", format!("options that cannot be: {error}")))?;

@@ -30,7 +30,7 @@ pub use initial::initial;
 use known::{Digests, check_resumed};
 pub use known::{Inputs, MovedInputs};
 use seen::{LABEL_COUNTS, Seen};
-pub use start::{evaluate_file, resume, start};
+pub use start::{evaluate_file, plan_resumed, resume, start};
 
 /// The cuts of the ranking metrics.
 pub const KS: [usize; 3] = [1, 3, 5];
@@ -44,6 +44,16 @@ fn measurable(data: &Dataset) -> Result<()> {
         0 => Err(Error::data(data.path(), 0, 0, "no sample has a label, so there is nothing to measure")),
         _ => Ok(()),
     }
+}
+
+/// Steps of a whole run with this configuration on `samples` samples.
+///
+/// # Errors
+///
+/// [`Error::Config`] if they are more than can be counted.
+pub fn steps(config: &Config, samples: usize) -> Result<u64> {
+    let per_epoch = data::steps_per_epoch(samples, config.train.batch_size);
+    run::total_steps("train.epochs", per_epoch, config.train.epochs)
 }
 
 /// What was left out of a set, for a summary.
@@ -93,6 +103,41 @@ struct Sums {
     seconds: f64,
 }
 
+/// What a run goes on with, once its data are known, and known to be its own.
+struct Opened {
+    config: Config,
+    data: Datasets,
+    steps: u64,
+}
+
+impl Opened {
+    /// Reads the data of the run in the folder `run`. Until they have been compared with those of a checkpoint, nothing of them is
+    /// kept.
+    fn read(run: &Path, config: Config, inputs: &Inputs, loaded: Option<&Loaded>, options: &Options) -> Result<Self> {
+        let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
+        // A run of an older version continues with the words and labels of then, which are not all in its configuration.
+        let before = loaded.map(|loaded| known::read(loaded, VOCABULARY)).transpose()?;
+        let before = before.map(|(path, bytes)| Vocabulary::from_json(&path, &bytes)).transpose()?;
+        let read = before.as_ref().map_or(&config.data, Vocabulary::options);
+        let data = match loaded {
+            Some(_) => data::open_from(&inputs.train, inputs.valid.as_ref(), read, &cache, run)?,
+            None => data::open(&inputs.train, inputs.valid.as_ref(), read, &cache)?,
+        };
+        data.valid.as_ref().map_or(Ok(()), measurable)?;
+        let samples = data.train.len();
+        let config = config.resolved(samples);
+        config.check()?;
+        let steps = steps(&config, samples)?;
+        if let Some(loaded) = loaded {
+            let shape = shape(loaded)?;
+            shape.config.check_resumed(&config)?;
+            run::check_steps("train.epochs", loaded.state().step, steps)?;
+            check_resumed(loaded, &shape, run, inputs, &data)?;
+        }
+        Ok(Self { config, data, steps })
+    }
+}
+
 impl Run {
     /// A run in a new folder, which is not there if the run cannot begin.
     fn create(
@@ -121,32 +166,16 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let started = Instant::now();
-        let cache = options.cache.clone().unwrap_or_else(|| dir.path().join("cache"));
-        // A run of an older version continues with the words and labels of then, which are not all in its configuration.
-        let before = loaded.map(|loaded| known::read(loaded, VOCABULARY)).transpose()?;
-        let before = before.map(|(path, bytes)| Vocabulary::from_json(&path, &bytes)).transpose()?;
-        let read = before.as_ref().map_or(&config.data, Vocabulary::options);
-        let data = data::open(&inputs.train, inputs.valid.as_ref(), read, &cache)?;
-        data.valid.as_ref().map_or(Ok(()), measurable)?;
+        let Opened { config, data, steps } = Opened::read(dir.path(), config, inputs, loaded, options)?;
         for set in [Some(&data.train), data.valid.as_ref()].into_iter().flatten() {
             if let Some(line) = set.summary().left_out_line() {
                 observer.note(&format!("{}: {line}", set.path().display()));
             }
         }
-        let (samples, features, labels) = (data.train.len(), data.train.features(), data.train.labels());
-        let config = config.resolved(samples);
-        config.check()?;
-        let per_epoch = data::steps_per_epoch(samples, config.train.batch_size);
-        let steps = run::total_steps("train.epochs", per_epoch, config.train.epochs)?;
-        let shape = loaded.map(shape).transpose()?;
-        if let (Some(loaded), Some(shape)) = (loaded, &shape) {
-            shape.config.check_resumed(&config)?;
-            run::check_steps("train.epochs", loaded.state().step, steps)?;
-            check_resumed(loaded, shape, dir.path(), inputs, &data)?;
-        }
         run::check_stop(signals, loaded.map_or(0, |loaded| loaded.state().step))?;
         estimate::check(&config, &data.train)?;
         let seen = Seen::count(&data.train);
+        let (features, labels) = (data.train.features(), data.train.labels());
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
         let mut memory = Memory::default();
         if let Some(loaded) = loaded {

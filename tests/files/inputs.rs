@@ -54,9 +54,9 @@ fn whatever_is_named_and_is_no_file_is_an_error_of_one_line_at_once() {
         ("train xmc --resume p", 2),
         ("train xmc --resume d", 2),
         ("train lm --train p --tokenizer t/tokenizer.json --out s", 4),
-        ("eval xmc --run p --data a.svm", 4),
-        ("eval xmc --run d --data a.svm", 4),
-        ("eval lm --run p --data a.svm", 4),
+        ("eval xmc --run p --data a.svm", 2),
+        ("eval xmc --run d --data a.svm", 2),
+        ("eval lm --run p --data a.svm", 2),
         ("tokenize a.svm --tokenizer p --out s", 4),
         ("tokenize a.svm --tokenizer d --out s", 4),
     ] {

@@ -128,6 +128,8 @@ fn latest_may_be_missing_but_not_wrong() {
     fs::remove_file(newest.join(MODEL)).unwrap();
     assert_eq!(opened(folder.path()).unwrap(), 500);
     fs::remove_dir_all(previous.unwrap()).unwrap();
+    assert_eq!(refused(open(folder.path())).1, "no checkpoint in this folder is complete");
+    fs::remove_dir_all(newest).unwrap();
     assert_eq!(refused(open(folder.path())).1, "there is no checkpoint in this folder");
     assert_eq!(refused(open(&folder.path().join("nothing"))).1, "there is no such folder");
 }

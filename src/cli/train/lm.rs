@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hotrow::config::RunConfig;
 use hotrow::config::lm::{Lm, MEMORY_PRESETS, PRESETS};
 use hotrow::data::Sequences;
+use hotrow::data::tokens::Tokenizer;
 use hotrow::error::Error;
 use hotrow::kernels::Level;
 use hotrow::machine::Limits;
-use hotrow::run::{Progress, Signals, environment_of, run_of};
+use hotrow::run::{Progress, Signals, run_of};
 use hotrow::train::lm::{self, Files, Inputs, MovedInputs, estimate};
 
 use super::{Failure, Threads};
@@ -71,12 +71,12 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         return Ok(out.write_all(load(arguments)?.to_toml().as_bytes())?);
     }
     let threads = arguments.threads.start()?;
-    if arguments.dry_run {
-        return dry_run(arguments, level, threads, out);
-    }
-    let mut progress = Progress::stderr();
     let (command, other_level) = (super::super::command_line(), arguments.other_level);
     let options = lm::Options { level, threads, command, cache: None, other_level };
+    if arguments.dry_run {
+        return dry_run(arguments, &options, out);
+    }
+    let mut progress = Progress::stderr();
     let (train, valid) = (arguments.train.clone(), arguments.valid.clone());
     let result = match (&arguments.resume, train, &arguments.out) {
         (Some(run), train, _) => {
@@ -123,35 +123,47 @@ fn tokenizer(arguments: &Arguments, train: &Path) -> Result<PathBuf, Failure> {
     )))
 }
 
-/// The configuration with its vocabulary, the steps, and the passes over the data, if there are any.
-fn plan(arguments: &Arguments) -> Result<(Lm, u64, Option<f64>), Failure> {
-    let mut config = load(arguments)?;
-    config.check()?;
-    let inputs = arguments.resume.as_ref().map(|run| environment_of(run)).transpose()?.map(|found| found.inputs);
-    let known = |name: &str| inputs.as_ref().and_then(|inputs| inputs.get(name)).cloned();
-    let Some(train) = arguments.train.clone().or_else(|| known("train")) else {
-        if config.model.vocabulary == 0 {
-            config.model.vocabulary = VOCABULARY;
+/// The configuration with its vocabulary, the steps (0 if nothing says how many), and the passes over the data, if there are any.
+fn plan(arguments: &Arguments, options: &lm::Options) -> Result<(Lm, u64, Option<f64>), Failure> {
+    let (config, files) = match (&arguments.resume, &arguments.train) {
+        (Some(run), train) => {
+            let moved = MovedInputs { train: train.clone(), valid: arguments.valid.clone() };
+            lm::plan_resumed(run, &moved, &arguments.sets, options, &mut Progress::stderr())?
         }
-        let per_step = (config.context() * config.sequences()) as u64;
-        // Without data there is no pass over it; then steps follow from the tokens that are asked for.
-        let steps = if config.train.steps > 0 { config.train.steps } else { config.train.tokens.div_ceil(per_step) };
-        return Ok((config, steps, None));
+        (None, Some(train)) => {
+            let files = Files::open(&tokenizer(arguments, train)?, train, arguments.valid.as_deref())?;
+            (files.resolve(load(arguments)?)?, files)
+        }
+        (None, None) => return plan_without_data(arguments),
     };
-    let tokenizer = match known("tokenizer") {
-        Some(tokenizer) => tokenizer,
-        None => tokenizer(arguments, &train)?,
-    };
-    let valid = arguments.valid.clone().or_else(|| known("valid"));
-    let files = Files::open(&tokenizer, &train, valid.as_deref())?;
-    let config = files.resolve(config)?;
     let sequences = Sequences::new(files.train.clone(), config.context(), config.sequences(), config.train.seed)?;
     let steps = config.steps(sequences.windows());
+    lm::check_steps(&config, steps)?;
     Ok((config, steps, Some(sequences.epochs(steps))))
 }
 
-fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl Write) -> Result<(), Failure> {
-    let (config, steps, epochs) = plan(arguments)?;
+/// The same without data: the steps follow from the tokens that are asked for, the vocabulary from the tokenizer.
+fn plan_without_data(arguments: &Arguments) -> Result<(Lm, u64, Option<f64>), Failure> {
+    if arguments.valid.is_some() {
+        return Err(Failure::Usage("--valid: a plan with data needs --train".to_owned()));
+    }
+    let mut config = load(arguments)?;
+    let tokens = match &arguments.tokenizer {
+        Some(path) => Tokenizer::load(path)?.vocabulary(),
+        None => VOCABULARY,
+    };
+    if config.model.vocabulary == 0 {
+        config.model.vocabulary = tokens;
+    }
+    let per_step = (config.context() * config.sequences()) as u64;
+    let steps = if config.train.steps > 0 { config.train.steps } else { config.train.tokens.div_ceil(per_step) };
+    lm::check_steps(&config, steps)?;
+    Ok((config, steps, None))
+}
+
+fn dry_run(arguments: &Arguments, options: &lm::Options, out: &mut impl Write) -> Result<(), Failure> {
+    let (config, steps, epochs) = plan(arguments, options)?;
+    let lm::Options { level, threads, .. } = *options;
     let estimate = estimate(&config, config.model.vocabulary, steps, level, threads);
     let rate = estimate.step_tokens as f64 / estimate.seconds_per_step;
     let seconds = estimate.seconds_per_step * steps as f64;
@@ -161,11 +173,11 @@ fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl W
         let object = serde_json::json!({
             "schema": 1,
             "task": "train lm",
-            "steps": steps,
+            "steps": (steps > 0).then_some(steps),
             "epochs": epochs,
-            "seconds": { "train": seconds },
+            "seconds": { "train": (steps > 0).then_some(seconds) },
             "tokens_per_second": rate,
-            "flops": { "executed": estimate.flops_per_step.saturating_mul(steps), "token": estimate.flops_per_step / estimate.step_tokens },
+            "flops": { "executed": (steps > 0).then_some(estimate.flops_per_step.saturating_mul(steps)), "token": estimate.flops_per_step / estimate.step_tokens },
             "active_share": estimate.union_rows as f64 / config.model.vocabulary as f64,
             "union_rows": estimate.union_rows as f64,
             "parameters": estimate.parameters,
@@ -181,7 +193,8 @@ fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl W
     }
     let mib = |bytes: u64| bytes as f64 / (1_u64 << 20) as f64;
     writeln!(out, "vocabulary  {:>14}", config.model.vocabulary)?;
-    writeln!(out, "tokens      {:>14}   {} a step", estimate.step_tokens * steps, estimate.step_tokens)?;
+    let known = |number: u64| if steps > 0 { number.to_string() } else { "unknown".to_owned() };
+    writeln!(out, "tokens      {:>14}   {} a step", known(estimate.step_tokens * steps), estimate.step_tokens)?;
     writeln!(out, "parameters  {:>14}", estimate.parameters)?;
     writeln!(out, "memory      {:>10.1} MiB", mib(estimate.memory_bytes))?;
     for component in &estimate.components {
@@ -201,8 +214,13 @@ fn dry_run(arguments: &Arguments, level: Level, threads: usize, out: &mut impl W
     )?;
     writeln!(
         out,
-        "steps       {steps:>14}   {:.1} ms each, {rate:.0} tokens/s with {threads} threads",
+        "steps       {:>14}   {:.1} ms each, {rate:.0} tokens/s with {threads} threads",
+        known(steps),
         1e3 * estimate.seconds_per_step
     )?;
+    if steps == 0 {
+        let message = "training        unknown   train.steps=N, train.tokens=N or --train say how long";
+        return Ok(writeln!(out, "{message}")?);
+    }
     Ok(writeln!(out, "training    {:>10.1} min", seconds / 60.0)?)
 }

@@ -4,11 +4,10 @@ use std::io::Write;
 
 use clap::Args;
 use hotrow::config::Config;
-use hotrow::data::{self, Samples};
-use hotrow::kernels::Level;
+use hotrow::data::{self, Datasets, Samples};
 use hotrow::machine::Limits;
-use hotrow::run::environment_of;
-use hotrow::train::estimate;
+use hotrow::run::Progress;
+use hotrow::train::{estimate, xmc};
 
 use super::{Failure, Xmc};
 
@@ -16,17 +15,17 @@ use super::{Failure, Xmc};
 #[derive(Args)]
 pub struct Sizes {
     /// For --dry-run without data: training samples
-    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with = "train")]
+    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
     samples: Option<usize>,
     /// For --dry-run without data: length of the feature vectors
-    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with = "train")]
+    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
     features: Option<usize>,
     /// For --dry-run without data: number of labels
-    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with = "train")]
+    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
     labels: Option<usize>,
-    /// For --dry-run without data: features of a sample, on average
-    #[arg(long, value_name = "X", requires = "dry_run", conflicts_with = "train", default_value_t = 50.0)]
-    features_per_sample: f64,
+    /// For --dry-run without data: features of a sample, on average [default: 50, if there are as many]
+    #[arg(long, value_name = "X", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
+    features_per_sample: Option<f64>,
 }
 
 /// How large a training set is.
@@ -38,10 +37,11 @@ struct Data {
 }
 
 /// Says what a run would take.
-pub fn print(arguments: &Xmc, level: Level, threads: usize, out: &mut impl Write) -> Result<(), Failure> {
-    let config = super::config(arguments)?;
-    let Data { samples, per_sample, features, labels } = data(arguments, &config)?;
+pub fn print(arguments: &Xmc, options: &xmc::Options, out: &mut impl Write) -> Result<(), Failure> {
+    let (config, Data { samples, per_sample, features, labels }) = data(arguments, options)?;
+    let xmc::Options { level, threads, .. } = *options;
     let config = config.resolved(samples);
+    xmc::steps(&config, samples)?;
     let estimate = estimate(&config, (samples, per_sample), features, labels, level, threads);
     let seconds = estimate.seconds_per_step * estimate.steps as f64;
     let (memory, limits) = (estimate.memory_bytes(), Limits::read());
@@ -96,28 +96,43 @@ pub fn verdict(fits: bool, limits: &Limits) -> String {
     }
 }
 
-/// From flags, or from the files, which are read as the run would.
-fn data(arguments: &Xmc, config: &Config) -> Result<Data, Failure> {
+/// The configuration, and sizes from flags, or from the files, which are read (and, of a run that is resumed, compared) as the run would.
+fn data(arguments: &Xmc, options: &xmc::Options) -> Result<(Config, Data), Failure> {
     let sizes = &arguments.sizes;
-    if let (Some(samples), Some(features), Some(labels)) = (sizes.samples, sizes.features, sizes.labels) {
-        return Ok(Data { samples, per_sample: sizes.features_per_sample, features, labels });
+    if let Some(run) = &arguments.resume {
+        let moved = xmc::MovedInputs { train: arguments.train.clone(), valid: arguments.valid.clone() };
+        let (config, data) = xmc::plan_resumed(run, &moved, &arguments.sets, options, &mut Progress::stderr())?;
+        return Ok((config, Data::of(&data)));
     }
-    let inputs = match &arguments.resume {
-        Some(run) => environment_of(run)?.inputs,
-        None => Default::default(),
-    };
-    let (train, valid) =
-        (arguments.train.as_ref().or(inputs.get("train")), arguments.valid.as_ref().or(inputs.get("valid")));
-    let Some(train) = train else {
+    let config = super::config(arguments)?;
+    if let (Some(samples), Some(features), Some(labels)) = (sizes.samples, sizes.features, sizes.labels) {
+        for (flag, size) in [("--samples", samples), ("--features", features), ("--labels", labels)] {
+            if !(1..=u32::MAX as usize).contains(&size) {
+                return Err(Failure::Usage(format!("{flag}: {size} is not in 1..={}", u32::MAX)));
+            }
+        }
+        let per_sample = sizes.features_per_sample.unwrap_or(f64::min(50.0, features as f64));
+        if !(0.0..=features as f64).contains(&per_sample) {
+            return Err(Failure::Usage(format!("--features-per-sample: {per_sample} is not in 0..={features}")));
+        }
+        return Ok((config, Data { samples, per_sample, features, labels }));
+    }
+    let Some(train) = &arguments.train else {
         let message = "--dry-run: give --train, or --samples, --features and --labels";
         return Err(Failure::Usage(message.to_owned()));
     };
-    let train = match &arguments.cache {
-        Some(cache) => data::open(train, valid, &config.data, cache)?,
+    let data = match &arguments.cache {
+        Some(cache) => data::open(train, arguments.valid.as_ref(), &config.data, cache)?,
         // Whatever is read is of no use to anyone else.
-        None => data::open_unkept(train, valid, &config.data, &std::env::temp_dir())?,
+        None => data::open_unkept(train, arguments.valid.as_ref(), &config.data, &std::env::temp_dir())?,
     };
-    let train = train.train;
-    let per_sample = train.summary().feature_entries as f64 / train.len().max(1) as f64;
-    Ok(Data { samples: train.len(), per_sample, features: train.features(), labels: train.labels() })
+    Ok((config, Data::of(&data)))
+}
+
+impl Data {
+    fn of(data: &Datasets) -> Self {
+        let train = &data.train;
+        let per_sample = train.summary().feature_entries as f64 / train.len().max(1) as f64;
+        Self { samples: train.len(), per_sample, features: train.features(), labels: train.labels() }
+    }
 }

@@ -110,12 +110,12 @@ fn sizes_that_cannot_be_are_refused_by_name() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_an_io_error() {
+fn a_folder_that_cannot_be_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "here first").unwrap();
     let error = write(&small(), &file.join("inside")).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(matches!(error, Error::Config { .. }), "{error}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "here first");
 }
 

@@ -1,6 +1,6 @@
 //! What the labels of a training file are: ids or names.
 
-use super::{Columns, nonblank};
+use super::Columns;
 use crate::config;
 use crate::data::lines::Fault;
 use crate::data::samples::Policy;
@@ -30,7 +30,7 @@ pub(crate) struct Census {
 impl Census {
     /// Counts the labels of line `number` (from 1).
     pub fn line(&mut self, columns: &Columns, line: &[u8], number: u64) -> Result<(), Fault> {
-        let Some(line) = nonblank(line)? else { return Ok(()) };
+        let Some(line) = columns.nonblank(line)? else { return Ok(()) };
         let tokens = columns.split(line, Policy::Skip)?.1;
         if tokens.iter().any(|token| !token.is_canonical() && !token.number) {
             self.first_named = if self.named == 0 { number } else { self.first_named };

@@ -129,6 +129,7 @@ impl Side {
 #[derive(Default)]
 struct Bad {
     total: u64,
+    first: Option<String>,
 }
 
 impl Bad {
@@ -136,10 +137,11 @@ impl Bad {
     fn add(&mut self, text: &Text, line: &mut u64, beside: Beside, most: u64) -> Result<()> {
         for fault in beside.bad {
             self.total += 1;
+            let error = || Error::data(text.path, *line + fault.line + 1, fault.column, fault.message.clone());
             if self.total > most {
-                let line = *line + fault.line + 1;
-                return Err(Error::data(text.path, line, fault.column, fault.message));
+                return Err(error());
             }
+            self.first.get_or_insert_with(|| error().to_string());
         }
         *line += beside.lines;
         Ok(())
@@ -226,14 +228,14 @@ impl<'a> Corpus<'a> {
         tokenizer: &Tokenizer,
         writers: &mut [TokenWriter; 2],
         tell: &mut dyn FnMut(Reading),
-    ) -> Result<LeftOut> {
+    ) -> Result<(LeftOut, u64)> {
         let options = self.options;
         let name = tokenizer.end_of_text().and_then(|token| tokenizer.name_of(token));
-        let name = name.filter(|name| options.document_separator.is_none() && !name.is_empty());
+        let name = name.filter(|name| !name.is_empty());
         // None of either lies in two blocks.
         let cuts = tokenizer.cuts().clone().around(options.document_separator.as_deref()).around(name.as_deref());
         let allowed = tokenizer.end_of_text().is_some() || options.end_of_text == EndOfText::Absent;
-        let (mut bad, mut names) = (Bad::default(), 0);
+        let (mut bad, mut names, mut separators) = (Bad::default(), 0, 0);
         let mut pass = Pass::new("encoding", self.texts.iter().map(|text| text.path), tell);
         for text in &self.texts {
             let encode = |block: &[u8], start: u64| {
@@ -247,6 +249,7 @@ impl<'a> Corpus<'a> {
             };
             let (mut begun, mut line) = ([false; 2], 0);
             pass.read(text.path, &|bytes| text.end_of_block(&cuts, bytes, options), encode, |(sides, beside)| {
+                separators += beside.separators;
                 bad.add(text, &mut line, beside, options.skip_bad)?;
                 for ((side, writer), begun) in sides.iter().zip(&mut *writers).zip(&mut begun) {
                     side.write(writer, begun)?;
@@ -258,6 +261,7 @@ impl<'a> Corpus<'a> {
                 Ok(())
             })?;
         }
-        Ok(LeftOut { bad_records: bad.total, end_of_text_names: names })
+        let Bad { total: bad_records, first: first_bad_record } = bad;
+        Ok((LeftOut { bad_records, first_bad_record, end_of_text_names: names }, separators))
     }
 }

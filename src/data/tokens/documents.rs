@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use super::cuts::Cuts;
 use super::prepare::TextOptions;
-use crate::data::lines::{Fault, after_line, lines};
+use crate::data::lines::{BLOCK, Fault, after_line, lines};
 use crate::rng::rng;
 
 /// What the files of text are.
@@ -64,6 +64,8 @@ pub(super) struct Beside {
     pub lines: u64,
     /// The records that are left out, or too many of them.
     pub bad: Vec<Fault>,
+    /// Marks between documents.
+    pub separators: u64,
 }
 
 impl Text<'_> {
@@ -71,6 +73,10 @@ impl Text<'_> {
     pub fn end_of_block(&self, cuts: &Cuts, bytes: &[u8], options: &TextOptions) -> Option<usize> {
         if self.objects {
             return after_line(bytes);
+        }
+        if bytes.len() < BLOCK && bytes.trim_ascii_start().starts_with(b"{") {
+            // What may be an object stays whole, to be told from text; the file ends within this block.
+            return None;
         }
         let mut whole = if options.skip_bad > 0 { after_line(bytes) } else { None };
         while let Some(at) = whole.and_then(|end| cuts.last(&bytes[..end])) {
@@ -92,11 +98,11 @@ impl Text<'_> {
         options: &TextOptions,
         take: impl FnMut(Part) -> Result<(), String>,
     ) -> Result<Beside, Fault> {
-        let bad = match self.objects {
-            true => self.each_object(block, start, options, take)?,
+        let (bad, separators) = match self.objects {
+            true => (self.each_object(block, start, options, take)?, 0),
             false => self.each_text(block, start, options, take)?,
         };
-        Ok(Beside { lines: block.iter().filter(|&&byte| byte == b'\n').count() as u64, bad })
+        Ok(Beside { lines: block.iter().filter(|&&byte| byte == b'\n').count() as u64, bad, separators })
     }
 
     fn each_text(
@@ -105,21 +111,23 @@ impl Text<'_> {
         start: u64,
         options: &TextOptions,
         mut take: impl FnMut(Part) -> Result<(), String>,
-    ) -> Result<Vec<Fault>, Fault> {
+    ) -> Result<(Vec<Fault>, u64), Fault> {
         let (text, bad) = readable(block, options.skip_bad);
         if let Some(what) = looks_like_json(&text).filter(|_| start == 0 && options.format == TextFormat::ByName) {
             return Err(Fault::at(0, what));
         }
         let wanted = usize::try_from(self.train_bytes.saturating_sub(start)).unwrap_or(usize::MAX);
         let cut = cut_near(&text, wanted, self.near as usize);
-        for (opens, range) in segments(&text, options.document_separator.as_deref()) {
+        let segments = segments(&text, options.document_separator.as_deref());
+        let separators = segments.len() as u64 - 1;
+        for (opens, range) in segments {
             let middle = cut.clamp(range.start, range.end);
             for (train, range) in [(true, range.start..middle), (false, middle..range.end)] {
                 let part = Part { train, opens: opens && (train || middle == range.start), text: &text[range] };
                 take(part).map_err(|message| Fault::at(0, message))?;
             }
         }
-        Ok(bad)
+        Ok((bad, separators))
     }
 
     fn each_object(
@@ -219,14 +227,18 @@ fn readable(block: &[u8], skip_bad: u64) -> (Cow<'_, str>, Vec<Fault>) {
 /// What a text looks like that begins as JSON objects do.
 fn looks_like_json(text: &str) -> Option<&'static str> {
     let text = text.trim_start();
-    let object = || serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(text.lines().next()?).ok();
+    let object = || match serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(text.lines().next()?) {
+        // Of a long line only the beginning is here: as far as it goes it is an object.
+        Err(error) => (error.is_eof() && text.starts_with('{') && text.len() > BLOCK / 2).then_some(()),
+        Ok(_) => Some(()),
+    };
     if text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{')) {
         return Some(
             "looks like a JSON array of objects, not like text: `jq -c '.[]'` makes objects of it, one a line, for \
              --format jsonl; --format text takes it as it is",
         );
     }
-    object().map(|_| {
+    object().map(|()| {
         "looks like JSON objects, one a line, not like text: say --format jsonl for their texts, --format text to take \
          the file as it is"
     })

@@ -71,17 +71,20 @@ pub struct Prepared {
     pub end_of_text: Option<String>,
     /// The share of all bytes of text that is for validation, as it came out.
     pub valid_share: f64,
+    /// How often the text has the [`document_separator`](TextOptions::document_separator), if there is to be one.
+    pub document_separators: Option<u64>,
     /// What is not in the files, or not as it may be meant.
     pub left_out: LeftOut,
 }
 
 /// What became of text that is not as it should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Records that were left out (see [`TextOptions::skip_bad`]).
     pub bad_records: u64,
-    /// How often a text has the name of the end-of-text token, which is text like any other. Not counted where a
-    /// [`document_separator`](TextOptions::document_separator) is given.
+    /// What is wrong with the first of them, and where it stands.
+    pub first_bad_record: Option<String>,
+    /// How often a text has the name of the end-of-text token, which is text like any other (unless it separates documents).
     pub end_of_text_names: u64,
 }
 
@@ -162,6 +165,11 @@ pub fn tokenize_with(
     if options.document_separator.as_deref() == Some("") {
         return Err(Error::config("--document-separator", "is empty"));
     }
+    let mut files = options.files.iter().chain(&options.valid);
+    if options.document_separator.is_some() && files.all(|path| options.format.holds_objects(path)) {
+        let message = "is for text; the files hold JSON objects, each of which is a document";
+        return Err(Error::config("--document-separator", message));
+    }
     let has_valid = options.valid_share > 0.0 || !options.valid.is_empty();
     let paths = ["train.tokens", "valid.tokens", TOKENIZER].map(|name| out.join(name));
     can_be_replaced(&paths, has_valid)?;
@@ -183,7 +191,7 @@ pub fn tokenize_with(
     let create =
         |path: &PathBuf| TokenWriter::create(path, tokenizer.vocabulary(), tokenizer.end_of_text(), tokenizer.hash());
     let mut writers = [create(&paths[0])?, create(&paths[1])?];
-    let left_out = corpus.write(&tokenizer, &mut writers, tell)?;
+    let (left_out, separators) = corpus.write(&tokenizer, &mut writers, tell)?;
     let [train, valid] = writers;
     if train.summary().tokens == 0 {
         return Err(Error::data(&options.files[0], 0, 0, "there is no text to train on"));
@@ -221,6 +229,7 @@ pub fn tokenize_with(
         counts,
         end_of_text: tokenizer.end_of_text().and_then(|token| tokenizer.name_of(token)),
         valid_share: validation as f64 / all.max(1) as f64,
+        document_separators: options.document_separator.as_ref().map(|_| separators),
         left_out,
     })
 }

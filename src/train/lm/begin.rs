@@ -17,11 +17,7 @@ pub(super) const VALID_DIGEST: &str = "valid_digest";
 
 /// An error if a run with this configuration cannot do its steps on `files`.
 pub(super) fn can_begin(config: &Lm, files: &Files, level: Level) -> Result<()> {
-    let steps = config.steps(sequences(config, files)?.windows());
-    if steps > u32::MAX.into() {
-        let message = format!("makes a run of {steps} steps, where {} is the most", u32::MAX);
-        return Err(Error::config(steps_key(config), message));
-    }
+    steps(config, files)?;
     let train = &config.train;
     let (prompt, context) = (files.tokenizer.encode(&train.sample)?.len(), config.model.context);
     if train.sample_tokens > 0 && prompt > context {
@@ -29,6 +25,26 @@ pub(super) fn can_begin(config: &Lm, files: &Files, level: Level) -> Result<()> 
         return Err(Error::config("train.sample", message));
     }
     fits("the run", &memory(config, config.model.vocabulary, level))
+}
+
+/// Steps of a run with this configuration on `files`.
+pub(super) fn steps(config: &Lm, files: &Files) -> Result<u64> {
+    let steps = config.steps(sequences(config, files)?.windows());
+    check_steps(config, steps)?;
+    Ok(steps)
+}
+
+/// An error if a run of `steps` steps is too long.
+///
+/// # Errors
+///
+/// [`Error::Config`] with the key that the steps follow from.
+pub fn check_steps(config: &Lm, steps: u64) -> Result<()> {
+    if steps > u32::MAX.into() {
+        let message = format!("makes a run of {steps} steps, where {} is the most", u32::MAX);
+        return Err(Error::config(steps_key(config), message));
+    }
+    Ok(())
 }
 
 /// An error if this machine cannot hold `what`, which takes these parts.

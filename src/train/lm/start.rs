@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::begin::can_begin;
+use super::begin::{can_begin, check_resumed, steps};
 use super::{Files, Options, Run, Trainer, files, summary_of, try_evaluate_with};
 use crate::checkpoint;
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
 use crate::data::tokens::{TOKENIZER, TokenFile};
 use crate::error::{Error, Result};
-use crate::run::{Observer, RunDir, Seconds, Signals, Summary};
+use crate::run::{Observer, RunDir, Seconds, Signals, Summary, config_of, environment_of};
 use crate::train::run;
 
 /// The files of a run.
@@ -38,6 +38,13 @@ pub struct MovedInputs {
     pub train: Option<PathBuf>,
     /// The token file to measure on.
     pub valid: Option<PathBuf>,
+}
+
+impl MovedInputs {
+    /// As `env.json` names them.
+    fn named(&self) -> [(&'static str, Option<&Path>); 2] {
+        [("train", self.train.as_deref()), ("valid", self.valid.as_deref())]
+    }
 }
 
 /// Starts a run in the folder `out`.
@@ -75,30 +82,61 @@ pub fn resume(
 ) -> Result<Summary> {
     let started = Instant::now();
     let (dir, loaded) = RunDir::resume(path)?;
-    let (config, mut environment): (Lm, _) = (dir.config(sets)?, dir.environment()?);
-    dir.config::<Lm>(&[])?.check_resumed(&config)?;
-    options.check_level(&environment, observer)?;
     run::check_stop(signals, loaded.as_ref().map_or(0, |loaded| loaded.state().step))?;
+    let (config, files) = resumed(dir.path(), moved, sets, options, observer)?;
+    can_begin(&config, &files, options.level)?;
+    let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
+    // Only now is it known that the run can continue so.
+    run.dir.write_config(&run.trainer.config)?;
+    let mut environment = run.dir.environment()?;
+    if environment.go_on(options.level, moved.named()) {
+        run.dir.write_environment(&environment)?;
+    }
+    run::go(run, signals, observer)
+}
+
+/// What [`resume`] would go on with: the configuration, filled in, and the files, which are compared with those of the checkpoint.
+/// Nothing is written.
+///
+/// # Errors
+///
+/// As [`resume`].
+pub fn plan_resumed(
+    path: &Path,
+    moved: &MovedInputs,
+    sets: &[String],
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<(Lm, Files)> {
+    let (run, loaded) = RunDir::look(path)?;
+    let (config, files) = resumed(run, moved, sets, options, observer)?;
+    let steps = steps(&config, &files)?;
+    loaded.iter().try_for_each(|loaded| check_resumed(loaded, &config, &files, steps))?;
+    Ok((config, files))
+}
+
+/// The configuration of a run, changed by `sets`, and its files.
+fn resumed(
+    run: &Path,
+    moved: &MovedInputs,
+    sets: &[String],
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<(Lm, Files)> {
+    let config: Lm = config_of(run, sets)?;
+    config_of::<Lm>(run, &[])?.check_resumed(&config)?;
+    let environment = environment_of(run)?;
+    options.check_level(&environment, observer)?;
     let known = |name: &str| environment.inputs.get(name).cloned();
-    let own = dir.path().join(TOKENIZER);
+    let own = run.join(TOKENIZER);
     // The run's own, unless it was killed before it had one.
     let tokenizer = if own.exists() { Some(own.clone()) } else { known("tokenizer") };
     let (Some(train), Some(tokenizer)) = (moved.train.clone().or_else(|| known("train")), tokenizer) else {
         return Err(Error::config("env.json", "names no training file, or no tokenizer"));
     };
-    let inputs = Inputs { train, valid: moved.valid.clone().or_else(|| known("valid")), tokenizer };
-    let files = Files::open(&inputs.tokenizer, &inputs.train, inputs.valid.as_deref())?;
-    let config = files.resolve(config)?;
-    can_begin(&config, &files, options.level)?;
-    let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
-    // Only now is it known that the run can continue so.
-    run.dir.write_config(&run.trainer.config)?;
-    if *moved != MovedInputs::default() {
-        // The tokenizer that the run was started with stays named.
-        environment.set_inputs(inputs.named().into_iter().filter(|(name, _)| *name != "tokenizer"));
-        run.dir.write_environment(&environment)?;
-    }
-    run::go(run, signals, observer)
+    let valid = moved.valid.clone().or_else(|| known("valid"));
+    let files = Files::open(&tokenizer, &train, valid.as_deref())?;
+    Ok((files.resolve(config)?, files))
 }
 
 /// What an evaluation reads, and in which windows.

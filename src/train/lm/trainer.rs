@@ -18,7 +18,7 @@ use crate::layer::Workspace;
 use crate::model::Gpt;
 use crate::optim::{StepOptions, learning_rate};
 use crate::run::Component;
-use crate::train::state::{MODEL, files, fill_state, restore_each};
+use crate::train::state::{MODEL, files, fill_state, other_kind, restore_each};
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -215,6 +215,8 @@ impl Trainer {
 
 /// What a checkpoint says of the network that it is of.
 pub(super) fn shape(loaded: &Loaded) -> Result<Shape> {
+    let is_xmc = loaded.config().get("task").is_none() && loaded.config().get("labels").is_some();
+    other_kind(loaded, is_xmc, "xmc", "lm")?;
     let wrong = |error| loaded.refuse("config.json", format!("not the options of a language model: {error}"));
     let shape: Shape = serde_json::from_value(loaded.config().clone()).map_err(wrong)?;
     if shape.task != TASK || shape.config.model.vocabulary == 0 {

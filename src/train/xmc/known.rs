@@ -41,6 +41,13 @@ pub struct MovedInputs {
     pub valid: Option<PathBuf>,
 }
 
+impl MovedInputs {
+    /// As `env.json` names them.
+    pub(super) fn named(&self) -> [(&'static str, Option<&Path>); 2] {
+        [("train", self.train.as_deref()), ("valid", self.valid.as_deref())]
+    }
+}
+
 /// Digests of the sets of a run: equal samples with equal names have equal digests, wherever their file is and however it is
 /// packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
