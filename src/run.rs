@@ -19,6 +19,7 @@ mod summary;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use component::Component;
 pub use environment::Environment;
@@ -125,9 +126,13 @@ impl RunDir {
     /// Removes what was made of a run that was [created](RunDir::create) here and then could not begin, for its data could not
     /// be read; and its folder, if that was made here and nobody has put anything into it since.
     pub(crate) fn discard(path: &Path) {
-        // Held, so that nobody begins or takes up a run in it meanwhile. If somebody else has done so, it is theirs.
-        if let Ok(_held) = RunDir::lock(path, "--out") {
-            files::take_back(path);
+        // Held, so that nobody begins or takes up a run in it meanwhile. If somebody else has done so, it is theirs. A program that
+        // this process starts holds what this one had locked for a moment.
+        for _ in 0..50 {
+            if let Ok(_held) = RunDir::lock(path, "--out") {
+                return files::take_back(path);
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
