@@ -7,7 +7,7 @@ use hotrow::active::{ActiveOptions, Selector};
 use hotrow::config::{Loss, Optim, Pooling, Storage};
 use hotrow::kernels::{Level, MatMut, MatRef};
 use hotrow::layer::{Linear, LinearGradient, Table, Workspace};
-use hotrow::optim::StepOptions;
+use hotrow::optim::Step;
 use hotrow::{loss, rng::rng, sparse::SparseBatch};
 use rand::RngExt;
 
@@ -27,7 +27,7 @@ impl TwoFields {
         batch: &[SparseBatch; 2],
         labels: &[&[u32]],
         choose: &mut Selector,
-        step: &StepOptions,
+        step: &Step,
     ) -> f64 {
         let (n, dim) = (labels.len(), self.output.cols());
         let mut h = [vec![0.0; n * dim], vec![0.0; n * dim]];
@@ -76,15 +76,7 @@ fn main() {
             answers.push([pair[0] * features as u32 + pair[1]]);
         }
         let answers: Vec<&[u32]> = answers.iter().map(|answer| &answer[..]).collect();
-        let level = work.level;
-        let step = StepOptions {
-            optim: &optim,
-            number: number as u32,
-            lr: optim.lr,
-            grad_scale: 1.0 / samples as f32,
-            seed: 1,
-            level,
-        };
+        let step = Step { number: number as u32, lr: optim.lr, grad_scale: 1.0 / samples as f32, seed: 1 };
         losses.push(network.step(&mut work, &batch, &answers, &mut choose, &step));
     }
     let (first, last) = (losses[0], losses[losses.len() - 1]);

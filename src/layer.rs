@@ -46,7 +46,6 @@
 
 pub mod attention;
 mod block_feed_forward;
-mod buffer;
 mod dense;
 mod embedding;
 mod feed_forward;
@@ -69,7 +68,6 @@ mod top_k;
 
 pub use attention::Attention;
 pub use block_feed_forward::{BlockFeedForward, BlockFeedForwardSaved};
-pub use buffer::Buffer;
 pub use dense::Dense;
 pub use embedding::{Embedding, TokenRows};
 pub(crate) use embedding::{TOKEN_DEVIATION, look_up};
@@ -85,78 +83,20 @@ pub use sampled_head::SampledHead;
 pub use table::{Table, TableGradient};
 pub use top_k::TopK;
 
-use std::time::Instant;
+pub use crate::work::{Buffer, Workspace};
 
-use crate::flops::{Costs, Phase};
+use crate::flops::Phase;
 use crate::index::{Index, Rows};
-use crate::kernels::gemm::PackedPanel;
-use crate::kernels::{Level, UniqueRowIds};
+use crate::kernels::UniqueRowIds;
 
-/// What layers compute with: the level, memory that is used again, and the count of what it has cost.
-///
-/// ```
-/// let work = hotrow::layer::Workspace::new(hotrow::kernels::Level::detect());
-/// assert_eq!(work.costs.total().flops, 0);
-/// ```
-#[derive(Debug)]
-pub struct Workspace {
-    /// The instruction set.
-    pub level: Level,
-    /// What has been done so far.
-    pub costs: Costs,
-    /// Packed rows, and packed samples as left and as right factors.
-    panels: Vec<PackedPanel>,
-    lefts: Vec<PackedPanel>,
-    rights: Vec<PackedPanel>,
-    /// Activations and gradients that live as long as a layer works.
-    pool: buffer::Pool,
-}
-
-impl Workspace {
-    /// Nothing counted yet.
-    pub fn new(level: Level) -> Self {
-        Self {
-            level,
-            costs: Costs::default(),
-            panels: Vec::new(),
-            lefts: Vec::new(),
-            rights: Vec::new(),
-            pool: buffer::Pool::default(),
-        }
-    }
-
-    /// A buffer (rows, cols) of unspecified numbers, from those that were given back.
-    ///
-    /// # Panics
-    ///
-    /// If it has to grow and the system refuses the memory.
-    #[track_caller]
-    pub fn buffer(&mut self, rows: usize, cols: usize) -> Buffer {
-        self.pool.take(rows, cols)
-    }
-
-    /// The buffer's memory serves again.
-    pub fn give_back(&mut self, buffer: Buffer) {
-        self.pool.give(buffer);
-    }
-
-    /// Builds the index of `rows`, all of which have moved, as a dense optimiser moves all of them.
-    pub(crate) fn rebuild(&mut self, index: &mut dyn Index, rows: &Rows) {
-        let before = index.flops();
-        self.timed(Phase::Hash, |_| {
-            // The index may leave rows where they were if they are not said to have moved.
-            let all: Vec<u32> = (0..rows.len() as u32).collect();
-            index.update(rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
-            index.rebuild(rows);
-        });
-        self.costs.count(Phase::Hash, index.flops() - before, 0, 0);
-    }
-
-    /// Runs `f` and counts its time to `phase`.
-    pub fn timed<R>(&mut self, phase: Phase, f: impl FnOnce(&mut Self) -> R) -> R {
-        let start = Instant::now();
-        let result = f(self);
-        self.costs.time(phase, start.elapsed());
-        result
-    }
+/// Builds `index` from `rows`, all of which have moved, as a dense optimiser moves all of them.
+fn rebuild(work: &mut Workspace, index: &mut dyn Index, rows: &Rows) {
+    let before = index.flops();
+    work.timed(Phase::Hash, |_| {
+        // The index may leave rows where they were if they are not said to have moved.
+        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        index.update(rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
+        index.rebuild(rows);
+    });
+    work.costs.count(Phase::Hash, index.flops() - before, 0, 0);
 }

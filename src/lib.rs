@@ -77,6 +77,7 @@ pub mod machine;
 pub mod matrix;
 pub mod metrics;
 pub mod model;
+pub mod module;
 pub mod optim;
 pub mod order;
 pub mod provenance;
@@ -88,6 +89,7 @@ mod scratch;
 pub mod sparse;
 pub mod tensor;
 pub mod train;
+pub mod work;
 
 pub use hotrow_kernels as kernels;
 

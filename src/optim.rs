@@ -1,5 +1,6 @@
 //! Weights with the state of the rule that moves them, updated row by row by the thread that owns the row.
 
+mod grad;
 mod parameter;
 mod rule;
 mod schedule;
@@ -8,11 +9,11 @@ mod state;
 mod stored;
 
 pub use parameter::Parameter;
+pub use rule::Rule;
 pub use schedule::learning_rate;
 pub use stored::Init;
 
-use crate::config::{Optim, OptimizerName};
-use crate::kernels::{Level, UniqueRowIds};
+use crate::kernels::UniqueRowIds;
 
 /// Which rows of a matrix take part.
 #[derive(Clone, Copy, Debug)]
@@ -74,11 +75,9 @@ impl<'a> RowSet<'a> {
     }
 }
 
-/// One step of a run, as the rules need it.
-#[derive(Clone, Copy, Debug)]
-pub struct StepOptions<'a> {
-    /// The rule and its constants.
-    pub optim: &'a Optim,
+/// One step of a run, as every rule needs it. Rules and their constants belong to parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
     /// Number of the step, from 1.
     pub number: u32,
     /// Learning rate of this step.
@@ -87,11 +86,4 @@ pub struct StepOptions<'a> {
     pub grad_scale: f32,
     /// The seed of stochastic rounding.
     pub seed: u64,
-    /// What to compute with.
-    pub level: Level,
-}
-
-/// Whether rows without a gradient move too, so that weights have to be settled before they are read as a whole.
-pub(crate) fn sleeps(name: OptimizerName) -> bool {
-    name == OptimizerName::Adam
 }

@@ -1,5 +1,9 @@
 //! Entries by row: what turns the rows of each sample into the samples of each row.
 
+mod sets;
+
+pub use sets::Sets;
+
 /// Bits of a digit: 2048 counters are 8 KiB, a quarter of a first-level cache, and two digits sort 4 million rows.
 const BITS: u32 = 11;
 

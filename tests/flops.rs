@@ -23,7 +23,8 @@ use hotrow::layer::{
 };
 use hotrow::loss;
 use hotrow::model::Gpt;
-use hotrow::optim::{Init, Parameter, StepOptions};
+use hotrow::module::Module;
+use hotrow::optim::{Init, Parameter, Step};
 use hotrow::ragged::Ragged;
 use hotrow::sparse::SparseBatch;
 use hotrow::train::Trainer;
@@ -43,9 +44,7 @@ fn sgd() -> Optim {
     Optim { name: OptimizerName::Sgd, ..Optim::default() }
 }
 
-fn step(optim: &Optim) -> StepOptions<'_> {
-    StepOptions { optim, number: 1, lr: 0.1, grad_scale: 1.0, seed: 1, level: Level::detect() }
-}
+const STEP: Step = Step { number: 1, lr: 0.1, grad_scale: 1.0, seed: 1 };
 
 /// Width 4, two heads.
 fn model() -> Model {
@@ -67,7 +66,7 @@ fn a_linear_layer_counts_the_rows_that_are_active() {
     layer.backward(&mut work, MatRef::new(&z, 3, 2), active.rows(), MatMut::new(&mut dx, 3, 4));
     assert_eq!(counted(&mut work, Phase::Gemm), (48, 120));
     let gradient = LinearGradient { active: active.rows(), dz: MatRef::new(&z, 3, 2), x };
-    layer.update(&mut work, &[gradient], &step(&optim));
+    layer.update(&mut work, &[gradient], &STEP);
     assert_eq!(counted(&mut work, Phase::Update), (48, 120));
     // All rows.
     let mut z = [0.0; 15];
@@ -80,7 +79,7 @@ fn a_linear_layer_counts_the_rows_that_are_active() {
     assert_eq!(counted(&mut work, Phase::Gemm), (24, 120));
     layer.backward_per_sample(&mut work, &z, &sets, MatMut::new(&mut dx, 3, 4));
     assert_eq!(counted(&mut work, Phase::Gemm), (24, 120));
-    layer.update_per_sample(&mut work, x, &z, &sets, &step(&optim));
+    layer.update_per_sample(&mut work, x, &z, &sets, &STEP);
     assert_eq!(counted(&mut work, Phase::Update), (24, 120));
 }
 
@@ -105,7 +104,7 @@ fn tables_count_the_rows_that_are_looked_up() {
     table.forward(&mut work, &batch, MatMut::new(&mut h, 2, 4));
     assert_eq!(counted(&mut work, Phase::Forward), (24, 24));
     let gradient = table.gradient(&mut work, &batch, MatRef::new(&h, 2, 4));
-    table.update(&mut work, &gradient, &step(&optim));
+    table.update(&mut work, &gradient, &STEP);
     assert_eq!(counted(&mut work, Phase::Update), (24, 24));
 
     let rows = Parameter::new("rows", 9, 4, Storage::F32, &optim, Init::Normal(1.0), 7);
@@ -113,7 +112,7 @@ fn tables_count_the_rows_that_are_looked_up() {
     rows.forward(&mut work, &ids, &[1.0; 3], MatMut::new(&mut h, 2, 4));
     assert_eq!(counted(&mut work, Phase::Forward), (24, 24));
     rows.accumulate(&ids, &[1.0; 3], MatRef::new(&h, 2, 4));
-    rows.update(&mut work, &step(&optim));
+    rows.update(&mut work, &STEP);
     assert_eq!(counted(&mut work, Phase::Update), (24, 24));
 
     // Four tokens, two heads of four numbers, a bigram and a trigram each: 4 * 2 * 2 * 4 * 2.
@@ -187,7 +186,7 @@ fn feed_forward_layers_count_the_neurons_that_a_token_computes() {
     assert_eq!(counted(&mut work, Phase::Forward), (144, 768));
     let dy = MatRef::new(&y, 3, 4);
     layer.backward(&mut work, MatRef::new(&x, 3, 4), &saved, dy, MatMut::new(&mut dx, 3, 4));
-    layer.update(&mut work, &step(&optim));
+    layer.update(&mut work, &STEP);
     // Back to the input, and to the weights, which the update does.
     assert_eq!(work.costs.of(Phase::Update).flops, 144);
     assert_eq!((work.costs.total().flops, work.costs.total().dense_flops), (2 * 144, 2 * 768));

@@ -7,7 +7,8 @@ use hotrow::config::{Optim, OptimizerName};
 use hotrow::kernels::Level;
 use hotrow::layer::Workspace;
 use hotrow::model::Gpt;
-use hotrow::optim::StepOptions;
+use hotrow::module::Module;
+use hotrow::optim::Step;
 use hotrow::tensor::ElementsMut;
 use safetensors::SafeTensors;
 
@@ -92,8 +93,8 @@ fn largest(x: &[f32]) -> f32 {
     x.iter().fold(0.0, |most, x| most.max(x.abs()))
 }
 
-fn step<'a>(optim: &'a Optim, number: u32) -> StepOptions<'a> {
-    StepOptions { optim, number, lr: optim.lr, grad_scale: 1.0 / TARGETS as f32, seed: 1, level: Level::detect() }
+fn step(optim: &Optim, number: u32) -> Step {
+    Step { number, lr: optim.lr, grad_scale: 1.0 / TARGETS as f32, seed: 1 }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use hotrow::config::{Config, IndexName, Loss, Mode, OptimizerName, Pooling};
 use hotrow::data::Batch;
 use hotrow::kernels::Level;
+use hotrow::module::Module;
 use hotrow::rng::rng;
 use hotrow::tensor::ElementsMut;
 use hotrow::train::Trainer;

@@ -11,6 +11,7 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::kernels::gemm::Precision;
+use crate::module::Module;
 use crate::rng::rng;
 use crate::train::Trainer;
 

@@ -149,13 +149,27 @@ impl Optim {
             return Err(wrong("optim.final_lr", self.final_lr, format_args!("above optim.lr ({})", self.lr)));
         }
         counts("optim.warmup_steps", self.warmup_steps, 0)?;
-        not_negative("optim.weight_decay", self.weight_decay)?;
         not_negative("optim.clip", self.clip)?;
+        self.check_rule()?;
+        decay("optim", self.lr, self.weight_decay)?;
+        let adam = matches!(self.name, OptimizerName::Adam | OptimizerName::AdamLazy | OptimizerName::AdamDense);
+        if self.eight_bit && !adam {
+            return Err(wrong(
+                "optim.eight_bit",
+                "true",
+                "for adam, adam-lazy and adam-dense only; optim.name is another",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The constants of the rule, whatever the learning rate.
+    pub(crate) fn check_rule(&self) -> Result<()> {
+        not_negative("optim.weight_decay", self.weight_decay)?;
         for (key, beta) in [("optim.beta1", self.beta1), ("optim.beta2", self.beta2)] {
             number(key, beta, (0.0..1.0).contains(&beta), "not at least 0 and below 1")?;
         }
         positive("optim.eps", self.eps)?;
-        decay("optim", self.lr, self.weight_decay)?;
         let adam = matches!(self.name, OptimizerName::Adam | OptimizerName::AdamLazy | OptimizerName::AdamDense);
         if adam && self.beta2 == 0.0 {
             return Err(wrong("optim.beta2", 0, "not above 0, as Adam needs it"));
@@ -166,13 +180,6 @@ impl Optim {
                 self.beta1
             );
             return Err(wrong("optim.beta2", self.beta2, limit));
-        }
-        if self.eight_bit && !adam {
-            return Err(wrong(
-                "optim.eight_bit",
-                "true",
-                "for adam, adam-lazy and adam-dense only; optim.name is another",
-            ));
         }
         Ok(())
     }

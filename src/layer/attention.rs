@@ -11,17 +11,17 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use self::core::{Core, Scratch};
-use super::buffer::local;
 use super::dense::{TOKENS, copy_rows};
 use super::feed_forward::deviation;
 use super::{Buffer, Dense, RmsNorm, Workspace};
-use crate::config::Optim;
 use crate::config::lm::Model;
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::{RopePairs, RopeTable, rope, rope_backward};
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::optim::Rule;
 use crate::scratch::lend;
+use crate::work::local;
 
 pub use cache::LayerCache;
 
@@ -56,6 +56,8 @@ pub struct Attention {
     /// Tokens that a token looks back on, itself included.
     window: usize,
 }
+
+crate::module!(Attention { norm, qk_norm, qkv, out });
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
@@ -94,8 +96,8 @@ impl Attention {
     /// assert!((y[0] - y[4]).abs() < 1e-6);
     /// ```
     #[track_caller]
-    pub fn new(name: &str, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Self {
-        Self::try_new(name, model, rope, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(name: &str, model: &Model, rope: Arc<RopeTable>, rule: impl Into<Rule>, seed: u64) -> Self {
+        Self::try_new(name, model, rope, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -103,12 +105,12 @@ impl Attention {
     /// # Errors
     ///
     /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Result<Self> {
-        let width = model.width;
+    pub fn try_new(name: &str, model: &Model, rope: Arc<RopeTable>, rule: impl Into<Rule>, seed: u64) -> Result<Self> {
+        let (width, rule) = (model.width, rule.into());
         let dense = |part: &str, outputs: usize, deviation: f32| {
-            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, rule, seed)
         };
-        let norm = |part: &str, width: usize| RmsNorm::try_new(&format!("{name}.{part}"), width, optim);
+        let norm = |part: &str, width: usize| RmsNorm::try_new(&format!("{name}.{part}"), width, rule);
         let head = model.head_width();
         Ok(Self {
             norm: norm("norm", width)?,

@@ -18,7 +18,6 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use self::route::{Piece, add_entries, choose, pieces, scores_backward};
-use super::buffer::local;
 use super::dense::{TOKENS, copy_rows};
 use super::feed_forward::deviation;
 use super::{Buffer, Dense, RmsNorm, Workspace};
@@ -29,10 +28,10 @@ use crate::flops::Phase;
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::{Activation, dot};
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
-use crate::optim::{Init, Parameter, StepOptions};
+use crate::optim::{Init, Parameter, Rule, Step};
 use crate::ragged::Ragged;
 use crate::scratch::lend;
-use crate::tensor::ElementsMut;
+use crate::work::local;
 
 thread_local! {
     static LOCAL: Cell<Local> = Cell::default();
@@ -66,6 +65,8 @@ pub struct BlockFeedForward {
     chosen: usize,
     balance: f32,
 }
+
+crate::module!(BlockFeedForward { norm, router, up, down, offsets } then balance);
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
@@ -102,8 +103,8 @@ impl BlockFeedForward {
     /// assert_eq!(y, [0.0; 4]);
     /// ```
     #[track_caller]
-    pub fn new(name: &str, options: &FeedForwardOptions, model: &Model, optim: &Optim, seed: u64) -> Self {
-        Self::try_new(name, options, model, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(name: &str, options: &FeedForwardOptions, model: &Model, rule: impl Into<Rule>, seed: u64) -> Self {
+        Self::try_new(name, options, model, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -116,30 +117,28 @@ impl BlockFeedForward {
     ///
     /// If the blocks do not divide the neurons, or there are not as many as are chosen.
     #[track_caller]
-    pub fn try_new(name: &str, options: &FeedForwardOptions, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
+    pub fn try_new(
+        name: &str,
+        options: &FeedForwardOptions,
+        model: &Model,
+        rule: impl Into<Rule>,
+        seed: u64,
+    ) -> Result<Self> {
         let (width, inner, neurons) = (model.width, model.inner(), options.neurons);
         assert!(inner.is_multiple_of(neurons), "{inner} neurons are no blocks of {neurons}");
-        let (blocks, chosen) = (inner / neurons, options.chosen);
+        let (blocks, chosen, rule) = (inner / neurons, options.chosen, rule.into());
         assert!((1..=blocks).contains(&chosen), "{chosen} of {blocks} blocks");
         let dense = |part: &str, outputs: usize, deviation: f32| {
-            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, rule, seed)
         };
-        // Their own rule is in `update`.
-        let still = Optim { name: OptimizerName::Sgd, ..Optim::default() };
+        // They have no gradient: `balance` moves them.
+        let still = &Optim { name: OptimizerName::Sgd, ..Optim::default() };
         Ok(Self {
-            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, rule)?,
             router: dense("router", blocks, deviation(width))?,
             up: dense("up", inner, deviation(width))?.in_panels_of(neurons),
             down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt())?.in_panels_of(neurons),
-            offsets: Parameter::try_new(
-                &format!("{name}.offsets"),
-                blocks,
-                1,
-                Storage::F32,
-                &still,
-                Init::Zeros,
-                seed,
-            )?,
+            offsets: Parameter::try_new(&format!("{name}.offsets"), blocks, 1, Storage::F32, still, Init::Zeros, seed)?,
             load: vec![0; blocks],
             neurons,
             chosen,
@@ -290,39 +289,16 @@ impl BlockFeedForward {
         self.load.iter().map(|&load| (load * self.load.len() as u64) as f64 / all.max(1) as f64).collect()
     }
 
-    /// The squared Euclidean length of the sum of the gradients.
-    pub fn squared_gradient(&self, work: &mut Workspace) -> f64 {
-        let products = [&self.router, &self.up, &self.down];
-        let products: f64 = products.into_iter().map(|product| product.squared_gradient(work)).sum();
-        self.norm.squared_gradient(work.level) + products
-    }
-
-    /// One step along the sum of the gradients, which is then empty. Offsets of blocks with more than their part of the tokens
-    /// fall, the others rise.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        self.norm.update(step);
-        let products = [&mut self.router, &mut self.up, &mut self.down];
-        products.into_iter().for_each(|product| product.update(work, step));
+    /// Offsets of blocks with more than their part of the tokens of a step fall, the others rise.
+    fn balance(&mut self, _work: &mut Workspace, _step: &Step) {
         let load = self.load();
-        if self.load.iter().any(|&load| load > 0) {
+        if self.load.iter().any(|&load| load > 0) && !self.offsets.is_frozen() {
             let by = self.balance;
-            for (offset, load) in self.offsets_mut().iter_mut().zip(load) {
+            for (offset, load) in self.offsets.f32_mut().iter_mut().zip(load) {
                 *offset += by * (if load > 1.0 { -1.0 } else { f32::from(load < 1.0) });
             }
         }
         self.load.fill(0);
-    }
-
-    /// Every parameter, always in the same order.
-    pub fn list(&self) -> [&Parameter; 5] {
-        [&self.norm.gain, self.router.parameter(), self.up.parameter(), self.down.parameter(), &self.offsets]
-    }
-
-    /// As [`list`](Self::list), to be written.
-    pub fn list_mut(&mut self) -> [&mut Parameter; 5] {
-        let products = [&mut self.router, &mut self.up, &mut self.down];
-        let [router, up, down] = products.map(|product| product.parameter_mut());
-        [&mut self.norm.gain, router, up, down, &mut self.offsets]
     }
 
     /// The offsets of blocks.
@@ -332,10 +308,7 @@ impl BlockFeedForward {
 
     /// As [`offsets`](Self::offsets), to be written.
     pub fn offsets_mut(&mut self) -> &mut [f32] {
-        match self.offsets.weight_tensors_mut().remove(0).elements {
-            ElementsMut::F32(offsets) => offsets,
-            _ => unreachable!("stored as f32"),
-        }
+        self.offsets.f32_mut()
     }
 }
 

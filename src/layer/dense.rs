@@ -11,17 +11,17 @@ use rayon::prelude::*;
 pub(super) use self::packed::Factor;
 use self::packed::{LEFT, Packed};
 use super::Workspace;
+use crate::config::Storage;
 use crate::config::lm::model::Precision as Rounding;
-use crate::config::{Optim, Storage};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::convert::bf16_from_f32;
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
-use crate::kernels::reduce::squared_norm;
 use crate::kernels::rows::rows_dot;
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
 use crate::matrix::Matrix;
-use crate::optim::{Init, Parameter, StepOptions};
+use crate::module::{Module, Part, PartMut};
+use crate::optim::{Init, Parameter, Rule};
 use crate::scratch::lend;
 
 /// Tokens of one piece of work: as many rows as the product keeps in the second-level cache.
@@ -38,14 +38,10 @@ const SUMMED: usize = 512;
 /// layers.
 const VECTOR_ROWS: usize = 64;
 
-/// Weights (out, in), the sum of their gradients, and packed copies.
+/// Weights (out, in) and packed copies.
 #[derive(Debug)]
 pub struct Dense {
     weights: Parameter,
-    /// (out, in).
-    gradient: Matrix<f32>,
-    /// The gradient is zero, whatever stands there: the first product writes over it.
-    empty: bool,
     precision: Precision,
     /// Rows of a packed panel.
     panel_rows: usize,
@@ -80,11 +76,10 @@ impl Dense {
         inputs: usize,
         deviation: f32,
         precision: Rounding,
-        optim: &Optim,
+        rule: impl Into<Rule>,
         seed: u64,
     ) -> Self {
-        Self::try_new(name, outputs, inputs, deviation, precision, optim, seed)
-            .unwrap_or_else(|error| panic!("{error}"))
+        Self::try_new(name, outputs, inputs, deviation, precision, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -98,14 +93,13 @@ impl Dense {
         inputs: usize,
         deviation: f32,
         precision: Rounding,
-        optim: &Optim,
+        rule: impl Into<Rule>,
         seed: u64,
     ) -> Result<Self> {
         let (name, init) = (format!("{name}.weight"), Init::Normal(deviation));
         Ok(Self {
-            gradient: Matrix::try_zeros(&format!("the gradient of {name}"), outputs, inputs)?,
-            weights: Parameter::try_new(&name, outputs, inputs, Storage::F32, optim, init, seed)?,
-            empty: true,
+            weights: Parameter::try_new(&name, outputs, inputs, Storage::F32, rule, init, seed)?
+                .with_dense_gradient()?,
             precision: match precision {
                 Rounding::F32 => Precision::F32,
                 Rounding::Bf16 => Precision::Bf16,
@@ -208,6 +202,9 @@ impl Dense {
     pub fn accumulate(&mut self, work: &mut Workspace, x: MatRef<f32>, dy: MatRef<f32>) {
         assert_eq!((x.rows(), self.outputs()), (dy.rows(), dy.cols()), "dy is not (tokens, outputs)");
         assert_eq!(x.cols(), self.inputs(), "x and the weights differ in inputs");
+        if self.weights.is_frozen() {
+            return;
+        }
         self.count(work, Phase::Backward, x.rows());
         let (level, precision) = (work.level, self.precision);
         work.timed(Phase::Backward, |work| {
@@ -219,9 +216,11 @@ impl Dense {
             });
             // Narrow layers in more pieces, so that threads end together.
             let rows = if dy.cols() >= 1024 { 128 } else { 64 };
-            let add = !self.empty;
-            self.empty &= pieces.is_empty();
-            let chunks: Vec<MatMut<f32>> = self.gradient.view_mut().into_chunks(rows).collect();
+            if pieces.is_empty() {
+                return;
+            }
+            let (gradient, add) = self.weights.gradient_for_product();
+            let chunks: Vec<MatMut<f32>> = gradient.into_chunks(rows).collect();
             chunks.into_par_iter().enumerate().for_each(|(c, mut out)| {
                 lend(&LEFT, |left| {
                     for (p, (panel, piece)) in work.rights.iter().zip(&pieces).enumerate() {
@@ -238,46 +237,19 @@ impl Dense {
 
     /// The sum of the gradients: (out, in).
     pub fn gradient(&mut self) -> MatRef<'_, f32> {
-        self.gradient_mut();
-        self.gradient.view()
+        self.weights.gradient()
     }
 
     /// The same, row after row, to be added to.
     pub(crate) fn gradient_mut(&mut self) -> &mut [f32] {
-        if std::mem::take(&mut self.empty) {
-            self.gradient.as_mut_slice().par_chunks_mut(1 << 16).for_each(|chunk| chunk.fill(0.0));
-        }
-        self.gradient.as_mut_slice()
+        self.weights.gradient_mut()
     }
 
     /// For a product that sums all of the gradient by itself.
     pub(super) fn parts(&mut self, level: Level) -> Parts<'_> {
         self.plain(level);
-        let added = !std::mem::take(&mut self.empty);
-        Parts { gradient: self.gradient.view_mut(), added, panels: self.backward.ready() }
-    }
-
-    /// The squared Euclidean length of the sum of the gradients.
-    pub fn squared_gradient(&self, work: &mut Workspace) -> f64 {
-        if self.empty {
-            return 0.0;
-        }
-        let level = work.level;
-        work.timed(Phase::Update, |_| {
-            let rows = self.gradient.as_slice().par_chunks(1 << 14);
-            let squares: Vec<f64> = rows.map(|rows| squared_norm(level, rows) as f64).collect();
-            squares.iter().sum()
-        })
-    }
-
-    /// One step along the sum of the gradients, which is then empty.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        self.gradient_mut();
-        let bytes = self.outputs() as u64 * (self.weights.bytes_per_row() + 4 * self.inputs() as u64);
-        work.costs.count(Phase::Update, 0, 0, bytes);
-        self.parameter_mut();
-        work.timed(Phase::Update, |_| self.weights.update_all(self.gradient.view(), step));
-        self.empty = true;
+        let (gradient, added) = self.weights.gradient_for_product();
+        Parts { gradient, added, panels: self.backward.ready() }
     }
 
     /// The weights as the right factor of `x W^T`.
@@ -338,4 +310,15 @@ pub(super) struct Parts<'a> {
 /// Copies the rows of `from` into those of `to`.
 pub(super) fn copy_rows(from: MatRef<f32>, to: &mut MatMut<f32>) {
     (0..from.rows()).for_each(|r| to.row_mut(r).copy_from_slice(from.row(r)));
+}
+
+/// Whoever may write the weights makes the packed copies out of date.
+impl Module for Dense {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+        take(Part::Parameter(&self.weights));
+    }
+
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+        take(PartMut::Parameter(self.parameter_mut()));
+    }
 }

@@ -4,13 +4,11 @@ use rayon::prelude::*;
 
 use super::Workspace;
 use super::dense::TOKENS;
-use crate::config::{Optim, Storage};
+use crate::config::Storage;
 use crate::error::Result;
 use crate::flops::Phase;
-use crate::kernels::reduce::squared_norm;
-use crate::kernels::{MatMut, MatRef, UniqueRowIds};
-use crate::matrix::Matrix;
-use crate::optim::{Init, Parameter, RowSet, StepOptions};
+use crate::kernels::{MatMut, MatRef};
+use crate::optim::{Init, Parameter, Rule};
 
 /// Distinct tokens that one thread sums the gradients of at a time.
 const ROWS: usize = 64;
@@ -111,12 +109,10 @@ pub(crate) fn look_up(work: &mut Workspace, table: MatRef<f32>, tokens: &[u32], 
 pub struct Embedding {
     /// (tokens, D).
     pub weights: Parameter,
-    /// (tokens, D), of which the rows `touched` count.
-    gradient: Matrix<f32>,
-    /// Increasing.
-    touched: Vec<u32>,
     batch: TokenRows,
 }
+
+crate::module!(Embedding { weights });
 
 /// Standard deviation that numbers of token tables begin with.
 ///
@@ -141,8 +137,8 @@ impl Embedding {
     /// assert_eq!(x[..2], x[2..]);
     /// ```
     #[track_caller]
-    pub fn new(name: &str, vocabulary: usize, width: usize, optim: &Optim, seed: u64) -> Self {
-        Self::try_new(name, vocabulary, width, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(name: &str, vocabulary: usize, width: usize, rule: impl Into<Rule>, seed: u64) -> Self {
+        Self::try_new(name, vocabulary, width, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -150,14 +146,10 @@ impl Embedding {
     /// # Errors
     ///
     /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, vocabulary: usize, width: usize, optim: &Optim, seed: u64) -> Result<Self> {
+    pub fn try_new(name: &str, vocabulary: usize, width: usize, rule: impl Into<Rule>, seed: u64) -> Result<Self> {
         let (name, init) = (format!("{name}.weight"), Init::Normal(TOKEN_DEVIATION));
-        Ok(Self {
-            gradient: Matrix::try_zeros(&format!("the gradient of {name}"), vocabulary, width)?,
-            weights: Parameter::try_new(&name, vocabulary, width, Storage::F32, optim, init, seed)?,
-            touched: Vec::new(),
-            batch: TokenRows::default(),
-        })
+        let weights = Parameter::try_new(&name, vocabulary, width, Storage::F32, rule, init, seed)?;
+        Ok(Self { weights: weights.with_row_gradients()?, batch: TokenRows::default() })
     }
 
     /// `x` (T, D), written over, for `tokens` (T).
@@ -181,35 +173,8 @@ impl Embedding {
         assert_eq!((dx.rows(), dx.cols()), (tokens.len(), self.weights.cols()), "dx is not (tokens, width)");
         work.timed(Phase::Backward, |_| {
             self.batch.sort(tokens);
-            let is_new = |token: &&u32| self.touched.binary_search(token).is_err();
-            let fresh: Vec<u32> = self.batch.rows().iter().filter(is_new).copied().collect();
-            self.batch.add_to(dx, self.gradient.as_mut_slice(), &fresh);
-            self.touched.extend(fresh);
-            self.touched.sort_unstable();
+            let Self { weights, batch } = self;
+            weights.add_rows(batch.rows(), |sums, new| batch.add_to(dx, sums, new));
         });
-    }
-
-    /// The rows that have a gradient, increasing, and the matrix (tokens, D) that it stands in; other rows there mean nothing.
-    pub fn gradient(&self) -> (&[u32], MatRef<'_, f32>) {
-        (&self.touched, self.gradient.view())
-    }
-
-    /// The squared Euclidean length of the sum of the gradients.
-    pub fn squared_gradient(&self, work: &mut Workspace) -> f64 {
-        self.touched.iter().map(|&row| squared_norm(work.level, self.gradient.row(row as usize)) as f64).sum()
-    }
-
-    /// One step along the sum of the gradients, which is then empty. Other rows move in a dense Adam only.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        work.costs.count(Phase::Update, 0, 0, self.touched.len() as u64 * self.weights.bytes_per_row());
-        work.timed(Phase::Update, |_| {
-            let rows = UniqueRowIds::new(&self.touched, self.weights.rows()).expect("touched rows are rows");
-            let (touched, gradient) = (&self.touched, &self.gradient);
-            self.weights.update(RowSet::Some(rows), step, |block, mut out| {
-                let rows = touched[block].iter().enumerate();
-                rows.for_each(|(r, &row)| out.row_mut(r).copy_from_slice(gradient.row(row as usize)));
-            });
-        });
-        self.touched.clear();
     }
 }

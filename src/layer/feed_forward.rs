@@ -4,17 +4,17 @@ use std::cell::Cell;
 
 use rayon::prelude::*;
 
-use super::buffer::local;
 use super::dense::{TOKENS, copy_rows};
 use super::{Buffer, Dense, RmsNorm, Workspace};
-use crate::config::Optim;
 use crate::config::lm::Model;
 use crate::config::lm::model::Activation;
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::Activation as Function;
 use crate::kernels::{Level, MatMut, MatRef};
+use crate::optim::Rule;
 use crate::scratch::lend;
+use crate::work::local;
 
 thread_local! {
     /// Normalised tokens, and what lies between the two products, of a piece of work.
@@ -33,6 +33,8 @@ pub struct FeedForward {
     pub down: Dense,
     activation: Activation,
 }
+
+crate::module!(FeedForward { norm, up, down });
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
@@ -61,8 +63,8 @@ impl FeedForward {
     /// assert_eq!(y, [0.0; 4]);
     /// ```
     #[track_caller]
-    pub fn new(name: &str, model: &Model, optim: &Optim, seed: u64) -> Self {
-        Self::try_new(name, model, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(name: &str, model: &Model, rule: impl Into<Rule>, seed: u64) -> Self {
+        Self::try_new(name, model, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -70,14 +72,14 @@ impl FeedForward {
     /// # Errors
     ///
     /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
-        let (width, inner) = (model.width, model.inner());
+    pub fn try_new(name: &str, model: &Model, rule: impl Into<Rule>, seed: u64) -> Result<Self> {
+        let (width, inner, rule) = (model.width, model.inner(), rule.into());
         let up = inner * if model.activation == Activation::Swiglu { 2 } else { 1 };
         let dense = |part: &str, outputs: usize, inputs: usize, deviation: f32| {
-            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, rule, seed)
         };
         Ok(Self {
-            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, rule)?,
             up: dense("up", up, width, deviation(width))?,
             down: dense("down", width, inner, deviation(inner) / (2.0 * model.layers as f32).sqrt())?,
             activation: model.activation,

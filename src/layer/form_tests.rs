@@ -1,12 +1,12 @@
 //! What is written over and what is added to, as the table at the head of `layer` says.
 
-use super::per_sample::Sets;
 use super::*;
 use crate::config::lm::Model;
 use crate::config::lm::model::Precision;
 use crate::config::{Optim, OptimizerName, Pooling, Storage};
-use crate::kernels::{MatMut, MatRef};
+use crate::kernels::{Level, MatMut, MatRef};
 use crate::optim::{Init, Parameter, RowSet};
+use crate::order::Sets;
 use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;
 

@@ -7,8 +7,9 @@ use super::*;
 use crate::config::lm::Model;
 use crate::config::lm::model::{Activation, Precision};
 use crate::config::{Optim, OptimizerName};
-use crate::kernels::{MatMut, MatRef};
-use crate::optim::{Parameter, StepOptions};
+use crate::kernels::{Level, MatMut, MatRef};
+use crate::module::Module;
+use crate::optim::{Parameter, Step};
 use crate::tensor::ElementsMut;
 
 const TOKENS: usize = 10;
@@ -65,22 +66,18 @@ fn weighed(y: &[f32]) -> f64 {
     y.iter().zip(numbers(y.len(), 99)).map(|(&y, c)| y as f64 * c as f64).sum()
 }
 
-fn step<'a>(optim: &'a Optim) -> StepOptions<'a> {
-    StepOptions { optim, number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level: Level::detect() }
-}
+const STEP: Step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
 
-/// `forward(layer, x, y)` and `backward(layer, x, dy, dx)` of a layer whose parameters are `list`ed.
-fn check_layer<L>(
+/// `forward(layer, x, y)` and `backward(layer, x, dy, dx)` of a layer that learns by plain descent.
+fn check_layer<L: Module>(
     make: impl Fn() -> L,
     outputs: usize,
-    list: impl Fn(&mut L) -> Vec<&mut Parameter>,
     mut forward: impl FnMut(&L, MatRef<f32>, MatMut<f32>),
     mut backward: impl FnMut(&mut L, MatRef<f32>, MatRef<f32>, MatMut<f32>),
-    update: impl Fn(&mut L),
 ) {
     let prepared = || {
         let mut layer = make();
-        for (p, parameter) in list(&mut layer).into_iter().enumerate() {
+        for (p, parameter) in layer.parameters_mut().into_iter().enumerate() {
             let moves = numbers(parameter.rows() * parameter.cols(), p as u64);
             f32(parameter, |w| w.iter_mut().zip(moves).for_each(|(w, by)| *w = *w / 4.0 + by * 0.7));
         }
@@ -92,21 +89,21 @@ fn check_layer<L>(
     forward(&stepped, MatRef::new(&x, TOKENS, WIDTH), MatMut::new(&mut y, TOKENS, outputs));
     let dx_view = MatMut::new(&mut dx, TOKENS, WIDTH);
     backward(&mut stepped, MatRef::new(&x, TOKENS, WIDTH), MatRef::new(&dy, TOKENS, outputs), dx_view);
-    update(&mut stepped);
-    let count = list(&mut stepped).len();
+    stepped.update(&mut Workspace::new(Level::detect()), &STEP);
+    let count = stepped.parameters_mut().len();
     let labels: Vec<String> = (0..count).map(|p| p.to_string()).collect();
     let mut wanted = vec![("x", dx)];
     for (p, label) in labels.iter().enumerate() {
         let (mut before, mut gradient) = (prepared(), Vec::new());
-        f32(list(&mut before).remove(p), |w| gradient = w.to_vec());
-        f32(list(&mut stepped).remove(p), |w| gradient.iter_mut().zip(w).for_each(|(g, after)| *g -= *after));
+        f32(before.parameters_mut().remove(p), |w| gradient = w.to_vec());
+        f32(stepped.parameters_mut().remove(p), |w| gradient.iter_mut().zip(w).for_each(|(g, after)| *g -= *after));
         wanted.push((label, gradient));
     }
     check(&wanted, |name, at, by| {
         let (mut layer, mut x) = (prepared(), x.clone());
         match name {
             "x" => x[at] += by,
-            p => f32(list(&mut layer).remove(p.parse().unwrap()), |w| w[at] += by),
+            p => f32(layer.parameters_mut().remove(p.parse().unwrap()), |w| w[at] += by),
         }
         forward(&layer, MatRef::new(&x, TOKENS, WIDTH), MatMut::new(&mut y, TOKENS, outputs));
         weighed(&y)
@@ -119,13 +116,11 @@ fn dense_layers_follow_the_gradient() {
     check_layer(
         || Dense::new("dense", 4, WIDTH, 1.0, Precision::F32, &optim, 1),
         4,
-        |layer| vec![layer.parameter_mut()],
         |layer, x, y| layer.forward(&mut Workspace::new(level), x, y),
         |layer, x, dy, dx| {
             layer.backward(&mut Workspace::new(level), dy, dx);
             layer.accumulate(&mut Workspace::new(level), x, dy);
         },
-        |layer| layer.update(&mut Workspace::new(level), &step(&optim)),
     );
 }
 
@@ -136,13 +131,11 @@ fn norms_follow_the_gradient() {
     check_layer(
         || RmsNorm::new("norm", WIDTH, &optim),
         WIDTH,
-        |layer| vec![&mut layer.gain],
         |layer, x, y| layer.forward(&mut Workspace::new(level), x, y, &mut rstd.borrow_mut()),
         |layer, x, dy, mut dx| {
             (0..TOKENS).for_each(|r| dx.row_mut(r).fill(0.0));
             layer.backward(&mut Workspace::new(level), x, &rstd.borrow(), dy, dx);
         },
-        |layer| layer.update(&step(&optim)),
     );
 }
 
@@ -154,14 +147,8 @@ fn feed_forward_layers_follow_the_gradient() {
         check_layer(
             || FeedForward::new("feed_forward", &model, &optim, 1),
             WIDTH,
-            |layer| vec![&mut layer.norm.gain, layer.up.parameter_mut(), layer.down.parameter_mut()],
             |layer, x, y| layer.forward(&mut Workspace::new(level), x, y, &mut saved.borrow_mut()),
             |layer, x, dy, dx| layer.backward(&mut Workspace::new(level), x, &saved.borrow(), dy, dx),
-            |layer| {
-                layer.norm.update(&step(&optim));
-                layer.up.update(&mut Workspace::new(level), &step(&optim));
-                layer.down.update(&mut Workspace::new(level), &step(&optim));
-            },
         );
     }
 }
@@ -175,19 +162,8 @@ fn attention_layers_follow_the_gradient() {
         check_layer(
             || Attention::new("attention", &model, rotations(&model), &optim, 1),
             WIDTH,
-            |layer| {
-                let norms = layer.qk_norm.iter_mut().flatten().map(|norm| &mut norm.gain);
-                let products = [layer.qkv.parameter_mut(), layer.out.parameter_mut()];
-                [&mut layer.norm.gain].into_iter().chain(products).chain(norms).collect()
-            },
             |layer, x, y| layer.forward(&mut Workspace::new(level), x, 5, y, &mut saved.borrow_mut()),
             |layer, x, dy, dx| layer.backward(&mut Workspace::new(level), x, 5, &saved.borrow(), dy, dx),
-            |layer| {
-                layer.norm.update(&step(&optim));
-                layer.qk_norm.iter_mut().flatten().for_each(|norm| norm.update(&step(&optim)));
-                layer.qkv.update(&mut Workspace::new(level), &step(&optim));
-                layer.out.update(&mut Workspace::new(level), &step(&optim));
-            },
         );
     }
 }
@@ -209,7 +185,7 @@ fn token_tables_add_up_the_gradients_of_equal_tokens_and_forget_them_after_a_ste
     }
     let squares: f64 = want.iter().zip(&before).map(|(want, before)| ((want - before) as f64).powi(2)).sum();
     assert!((table.squared_gradient(work) / squares - 1.0).abs() < 1e-4);
-    table.update(work, &step(&optim));
+    table.update(work, &STEP);
     // Gradients are whole numbers below 256, so only weights are rounded, once or once a token.
     let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 16.0 * 256.0 * f32::EPSILON;
     assert!(table.weights.f32().iter().zip(&want).all(close));

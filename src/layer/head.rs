@@ -10,7 +10,6 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::buffer::local;
 use super::dense::{Dense, PANEL_ROWS, TOKENS};
 use super::{Buffer, Workspace};
 use crate::flops::Phase;
@@ -18,6 +17,7 @@ use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::{log_sum_exp, softmax};
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::scratch::lend;
+use crate::work::local;
 
 /// Tokens whose logits exist at the same time. The weights are read, and their gradient read and written, once for each piece:
 /// at 512 that is less traffic than the logits are.

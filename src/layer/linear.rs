@@ -7,13 +7,13 @@ use rayon::prelude::*;
 
 use super::Workspace;
 use super::pack::{LEFT, SAMPLES, Side, blocks, groups, pack_rows, pack_samples};
-use crate::config::{Optim, Storage};
+use crate::config::Storage;
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::{Rows, WeightsRef};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds, Weight};
-use crate::optim::{Init, Parameter, RowSet, StepOptions};
+use crate::optim::{Init, Parameter, RowSet, Rule, Step};
 use crate::scratch::lend;
 
 /// Weights (rows, D) and biases (rows).
@@ -26,6 +26,8 @@ pub struct Linear {
     /// Factors are rounded to bf16 where weights are stored so.
     precision: Precision,
 }
+
+crate::module!(Linear { weights, biases });
 
 /// The gradient of the output for samples that share a set of rows.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +54,8 @@ impl Linear {
     /// assert_eq!((layer.rows(), layer.cols()), (10, 4));
     /// ```
     #[track_caller]
-    pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, seed: u64) -> Self {
-        Self::try_new(name, rows, cols, storage, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, rule: impl Into<Rule>, seed: u64) -> Self {
+        Self::try_new(name, rows, cols, storage, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -61,11 +63,19 @@ impl Linear {
     /// # Errors
     ///
     /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, seed: u64) -> Result<Self> {
+    pub fn try_new(
+        name: &str,
+        rows: usize,
+        cols: usize,
+        storage: Storage,
+        rule: impl Into<Rule>,
+        seed: u64,
+    ) -> Result<Self> {
+        let rule = rule.into();
         let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
         Ok(Self {
-            weights: Parameter::try_new(&format!("{name}.weight"), rows, cols, storage, optim, init, seed)?,
-            biases: Parameter::try_new(&format!("{name}.bias"), rows, 1, Storage::F32, optim, Init::Zeros, seed)?,
+            weights: Parameter::try_new(&format!("{name}.weight"), rows, cols, storage, rule, init, seed)?,
+            biases: Parameter::try_new(&format!("{name}.bias"), rows, 1, Storage::F32, rule, Init::Zeros, seed)?,
             precision: if storage == Storage::F32 { Precision::F32 } else { Precision::Bf16 },
         })
     }
@@ -220,7 +230,7 @@ impl Linear {
     ///
     /// If a group is of another number of rows.
     #[track_caller]
-    pub fn update(&mut self, work: &mut Workspace, groups: &[LinearGradient], step: &StepOptions) -> Vec<u32> {
+    pub fn update(&mut self, work: &mut Workspace, groups: &[LinearGradient], step: &Step) -> Vec<u32> {
         let union = union(groups);
         let pairs: usize = groups.iter().map(|group| group.dz.rows() * group.active.len()).sum();
         let samples: usize = groups.iter().map(|group| group.dz.rows()).sum();
@@ -229,9 +239,10 @@ impl Linear {
         work.costs.count(Phase::Update, flops(pairs), flops(samples * self.rows()), bytes);
         work.timed(Phase::Update, |work| {
             let active = RowSet::Some(UniqueRowIds::new(&union, self.rows()).expect("active rows are rows"));
+            let level = work.level;
             let gradient = Gradient::new(work, self.precision, groups, active);
-            self.weights.update(active, step, |block, out| gradient.weights(block, out));
-            self.biases.update(active, step, |block, out| gradient.biases(block, out));
+            self.weights.update_rows(active, level, step, |block, out| gradient.weights(block, out));
+            self.biases.update_rows(active, level, step, |block, out| gradient.biases(block, out));
         });
         union
     }
@@ -243,8 +254,8 @@ impl Linear {
             let (level, precision) = (work.level, self.precision);
             let active = RowSet::Some(UniqueRowIds::new(&union, self.rows()).expect("active rows are rows"));
             let gradient = Gradient::new(work, precision, groups, active);
-            self.weights.squared_gradient(active, level, |block, out| gradient.weights(block, out))
-                + self.biases.squared_gradient(active, level, |block, out| gradient.biases(block, out))
+            self.weights.squared_rows(active, level, |block, out| gradient.weights(block, out))
+                + self.biases.squared_rows(active, level, |block, out| gradient.biases(block, out))
         })
     }
 

@@ -22,13 +22,12 @@ pub use values::{Usage, ValueTable};
 use super::dense::{TOKENS, copy_rows};
 use super::feed_forward::deviation;
 use super::{Buffer, Dense, RmsNorm, Workspace};
-use crate::config::Optim;
 use crate::config::lm::{Memory, Model};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::{Activation, dot, softmax};
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::{Parameter, StepOptions};
+use crate::optim::Rule;
 use crate::ragged::Ragged;
 
 /// Everything of the memory that belongs to one block. The values belong to all of them.
@@ -49,6 +48,8 @@ pub struct MemoryLayer {
     heads: usize,
     reads: usize,
 }
+
+crate::module!(MemoryLayer { norm, query_norm, query, gate, out, keys });
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
@@ -104,18 +105,26 @@ impl MemoryLayer {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(name: &str, config: &Memory, model: &Model, optim: &Optim, seed: u64, level: Level) -> Result<Self> {
+    pub fn new(
+        name: &str,
+        config: &Memory,
+        model: &Model,
+        rule: impl Into<Rule>,
+        seed: u64,
+        level: Level,
+    ) -> Result<Self> {
         config.check(model).unwrap_or_else(|error| panic!("{error}"));
         assert!(config.is_on(), "a memory without slots");
-        let (width, values, queries) = (model.width, config.values(model), config.heads * config.key_width);
+        let (rule, width) = (rule.into(), model.width);
+        let (values, queries) = (config.values(model), config.heads * config.key_width);
         let dense = |part: &str, outputs: usize, inputs: usize, deviation: f32| {
-            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, optim, seed)
+            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, rule, seed)
         };
         Ok(Self {
-            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, rule)?,
             query: dense("query", queries, width, deviation(width))?,
-            query_norm: RmsNorm::try_new(&format!("{name}.query_norm"), config.key_width, optim)?,
-            keys: Keys::new(&format!("{name}.keys"), config, model, optim, seed, level)?,
+            query_norm: RmsNorm::try_new(&format!("{name}.query_norm"), config.key_width, rule)?,
+            keys: Keys::new(name, config, model, rule, seed, level)?,
             gate: dense("gate", values, width, deviation(width))?,
             out: dense("out", width, values, deviation(values) / (2.0 * model.layers as f32).sqrt())?,
             heads: config.heads,
@@ -236,47 +245,6 @@ impl MemoryLayer {
     /// `rebuild_every` steps.
     pub fn rebuild(&mut self, work: &mut Workspace) {
         self.keys.rebuild(work);
-    }
-
-    /// The squared Euclidean length of the sum of the gradients, those of values excepted.
-    pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
-        let norms = self.norm.squared_gradient(work.level) + self.query_norm.squared_gradient(work.level);
-        let products = [&self.query, &self.gate, &self.out];
-        let products: f64 = products.into_iter().map(|product| product.squared_gradient(work)).sum();
-        norms + products + self.keys.squared_gradient(work)
-    }
-
-    /// One step along the sum of the gradients, which is then empty. Values have an update of their own.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        self.norm.update(step);
-        self.query_norm.update(step);
-        [&mut self.query, &mut self.gate, &mut self.out].into_iter().for_each(|product| product.update(work, step));
-        self.keys.update(work, step);
-    }
-
-    /// Brings rows that slept up to date, before weights are read as a whole.
-    pub fn settle(&mut self, step: &StepOptions) {
-        self.keys.settle(step);
-        let Self { norm, query_norm, query, gate, out, .. } = self;
-        let products = [query, gate, out].map(|product| product.parameter_mut());
-        [&mut norm.gain, &mut query_norm.gain].into_iter().chain(products).for_each(|parameter| parameter.settle(step));
-    }
-
-    /// Every parameter, always in the same order.
-    pub fn list(&self) -> Vec<&Parameter> {
-        let mut list = vec![&self.norm.gain, &self.query_norm.gain];
-        list.extend([&self.query, &self.gate, &self.out].map(|product| product.parameter()));
-        self.keys.list(&mut list);
-        list
-    }
-
-    /// As [`list`](Self::list), to be written.
-    pub fn list_mut(&mut self) -> Vec<&mut Parameter> {
-        let Self { norm, query_norm, query, gate, out, keys, .. } = self;
-        let mut list = vec![&mut norm.gain, &mut query_norm.gain];
-        list.extend([query, gate, out].map(|product| product.parameter_mut()));
-        keys.list_mut(&mut list);
-        list
     }
 }
 

@@ -14,15 +14,15 @@ use rayon::prelude::*;
 use self::gate::GateSaved;
 use super::dense::TOKENS;
 use super::{Buffer, RowTable, Workspace};
+use crate::config::Storage;
 use crate::config::lm::ngram::GateKind;
 use crate::config::lm::{Model, Ngram};
-use crate::config::{Optim, Storage};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::hash::NgramHash;
 use crate::kernels::reduce::dot;
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::{Init, Parameter, StepOptions};
+use crate::optim::{Init, Parameter, Rule};
 use crate::ragged::Ragged;
 
 /// Tables of all orders and heads, and a scale for each layer that they are added at.
@@ -38,14 +38,14 @@ pub struct NgramMemory {
     pub table: RowTable,
     /// (layers, 1), from ones.
     pub scales: Parameter,
-    dscales: Vec<f32>,
     /// With `ngram.gate = "gate"`.
     pub gates: Option<Gates>,
     orders: Vec<Order>,
     config: Ngram,
-    rule: Optim,
     width: usize,
 }
+
+crate::module!(NgramMemory { table, scales, gates });
 
 #[derive(Debug)]
 struct Order {
@@ -101,8 +101,8 @@ impl NgramMemory {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(name: &str, config: &Ngram, model: &Model, optim: &Optim, seed: u64) -> Self {
-        Self::try_new(name, config, model, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(name: &str, config: &Ngram, model: &Model, rule: impl Into<Rule>, seed: u64) -> Self {
+        Self::try_new(name, config, model, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -116,13 +116,13 @@ impl NgramMemory {
     ///
     /// If the configuration has no row.
     #[track_caller]
-    pub fn try_new(name: &str, config: &Ngram, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
+    pub fn try_new(name: &str, config: &Ngram, model: &Model, rule: impl Into<Rule>, seed: u64) -> Result<Self> {
         config.check(model)?;
         assert!(config.is_on(), "an n-gram memory without rows");
-        let rule = config.rule();
+        let (rows_rule, rule) = (Rule::from(&config.rule()).times(config.lr_factor), rule.into().without_decay());
         let (rows, cols, layers) = (config.all_rows(), config.cols(model), config.blocks(model).len());
         let table =
-            Parameter::try_new(&format!("{name}.weight"), rows, cols, config.storage, &rule, Init::Zeros, seed)?;
+            Parameter::try_new(&format!("{name}.weight"), rows, cols, config.storage, rows_rule, Init::Zeros, seed)?;
         let scales = format!("{name}.scale");
         let hash = |order: usize, buckets: usize, purpose: u64| {
             let seed = seed ^ (order as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose;
@@ -133,15 +133,14 @@ impl NgramMemory {
             signs: config.signs.then(|| hash(order, 2, 1 << 63)),
         };
         let gates = config.gate == GateKind::Gate;
-        let gates = gates.then(|| Gates::try_new(&format!("{name}.gate"), layers, model.width, optim));
+        let gates = gates.then(|| Gates::try_new(&format!("{name}.gate"), layers, model.width, rule));
         Ok(Self {
             table: RowTable::new(table),
-            scales: Parameter::try_new(&scales, layers, 1, Storage::F32, optim, Init::Constant(1.0), seed)?,
-            dscales: vec![0.0; layers],
+            scales: Parameter::try_new(&scales, layers, 1, Storage::F32, rule, Init::Constant(1.0), seed)?
+                .with_few_gradients(),
             gates: gates.transpose()?,
             orders: config.orders.iter().map(order).collect(),
             config: config.clone(),
-            rule,
             width: model.width,
         })
     }
@@ -245,7 +244,7 @@ impl NgramMemory {
         work.timed(Phase::Forward, |_| match &self.gates {
             None => add(x, scale, read),
             Some(gates) => {
-                kept.resize_with(self.dscales.len(), GateSaved::default);
+                kept.resize_with(self.scales.rows(), GateSaved::default);
                 gates.forward(level, at, scale, read, x, &mut kept[at]);
             }
         });
@@ -271,7 +270,7 @@ impl NgramMemory {
         work.timed(Phase::Backward, |work| {
             if let Some(gates) = &mut self.gates {
                 let dscale = gates.backward(work, (at, scale), read, &kept[at], dx, dread.view_mut());
-                self.dscales[at] += dscale;
+                self.scales.gradient_mut()[at] += dscale;
                 return;
             }
             let dx = dx.as_ref();
@@ -281,7 +280,7 @@ impl NgramMemory {
                 (from..dx.rows().min(from + TOKENS)).map(|t| dot(level, dx.row(t), read.row(t)) as f64).sum()
             };
             let sums: Vec<f64> = pieces.into_par_iter().map(piece).collect();
-            self.dscales[at] += sums.iter().sum::<f64>() as f32;
+            self.scales.gradient_mut()[at] += sums.iter().sum::<f64>() as f32;
         });
     }
 
@@ -292,45 +291,6 @@ impl NgramMemory {
             self.table.accumulate(&saved.ids, &saved.signs, MatRef::new(dread.slice(), samples, cols));
             work.give_back(dread);
         }
-    }
-
-    /// The squared Euclidean length of the sum of the gradients.
-    pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
-        let scales: f64 = self.dscales.iter().map(|&d| d as f64 * d as f64).sum();
-        let gates = self.gates.as_ref().map_or(0.0, Gates::squared_gradient);
-        scales + gates + self.table.squared_gradient(work)
-    }
-
-    /// One step along the sum of the gradients, which is then empty. Rows move by their own rule, with `lr_factor` times the
-    /// step's learning rate; scales and gates by the step's, without decay.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        let rows = StepOptions { optim: &self.rule, lr: step.lr * self.config.lr_factor, ..*step };
-        self.table.update(work, &rows);
-        let optim = Optim { weight_decay: 0.0, ..step.optim.clone() };
-        let scales = StepOptions { optim: &optim, ..*step };
-        self.scales.update_all(MatRef::new(&self.dscales, self.dscales.len(), 1), &scales);
-        self.dscales.fill(0.0);
-        self.gates.iter_mut().for_each(|gates| gates.update(&scales));
-    }
-
-    /// Brings rows that slept up to date, before weights are read as a whole.
-    pub fn settle(&mut self, step: &StepOptions) {
-        let rows = StepOptions { optim: &self.rule, lr: step.lr * self.config.lr_factor, ..*step };
-        self.table.parameter_mut().settle(&rows);
-    }
-
-    /// Every parameter, always in the same order.
-    pub fn list(&self) -> Vec<&Parameter> {
-        let mut list = vec![self.table.parameter(), &self.scales];
-        list.extend(self.gates.iter().flat_map(|gates| [&gates.weights, &gates.biases]));
-        list
-    }
-
-    /// As [`list`](Self::list), to be written.
-    pub fn list_mut(&mut self) -> Vec<&mut Parameter> {
-        let mut list = vec![self.table.parameter_mut(), &mut self.scales];
-        list.extend(self.gates.iter_mut().flat_map(|gates| [&mut gates.weights, &mut gates.biases]));
-        list
     }
 }
 

@@ -4,12 +4,12 @@ use rayon::prelude::*;
 
 use super::Workspace;
 use super::dense::TOKENS;
-use crate::config::{Optim, Storage};
+use crate::config::Storage;
 use crate::error::Result;
 use crate::flops::Phase;
-use crate::kernels::reduce::{rms_norm, rms_norm_backward, squared_norm};
+use crate::kernels::reduce::{rms_norm, rms_norm_backward};
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::{Init, Parameter, StepOptions};
+use crate::optim::{Init, Parameter, Rule};
 
 /// Added to the mean of squares.
 const EPSILON: f32 = 1e-5;
@@ -19,11 +19,12 @@ const EPSILON: f32 = 1e-5;
 pub struct RmsNorm {
     /// (1, D).
     pub gain: Parameter,
-    gradient: Vec<f32>,
 }
 
+crate::module!(RmsNorm { gain });
+
 impl RmsNorm {
-    /// For rows of `width` numbers, called `name` in checkpoints. Gains start as ones.
+    /// For rows of `width` numbers, called `name` in checkpoints. Gains start as ones and do not decay.
     ///
     /// # Panics
     ///
@@ -38,8 +39,8 @@ impl RmsNorm {
     /// assert!((y[0] - 0.2).abs() < 1e-6 && (y[1] + 1.4).abs() < 1e-6 && (rstd[0] - 0.2).abs() < 1e-6);
     /// ```
     #[track_caller]
-    pub fn new(name: &str, width: usize, optim: &Optim) -> Self {
-        Self::try_new(name, width, optim).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(name: &str, width: usize, rule: impl Into<Rule>) -> Self {
+        Self::try_new(name, width, rule).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -47,12 +48,10 @@ impl RmsNorm {
     /// # Errors
     ///
     /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, width: usize, optim: &Optim) -> Result<Self> {
-        let gain = format!("{name}.gain");
-        Ok(Self {
-            gain: Parameter::try_new(&gain, 1, width, Storage::F32, optim, Init::Constant(1.0), 0)?,
-            gradient: vec![0.0; width],
-        })
+    pub fn try_new(name: &str, width: usize, rule: impl Into<Rule>) -> Result<Self> {
+        let (name, rule) = (format!("{name}.gain"), rule.into().without_decay());
+        let gain = Parameter::try_new(&name, 1, width, Storage::F32, rule, Init::Constant(1.0), 0)?;
+        Ok(Self { gain: gain.with_dense_gradient()? })
     }
 
     /// `y` (T, D) for `x` (T, D); `rstd` (T) is what the backward needs.
@@ -118,26 +117,9 @@ impl RmsNorm {
 
     /// Adds parts (parts, D) of the gain's gradient, in order.
     pub(super) fn accumulate(&mut self, parts: MatRef<f32>) {
+        let gradient = self.gain.gradient_mut();
         for part in 0..parts.rows() {
-            self.gradient.iter_mut().zip(parts.row(part)).for_each(|(sum, part)| *sum += part);
+            gradient.iter_mut().zip(parts.row(part)).for_each(|(sum, part)| *sum += part);
         }
-    }
-
-    /// The gradient that has been added up.
-    pub fn gradient(&self) -> &[f32] {
-        &self.gradient
-    }
-
-    /// Its squared Euclidean length.
-    pub fn squared_gradient(&self, level: Level) -> f64 {
-        squared_norm(level, &self.gradient) as f64
-    }
-
-    /// One step along the gradient, which is then empty. Gains do not decay.
-    pub fn update(&mut self, step: &StepOptions) {
-        let optim = Optim { weight_decay: 0.0, ..step.optim.clone() };
-        let step = StepOptions { optim: &optim, ..*step };
-        self.gain.update_all(MatRef::new(&self.gradient, 1, self.gradient.len()), &step);
-        self.gradient.fill(0.0);
     }
 }

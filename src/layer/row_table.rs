@@ -10,12 +10,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Workspace;
-use super::per_sample::Sets;
 use crate::flops::Phase;
 use crate::index::WeightsRef;
-use crate::kernels::rows::{row_gradients, sddmm, spmm};
-use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds, Weight};
-use crate::optim::{Parameter, RowSet, StepOptions};
+use crate::kernels::rows::{sddmm, spmm};
+use crate::kernels::{Level, MatMut, MatRef, Weight};
+use crate::optim::Parameter;
+use crate::order::Sets;
 use crate::ragged::Ragged;
 use crate::tensor::Elements;
 
@@ -27,27 +27,9 @@ const SAMPLES: usize = 256;
 #[derive(Debug)]
 pub struct RowTable {
     weights: Parameter,
-    touches: Touches,
-    /// The touches by row, once they have been asked for.
-    grouped: Option<Grouped>,
 }
 
-#[derive(Debug, Default)]
-struct Touches {
-    /// The rows of each sample.
-    ids: Ragged<u32>,
-    /// The factor of each entry of `ids`.
-    factors: Vec<f32>,
-    /// (samples, D).
-    dy: Vec<f32>,
-}
-
-#[derive(Debug)]
-struct Grouped {
-    sets: Sets,
-    /// Factors by row.
-    factors: Vec<f32>,
-}
+crate::module!(RowTable { weights });
 
 impl RowTable {
     /// The rows of a parameter.
@@ -59,7 +41,7 @@ impl RowTable {
     /// assert_eq!(RowTable::new(rows).used_rows(), 0);
     /// ```
     pub fn new(weights: Parameter) -> Self {
-        Self { weights, touches: Touches::default(), grouped: None }
+        Self { weights: weights.with_touches() }
     }
 
     /// The rows with the optimiser's state.
@@ -125,48 +107,7 @@ impl RowTable {
     /// If the shapes disagree, there is no such row, or a step has more than 2^32 touches.
     #[track_caller]
     pub fn accumulate(&mut self, ids: &Ragged<u32>, c: &[f32], dy: MatRef<f32>) {
-        let rows = self.weights.rows();
-        assert_eq!(ids.len(), dy.rows(), "dy has not one row for each sample");
-        assert_eq!(ids.items().len(), c.len(), "c has not one factor for each entry");
-        assert_eq!(dy.cols(), self.weights.cols(), "dy and the rows differ in length");
-        assert!(ids.items().iter().all(|&id| (id as usize) < rows), "a row is not below {rows}");
-        let touches = &mut self.touches;
-        assert!(touches.factors.len() + c.len() <= u32::MAX as usize, "more than 2^32 touches in a step");
-        self.grouped = None;
-        ids.iter().for_each(|ids| touches.ids.push(ids.iter().copied()));
-        touches.factors.extend_from_slice(c);
-        (0..dy.rows()).for_each(|sample| touches.dy.extend_from_slice(dy.row(sample)));
-    }
-
-    /// The squared Euclidean length of the gradient that has been kept.
-    pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
-        let level = work.level;
-        work.timed(Phase::Update, |_| {
-            self.group();
-            let grouped = self.grouped.as_ref().expect("made above");
-            let active = grouped.rows(self.weights.rows());
-            let dy = self.touches.dy(self.weights.cols());
-            self.weights.squared_gradient(active, level, |block, out| grouped.gradient(level, block, dy, out))
-        })
-    }
-
-    /// One step along the gradient that has been kept, which is then empty. Rows that nobody touched stay as they are (save
-    /// in a dense Adam).
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        let level = work.level;
-        work.timed(Phase::Update, |work| {
-            self.group();
-            let grouped = self.grouped.take().expect("made above");
-            let (rows, cols) = (grouped.sets.rows().len() as u64, self.weights.cols());
-            let flops = 2 * (grouped.factors.len() * cols) as u64;
-            work.costs.count(Phase::Update, flops, flops, rows * self.weights.bytes_per_row());
-            let active = grouped.rows(self.weights.rows());
-            let dy = self.touches.dy(cols);
-            self.weights.update(active, step, |block, out| grouped.gradient(level, block, dy, out));
-        });
-        self.touches.ids.clear();
-        self.touches.factors.clear();
-        self.touches.dy.clear();
+        self.weights.touch(ids, c, dy);
     }
 
     /// Rows with a number that is not zero: those ever used, of a table that started as zeros.
@@ -182,14 +123,6 @@ impl RowTable {
         }
     }
 
-    fn group(&mut self) {
-        self.grouped.get_or_insert_with(|| {
-            let sets = Sets::new(self.touches.ids.clone());
-            let factors = sets.order().iter().map(|&entry| self.touches.factors[entry as usize]).collect();
-            Grouped { sets, factors }
-        });
-    }
-
     fn count(&self, work: &mut Workspace, phase: Phase, ids: &Ragged<u32>) {
         let numbers = (ids.items().len() * self.weights.cols()) as u64;
         let size = match self.weights.weights() {
@@ -197,25 +130,6 @@ impl RowTable {
             WeightsRef::Bf16(_) => 2,
         };
         work.costs.count(phase, 2 * numbers, 2 * numbers, numbers * size);
-    }
-}
-
-impl Touches {
-    fn dy(&self, cols: usize) -> MatRef<'_, f32> {
-        MatRef::new(&self.dy, self.ids.len(), cols)
-    }
-}
-
-impl Grouped {
-    fn rows(&self, limit: usize) -> RowSet<'_> {
-        RowSet::Some(UniqueRowIds::new(self.sets.rows(), limit).expect("touched rows are rows"))
-    }
-
-    /// `out` (block, D): the gradients of the rows at the positions `block`.
-    fn gradient(&self, level: Level, block: Range<usize>, dy: MatRef<f32>, out: MatMut<f32>) {
-        let mut offsets = Vec::new();
-        let (entries, batch) = self.sets.part(block, &mut offsets);
-        row_gradients(level, out, batch, &self.factors[entries], dy);
     }
 }
 

@@ -7,21 +7,23 @@
 
 use super::dense::copy_rows;
 use super::feed_forward::deviation;
-use super::{Buffer, RmsNorm, RowTable, Workspace};
+use super::{Buffer, RmsNorm, RowTable, Workspace, rebuild};
+use crate::config::Storage;
 use crate::config::lm::{FeedForwardOptions, Model};
-use crate::config::{Optim, Storage};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::{self, Index, Rows};
 use crate::kernels::reduce::Activation;
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::matrix::Matrix;
-use crate::optim::{Init, Parameter, StepOptions};
+use crate::module::{Module, Part, PartMut};
+use crate::optim::{Init, Parameter, Rule, Step};
 use crate::ragged::Ragged;
 
 /// Norm, chosen neurons, and the residual.
 #[derive(Debug)]
 pub struct SampledFeedForward {
+    name: String,
     /// Before the neurons.
     pub norm: RmsNorm,
     /// (inner, D): what a neuron looks for.
@@ -32,6 +34,7 @@ pub struct SampledFeedForward {
     /// Neurons have none; indexes ask for some.
     biases: Matrix<f32>,
     active: usize,
+    rebuild_every: u64,
 }
 
 /// What the backward pass needs of the forward pass.
@@ -77,24 +80,26 @@ impl SampledFeedForward {
         name: &str,
         options: &FeedForwardOptions,
         model: &Model,
-        optim: &Optim,
+        rule: impl Into<Rule>,
         seed: u64,
         level: Level,
     ) -> Result<Self> {
-        let (width, inner) = (model.width, model.inner());
+        let (width, inner, rule) = (model.width, model.inner(), rule.into());
         let table = |part: &str, deviation: f32| {
             let name = format!("{name}.{part}.weight");
             let init = Init::Normal(deviation);
-            Parameter::try_new(&name, inner, width, Storage::F32, optim, init, seed).map(RowTable::new)
+            Parameter::try_new(&name, inner, width, Storage::F32, rule, init, seed).map(RowTable::new)
         };
         Ok(Self {
-            norm: RmsNorm::try_new(&format!("{name}.norm"), width, optim)?,
+            name: name.to_owned(),
+            norm: RmsNorm::try_new(&format!("{name}.norm"), width, rule)?,
             up: table("up", deviation(width))?,
             down: table("down", deviation(inner) / (2.0 * model.layers as f32).sqrt())?,
             index: index::new(&options.sparse(), seed, inner, width, level)
                 .map_err(|error| error.of_section("feed_forward"))?,
             biases: Matrix::try_zeros("the biases of neurons", inner, 1)?,
             active: options.active.min(inner),
+            rebuild_every: options.rebuild_every,
         })
     }
 
@@ -111,7 +116,7 @@ impl SampledFeedForward {
     /// Builds the index from the neurons as they are now: before the first step, and now and then.
     pub fn rebuild(&mut self, work: &mut Workspace) {
         let rows = Rows { weights: self.up.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
-        work.rebuild(&mut *self.index, &rows);
+        rebuild(work, &mut *self.index, &rows);
     }
 
     /// `y` (T, D) for `x` (T, D).
@@ -177,29 +182,27 @@ impl SampledFeedForward {
         let skipped = (tokens * self.biases.rows() - entries) as u64;
         work.costs.count(phase, 0, 2 * products * skipped * self.norm.gain.cols() as u64, 0);
     }
+}
 
-    /// The squared Euclidean length of the sum of the gradients.
-    pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
-        let neurons = self.up.squared_gradient(work) + self.down.squared_gradient(work);
-        self.norm.squared_gradient(work.level) + neurons
+impl Module for SampledFeedForward {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+        self.norm.visit(take);
+        self.up.visit(take);
+        self.down.visit(take);
+        take(Part::Index(self.name.clone(), &*self.index));
     }
 
-    /// One step along the sum of the gradients, which is then empty. Neurons that no token computed stay as they are, save in a
-    /// dense Adam.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        self.norm.update(step);
-        self.up.update(work, step);
-        self.down.update(work, step);
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+        self.norm.visit_mut(take);
+        self.up.visit_mut(take);
+        self.down.visit_mut(take);
+        take(PartMut::Index(self.name.clone(), &mut *self.index));
     }
 
-    /// Every parameter, always in the same order.
-    pub fn list(&self) -> [&Parameter; 3] {
-        [&self.norm.gain, self.up.parameter(), self.down.parameter()]
-    }
-
-    /// As [`list`](Self::list), to be written.
-    pub fn list_mut(&mut self) -> [&mut Parameter; 3] {
-        [&mut self.norm.gain, self.up.parameter_mut(), self.down.parameter_mut()]
+    fn after_update(&mut self, work: &mut Workspace, step: &Step) {
+        if u64::from(step.number).is_multiple_of(self.rebuild_every) {
+            self.rebuild(work);
+        }
     }
 }
 

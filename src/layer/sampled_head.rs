@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::dense::{Dense, TOKENS};
 use super::head::{add_groups, check, join};
 use super::pack::{Side, blocks, pack_rows};
-use super::{Buffer, Workspace};
+use super::{Buffer, Workspace, rebuild};
 use crate::active::{ActiveOptions, ActiveSet, Selector, Sources};
 use crate::config::IndexName;
 use crate::config::lm::Head;
@@ -153,7 +153,7 @@ impl SampledHead {
         assert_eq!(weights.outputs(), self.biases.rows(), "weights of another vocabulary");
         let rows =
             Rows { weights: WeightsRef::F32(weights.weights()), biases: self.biases.as_slice(), level: work.level };
-        work.rebuild(&mut *self.index, &rows);
+        rebuild(work, &mut *self.index, &rows);
     }
 
     /// Sum of the estimated losses of `targets` (T), in nats, for `x` (T, D); `dx` (T, D) is written over with the gradient of the

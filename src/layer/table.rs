@@ -6,13 +6,13 @@ use rayon::prelude::*;
 
 use super::Workspace;
 use super::pack::SAMPLES;
-use crate::config::{Optim, Pooling, Storage};
+use crate::config::{Pooling, Storage};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::WeightsRef;
 use crate::kernels::rows::{RowBatch, row_gradients, rows_axpy};
 use crate::kernels::{Level, MatMut, MatRef, RowIds, SparseRow, UniqueRowIds, Weight};
-use crate::optim::{Init, Parameter, RowSet, StepOptions};
+use crate::optim::{Init, Parameter, RowSet, Rule, Step};
 use crate::order::ByRow;
 use crate::sparse::SparseBatch;
 
@@ -25,6 +25,8 @@ pub struct Table {
     pub biases: Parameter,
     pooling: Pooling,
 }
+
+crate::module!(Table { weights, biases });
 
 /// What a batch touches: its features, each with the samples that have it.
 #[derive(Debug)]
@@ -58,10 +60,10 @@ impl Table {
         cols: usize,
         pooling: Pooling,
         storage: Storage,
-        optim: &Optim,
+        rule: impl Into<Rule>,
         seed: u64,
     ) -> Self {
-        Self::try_new(name, features, cols, pooling, storage, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+        Self::try_new(name, features, cols, pooling, storage, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -75,13 +77,13 @@ impl Table {
         cols: usize,
         pooling: Pooling,
         storage: Storage,
-        optim: &Optim,
+        rule: impl Into<Rule>,
         seed: u64,
     ) -> Result<Self> {
-        let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
+        let (rule, init) = (rule.into(), Init::Normal((1.0 / cols.max(1) as f32).sqrt()));
         Ok(Self {
-            weights: Parameter::try_new(&format!("{name}.weight"), features, cols, storage, optim, init, seed)?,
-            biases: Parameter::try_new(&format!("{name}.bias"), 1, cols, Storage::F32, optim, Init::Zeros, seed)?,
+            weights: Parameter::try_new(&format!("{name}.weight"), features, cols, storage, rule, init, seed)?,
+            biases: Parameter::try_new(&format!("{name}.bias"), 1, cols, Storage::F32, rule, Init::Zeros, seed)?,
             pooling,
         })
     }
@@ -178,14 +180,15 @@ impl Table {
     ///
     /// If the gradient is that of another table.
     #[track_caller]
-    pub fn update(&mut self, work: &mut Workspace, gradient: &TableGradient, step: &StepOptions) {
+    pub fn update(&mut self, work: &mut Workspace, gradient: &TableGradient, step: &Step) {
         let flops = 2 * (gradient.samples.len() * self.weights.cols()) as u64;
         work.costs.count(Phase::Update, flops, flops, gradient.features.len() as u64 * self.weights.bytes_per_row());
         work.timed(Phase::Update, |work| {
             let level = work.level;
             let active = UniqueRowIds::new(&gradient.features, self.weights.rows()).expect("features of this table");
-            self.weights.update(RowSet::Some(active), step, |block, out| gradient.weights(level, block, out));
-            self.biases.update(RowSet::All(1), step, |_, out| gradient.biases(out));
+            self.weights
+                .update_rows(RowSet::Some(active), level, step, |block, out| gradient.weights(level, block, out));
+            self.biases.update_rows(RowSet::All(1), level, step, |_, out| gradient.biases(out));
         });
     }
 
@@ -195,8 +198,8 @@ impl Table {
         work.timed(Phase::Update, |_| {
             let active = UniqueRowIds::new(&gradient.features, self.weights.rows()).expect("features of this table");
             let weights = |block, out: MatMut<f32>| gradient.weights(level, block, out);
-            self.weights.squared_gradient(RowSet::Some(active), level, weights)
-                + self.biases.squared_gradient(RowSet::All(1), level, |_, out| gradient.biases(out))
+            self.weights.squared_rows(RowSet::Some(active), level, weights)
+                + self.biases.squared_rows(RowSet::All(1), level, |_, out| gradient.biases(out))
         })
     }
 }

@@ -13,16 +13,14 @@ mod neurons;
 #[cfg(test)]
 mod tests;
 
-use crate::config::Optim;
 use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::config::lm::{Model, Parts};
 use crate::error::{Error, Result};
-use crate::index::Index;
 use crate::kernels::{Level, MatMut};
 use crate::layer::attention::rotations;
 use crate::layer::{Buffer, Dense, DenseHead, Embedding, RmsNorm, TOKEN_DEVIATION, TokenRows, Workspace, look_up};
-use crate::optim::{Parameter, StepOptions};
-use crate::tensor::{Tensor, TensorMut};
+use crate::module::Module;
+use crate::optim::{Rule, Step};
 
 use block::feed_forward_name;
 use memories::MemoriesSaved;
@@ -52,6 +50,8 @@ pub struct Gpt {
     memory: Memory,
 }
 
+crate::module!(Gpt { embedding, blocks, norm, output, memories, head } then update_head);
+
 /// What the forward pass leaves for the backward pass; used again by the next batch.
 #[derive(Debug, Default)]
 struct Memory {
@@ -79,8 +79,8 @@ impl Gpt {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(model: &Model, optim: &Optim, vocabulary: usize, seed: u64) -> Self {
-        Self::try_new(model, optim, vocabulary, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(model: &Model, rule: impl Into<Rule>, vocabulary: usize, seed: u64) -> Self {
+        Self::try_new(model, rule, vocabulary, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -95,20 +95,20 @@ impl Gpt {
     /// let odd = Model { width: 7, heads: 2, ..Model::default() };
     /// assert!(Gpt::try_new(&odd, &Optim::default(), 256, 1).unwrap_err().to_string().starts_with("model."));
     /// ```
-    pub fn try_new(model: &Model, optim: &Optim, vocabulary: usize, seed: u64) -> Result<Self> {
+    pub fn try_new(model: &Model, rule: impl Into<Rule>, vocabulary: usize, seed: u64) -> Result<Self> {
         model.check()?;
         if vocabulary == 0 {
             return Err(Error::config("vocabulary", "0: a network of no tokens"));
         }
-        let (width, rope) = (model.width, rotations(model));
+        let (width, rope, rule) = (model.width, rotations(model), rule.into());
         let output = if model.tied { "embedding" } else { "head" };
-        let embedding = (!model.tied).then(|| Embedding::try_new("embedding", vocabulary, width, optim, seed));
-        let blocks = (0..model.layers).map(|layer| Block::try_new(layer, model, rope.clone(), optim, seed));
+        let embedding = (!model.tied).then(|| Embedding::try_new("embedding", vocabulary, width, rule, seed));
+        let blocks = (0..model.layers).map(|layer| Block::try_new(layer, model, rope.clone(), rule, seed));
         Ok(Self {
             embedding: embedding.transpose()?,
             blocks: blocks.collect::<Result<_>>()?,
-            norm: RmsNorm::try_new("norm", width, optim)?,
-            output: Dense::try_new(output, vocabulary, width, TOKEN_DEVIATION, model.precision, optim, seed)?,
+            norm: RmsNorm::try_new("norm", width, rule)?,
+            output: Dense::try_new(output, vocabulary, width, TOKEN_DEVIATION, model.precision, rule, seed)?,
             head: Head::Dense(DenseHead::default()),
             memories: Memories::default(),
             model: model.clone(),
@@ -143,21 +143,22 @@ impl Gpt {
     #[track_caller]
     pub fn with_parts(
         parts: &Parts,
-        optim: &Optim,
+        rule: impl Into<Rule>,
         vocabulary: usize,
         hot: Vec<u32>,
         seed: u64,
         level: Level,
     ) -> Result<Self> {
         parts.check()?;
-        let mut gpt = Self::try_new(&parts.model, optim, vocabulary, seed)?;
+        let rule = rule.into();
+        let mut gpt = Self::try_new(&parts.model, rule, vocabulary, seed)?;
         if parts.feed_forward.kind != FeedForwardKind::Dense {
             for (layer, block) in gpt.blocks.iter_mut().enumerate() {
                 let (name, options) = (feed_forward_name(layer), &parts.feed_forward);
-                block.feed_forward = Neurons::new(&name, options, &parts.model, optim, seed, level)?;
+                block.feed_forward = Neurons::new(&name, options, &parts.model, rule, seed, level)?;
             }
         }
-        gpt.memories = Memories::new(parts, optim, seed, level)?;
+        gpt.memories = Memories::new(parts, rule, seed, level)?;
         gpt.head = Head::new(&parts.head, hot, &gpt.output, seed, level)?;
         Ok(gpt)
     }
@@ -232,27 +233,12 @@ impl Gpt {
 
     /// The Euclidean length of the sum of the gradients.
     pub fn gradient_norm(&mut self, work: &mut Workspace) -> f64 {
-        let embedding = self.embedding.as_ref().map_or(0.0, |table| table.squared_gradient(work));
-        let blocks: f64 = self.blocks.iter_mut().map(|block| block.squared_gradient(work)).sum();
-        let last = self.norm.squared_gradient(work.level) + self.output.squared_gradient(work);
-        (embedding + blocks + last + self.memories.squared_gradient(work)).sqrt()
+        self.squared_gradient(work).sqrt()
     }
 
-    /// One step along the sum of the gradients times `step.grad_scale`. Then there is no gradient.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        if let Some(table) = &mut self.embedding {
-            table.update(work, step);
-        }
-        self.blocks.iter_mut().for_each(|block| block.update(work, step));
-        self.norm.update(step);
-        self.output.update(work, step);
-        self.memories.update(work, step);
+    /// After all parameters have moved, the index of the output layer follows them.
+    fn update_head(&mut self, work: &mut Workspace, step: &Step) {
         self.head.updated(work, &self.output, step.number.into());
-    }
-
-    /// Number of weights.
-    pub fn parameters(&self) -> u64 {
-        self.list().iter().map(|parameter| (parameter.rows() * parameter.cols()) as u64).sum()
     }
 
     /// Tokens that the model knows.
@@ -294,88 +280,4 @@ impl Gpt {
             panic!("token {token} is not below the vocabulary {vocabulary}");
         }
     }
-
-    /// Brings rows that slept through steps up to date, before weights are read as a whole.
-    pub fn settle(&mut self, step: &StepOptions) {
-        let Self { embedding, blocks, norm, output, .. } = self;
-        trunk_mut(embedding, blocks, norm, output).into_iter().for_each(|parameter| parameter.settle(step));
-        self.memories.settle(step);
-    }
-
-    /// The indexes of keys, neurons and of the head, by name: what a checkpoint has to keep if the resumed run is to choose alike.
-    pub fn indexes(&self) -> Vec<(String, &dyn Index)> {
-        let mut indexes: Vec<(String, &dyn Index)> = self.memories.indexes().collect();
-        let of_blocks = self.blocks.iter().map(|block| block.feed_forward.index()).enumerate();
-        indexes.extend(of_blocks.filter_map(|(layer, index)| Some((feed_forward_name(layer), index?))));
-        if let Head::Sampled { sampled, .. } = &self.head {
-            indexes.push(("head".to_owned(), sampled.index()));
-        }
-        indexes
-    }
-
-    /// As [`indexes`](Self::indexes), to be restored.
-    pub fn indexes_mut(&mut self) -> Vec<(String, &mut dyn Index)> {
-        let mut indexes: Vec<(String, &mut dyn Index)> = self.memories.indexes_mut().collect();
-        let of_blocks = self.blocks.iter_mut().map(|block| block.feed_forward.index_mut()).enumerate();
-        indexes.extend(of_blocks.filter_map(|(layer, index)| Some((feed_forward_name(layer), index?))));
-        if let Head::Sampled { sampled, .. } = &mut self.head {
-            indexes.push(("head".to_owned(), sampled.index_mut()));
-        }
-        indexes
-    }
-
-    /// Every parameter, always in the same order.
-    pub fn list(&self) -> Vec<&Parameter> {
-        let mut list: Vec<&Parameter> = self.embedding.iter().map(|table| &table.weights).collect();
-        self.blocks.iter().for_each(|block| block.list(&mut list));
-        list.extend([&self.norm.gain, self.output.parameter()]);
-        self.memories.list(&mut list);
-        list
-    }
-
-    /// As [`list`](Self::list), to be written.
-    pub fn list_mut(&mut self) -> Vec<&mut Parameter> {
-        let Self { embedding, blocks, norm, output, memories, .. } = self;
-        let mut list = trunk_mut(embedding, blocks, norm, output);
-        memories.list_mut(&mut list);
-        list
-    }
-
-    /// The weights.
-    pub fn weight_tensors(&self) -> Vec<Tensor<'_>> {
-        self.list().into_iter().flat_map(Parameter::weight_tensors).collect()
-    }
-
-    /// The weights, to be written.
-    pub fn weight_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
-        self.list_mut().into_iter().flat_map(Parameter::weight_tensors_mut).collect()
-    }
-
-    /// What the optimiser keeps.
-    pub fn state_tensors(&self) -> Vec<Tensor<'_>> {
-        let counts = self.memories.counts().into_iter().chain(self.head.counts());
-        self.list().into_iter().flat_map(Parameter::state_tensors).chain(counts).collect()
-    }
-
-    /// What the optimiser keeps, to be written.
-    pub fn state_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
-        let Self { embedding, blocks, norm, output, memories, head, .. } = self;
-        let mut tensors: Vec<TensorMut> =
-            trunk_mut(embedding, blocks, norm, output).into_iter().flat_map(Parameter::state_tensors_mut).collect();
-        memories.state_tensors_mut(&mut tensors);
-        tensors.extend(head.counts_mut());
-        tensors
-    }
-}
-
-fn trunk_mut<'a>(
-    embedding: &'a mut Option<Embedding>,
-    blocks: &'a mut [Block],
-    norm: &'a mut RmsNorm,
-    output: &'a mut Dense,
-) -> Vec<&'a mut Parameter> {
-    let mut list: Vec<&mut Parameter> = embedding.iter_mut().map(|table| &mut table.weights).collect();
-    blocks.iter_mut().for_each(|block| block.list_mut(&mut list));
-    list.extend([&mut norm.gain, output.parameter_mut()]);
-    list
 }

@@ -12,9 +12,8 @@ use crate::kernels::gemm;
 use crate::kernels::reduce::Activation;
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::layer::{Linear, LinearGradient, Table, Workspace};
-use crate::optim::{Parameter, StepOptions};
+use crate::optim::Step;
 use crate::sparse::SparseBatch;
-use crate::tensor::{Tensor, TensorMut};
 
 /// The network. The output layer is computed by whoever owns the network, for the rows it wants.
 #[derive(Debug)]
@@ -26,6 +25,8 @@ pub struct Mlp {
     /// The last hidden layer to labels.
     pub output: Linear,
 }
+
+crate::module!(Mlp { input, hidden, output });
 
 /// What the layers of a batch put out, after the ReLU.
 #[derive(Debug, Default)]
@@ -169,13 +170,13 @@ impl Mlp {
     }
 
     /// One step of every layer but the output.
-    pub fn update(
+    pub fn update_layers(
         &mut self,
         work: &mut Workspace,
         features: &SparseBatch,
         activations: &Activations,
         gradients: &Gradients,
-        step: &StepOptions,
+        step: &Step,
     ) {
         for (i, layer) in self.hidden.iter_mut().enumerate() {
             layer.update(work, &[hidden_gradient(layer.cols(), i, activations, gradients)], step);
@@ -185,8 +186,8 @@ impl Mlp {
         self.input.update(work, &gradient, step);
     }
 
-    /// The squared Euclidean length of the gradient that [`update`](Self::update) would apply.
-    pub fn squared_gradient(
+    /// The squared Euclidean length of the gradient that [`update_layers`](Self::update_layers) would apply.
+    pub fn squared_layers(
         &self,
         work: &mut Workspace,
         features: &SparseBatch,
@@ -207,48 +208,6 @@ impl Mlp {
         let mut activations = Activations::default();
         self.forward(work, features, &mut activations, |_, _, layer| ActiveSet::all(layer.rows()));
         activations.outputs.pop().expect("there is a hidden layer")
-    }
-
-    /// Brings rows that slept through steps up to date, before weights are read as a whole.
-    pub fn settle(&mut self, step: &StepOptions) {
-        self.parameters_mut().into_iter().for_each(|parameter| parameter.settle(step));
-    }
-
-    /// Every parameter, always in the same order.
-    pub fn parameters(&self) -> Vec<&Parameter> {
-        let layers = self.hidden.iter().chain([&self.output]);
-        let mut parameters = vec![&self.input.weights, &self.input.biases];
-        layers.for_each(|layer| parameters.extend([&layer.weights, &layer.biases]));
-        parameters
-    }
-
-    /// As [`parameters`](Self::parameters), to be written.
-    pub fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        let mut parameters = vec![&mut self.input.weights, &mut self.input.biases];
-        for layer in self.hidden.iter_mut().chain([&mut self.output]) {
-            parameters.extend([&mut layer.weights, &mut layer.biases]);
-        }
-        parameters
-    }
-
-    /// The weights.
-    pub fn weight_tensors(&self) -> Vec<Tensor<'_>> {
-        self.parameters().into_iter().flat_map(Parameter::weight_tensors).collect()
-    }
-
-    /// The weights, to be written.
-    pub fn weight_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
-        self.parameters_mut().into_iter().flat_map(Parameter::weight_tensors_mut).collect()
-    }
-
-    /// What the optimiser keeps.
-    pub fn state_tensors(&self) -> Vec<Tensor<'_>> {
-        self.parameters().into_iter().flat_map(Parameter::state_tensors).collect()
-    }
-
-    /// What the optimiser keeps, to be written.
-    pub fn state_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
-        self.parameters_mut().into_iter().flat_map(Parameter::state_tensors_mut).collect()
     }
 }
 

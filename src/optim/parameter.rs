@@ -1,5 +1,6 @@
 //! A matrix of weights with its state.
 
+mod gradient;
 mod make;
 #[cfg(test)]
 mod tests;
@@ -9,19 +10,22 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::grad::{Grad, RowSums, Sums};
 use super::rule::Rule;
 use super::split::Splitter;
 use super::state::{self, State, StatePiece};
 use super::stored::Stored;
-use super::{RowSet, StepOptions, sleeps};
-use crate::config::{Optim, OptimizerName};
+use super::{RowSet, Step};
+use crate::config::OptimizerName;
 use crate::error::{Error, Result};
+use crate::flops::Phase;
 use crate::index::WeightsRef;
 use crate::kernels::optim::{RowGrads, Weights};
 use crate::kernels::reduce::squared_norm;
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
 use crate::scratch::lend;
 use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
+use crate::work::Workspace;
 
 /// Rows that one thread updates at a time: 256 rows of 128 numbers and their gradients fit the second-level cache.
 const BLOCK_ROWS: usize = 256;
@@ -31,13 +35,15 @@ thread_local! {
     static SCRATCH: Cell<(Vec<f32>, Vec<u32>)> = const { Cell::new((Vec::new(), Vec::new())) };
 }
 
-/// A matrix of weights (rows, D) with the state of the rule that moves them.
+/// A matrix of weights (rows, D) with the rule that moves them, the state of that rule, and the gradient until the next step.
 #[derive(Debug)]
 pub struct Parameter {
     name: String,
     stored: Stored,
     rule: Rule,
     state: State,
+    grad: Grad,
+    frozen: bool,
 }
 
 impl Parameter {
@@ -77,6 +83,19 @@ impl Parameter {
         }
     }
 
+    /// As [`f32`](Self::f32), to be written.
+    ///
+    /// # Panics
+    ///
+    /// If they are stored otherwise.
+    #[track_caller]
+    pub fn f32_mut(&mut self) -> &mut [f32] {
+        match &mut self.stored {
+            Stored::F32(w) => w.as_mut_slice(),
+            _ => panic!("{} is not stored as f32", self.name),
+        }
+    }
+
     /// Bytes that a step reads and writes for each row it touches: gradient not counted.
     pub fn bytes_per_row(&self) -> u64 {
         let rows = self.rows().max(1);
@@ -90,21 +109,56 @@ impl Parameter {
         self.weight_tensors().iter().chain(&self.state_tensors()).map(|t| t.elements.bytes().len() as u64).sum()
     }
 
-    /// Moves the rows of `active`, and, in a dense Adam, all others too. `gradient(positions, out)` writes the gradient of the
-    /// rows at `positions` of the set into `out` (positions, D); it is called once for each block of positions, from
+    /// The rule that moves it.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// From now on no step moves it, and its gradient is not kept; or again, with `false`.
+    ///
+    /// ```
+    /// use hotrow::config::{Optim, Storage};
+    /// use hotrow::optim::{Init, Parameter, RowSet, Step};
+    /// use hotrow::{kernels::Level, layer::Workspace};
+    /// let mut w = Parameter::new("w", 1, 2, Storage::F32, &Optim::default(), Init::Constant(1.0), 7).with_dense_gradient()?;
+    /// let (step, work) = (Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 7 }, &mut Workspace::new(Level::detect()));
+    /// w.freeze(true);
+    /// w.gradient_mut().fill(1.0);
+    /// w.update(work, &step);
+    /// assert_eq!(w.f32(), &[1.0, 1.0]);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn freeze(&mut self, frozen: bool) {
+        self.frozen = frozen;
+        self.forget();
+    }
+
+    /// Whether no step moves it.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Moves the rows of `active`, and, in a dense Adam, all others too; none if it is frozen. `gradient(positions, out)` writes the
+    /// gradient of the rows at `positions` of the set into `out` (positions, D); it is called once for each block of positions, from
     /// several threads, and may start parallel work of its own. Blocks are cut by number of rows, so the threads change nothing.
+    ///
+    /// For layers that keep no gradient, but what it is made of. All others have [`update`](Self::update).
     ///
     /// # Panics
     ///
-    /// If `active` is of another number of rows, or the step's rule is not the one that the state was made for: see
-    /// [`try_update`](Self::try_update). Nothing has moved then. The constants of a rule that Adam cannot have, and a gradient that
-    /// panics, leave some rows moved.
+    /// If `active` is of another number of rows, see [`try_update_rows`](Self::try_update_rows). Nothing has moved then. A gradient
+    /// that panics leaves some rows moved.
     #[track_caller]
-    pub fn update(&mut self, active: RowSet, step: &StepOptions, gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync) {
+    pub fn update_rows(
+        &mut self,
+        active: RowSet,
+        level: Level,
+        step: &Step,
+        gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync,
+    ) {
         self.check(active);
-        self.check_rule(step.optim).unwrap_or_else(|error| panic!("{error}"));
-        let (rows, cols) = (self.rows(), self.cols());
-        if active.is_empty() && self.rule.name != OptimizerName::AdamDense {
+        let (rows, cols, rule) = (self.rows(), self.cols(), self.rule);
+        if self.frozen || (active.is_empty() && rule.name != OptimizerName::AdamDense) {
             return;
         }
         let mut blocks: Vec<Range<usize>> = blocks_of(active.len()).collect();
@@ -124,102 +178,78 @@ impl Parameter {
                 ids.extend(block.clone().map(|at| (active.row(at) - first) as u32));
                 let ids = UniqueRowIds::new(ids, weights.rows()).expect("increasing rows of this block");
                 let grads = MatRef::new(grads, block.len(), cols);
-                state::apply(weights, state, RowGrads::new(ids, grads), step);
+                state::apply(&rule, level, weights, state, RowGrads::new(ids, grads), step);
             });
         });
     }
 
-    /// As [`update`](Self::update), for steps that come from elsewhere.
+    /// As [`update_rows`](Self::update_rows), for rows and steps that come from elsewhere.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if `active` is of another number of rows, the step's rule is not the one that the state was made for (its
-    /// name or its 8 bits), one of its constants cannot be, or the step's number is 0. Nothing has moved then.
+    /// [`Error::Config`] if `active` is of another number of rows, or the step's number is 0. Nothing has moved then.
     ///
     /// ```
-    /// use hotrow::config::{Optim, OptimizerName, Storage};
-    /// use hotrow::{kernels::Level, optim::{Init, Parameter, RowSet, StepOptions}};
-    /// let rule = |name| Optim { name, ..Optim::default() };
-    /// let (made_for, optim) = (rule(OptimizerName::AdamLazy), rule(OptimizerName::Sgd));
-    /// let mut w = Parameter::new("w", 2, 2, Storage::F32, &made_for, Init::Zeros, 7);
-    /// let step = StepOptions { optim: &optim, number: 1, lr: 1.0, grad_scale: 1.0, seed: 7, level: Level::detect() };
-    /// let error = w.try_update(RowSet::All(2), &step, |_, mut out| out.row_mut(0).fill(1.0)).unwrap_err();
-    /// assert_eq!(error.to_string(), "optim.name: w has the state of adam-lazy, the step is one of sgd");
+    /// use hotrow::config::{Optim, Storage};
+    /// use hotrow::{kernels::Level, optim::{Init, Parameter, RowSet, Step}};
+    /// let mut w = Parameter::new("w", 2, 2, Storage::F32, &Optim::default(), Init::Zeros, 7);
+    /// let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 7 };
+    /// let error = w.try_update_rows(RowSet::All(3), Level::detect(), &step, |_, _| ()).unwrap_err();
+    /// assert_eq!(error.to_string(), "active: rows of 3 for w of 2 rows");
     /// ```
-    pub fn try_update(
+    pub fn try_update_rows(
         &mut self,
         active: RowSet,
-        step: &StepOptions,
+        level: Level,
+        step: &Step,
         gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync,
     ) -> Result<()> {
         let (rows, limit) = (self.rows(), self.limit(active));
         if limit != rows {
             return Err(Error::config("active", format!("rows of {limit} for {} of {rows} rows", self.name)));
         }
-        self.check_rule(step.optim)?;
-        step.optim.check()?;
         if step.number == 0 {
             return Err(Error::config("step", "0: steps count from 1"));
         }
-        self.update(active, step, gradient);
+        self.update_rows(active, level, step, gradient);
         Ok(())
     }
 
-    /// Whether a step of `optim` can move this parameter: its state was made for one rule.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] with both rules if they differ in name or in 8 bits. Constants may differ.
-    ///
-    /// ```
-    /// use hotrow::config::{Optim, OptimizerName, Storage};
-    /// use hotrow::optim::{Init, Parameter};
-    /// let adam = |eight_bit| Optim { name: OptimizerName::Adam, eight_bit, ..Optim::default() };
-    /// let w = Parameter::new("w", 2, 2, Storage::F32, &adam(false), Init::Zeros, 7);
-    /// assert!(w.check_rule(&adam(false)).is_ok() && w.check_rule(&adam(true)).is_err());
-    /// ```
-    pub fn check_rule(&self, optim: &Optim) -> Result<()> {
-        let (made_for, asked) = (self.rule, Rule::of(optim));
-        match made_for == asked {
-            true => Ok(()),
-            false => {
-                let message = format!("{} has the state of {made_for}, the step is one of {asked}", self.name);
-                Err(Error::config("optim.name", message))
-            }
-        }
-    }
-
-    /// As [`update`](Self::update) of all rows, whose gradient (rows, D) stands in memory already.
+    /// As [`update_rows`](Self::update_rows) of all rows, whose gradient (rows, D) stands in memory already.
     ///
     /// # Panics
     ///
-    /// If `gradient` has another shape than the weights, or the step's rule is not the one that the state was made for: see
-    /// [`check_rule`](Self::check_rule).
+    /// If `gradient` has another shape than the weights.
     #[track_caller]
-    pub fn update_all(&mut self, gradient: MatRef<f32>, step: &StepOptions) {
-        self.check_rule(step.optim).unwrap_or_else(|error| panic!("{error}"));
-        let (rows, cols) = (self.rows(), self.cols());
+    pub fn update_all(&mut self, gradient: MatRef<f32>, level: Level, step: &Step) {
+        let (rows, cols, rule) = (self.rows(), self.cols(), self.rule);
         assert_eq!((gradient.rows(), gradient.cols()), (rows, cols), "the gradient of {} has another shape", self.name);
+        if self.frozen {
+            return;
+        }
         let ends: Vec<usize> = blocks_of(rows).map(|block| block.end).collect();
         self.split(&ends, step.seed).into_par_iter().for_each(|(first, weights, state)| {
             let grads = gradient.window(first..first + weights.rows(), 0..cols);
-            state::apply(weights, state, RowGrads::all(grads), step);
+            state::apply(&rule, level, weights, state, RowGrads::all(grads), step);
         });
     }
 
-    /// The squared Euclidean length of the gradient that [`update`](Self::update) would apply. `gradient` is as there.
+    /// The squared Euclidean length of the gradient that [`update_rows`](Self::update_rows) would apply. `gradient` is as there.
     ///
     /// # Panics
     ///
     /// If `active` is of another number of rows.
     #[track_caller]
-    pub fn squared_gradient(
+    pub fn squared_rows(
         &self,
         active: RowSet,
         level: Level,
         gradient: impl Fn(Range<usize>, MatMut<f32>) + Sync,
     ) -> f64 {
         self.check(active);
+        if self.frozen {
+            return 0.0;
+        }
         let cols = self.cols();
         let blocks: Vec<Range<usize>> = blocks_of(active.len()).collect();
         let squares: Vec<f64> = blocks
@@ -235,21 +265,15 @@ impl Parameter {
         squares.iter().sum()
     }
 
-    /// Brings rows that slept up to date, where the parameter's rule lets rows sleep; before weights are read as a whole.
-    ///
-    /// # Panics
-    ///
-    /// If it does, and the step's rule is another.
-    #[track_caller]
-    pub fn settle(&mut self, step: &StepOptions) {
-        if !sleeps(self.rule.name) {
+    /// Brings rows up to date that their rule lets make up for steps later; before weights are read as a whole.
+    pub fn settle(&mut self, level: Level, step: &Step) {
+        if self.frozen || !self.rule.defers() {
             return;
         }
-        self.check_rule(step.optim).unwrap_or_else(|error| panic!("{error}"));
-        let rows = self.rows();
+        let (rows, rule) = (self.rows(), self.rule);
         let ends: Vec<usize> = (1..=rows.div_ceil(BLOCK_ROWS)).map(|block| (block * BLOCK_ROWS).min(rows)).collect();
         let pieces = self.split(&ends, step.seed);
-        pieces.into_par_iter().for_each(|(_, weights, state)| state::settle(step.level, weights, state, step));
+        pieces.into_par_iter().for_each(|(_, weights, state)| state::settle(&rule, level, weights, state, step));
     }
 
     /// Pieces that end before the rows `ends`, each with its first row.

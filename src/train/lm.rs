@@ -27,6 +27,7 @@ use crate::data::Sequences;
 use crate::data::tokens::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::generate::{Generation, generate};
+use crate::module::Module;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Summary, memory_bytes};
 pub use begin::check_steps;
 use begin::{TRAIN_DIGEST, VALID_DIGEST, can_begin, check_resumed};
@@ -46,7 +47,7 @@ fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
 fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
     Summary {
         steps: trainer.steps,
-        parameters: trainer.network.parameters(),
+        parameters: trainer.network.parameter_count(),
         seed: trainer.config.train.seed,
         components: trainer.components(),
         ..run::summary(&trainer.work, &trainer.network.weight_tensors(), threads)

@@ -9,6 +9,7 @@ use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
+use crate::module::Module;
 use crate::run::Component;
 use crate::tensor::{ElementsMut, Tensor, TensorMut};
 

@@ -9,11 +9,12 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::flops::Phase;
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::layer::per_sample::Sets;
 use crate::layer::{LinearGradient, Workspace};
 use crate::loss;
 use crate::model::{Activations, Gradients, Mlp};
-use crate::optim::{StepOptions, learning_rate};
+use crate::module::Module;
+use crate::optim::{Step, learning_rate};
+use crate::order::Sets;
 use crate::ragged::Ragged;
 use crate::rng::rng;
 
@@ -297,20 +298,14 @@ impl Trainer {
                 })
                 .collect(),
         };
-        let mut step = StepOptions {
-            optim: &self.config.optim,
-            number: (self.steps + 1) as u32,
-            lr,
-            grad_scale: 1.0 / batch.len() as f32,
-            seed: self.config.train.seed,
-            level: work.level,
-        };
+        let (number, seed) = ((self.steps + 1) as u32, self.config.train.seed);
+        let mut step = Step { number, lr, grad_scale: 1.0 / batch.len() as f32, seed };
         if self.config.optim.clip > 0.0 {
             let network = &self.network;
             let squares = match &choice {
                 Choice::Shared(_) => network.output.squared_gradient(work, &groups),
                 Choice::Own(sets) => network.output.squared_gradient_per_sample(work, x, &self.entries, sets),
-            } + network.squared_gradient(work, &batch.features, &self.activations, &self.gradients);
+            } + network.squared_layers(work, &batch.features, &self.activations, &self.gradients);
             let length = squares.sqrt() as f32 * step.grad_scale;
             step.grad_scale *= if length > self.config.optim.clip { self.config.optim.clip / length } else { 1.0 };
         }
@@ -333,7 +328,7 @@ impl Trainer {
                 }
             });
         }
-        self.network.update(work, &batch.features, &self.activations, &self.gradients, &step);
+        self.network.update_layers(work, &batch.features, &self.activations, &self.gradients, &step);
         for (layer, sampling) in self.network.hidden.iter().zip(&mut self.hidden) {
             if let Some(sampling) = sampling {
                 let all: Vec<u32> = (0..layer.rows() as u32).collect();
@@ -354,10 +349,9 @@ impl Trainer {
 
     /// Brings rows that slept through steps up to date, before weights are read as a whole.
     pub fn settle(&mut self) {
-        let (number, level) = (self.steps as u32, self.work.level);
         let lr = learning_rate(&self.config.optim, self.steps.max(1), self.total_steps);
-        let (optim, seed) = (&self.config.optim, self.config.train.seed);
-        self.network.settle(&StepOptions { optim, number, lr, grad_scale: 1.0, seed, level });
+        let step = Step { number: self.steps as u32, lr, grad_scale: 1.0, seed: self.config.train.seed };
+        self.network.settle(&self.work, &step);
     }
 }
 

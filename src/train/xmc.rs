@@ -25,6 +25,7 @@ use crate::data::{self, Batch, Dataset, Datasets, Loader, Samples, Vocabulary};
 use crate::error::{Error, Result};
 use crate::flops::Phase;
 use crate::metrics::Inverse;
+use crate::module::Module;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
 pub use initial::initial;
 use known::{Digests, check_resumed};
@@ -67,7 +68,7 @@ fn summary_of(trainer: &Trainer, threads: usize) -> Summary {
     Summary {
         steps: trainer.steps,
         epochs: trainer.config.train.epochs,
-        parameters: trainer.network.parameters().iter().map(|p| (p.rows() * p.cols()) as u64).sum(),
+        parameters: trainer.network.parameter_count(),
         seed: trainer.config.train.seed,
         components: trainer.components(),
         ..run::summary(&trainer.work, &trainer.network.weight_tensors(), threads)

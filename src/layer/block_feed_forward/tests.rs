@@ -1,6 +1,7 @@
 use super::*;
-use crate::config::OptimizerName;
 use crate::config::lm::model::Precision as Rounding;
+use crate::config::{Optim, OptimizerName};
+use crate::module::Module;
 use crate::tensor::ElementsMut;
 
 const WIDTH: usize = 8;
@@ -24,7 +25,7 @@ fn numbers(len: usize, salt: usize) -> Vec<f32> {
 
 fn layer(chosen: usize) -> BlockFeedForward {
     let mut layer = BlockFeedForward::new("ff", &options(chosen), &model(), &sgd(), 5);
-    for parameter in layer.list_mut() {
+    for parameter in layer.parameters_mut() {
         let ElementsMut::F32(w) = &mut parameter.weight_tensors_mut()[0].elements else { panic!("weights are f32") };
         w.iter_mut().for_each(|w| *w *= 3.0);
     }
@@ -84,9 +85,11 @@ fn gradients_are_finite_differences() {
     let (view, out) = (|x| MatRef::new(x, HERE, WIDTH), MatMut::new(&mut dx, HERE, WIDTH));
     stepped.backward(work, view(&x), &saved, view(&dy), out);
     // Offsets are moved by use and not by the gradient.
-    let weights = |layer: &BlockFeedForward| layer.list().map(|parameter| parameter.f32().to_vec())[..4].to_vec();
+    let weights = |layer: &BlockFeedForward| {
+        layer.parameters()[..4].iter().map(|parameter| parameter.f32().to_vec()).collect::<Vec<_>>()
+    };
     let before: Vec<Vec<f32>> = weights(&stepped);
-    let step = StepOptions { optim: &sgd(), number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level: work.level };
+    let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
     stepped.update(work, &step);
     let after: Vec<Vec<f32>> = weights(&stepped);
 
@@ -129,7 +132,7 @@ fn gradients_are_finite_differences() {
 }
 
 fn set(layer: &mut BlockFeedForward, tensor: usize, at: usize, value: f32) {
-    let list = layer.list_mut();
+    let mut list = layer.parameters_mut();
     let mut tensors = list[tensor].weight_tensors_mut();
     let ElementsMut::F32(w) = &mut tensors[0].elements else { panic!("weights are f32") };
     w[at] = value;
@@ -143,13 +146,12 @@ fn offsets_even_out_the_use_of_blocks_and_threads_change_nothing() {
         pool.install(|| {
             let (mut layer, work) = (layer(2), &mut Workspace::new(Level::detect()));
             let (mut dx, mut uneven) = (vec![0.0; x.len()], Vec::new());
-            let still = Optim { name: OptimizerName::Sgd, ..Optim::default() };
             for number in 1..=60 {
                 let (y, saved) = forward(&layer, &x);
                 let view = |x| MatRef::new(x, 400, WIDTH);
                 layer.backward(work, view(&x), &saved, view(&y), MatMut::new(&mut dx, 400, WIDTH));
                 uneven.push(layer.load().into_iter().fold(0.0, f64::max));
-                let step = StepOptions { optim: &still, number, lr: 0.0, grad_scale: 1.0, seed: 1, level: work.level };
+                let step = Step { number, lr: 0.0, grad_scale: 1.0, seed: 1 };
                 layer.update(work, &step);
             }
             (uneven, dx)

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Optim;
 use crate::kernels::Level;
 use proptest::prelude::*;
 
@@ -114,7 +115,7 @@ proptest! {
             dz: MatRef::new(&dz[g], samples, sets[g].len()),
             x: MatRef::new(&x[g], samples, 5),
         });
-        let step = StepOptions { optim: &optim, number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level: work.level };
+        let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
         let union = layer.update(work, &groups, &step);
         let mut want: Vec<u32> = sets.concat();
         want.sort_unstable();

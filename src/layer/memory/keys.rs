@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::config::Optim;
 use crate::config::lm::{Memory, Model};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::{self, Index, Rows};
 use crate::kernels::reduce::top_k;
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::layer::{Buffer, Dense, RowTable, Workspace};
+use crate::layer::{Buffer, Dense, RowTable, Workspace, rebuild};
 use crate::matrix::Matrix;
-use crate::optim::{Init, Parameter, StepOptions};
+use crate::module::{Module, Part, PartMut};
+use crate::optim::{Init, Parameter, Rule, Step};
 use crate::ragged::Ragged;
 
 /// Queries of one piece of work.
@@ -83,13 +83,14 @@ pub struct ProductKeys {
 /// A key for each slot, which all heads share, and the index that names candidates.
 #[derive(Debug)]
 pub struct KeyTable {
+    /// Of the layer, under which checkpoints have the index.
+    name: String,
     /// (slots, key width).
     pub table: RowTable,
     index: Box<dyn Index>,
     /// Keys have none; indexes ask for some.
     biases: Matrix<f32>,
-    rule: Optim,
-    lr_factor: f32,
+    rebuild_every: u64,
 }
 
 impl Keys {
@@ -100,26 +101,27 @@ impl Keys {
     ///
     /// [`Error::Config`](crate::error::Error::Config) if the index cannot be, [`Error::Memory`](crate::error::Error::Memory) if the
     /// system refuses the memory.
-    pub fn new(name: &str, config: &Memory, model: &Model, optim: &Optim, seed: u64, level: Level) -> Result<Self> {
+    pub fn new(name: &str, config: &Memory, model: &Model, rule: Rule, seed: u64, level: Level) -> Result<Self> {
         let Some(sparse) = config.sparse() else {
             let (halves, half) = (config.halves(), config.key_width / 2);
             let deviation = (half as f32).sqrt().recip();
             let dense = |head: usize, side: &str| {
-                let name = format!("{name}.{head}.{side}");
-                Dense::try_new(&name, halves, half, deviation, model.precision, optim, seed)
+                let name = format!("{name}.keys.{head}.{side}");
+                Dense::try_new(&name, halves, half, deviation, model.precision, rule, seed)
             };
             let halves = (0..config.heads).map(|head| Ok([dense(head, "first")?, dense(head, "second")?]));
             return Ok(Keys::Product(ProductKeys { halves: halves.collect::<Result<_>>()? }));
         };
-        let (slots, cols, rule) = (config.slots, config.key_width, config.rule());
-        let init = Init::Normal((cols as f32).sqrt().recip());
-        let keys = Parameter::try_new(&format!("{name}.weight"), slots, cols, config.storage, &rule, init, seed)?;
+        let (slots, cols) = (config.slots, config.key_width);
+        let (rule, init) =
+            (Rule::from(&config.rule()).times(config.lr_factor), Init::Normal((cols as f32).sqrt().recip()));
+        let keys = Parameter::try_new(&format!("{name}.keys.weight"), slots, cols, config.storage, rule, init, seed)?;
         Ok(Keys::Table(Box::new(KeyTable {
+            name: name.to_owned(),
             table: RowTable::new(keys),
             index: index::new(&sparse, seed, slots, cols, level).map_err(|error| error.of_section("memory"))?,
             biases: Matrix::try_zeros("the biases of keys", slots, 1)?,
-            rule,
-            lr_factor: config.lr_factor,
+            rebuild_every: config.rebuild_every,
         })))
     }
 
@@ -155,48 +157,44 @@ impl Keys {
     /// Builds the index, if there is one, from the keys as they are now.
     pub fn rebuild(&mut self, work: &mut Workspace) {
         if let Keys::Table(keys) = self {
-            let rows =
-                Rows { weights: keys.table.parameter().weights(), biases: keys.biases.as_slice(), level: work.level };
-            work.rebuild(&mut *keys.index, &rows);
+            keys.rebuild(work);
         }
     }
+}
 
-    pub(super) fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
+impl Module for Keys {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
         match self {
-            Keys::Product(keys) => keys.halves.iter().flatten().map(|half| half.squared_gradient(work)).sum(),
-            Keys::Table(keys) => keys.table.squared_gradient(work),
+            Keys::Product(keys) => keys.halves.visit(take),
+            Keys::Table(keys) => keys.visit(take),
         }
     }
 
-    pub(super) fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
         match self {
-            Keys::Product(keys) => keys.halves.iter_mut().flatten().for_each(|half| half.update(work, step)),
-            Keys::Table(keys) => {
-                let step = StepOptions { optim: &keys.rule, lr: step.lr * keys.lr_factor, ..*step };
-                keys.table.update(work, &step);
-            }
+            Keys::Product(keys) => keys.halves.visit_mut(take),
+            Keys::Table(keys) => keys.visit_mut(take),
         }
     }
 
-    pub(super) fn settle(&mut self, step: &StepOptions) {
-        if let Keys::Table(keys) = self {
-            let step = StepOptions { optim: &keys.rule, lr: step.lr * keys.lr_factor, ..*step };
-            keys.table.parameter_mut().settle(&step);
+    fn after_update(&mut self, work: &mut Workspace, step: &Step) {
+        if let Keys::Table(keys) = self
+            && u64::from(step.number).is_multiple_of(keys.rebuild_every)
+        {
+            keys.rebuild(work);
         }
     }
+}
 
-    pub(super) fn list<'a>(&'a self, list: &mut Vec<&'a Parameter>) {
-        match self {
-            Keys::Product(keys) => list.extend(keys.halves.iter().flatten().map(Dense::parameter)),
-            Keys::Table(keys) => list.push(keys.table.parameter()),
-        }
+impl Module for KeyTable {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+        self.table.visit(take);
+        take(Part::Index(self.name.clone(), &*self.index));
     }
 
-    pub(super) fn list_mut<'a>(&'a mut self, list: &mut Vec<&'a mut Parameter>) {
-        match self {
-            Keys::Product(keys) => list.extend(keys.halves.iter_mut().flatten().map(Dense::parameter_mut)),
-            Keys::Table(keys) => list.push(keys.table.parameter_mut()),
-        }
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+        self.table.visit_mut(take);
+        take(PartMut::Index(self.name.clone(), &mut *self.index));
     }
 }
 
@@ -209,6 +207,12 @@ impl KeyTable {
     /// The index, to be restored.
     pub fn index_mut(&mut self) -> &mut dyn Index {
         &mut *self.index
+    }
+
+    fn rebuild(&mut self, work: &mut Workspace) {
+        let rows =
+            Rows { weights: self.table.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
+        rebuild(work, &mut *self.index, &rows);
     }
 
     fn find(&self, work: &mut Workspace, queries: MatRef<f32>, reads: usize) -> (Ragged<u32>, Vec<f32>) {

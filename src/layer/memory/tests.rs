@@ -1,7 +1,9 @@
 use super::*;
 use crate::config::lm::memory::KeysName;
 use crate::config::lm::model::Precision;
-use crate::config::{OptimizerName, Storage};
+use crate::config::{Optim, OptimizerName, Storage};
+use crate::module::Module;
+use crate::optim::Step;
 use crate::tensor::ElementsMut;
 
 const WIDTH: usize = 8;
@@ -30,9 +32,7 @@ fn sgd() -> Optim {
     Optim { name: OptimizerName::Sgd, lr: 1.0, ..Optim::default() }
 }
 
-fn step(optim: &Optim) -> StepOptions<'_> {
-    StepOptions { optim, number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level: Level::detect() }
-}
+const STEP: Step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
 
 fn numbers(len: usize, salt: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 37 + salt * 11) % 64) as f32 / 32.0 - 1.0).collect()
@@ -42,7 +42,7 @@ fn numbers(len: usize, salt: usize) -> Vec<f32> {
 fn memory(config: &Memory, model: &Model) -> (MemoryLayer, ValueTable) {
     let mut layer = MemoryLayer::new("memory", config, model, &sgd(), 5, Level::detect()).unwrap();
     let mut values = ValueTable::new("values", config, model, 5);
-    let mut parameters = layer.list_mut();
+    let mut parameters = layer.parameters_mut();
     parameters.push(values.table.parameter_mut());
     for parameter in parameters {
         for tensor in parameter.weight_tensors_mut() {
@@ -71,7 +71,7 @@ fn loss(layer: &MemoryLayer, values: &ValueTable, x: &[f32]) -> (f64, Ragged<u32
 }
 
 fn set(layer: &mut MemoryLayer, values: &mut ValueTable, [tensor, at]: [usize; 2], value: f32) {
-    let mut parameters = layer.list_mut();
+    let mut parameters = layer.parameters_mut();
     parameters.push(values.table.parameter_mut());
     let mut tensors = parameters[tensor].weight_tensors_mut();
     let ElementsMut::F32(w) = &mut tensors[0].elements else { panic!("weights are f32") };
@@ -93,12 +93,12 @@ fn gradients_are_differences(keys: KeysName) {
     layer.backward(work, &mut values, view(&x), &saved, view(&dy), dout);
     let length = layer.squared_gradient(work) + values.table.squared_gradient(work);
     let weights = |layer: &MemoryLayer, values: &ValueTable| -> Vec<Vec<f32>> {
-        let list = layer.list().into_iter().chain([values.table.parameter()]);
+        let list = layer.parameters().into_iter().chain([values.table.parameter()]);
         list.map(|parameter| parameter.f32().to_vec()).collect()
     };
     let before = weights(&layer, &values);
-    layer.update(work, &step(&sgd()));
-    values.update(work, &step(&sgd()));
+    layer.update(work, &STEP);
+    values.update(work, &STEP);
     let after = weights(&layer, &values);
 
     let h = 1.0 / 128.0;
@@ -217,7 +217,7 @@ fn training_is_the_same_for_any_number_of_threads_and_learns_with_every_kind_of_
                     losses.push(dy.iter().map(|d| d * d).sum::<f32>());
                     let (dy, dx) = (MatRef::new(&dy, tokens, 16), MatMut::new(&mut dx, tokens, 16));
                     layer.backward(work, &mut values, x, &saved, dy, dx);
-                    let step = StepOptions { number, lr: 0.05, ..step(&optim) };
+                    let step = Step { number, lr: 0.05, ..STEP };
                     layer.update(work, &step);
                     values.update(work, &step);
                 }

@@ -1,12 +1,12 @@
 //! Values of slots, shared by all layers that read them.
 
-use crate::config::Optim;
 use crate::config::lm::{Memory, Model};
 use crate::error::Result;
 use crate::kernels::MatRef;
-use crate::layer::{RowTable, Workspace};
+use crate::layer::RowTable;
 use crate::matrix::Matrix;
-use crate::optim::{Init, Parameter, StepOptions};
+use crate::module::{Module, Part, PartMut};
+use crate::optim::{Init, Parameter, Rule};
 use crate::ragged::Ragged;
 use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 
@@ -17,8 +17,6 @@ pub struct ValueTable {
     pub table: RowTable,
     /// (slots, 1).
     uses: Matrix<u32>,
-    rule: Optim,
-    lr_factor: f32,
 }
 
 /// How evenly slots are used.
@@ -56,15 +54,11 @@ impl ValueTable {
     ///
     /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
     pub fn try_new(name: &str, config: &Memory, model: &Model, seed: u64) -> Result<Self> {
-        let (slots, cols, rule) = (config.slots, config.values(model), config.rule());
+        let (slots, cols) = (config.slots, config.values(model));
+        let rule = Rule::from(&config.rule()).times(config.lr_factor);
         let name = format!("{name}.weight");
-        let values = Parameter::try_new(&name, slots, cols, config.storage, &rule, Init::Zeros, seed)?;
-        Ok(Self {
-            table: RowTable::new(values),
-            uses: Matrix::try_zeros(&format!("{name}.uses"), slots, 1)?,
-            rule,
-            lr_factor: config.lr_factor,
-        })
+        let values = Parameter::try_new(&name, slots, cols, config.storage, rule, Init::Zeros, seed)?;
+        Ok(Self { table: RowTable::new(values), uses: Matrix::try_zeros(&format!("{name}.uses"), slots, 1)? })
     }
 
     /// Keeps the gradient for the next update and counts the reads: as [`RowTable::accumulate`].
@@ -81,18 +75,6 @@ impl ValueTable {
         }
     }
 
-    /// One step along what has been kept, by the values' own rule, with `lr_factor` times the step's learning rate.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        let step = StepOptions { optim: &self.rule, lr: step.lr * self.lr_factor, ..*step };
-        self.table.update(work, &step);
-    }
-
-    /// Brings rows that slept up to date, before weights are read as a whole.
-    pub fn settle(&mut self, step: &StepOptions) {
-        let step = StepOptions { optim: &self.rule, lr: step.lr * self.lr_factor, ..*step };
-        self.table.parameter_mut().settle(&step);
-    }
-
     /// How evenly slots were read in training.
     pub fn usage(&self) -> Usage {
         let uses = self.uses.as_slice();
@@ -107,18 +89,21 @@ impl ValueTable {
         }
     }
 
-    /// The count of reads, which a checkpoint keeps beside weights and their state.
-    pub fn uses(&self) -> Tensor<'_> {
-        let name = format!("{}.uses", self.table.parameter().name());
-        Tensor { name, shape: vec![self.uses.rows(), 1], elements: Elements::U32(self.uses.as_slice()) }
+    fn uses_name(&self) -> String {
+        format!("{}.uses", self.table.parameter().name())
+    }
+}
+
+impl Module for ValueTable {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+        self.table.visit(take);
+        let (shape, elements) = (vec![self.uses.rows(), 1], Elements::U32(self.uses.as_slice()));
+        take(Part::Counter(Tensor { name: self.uses_name(), shape, elements }));
     }
 
-    /// The optimiser's state, and [`uses`](Self::uses), to be written.
-    pub fn state_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
-        let name = format!("{}.uses", self.table.parameter().name());
-        let (shape, elements) = (vec![self.uses.rows(), 1], ElementsMut::U32(self.uses.as_mut_slice()));
-        let mut tensors = self.table.parameter_mut().state_tensors_mut();
-        tensors.push(TensorMut { name, shape, elements });
-        tensors
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+        let (name, shape) = (self.uses_name(), vec![self.uses.rows(), 1]);
+        self.table.visit_mut(take);
+        take(PartMut::Counter(TensorMut { name, shape, elements: ElementsMut::U32(self.uses.as_mut_slice()) }));
     }
 }

@@ -10,14 +10,14 @@
 
 use rayon::prelude::*;
 
-use super::super::buffer::local;
 use super::super::dense::{TOKENS, copy_rows};
 use super::super::{Buffer, Workspace};
-use crate::config::{Optim, Storage};
+use crate::config::Storage;
 use crate::error::Result;
 use crate::kernels::reduce::{dot, squared_norm};
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::{Init, Parameter, StepOptions};
+use crate::optim::{Init, Parameter, Rule};
+use crate::work::local;
 
 const EPSILON: f32 = 1e-5;
 
@@ -28,9 +28,9 @@ pub struct Gates {
     pub weights: Parameter,
     /// `b`: (layers, 1), from zeros.
     pub biases: Parameter,
-    /// (layers, D + 1): those of `g`, and that of `b`.
-    gradients: Vec<f32>,
 }
+
+crate::module!(Gates { weights, biases });
 
 /// What the backward pass of one layer needs.
 #[derive(Debug, Default)]
@@ -42,12 +42,13 @@ pub(super) struct GateSaved {
 }
 
 impl Gates {
-    pub(super) fn try_new(name: &str, layers: usize, width: usize, optim: &Optim) -> Result<Self> {
+    pub(super) fn try_new(name: &str, layers: usize, width: usize, rule: Rule) -> Result<Self> {
         let zeros = |part: &str, cols: usize| {
-            Parameter::try_new(&format!("{name}.{part}"), layers, cols, Storage::F32, optim, Init::Zeros, 0)
+            let name = format!("{name}.{part}");
+            Parameter::try_new(&name, layers, cols, Storage::F32, rule, Init::Zeros, 0)
+                .map(Parameter::with_few_gradients)
         };
-        let gradients = vec![0.0; layers * (width + 1)];
-        Ok(Self { weights: zeros("weight", width)?, biases: zeros("bias", 1)?, gradients })
+        Ok(Self { weights: zeros("weight", width)?, biases: zeros("bias", 1)? })
     }
 
     /// `g` and `b` of layer `at`.
@@ -128,25 +129,15 @@ impl Gates {
             }
         });
         let (mut dscale, sums_of) = (0.0, sums.view());
-        let gradients = &mut self.gradients[at * (width + 1)..(at + 1) * (width + 1)];
+        let weights = &mut self.weights.gradient_mut()[at * width..(at + 1) * width];
+        let bias = &mut self.biases.gradient_mut()[at];
         for piece in 0..sums_of.rows() {
-            gradients.iter_mut().zip(sums_of.row(piece)).for_each(|(sum, part)| *sum += part);
-            dscale += sums_of.row(piece)[width + 1];
+            let sums = sums_of.row(piece);
+            weights.iter_mut().zip(sums).for_each(|(sum, part)| *sum += part);
+            *bias += sums[width];
+            dscale += sums[width + 1];
         }
         work.give_back(sums);
         dscale
-    }
-
-    pub(super) fn squared_gradient(&self) -> f64 {
-        self.gradients.iter().map(|&d| d as f64 * d as f64).sum()
-    }
-
-    /// One step along the gradients, which are then empty; without decay.
-    pub(super) fn update(&mut self, step: &StepOptions) {
-        let (layers, cols) = (self.biases.rows(), self.weights.cols() + 1);
-        let all = MatRef::new(&self.gradients, layers, cols);
-        self.weights.update_all(all.window(0..layers, 0..cols - 1), step);
-        self.biases.update_all(all.window(0..layers, cols - 1..cols), step);
-        self.gradients.fill(0.0);
     }
 }

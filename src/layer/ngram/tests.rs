@@ -1,5 +1,7 @@
 use super::*;
-use crate::config::OptimizerName;
+use crate::config::{Optim, OptimizerName};
+use crate::module::Module;
+use crate::optim::Step;
 
 const WIDTH: usize = 12;
 
@@ -66,7 +68,7 @@ fn gradients_are_finite_differences() {
     let (tokens, work) = (tokens(27), &mut Workspace::new(Level::detect()));
     let weights = [numbers(27 * WIDTH, 2), numbers(27 * WIDTH, 3)];
     let mut memory = filled(&config());
-    let before: Vec<Vec<f32>> = memory.list().iter().map(|parameter| parameter.f32().to_vec()).collect();
+    let before: Vec<Vec<f32>> = memory.parameters().iter().map(|parameter| parameter.f32().to_vec()).collect();
     // Two micro-batches of other sequences, then one step of plain descent.
     let mut saved = NgramSaved::default();
     for range in [0..9, 9..27] {
@@ -79,16 +81,16 @@ fn gradients_are_finite_differences() {
         memory.accumulate(work, &mut saved);
     }
     let length = memory.squared_gradient(work);
-    let step = StepOptions { optim: &sgd(), number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level: work.level };
+    let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
     memory.update(work, &step);
-    let after: Vec<Vec<f32>> = memory.list().iter().map(|parameter| parameter.f32().to_vec()).collect();
+    let after: Vec<Vec<f32>> = memory.parameters().iter().map(|parameter| parameter.f32().to_vec()).collect();
     let bound = (27 * WIDTH * 2) as f64 * 8.0 * f32::EPSILON as f64;
     let (mut seen, mut squares) = (0, 0.0);
     for (tensor, (before, after)) in before.iter().zip(&after).enumerate() {
         for at in 0..before.len() {
             let moved = |by: f32| {
                 let mut memory = filled(&config());
-                f32(memory.list_mut().swap_remove(tensor))[at] += by;
+                f32(memory.parameters_mut().swap_remove(tensor))[at] += by;
                 loss(&memory, &tokens, &weights)
             };
             let want = (moved(1.0) - moved(-1.0)) / 2.0;
@@ -136,7 +138,7 @@ fn rows_of_a_head_are_its_own_and_generation_reads_what_training_read() {
 /// A memory of the same rows with gates that are neither open nor equal.
 fn gated() -> NgramMemory {
     let mut memory = filled(&Ngram { gate: GateKind::Gate, ..config() });
-    for parameter in memory.list_mut().into_iter().skip(1) {
+    for parameter in memory.parameters_mut().into_iter().skip(1) {
         let w = f32(parameter);
         let len = w.len();
         w.iter_mut().zip(numbers(len, 4)).for_each(|(w, by)| *w += by);
@@ -162,11 +164,11 @@ fn gradients_through_gates_are_finite_differences() {
     let (x, weights) = (numbers(27 * WIDTH, 5), numbers(27 * WIDTH, 6));
     let mut memory = gated();
     let (_, dx) = gated_loss(&mut memory, &x, &weights);
-    let before: Vec<Vec<f32>> = memory.list().iter().map(|parameter| parameter.f32().to_vec()).collect();
-    let (work, sgd) = (&mut Workspace::new(Level::detect()), sgd());
+    let before: Vec<Vec<f32>> = memory.parameters().iter().map(|parameter| parameter.f32().to_vec()).collect();
+    let work = &mut Workspace::new(Level::detect());
     let length = memory.squared_gradient(work);
-    memory.update(work, &StepOptions { optim: &sgd, number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level: work.level });
-    let after: Vec<Vec<f32>> = memory.list().iter().map(|parameter| parameter.f32().to_vec()).collect();
+    memory.update(work, &Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 });
+    let after: Vec<Vec<f32>> = memory.parameters().iter().map(|parameter| parameter.f32().to_vec()).collect();
     let check = |what: &str, got: f32, moved: &dyn Fn(f32) -> f64| {
         let h = 1.0 / 32.0;
         let [wide, narrow] = [h, h / 2.0].map(|h| (moved(h) - moved(-h)) / (2.0 * h as f64));
@@ -188,7 +190,7 @@ fn gradients_through_gates_are_finite_differences() {
         for at in (0..before.len()).step_by(if tensor == 0 { 13 } else { 1 }) {
             check(&format!("weight {at} of tensor {tensor}"), before[at] - after[at], &|by| {
                 let mut memory = gated();
-                f32(memory.list_mut().swap_remove(tensor))[at] += by;
+                f32(memory.parameters_mut().swap_remove(tensor))[at] += by;
                 gated_loss(&mut memory, &x, &weights).0
             });
         }
@@ -202,7 +204,7 @@ fn gates_start_open_as_the_scale_alone_is() {
     let [mut plain, mut gate] = [GateKind::Scale, GateKind::Gate].map(|gate| filled(&Ngram { gate, ..config() }));
     let (x, weights) = (numbers(18 * WIDTH, 5), numbers(18 * WIDTH, 6));
     assert_eq!(gated_loss(&mut plain, &x, &weights), gated_loss(&mut gate, &x, &weights));
-    let names: Vec<String> = gate.list().iter().map(|parameter| parameter.name().to_owned()).collect();
+    let names: Vec<String> = gate.parameters().iter().map(|parameter| parameter.name().to_owned()).collect();
     assert_eq!(names, ["ngram.weight", "ngram.scale", "ngram.gate.weight", "ngram.gate.bias"]);
 }
 
@@ -214,10 +216,9 @@ fn the_number_of_threads_changes_no_bit_of_gates() {
         pool.install(|| {
             let mut memory = gated();
             let loss = gated_loss(&mut memory, &x, &weights);
-            let (work, sgd) = (&mut Workspace::new(Level::detect()), sgd());
-            let level = work.level;
-            memory.update(work, &StepOptions { optim: &sgd, number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level });
-            (loss, memory.list().iter().map(|parameter| parameter.f32().to_vec()).collect::<Vec<_>>())
+            let work = &mut Workspace::new(Level::detect());
+            memory.update(work, &Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 });
+            (loss, memory.parameters().iter().map(|parameter| parameter.f32().to_vec()).collect::<Vec<_>>())
         })
     };
     assert!(run(1) == run(3));

@@ -49,8 +49,7 @@ proptest! {
         other.backward(work, MatRef::new(&all, samples, union), active, MatMut::new(&mut packed, samples, DIM));
         prop_assert!(close(&dx, &packed, bound(union)), "{dx:?} {packed:?}");
 
-        let optim = Optim { name: OptimizerName::Sgd, ..Optim::default() };
-        let step = StepOptions { optim: &optim, number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level };
+        let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
         one.update_per_sample(work, x, &dz, &sets, &step);
         let group = LinearGradient { active, dz: MatRef::new(&all, samples, union), x };
         other.update(work, &[group], &step);

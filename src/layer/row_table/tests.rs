@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Optim, OptimizerName, Storage};
-use crate::optim::Init;
+use crate::module::Module;
+use crate::optim::{Init, Step};
 
 const ROWS: usize = 50;
 const COLS: usize = 6;
@@ -78,7 +79,7 @@ proptest! {
         // Multiples of 1/64 whose sums of up to 5 400 are exact.
         let length: f64 = dw.iter().map(|dw| dw * dw).sum();
         prop_assert!((table.squared_gradient(work) - length).abs() <= length * 400.0 * f32::EPSILON as f64);
-        let step = StepOptions { optim: &optim, number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level: work.level };
+        let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
         table.update(work, &step);
         prop_assert_eq!(table.squared_gradient(work), 0.0);
         if !half {
@@ -101,7 +102,7 @@ fn bf16_rows_with_a_row_wise_rule_learn_and_are_the_same_for_any_number_of_threa
             let (c, dy) = (numbers(ids.items().len(), 3), numbers(ids.len() * COLS, 4));
             for number in 1..=4 {
                 table.accumulate(&ids, &c, MatRef::new(&dy, ids.len(), COLS));
-                let step = StepOptions { optim: &optim, number, lr: 0.1, grad_scale: 0.5, seed: 1, level: work.level };
+                let step = Step { number, lr: 0.1, grad_scale: 0.5, seed: 1 };
                 table.update(work, &step);
             }
             let mut y = vec![0.0; ids.len() * COLS];

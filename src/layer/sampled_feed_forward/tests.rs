@@ -1,6 +1,7 @@
 use super::*;
-use crate::config::{IndexName, OptimizerName};
+use crate::config::{IndexName, Optim, OptimizerName};
 use crate::layer::{FeedForward, FeedForwardSaved};
+use crate::module::Module;
 use crate::tensor::ElementsMut;
 
 const WIDTH: usize = 8;
@@ -22,7 +23,7 @@ fn numbers(len: usize, salt: usize) -> Vec<f32> {
 fn layer(active: usize, index: IndexName) -> SampledFeedForward {
     let options = FeedForwardOptions { active, index, tables: 4, ..Default::default() };
     let mut layer = SampledFeedForward::new("ff", &options, &model(), &sgd(), 5, Level::detect()).unwrap();
-    for parameter in layer.list_mut() {
+    for parameter in layer.parameters_mut() {
         let ElementsMut::F32(w) = &mut parameter.weight_tensors_mut()[0].elements else { panic!("weights are f32") };
         w.iter_mut().for_each(|w| *w *= 3.0);
     }
@@ -42,7 +43,7 @@ fn forward(layer: &SampledFeedForward, x: &[f32]) -> (Vec<f32>, SampledSaved) {
 fn with_every_neuron_it_is_the_dense_layer() {
     let (ours, work) = (layer(20, IndexName::Exact), &mut Workspace::new(Level::detect()));
     let mut dense = FeedForward::new("ff", &model(), &sgd(), 5);
-    let [_, up, down] = ours.list();
+    let [_, up, down] = ours.parameters()[..] else { unreachable!("norm, up, down") };
     let copy = |to: &mut crate::layer::Dense, from: &dyn Fn(usize, usize) -> f32| {
         let (rows, cols) = (to.outputs(), to.inputs());
         let mut tensors = to.parameter_mut().weight_tensors_mut();
@@ -72,11 +73,11 @@ fn gradients_are_finite_differences() {
     let (_, saved) = forward(&stepped, &x);
     let (view, out) = (|x| MatRef::new(x, TOKENS, WIDTH), MatMut::new(&mut dx, TOKENS, WIDTH));
     stepped.backward(work, view(&x), &saved, view(&dy), out);
-    let before: Vec<Vec<f32>> = stepped.list().map(|parameter| parameter.f32().to_vec()).to_vec();
+    let before: Vec<Vec<f32>> = stepped.parameters().iter().map(|parameter| parameter.f32().to_vec()).collect();
     let length = stepped.squared_gradient(work);
-    let step = StepOptions { optim: &sgd(), number: 1, lr: 1.0, grad_scale: 1.0, seed: 1, level: work.level };
+    let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
     stepped.update(work, &step);
-    let after: Vec<Vec<f32>> = stepped.list().map(|parameter| parameter.f32().to_vec()).to_vec();
+    let after: Vec<Vec<f32>> = stepped.parameters().iter().map(|parameter| parameter.f32().to_vec()).collect();
 
     let mut layer = layer(7, IndexName::Exact);
     let h = 1.0 / 128.0;
@@ -127,7 +128,7 @@ fn gradients_are_finite_differences() {
 }
 
 fn set(layer: &mut SampledFeedForward, tensor: usize, at: usize, value: f32) {
-    let list = layer.list_mut();
+    let mut list = layer.parameters_mut();
     let mut tensors = list[tensor].weight_tensors_mut();
     let ElementsMut::F32(w) = &mut tensors[0].elements else { panic!("weights are f32") };
     w[at] = value;

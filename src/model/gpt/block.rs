@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::neurons::{Neurons, NeuronsSaved};
-use crate::config::Optim;
 use crate::config::lm::Model;
 use crate::error::Result;
 use crate::kernels::reduce::RopeTable;
 use crate::kernels::{MatMut, MatRef};
 use crate::layer::attention::{AttentionSaved, LayerCache};
-use crate::layer::{Attention, Buffer, RmsNorm, Workspace};
-use crate::optim::{Parameter, StepOptions};
+use crate::layer::{Attention, Buffer, Workspace};
+use crate::optim::Rule;
 
 /// Attention, then a feed-forward layer. What tokens read from [`Memories`](super::Memories) is added before a block.
 #[derive(Debug)]
@@ -20,6 +19,8 @@ pub struct Block {
     /// The second half.
     pub feed_forward: Neurons,
 }
+
+crate::module!(Block { attention, feed_forward });
 
 /// What the backward pass of a block needs of the forward pass.
 #[derive(Debug, Default)]
@@ -37,8 +38,8 @@ impl Block {
     ///
     /// If the system refuses the memory: see [`try_new`](Self::try_new).
     #[track_caller]
-    pub fn new(layer: usize, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Self {
-        Self::try_new(layer, model, rope, optim, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(layer: usize, model: &Model, rope: Arc<RopeTable>, rule: impl Into<Rule>, seed: u64) -> Self {
+        Self::try_new(layer, model, rope, rule, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
@@ -46,10 +47,17 @@ impl Block {
     /// # Errors
     ///
     /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(layer: usize, model: &Model, rope: Arc<RopeTable>, optim: &Optim, seed: u64) -> Result<Self> {
+    pub fn try_new(
+        layer: usize,
+        model: &Model,
+        rope: Arc<RopeTable>,
+        rule: impl Into<Rule>,
+        seed: u64,
+    ) -> Result<Self> {
+        let rule = rule.into();
         Ok(Self {
-            attention: Attention::try_new(&format!("blocks.{layer}.attention"), model, rope, optim, seed)?,
-            feed_forward: Neurons::dense(&feed_forward_name(layer), model, optim, seed)?,
+            attention: Attention::try_new(&format!("blocks.{layer}.attention"), model, rope, rule, seed)?,
+            feed_forward: Neurons::dense(&feed_forward_name(layer), model, rule, seed)?,
         })
     }
 
@@ -82,39 +90,6 @@ impl Block {
         self.attention.extend(work, cache, x, between.view_mut());
         self.feed_forward.extend(work, between.view(), y);
         work.give_back(between);
-    }
-
-    /// The squared Euclidean length of the sum of the gradients.
-    pub fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
-        let norms: f64 = self.norms().map(|norm| norm.squared_gradient(work.level)).sum();
-        let Attention { qkv, out, .. } = &self.attention;
-        norms + qkv.squared_gradient(work) + out.squared_gradient(work) + self.feed_forward.squared_gradient(work)
-    }
-
-    /// One step along the sum of the gradients, which is then empty.
-    pub fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
-        let Attention { norm, qk_norm, qkv, out, .. } = &mut self.attention;
-        [norm].into_iter().chain(qk_norm.iter_mut().flatten()).for_each(|norm| norm.update(step));
-        [qkv, out].into_iter().for_each(|product| product.update(work, step));
-        self.feed_forward.update(work, step);
-    }
-
-    /// Those of attention.
-    fn norms(&self) -> impl Iterator<Item = &RmsNorm> {
-        [&self.attention.norm].into_iter().chain(self.attention.qk_norm.iter().flatten())
-    }
-
-    pub(super) fn list<'a>(&'a self, list: &mut Vec<&'a Parameter>) {
-        list.extend(self.norms().map(|norm| &norm.gain));
-        list.extend([&self.attention.qkv, &self.attention.out].map(|product| product.parameter()));
-        self.feed_forward.list(list);
-    }
-
-    pub(super) fn list_mut<'a>(&'a mut self, list: &mut Vec<&'a mut Parameter>) {
-        let Attention { norm, qk_norm, qkv, out, .. } = &mut self.attention;
-        list.extend([norm].into_iter().chain(qk_norm.iter_mut().flatten()).map(|norm| &mut norm.gain));
-        list.extend([qkv, out].map(|product| product.parameter_mut()));
-        self.feed_forward.list_mut(list);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::config::lm::head::HeadMode;
 use crate::error::Result;
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::layer::{Dense, DenseHead, SampledHead, Workspace};
+use crate::module::{Module, Part, PartMut};
 use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 
 /// The output layer.
@@ -98,24 +99,24 @@ impl Head {
             sampled.rebuild(work, output);
         }
     }
+}
 
-    /// What a checkpoint keeps.
-    pub(super) fn counts(&self) -> Option<Tensor<'_>> {
-        match self {
-            Head::Dense(_) => None,
-            Head::Sampled { draws, .. } => {
-                Some(Tensor { name: "head.draws".to_owned(), shape: vec![1], elements: Elements::U64(draws) })
-            }
+/// Where checkpoints keep for how many tokens samples have been drawn.
+const DRAWS: &str = "head.draws";
+
+impl Module for Head {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+        if let Head::Sampled { sampled, draws, .. } = self {
+            take(Part::Index("head".to_owned(), sampled.index()));
+            take(Part::Counter(Tensor { name: DRAWS.to_owned(), shape: vec![1], elements: Elements::U64(draws) }));
         }
     }
 
-    /// As [`counts`](Self::counts), to be written.
-    pub(super) fn counts_mut(&mut self) -> Option<TensorMut<'_>> {
-        match self {
-            Head::Dense(_) => None,
-            Head::Sampled { draws, .. } => {
-                Some(TensorMut { name: "head.draws".to_owned(), shape: vec![1], elements: ElementsMut::U64(draws) })
-            }
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+        if let Head::Sampled { sampled, draws, .. } = self {
+            take(PartMut::Index("head".to_owned(), sampled.index_mut()));
+            let elements = ElementsMut::U64(draws);
+            take(PartMut::Counter(TensorMut { name: DRAWS.to_owned(), shape: vec![1], elements }));
         }
     }
 }

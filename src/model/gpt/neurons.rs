@@ -1,23 +1,22 @@
 //! The feed-forward half of a block, of whichever kind.
 
-use crate::config::Optim;
 use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::config::lm::{FeedForwardOptions, Model};
 use crate::error::Result;
-use crate::index::Index;
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::layer::{
     BlockFeedForward, BlockFeedForwardSaved, FeedForward, FeedForwardSaved, SampledFeedForward, SampledSaved, Workspace,
 };
-use crate::optim::{Parameter, StepOptions};
+use crate::module::{Module, Part, PartMut};
+use crate::optim::{Rule, Step};
 
 /// Who computes what of a feed-forward layer.
 #[derive(Debug)]
 pub enum Neurons {
     /// Every token all neurons.
     Dense(Box<FeedForward>),
-    /// Every token those that an index names; the index is built anew after so many steps.
-    Sampled(Box<SampledFeedForward>, u64),
+    /// Every token those that an index names.
+    Sampled(Box<SampledFeedForward>),
     /// Every token those of a few blocks.
     Blocks(Box<BlockFeedForward>),
 }
@@ -32,8 +31,8 @@ pub(super) struct NeuronsSaved {
 
 impl Neurons {
     /// Every token all neurons, called `name` in checkpoints.
-    pub(super) fn dense(name: &str, model: &Model, optim: &Optim, seed: u64) -> Result<Self> {
-        Ok(Neurons::Dense(Box::new(FeedForward::try_new(name, model, optim, seed)?)))
+    pub(super) fn dense(name: &str, model: &Model, rule: Rule, seed: u64) -> Result<Self> {
+        Ok(Neurons::Dense(Box::new(FeedForward::try_new(name, model, rule, seed)?)))
     }
 
     /// The kind that `options` name, called `name` in checkpoints. An index is built.
@@ -41,19 +40,19 @@ impl Neurons {
         name: &str,
         options: &FeedForwardOptions,
         model: &Model,
-        optim: &Optim,
+        rule: Rule,
         seed: u64,
         level: Level,
     ) -> Result<Self> {
         Ok(match options.kind {
-            FeedForwardKind::Dense => Neurons::dense(name, model, optim, seed)?,
+            FeedForwardKind::Dense => Neurons::dense(name, model, rule, seed)?,
             FeedForwardKind::Sampled => {
-                let mut layer = SampledFeedForward::new(name, options, model, optim, seed, level)?;
+                let mut layer = SampledFeedForward::new(name, options, model, rule, seed, level)?;
                 layer.rebuild(&mut Workspace::new(level));
-                Neurons::Sampled(Box::new(layer), options.rebuild_every)
+                Neurons::Sampled(Box::new(layer))
             }
             FeedForwardKind::Blocks => {
-                Neurons::Blocks(Box::new(BlockFeedForward::try_new(name, options, model, optim, seed)?))
+                Neurons::Blocks(Box::new(BlockFeedForward::try_new(name, options, model, rule, seed)?))
             }
         })
     }
@@ -61,7 +60,7 @@ impl Neurons {
     pub(super) fn forward(&self, work: &mut Workspace, x: MatRef<f32>, y: MatMut<f32>, saved: &mut NeuronsSaved) {
         match self {
             Neurons::Dense(layer) => layer.forward(work, x, y, &mut saved.dense),
-            Neurons::Sampled(layer, _) => layer.forward(work, x, y, &mut saved.sampled),
+            Neurons::Sampled(layer) => layer.forward(work, x, y, &mut saved.sampled),
             Neurons::Blocks(layer) => layer.forward(work, x, y, &mut saved.blocks),
         }
     }
@@ -76,7 +75,7 @@ impl Neurons {
     ) {
         match self {
             Neurons::Dense(layer) => layer.backward(work, x, &saved.dense, dy, dx),
-            Neurons::Sampled(layer, _) => layer.backward(work, x, &saved.sampled, dy, dx),
+            Neurons::Sampled(layer) => layer.backward(work, x, &saved.sampled, dy, dx),
             Neurons::Blocks(layer) => layer.backward(work, x, &saved.blocks, dy, dx),
         }
     }
@@ -89,67 +88,33 @@ impl Neurons {
         }
     }
 
-    pub(super) fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
+    fn module(&self) -> &dyn Module {
         match self {
-            Neurons::Dense(layer) => {
-                let FeedForward { norm, up, down, .. } = &mut **layer;
-                norm.squared_gradient(work.level) + up.squared_gradient(work) + down.squared_gradient(work)
-            }
-            Neurons::Sampled(layer, _) => layer.squared_gradient(work),
-            Neurons::Blocks(layer) => layer.squared_gradient(work),
+            Neurons::Dense(layer) => &**layer,
+            Neurons::Sampled(layer) => &**layer,
+            Neurons::Blocks(layer) => &**layer,
         }
     }
 
-    pub(super) fn update(&mut self, work: &mut Workspace, step: &StepOptions) {
+    fn module_mut(&mut self) -> &mut dyn Module {
         match self {
-            Neurons::Dense(layer) => {
-                let FeedForward { norm, up, down, .. } = &mut **layer;
-                norm.update(step);
-                [up, down].into_iter().for_each(|product| product.update(work, step));
-            }
-            Neurons::Sampled(layer, rebuild_every) => {
-                layer.update(work, step);
-                if u64::from(step.number).is_multiple_of(*rebuild_every) {
-                    layer.rebuild(work);
-                }
-            }
-            Neurons::Blocks(layer) => layer.update(work, step),
+            Neurons::Dense(layer) => &mut **layer,
+            Neurons::Sampled(layer) => &mut **layer,
+            Neurons::Blocks(layer) => &mut **layer,
         }
     }
+}
 
-    pub(super) fn list<'a>(&'a self, list: &mut Vec<&'a Parameter>) {
-        match self {
-            Neurons::Dense(layer) => {
-                let FeedForward { norm, up, down, .. } = &**layer;
-                list.extend([&norm.gain, up.parameter(), down.parameter()]);
-            }
-            Neurons::Sampled(layer, _) => list.extend(layer.list()),
-            Neurons::Blocks(layer) => list.extend(layer.list()),
-        }
+impl Module for Neurons {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+        self.module().visit(take);
     }
 
-    pub(super) fn list_mut<'a>(&'a mut self, list: &mut Vec<&'a mut Parameter>) {
-        match self {
-            Neurons::Dense(layer) => {
-                let FeedForward { norm, up, down, .. } = &mut **layer;
-                list.extend([&mut norm.gain, up.parameter_mut(), down.parameter_mut()]);
-            }
-            Neurons::Sampled(layer, _) => list.extend(layer.list_mut()),
-            Neurons::Blocks(layer) => list.extend(layer.list_mut()),
-        }
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+        self.module_mut().visit_mut(take);
     }
 
-    pub(super) fn index(&self) -> Option<&dyn Index> {
-        match self {
-            Neurons::Sampled(layer, _) => Some(layer.index()),
-            _ => None,
-        }
-    }
-
-    pub(super) fn index_mut(&mut self) -> Option<&mut dyn Index> {
-        match self {
-            Neurons::Sampled(layer, _) => Some(layer.index_mut()),
-            _ => None,
-        }
+    fn after_update(&mut self, work: &mut Workspace, step: &Step) {
+        self.module_mut().after_update(work, step);
     }
 }

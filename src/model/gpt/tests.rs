@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use rand::RngExt;
 
 use super::*;
-use crate::config::OptimizerName;
 use crate::config::lm::model::{Activation, Precision};
+use crate::config::{Optim, OptimizerName};
 use crate::kernels::Level;
 use crate::kernels::reduce::log_sum_exp;
 use crate::rng::rng;
@@ -46,8 +46,8 @@ fn network(model: &Model, optim: &Optim, vocabulary: usize) -> Gpt {
     gpt
 }
 
-fn step(optim: &Optim, number: u32) -> StepOptions<'_> {
-    StepOptions { optim, number, lr: optim.lr, grad_scale: 1.0, seed: 1, level: Level::detect() }
+fn step(optim: &Optim, number: u32) -> Step {
+    Step { number, lr: optim.lr, grad_scale: 1.0, seed: 1 }
 }
 
 fn with<R>(gpt: &mut Gpt, tensor: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
@@ -257,7 +257,7 @@ fn bf16_products_stay_near_those_of_f32() {
 fn weights_are_counted_and_named_once() {
     let gpt = Gpt::new(&Model::preset("small").unwrap(), &sgd(), 1000, 1);
     let gains = 6 * (2 * 384 + 2 * 64) + 384;
-    assert_eq!(gpt.parameters(), 10_616_832 + 1000 * 384 + gains);
+    assert_eq!(gpt.parameter_count(), 10_616_832 + 1000 * 384 + gains);
     let mut names: Vec<String> = gpt.weight_tensors().into_iter().map(|tensor| tensor.name).collect();
     let count = names.len();
     names.sort();

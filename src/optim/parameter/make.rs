@@ -1,16 +1,17 @@
 //! How parameters come to be: from random numbers, or from numbers of somebody else.
 
 use super::Parameter;
-use crate::config::{Optim, Storage};
+use crate::config::Storage;
 use crate::error::{Error, Result};
 use crate::kernels::MatRef;
+use crate::optim::grad::Grad;
 use crate::optim::rule::Rule;
 use crate::optim::state::State;
 use crate::optim::stored::{Init, Stored};
 
 impl Parameter {
-    /// `name` is that of its tensors and decides, with `seed`, which random numbers it starts as. `optim` decides what state it
-    /// carries: steps take the same rule.
+    /// `name` is that of its tensors and decides, with `seed`, which random numbers it starts as. `rule` moves it in every step; it is a
+    /// [`Rule`], or the [`Optim`](crate::config::Optim) of a configuration.
     ///
     /// # Panics
     ///
@@ -23,15 +24,24 @@ impl Parameter {
     /// assert_eq!((w.rows(), w.cols()), (10, 4));
     /// ```
     #[track_caller]
-    pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, optim: &Optim, init: Init, seed: u64) -> Self {
-        Self::try_new(name, rows, cols, storage, optim, init, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(
+        name: &str,
+        rows: usize,
+        cols: usize,
+        storage: Storage,
+        rule: impl Into<Rule>,
+        init: Init,
+        seed: u64,
+    ) -> Self {
+        Self::try_new(name, rows, cols, storage, rule, init, seed).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new).
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if the system refuses the memory, [`Error::Config`] if there are more than 2^32 rows.
+    /// [`Error::Memory`] if the system refuses the memory, [`Error::Config`] if there are more than 2^32 rows or a constant of the rule
+    /// cannot be.
     ///
     /// ```
     /// use hotrow::config::{Optim, Storage};
@@ -44,19 +54,21 @@ impl Parameter {
         rows: usize,
         cols: usize,
         storage: Storage,
-        optim: &Optim,
+        rule: impl Into<Rule>,
         init: Init,
         seed: u64,
     ) -> Result<Self> {
+        let rule = rule.into();
+        rule.check()?;
         // All memory before any number, so that a refusal costs no time.
         let mut stored = Stored::try_zeros(name, rows, cols, storage)?;
-        let state = State::try_new(name, optim, rows, cols)?;
+        let state = State::try_new(name, &rule, rows, cols)?;
         if rows as u64 > 1 << 32 {
             let message = format!("{rows} rows are more than the 4294967296 that row numbers of 32 bits tell apart");
             return Err(Error::config(name, message));
         }
         stored.begin(init, name, seed);
-        Ok(Self { name: name.to_owned(), stored, rule: Rule::of(optim), state })
+        Ok(Self { name: name.to_owned(), stored, rule, state, grad: Grad::Fused, frozen: false })
     }
 
     /// Weights from elsewhere: `numbers` (rows, D), rounded to nearest where `storage` is bf16, with an empty state.
@@ -73,8 +85,8 @@ impl Parameter {
     /// assert_eq!(w.f32(), &[1.0, 2.0, 3.0, 4.0]);
     /// ```
     #[track_caller]
-    pub fn from_rows(name: &str, numbers: MatRef<f32>, storage: Storage, optim: &Optim) -> Self {
-        let mut parameter = Self::new(name, numbers.rows(), numbers.cols(), storage, optim, Init::Zeros, 0);
+    pub fn from_rows(name: &str, numbers: MatRef<f32>, storage: Storage, rule: impl Into<Rule>) -> Self {
+        let mut parameter = Self::new(name, numbers.rows(), numbers.cols(), storage, rule, Init::Zeros, 0);
         parameter.stored.copy_from(numbers);
         parameter
     }

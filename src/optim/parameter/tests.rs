@@ -2,15 +2,16 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::*;
-use crate::config::Storage;
+use crate::config::{Optim, Storage};
 use crate::optim::Init;
+use crate::ragged::Ragged;
 
 fn rule(name: OptimizerName) -> Optim {
     Optim { name, ..Optim::default() }
 }
 
-fn step(optim: &Optim, number: u32) -> StepOptions<'_> {
-    StepOptions { optim, number, lr: 0.5, grad_scale: 1.0, seed: 3, level: Level::detect() }
+fn step(number: u32) -> Step {
+    Step { number, lr: 0.5, grad_scale: 1.0, seed: 3 }
 }
 
 fn zeros(optim: &Optim) -> Parameter {
@@ -43,60 +44,93 @@ fn a_gradient_may_start_parallel_work_of_its_own() {
     let made = || Parameter::new("w", ROWS, 3, Storage::F32, &optim, Init::Zeros, 7);
     let ids: Vec<u32> = (0..ROWS as u32).step_by(2).collect();
     for active in [RowSet::All(ROWS), RowSet::Some(UniqueRowIds::new(&ids, ROWS).unwrap())] {
-        let (mut alone, mut nested, step) = (made(), made(), step(&optim, 1));
-        alone.update(active, &step, gradient(active, false));
-        let want = alone.squared_gradient(active, step.level, gradient(active, false));
-        pool.install(|| nested.update(active, &step, gradient(active, true)));
+        let (mut alone, mut nested, level) = (made(), made(), Level::detect());
+        alone.update_rows(active, level, &step(1), gradient(active, false));
+        let want = alone.squared_rows(active, level, gradient(active, false));
+        pool.install(|| nested.update_rows(active, level, &step(1), gradient(active, true)));
         assert_eq!(alone.f32(), nested.f32());
-        assert_eq!(pool.install(|| nested.squared_gradient(active, step.level, gradient(active, true))), want);
+        assert_eq!(pool.install(|| nested.squared_rows(active, level, gradient(active, true))), want);
     }
 }
 
 #[test]
-fn a_step_of_another_rule_than_the_states_is_refused_and_moves_nothing() {
-    let names = [
-        OptimizerName::Sgd,
-        OptimizerName::Momentum,
-        OptimizerName::RowwiseAdagrad,
-        OptimizerName::RowwiseRmsprop,
-        OptimizerName::Adam,
-        OptimizerName::AdamLazy,
-        OptimizerName::AdamDense,
-    ];
-    let eight = names[4..].iter().map(|&name| Optim { eight_bit: true, ..rule(name) });
-    let rules: Vec<Optim> = names.into_iter().map(rule).chain(eight).collect();
-    let ones = [1.0; 6];
-    for (made_for, asked) in rules.iter().flat_map(|made_for| rules.iter().map(move |asked| (made_for, asked))) {
-        let agree = (made_for.name, made_for.eight_bit) == (asked.name, asked.eight_bit);
-        let step = step(asked, 1);
-        let checked = zeros(made_for).try_update(RowSet::All(3), &step, |_, mut out| out.row_mut(1).fill(1.0));
-        assert_eq!(checked.is_ok(), agree, "{made_for:?}, {asked:?}");
-        for all in [true, false] {
-            let mut w = zeros(made_for);
-            let updated = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match all {
-                true => w.update_all(MatRef::new(&ones, 3, 2), &step),
-                false => w.update(RowSet::All(3), &step, |_, mut out| out.row_mut(1).fill(1.0)),
-            }));
-            assert_eq!(updated.is_ok(), agree, "{made_for:?}, {asked:?}");
-            assert_eq!(w.f32()[2] != 0.0, agree, "{made_for:?}, {asked:?}");
-        }
-        let mut w = zeros(made_for);
-        let settled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.settle(&step)));
-        assert_eq!(settled.is_ok(), agree || !sleeps(made_for.name), "{made_for:?}, {asked:?}");
-    }
-}
-
-#[test]
-fn what_a_step_from_elsewhere_cannot_have_is_an_error_that_names_it() {
+fn what_a_rule_or_a_step_from_elsewhere_cannot_have_is_an_error_that_names_it() {
     let adam = rule(OptimizerName::Adam);
     let mut w = zeros(&adam);
-    let mut refused = |active: RowSet, optim: &Optim, number: u32| {
-        w.try_update(active, &step(optim, number), |_, _| unreachable!("refused before")).unwrap_err().to_string()
+    let mut refused = |active: RowSet, number: u32| {
+        let step = step(number);
+        w.try_update_rows(active, Level::detect(), &step, |_, _| unreachable!("refused before"))
+            .unwrap_err()
+            .to_string()
     };
-    assert_eq!(refused(RowSet::All(2), &adam, 1), "active: rows of 2 for w of 3 rows");
-    assert_eq!(refused(RowSet::All(3), &adam, 0), "step: 0: steps count from 1");
-    assert!(refused(RowSet::All(3), &Optim { eps: 0.0, ..adam.clone() }, 1).starts_with("optim.eps: "));
-    assert!(refused(RowSet::All(3), &Optim { eight_bit: true, ..adam.clone() }, 1).ends_with("one of adam in 8 bits"));
+    assert_eq!(refused(RowSet::All(2), 1), "active: rows of 2 for w of 3 rows");
+    assert_eq!(refused(RowSet::All(3), 0), "step: 0: steps count from 1");
+    let made =
+        |optim: Optim| Parameter::try_new("w", 3, 2, Storage::F32, &optim, Init::Zeros, 7).unwrap_err().to_string();
+    assert!(made(Optim { eps: 0.0, ..adam.clone() }).starts_with("optim.eps: "));
+    assert!(made(Optim { beta2: 0.5, ..adam }).starts_with("optim.beta2: "));
+}
+
+/// The gradient 1 for each weight, in each way that a parameter can keep it; rows 0 and 2 alone where rows are kept.
+#[test]
+fn every_kept_gradient_moves_weights_alike_counts_in_the_norm_and_is_then_empty() {
+    let (work, optim) = (&mut Workspace::new(Level::detect()), rule(OptimizerName::Sgd));
+    let kept: [Parameter; 4] = [
+        zeros(&optim).with_dense_gradient().unwrap(),
+        zeros(&optim).with_few_gradients(),
+        zeros(&optim).with_row_gradients().unwrap(),
+        zeros(&optim).with_touches(),
+    ];
+    let add = |w: &mut Parameter, way: usize| match way {
+        0 | 1 => w.gradient_mut().iter_mut().for_each(|d| *d += 1.0),
+        2 => w.add_rows(&[0, 2], |sums, new| {
+            for row in [0, 2] {
+                let sum = &mut sums[2 * row..2 * row + 2];
+                if new.contains(&(row as u32)) {
+                    sum.fill(0.0);
+                }
+                sum.iter_mut().for_each(|d| *d += 1.0);
+            }
+        }),
+        _ => w.touch(&Ragged::from_iter([[0, 2]]), &[0.5, 0.5], MatRef::new(&[2.0, 2.0], 1, 2)),
+    };
+    for (way, mut w) in kept.into_iter().enumerate() {
+        let rows = if way < 2 { [1.0, 1.0, 1.0] } else { [1.0, 0.0, 1.0] };
+        for moved in [0.5, 1.0] {
+            add(&mut w, way);
+            assert_eq!(w.squared_gradient(work), 2.0 * rows.iter().sum::<f64>(), "{way}");
+            w.update(work, &step(1));
+            assert_eq!(w.squared_gradient(work), 0.0, "{way}");
+            let want: Vec<f32> = rows.iter().flat_map(|row| [-moved * *row as f32; 2]).collect();
+            assert_eq!(w.f32(), want, "{way}");
+        }
+        // Two micro-batches before a step add up.
+        add(&mut w, way);
+        add(&mut w, way);
+        assert_eq!(w.squared_gradient(work), 8.0 * rows.iter().sum::<f64>(), "{way}");
+        w.freeze(true);
+        add(&mut w, way);
+        assert_eq!(w.squared_gradient(work), 0.0, "{way}");
+        w.update(work, &step(2));
+        assert_eq!(w.f32()[0], -1.0, "{way}");
+        w.freeze(false);
+        assert_eq!(w.squared_gradient(work), 0.0, "{way}: what came while it was frozen counts");
+    }
+}
+
+#[test]
+fn a_factor_is_one_of_the_learning_rate_and_decay_can_be_left_out() {
+    let optim = Optim { weight_decay: 0.5, ..rule(OptimizerName::Sgd) };
+    let moved = |rule: Rule| {
+        let w = Parameter::new("w", 1, 2, Storage::F32, rule, Init::Constant(1.0), 7);
+        let mut w = w.with_dense_gradient().unwrap();
+        w.gradient_mut().fill(0.25);
+        w.update(&mut Workspace::new(Level::detect()), &step(1));
+        w.f32()[0]
+    };
+    let (rule, bare) = (Rule::from(&optim), Rule::from(&optim).without_decay());
+    assert_eq!((moved(bare), moved(bare.times(2.0)), moved(bare.times(2.0).times(2.0))), (0.875, 0.75, 0.5));
+    assert_eq!(moved(rule), 0.875 - 0.5 * 0.5);
 }
 
 #[test]

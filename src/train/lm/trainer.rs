@@ -16,7 +16,8 @@ use crate::flops::Phase;
 use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::model::Gpt;
-use crate::optim::{StepOptions, learning_rate};
+use crate::module::Module;
+use crate::optim::{Step, learning_rate};
 use crate::run::Component;
 use crate::train::state::{MODEL, files, fill_state, other_kind, restore_each};
 
@@ -130,9 +131,9 @@ impl Trainer {
         let lr = learning_rate(optim, number, self.total_steps);
         let clip = f64::from(optim.clip);
         let factor = if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 };
-        let (seed, level, number) = (self.config.train.seed, self.work.level, number as u32);
+        let (seed, number) = (self.config.train.seed, number as u32);
         let grad_scale = (factor / count as f64) as f32;
-        self.network.update(&mut self.work, &StepOptions { optim, number, lr, grad_scale, seed, level });
+        self.network.update(&mut self.work, &Step { number, lr, grad_scale, seed });
         self.steps += 1;
         let all = (count * self.network.vocabulary()) as u64;
         let pairs = self.network.head.pairs().map_or(all, |after| after - before.unwrap_or(0));
@@ -141,9 +142,9 @@ impl Trainer {
 
     /// Brings rows that slept through steps up to date, before weights are read as a whole: for an evaluation, or to generate.
     pub fn settle(&mut self) {
-        let (optim, seed, level) = (&self.config.optim, self.config.train.seed, self.work.level);
-        let lr = learning_rate(optim, self.steps.max(1), self.total_steps);
-        self.network.settle(&StepOptions { optim, number: self.steps as u32, lr, grad_scale: 1.0, seed, level });
+        let lr = learning_rate(&self.config.optim, self.steps.max(1), self.total_steps);
+        let step = Step { number: self.steps as u32, lr, grad_scale: 1.0, seed: self.config.train.seed };
+        self.network.settle(&self.work, &step);
     }
 
     /// Where the memory of the network goes.

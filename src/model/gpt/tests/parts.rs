@@ -60,7 +60,7 @@ fn a_model_with_memories_follows_the_gradient() {
     let (tokens, targets) = tokens(30, VOCABULARY, 0);
     let (mut gpt, mut stepped, work) =
         (made(&parts, &optim), made(&parts, &optim), &mut Workspace::new(Level::detect()));
-    assert_eq!(gpt.parameters(), parts.parameters(VOCABULARY));
+    assert_eq!(gpt.parameter_count(), parts.parameters(VOCABULARY));
     let value = stepped.accumulate(work, &tokens, &targets, 10);
     stepped.update(work, &step(&optim, 1));
     for tensor in 0..gpt.weight_tensors().len() {
@@ -141,7 +141,7 @@ fn training_with_everything_learns_and_is_the_same_for_any_number_of_threads() {
                 let first = gpt.accumulate(work, &tokens[..200], &targets[..200], 100);
                 losses.push((first + gpt.accumulate(work, &tokens[200..], &targets[200..], 100)) / 300.0);
                 assert!(gpt.gradient_norm(work) > 0.0);
-                gpt.update(work, &StepOptions { grad_scale: 1.0 / 300.0, ..step(&optim, number) });
+                gpt.update(work, &Step { grad_scale: 1.0 / 300.0, ..step(&optim, number) });
             }
             let names: Vec<String> = gpt.state_tensors().into_iter().map(|tensor| tensor.name).collect();
             let written: Vec<String> = gpt.state_tensors_mut().into_iter().map(|tensor| tensor.name).collect();
@@ -174,7 +174,7 @@ fn networks_whose_tokens_choose_neurons_learn_and_generate_what_they_were_traine
         let first = gpt.accumulate(work, &tokens, &targets, 10);
         for number in 1..=20 {
             assert!(gpt.gradient_norm(work) > 0.0);
-            gpt.update(work, &StepOptions { grad_scale: 0.1, ..step(&optim, number) });
+            gpt.update(work, &Step { grad_scale: 0.1, ..step(&optim, number) });
             gpt.accumulate(work, &tokens, &targets, 10);
         }
         let exact = losses(&mut gpt, &tokens, &targets, 10);

@@ -6,7 +6,7 @@ use crate::matrix::Matrix;
 /// A matrix of f32 whose memory is kept when its shape changes, and grows when it must.
 ///
 /// ```
-/// let mut buffer = hotrow::layer::Buffer::default();
+/// let mut buffer = hotrow::work::Buffer::default();
 /// buffer.shape(2, 3);
 /// buffer.view_mut().row_mut(1).fill(1.0);
 /// assert_eq!(buffer.view().row(1), &[1.0; 3]);
@@ -92,7 +92,7 @@ impl Pool {
 }
 
 /// The first `len` numbers of `memory`, which grows when it must; what stands there is unspecified.
-pub(super) fn local(memory: &mut Vec<f32>, len: usize) -> &mut [f32] {
+pub(crate) fn local(memory: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if memory.len() < len {
         memory.resize(len, 0.0);
     }

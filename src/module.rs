@@ -1,0 +1,266 @@
+//! One way to walk a network: over its parameters, indexes and counters, always in the same order.
+//!
+//! A layer or a network implements [`Module`], by [`module!`](crate::module!) with a list of its fields or by hand. What holds for
+//! every network is written once over the walk: a step, the gradient's norm, settling, counting, tensors of checkpoints, freezing.
+//!
+//! ```
+//! use hotrow::config::{Optim, lm::model::Precision};
+//! use hotrow::layer::{Dense, RmsNorm};
+//! use hotrow::module::Module;
+//!
+//! struct Projection {
+//!     norm: RmsNorm,
+//!     down: Dense,
+//! }
+//!
+//! hotrow::module!(Projection { norm, down });
+//!
+//! let optim = Optim::default();
+//! let (norm, down) = (RmsNorm::new("norm", 4, &optim), Dense::new("down", 2, 4, 0.02, Precision::F32, &optim, 7));
+//! let mut network = Projection { norm, down };
+//! let names: Vec<&str> = network.parameters().iter().map(|parameter| parameter.name()).collect();
+//! assert_eq!((names, network.parameter_count()), (vec!["norm.gain", "down.weight"], 12));
+//! assert_eq!(network.freeze("down.*"), 1);
+//! ```
+
+use crate::index::Index;
+use crate::optim::{Parameter, Step};
+use crate::tensor::{Tensor, TensorMut};
+use crate::work::Workspace;
+
+/// What a walk comes upon.
+pub enum Part<'a> {
+    /// Weights with their rule, state and gradient.
+    Parameter(&'a Parameter),
+    /// An index of rows, with the name of its tensors in checkpoints.
+    Index(String, &'a dyn Index),
+    /// Whatever else a checkpoint keeps, beside the optimiser's state.
+    Counter(Tensor<'a>),
+}
+
+/// As [`Part`], to be written.
+pub enum PartMut<'a> {
+    /// As [`Part::Parameter`].
+    Parameter(&'a mut Parameter),
+    /// As [`Part::Index`].
+    Index(String, &'a mut dyn Index),
+    /// As [`Part::Counter`].
+    Counter(TensorMut<'a>),
+}
+
+/// A layer, or a network of layers, that can be walked.
+///
+/// [`visit`](Self::visit) and [`visit_mut`](Self::visit_mut) come upon the same parts in the same order, which is that of the tensors
+/// in a checkpoint.
+pub trait Module {
+    /// Calls `take` with each part.
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>));
+
+    /// The same, to be written.
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>));
+
+    /// What else a step does, once all parameters have moved: indexes that are due are rebuilt, loads are evened out.
+    fn after_update(&mut self, _work: &mut Workspace, _step: &Step) {}
+
+    /// Every parameter.
+    fn parameters(&self) -> Vec<&Parameter> {
+        let mut all = Vec::new();
+        self.visit(&mut |part| match part {
+            Part::Parameter(parameter) => all.push(parameter),
+            Part::Index(..) | Part::Counter(_) => {}
+        });
+        all
+    }
+
+    /// Every parameter, to be written.
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        let mut all = Vec::new();
+        self.visit_mut(&mut |part| match part {
+            PartMut::Parameter(parameter) => all.push(parameter),
+            PartMut::Index(..) | PartMut::Counter(_) => {}
+        });
+        all
+    }
+
+    /// Every index, by name.
+    fn indexes(&self) -> Vec<(String, &dyn Index)> {
+        let mut all = Vec::new();
+        self.visit(&mut |part| match part {
+            Part::Index(name, index) => all.push((name, index)),
+            Part::Parameter(_) | Part::Counter(_) => {}
+        });
+        all
+    }
+
+    /// Every index, by name, to be restored.
+    fn indexes_mut(&mut self) -> Vec<(String, &mut dyn Index)> {
+        let mut all = Vec::new();
+        self.visit_mut(&mut |part| match part {
+            PartMut::Index(name, index) => all.push((name, index)),
+            PartMut::Parameter(_) | PartMut::Counter(_) => {}
+        });
+        all
+    }
+
+    /// Number of weights.
+    fn parameter_count(&self) -> u64 {
+        self.parameters().iter().map(|parameter| (parameter.rows() * parameter.cols()) as u64).sum()
+    }
+
+    /// The weights, as `model.safetensors` has them.
+    fn weight_tensors(&self) -> Vec<Tensor<'_>> {
+        self.parameters().into_iter().flat_map(Parameter::weight_tensors).collect()
+    }
+
+    /// The weights, to be written.
+    fn weight_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
+        self.parameters_mut().into_iter().flat_map(Parameter::weight_tensors_mut).collect()
+    }
+
+    /// What the optimiser keeps, and counters: as `optimizer.safetensors` has them.
+    fn state_tensors(&self) -> Vec<Tensor<'_>> {
+        let (mut tensors, mut counters) = (Vec::new(), Vec::new());
+        self.visit(&mut |part| match part {
+            Part::Parameter(parameter) => tensors.extend(parameter.state_tensors()),
+            Part::Counter(tensor) => counters.push(tensor),
+            Part::Index(..) => {}
+        });
+        tensors.extend(counters);
+        tensors
+    }
+
+    /// The same, to be written.
+    fn state_tensors_mut(&mut self) -> Vec<TensorMut<'_>> {
+        let mut tensors = Vec::new();
+        self.visit_mut(&mut |part| match part {
+            PartMut::Parameter(parameter) => tensors.extend(parameter.state_tensors_mut()),
+            PartMut::Counter(tensor) => tensors.push(tensor),
+            PartMut::Index(..) => {}
+        });
+        tensors
+    }
+
+    /// The squared Euclidean length of all gradients that parameters keep.
+    fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
+        self.parameters_mut().into_iter().map(|parameter| parameter.squared_gradient(work)).sum()
+    }
+
+    /// One step along all gradients that parameters keep, which are then empty.
+    fn update(&mut self, work: &mut Workspace, step: &Step) {
+        self.parameters_mut().into_iter().for_each(|parameter| parameter.update(work, step));
+        self.after_update(work, step);
+    }
+
+    /// Brings rows up to date whose rule lets them make up for steps later, before weights are read as a whole.
+    fn settle(&mut self, work: &Workspace, step: &Step) {
+        self.parameters_mut().into_iter().for_each(|parameter| parameter.settle(work.level, step));
+    }
+
+    /// From now on no step moves the parameters whose name fits `pattern`, in which `*` stands for any characters. How many there
+    /// are.
+    fn freeze(&mut self, pattern: &str) -> usize {
+        let fitting = self.parameters_mut().into_iter().filter(|parameter| fits(pattern, parameter.name()));
+        fitting.map(|parameter| parameter.freeze(true)).count()
+    }
+}
+
+/// Whether `name` is `pattern` with something, or nothing, in place of each `*`.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            // The shortest stretch that lets the rest fit, among all.
+            name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| fits(rest, &name[at..]))
+        }),
+    }
+}
+
+/// Implements [`Module`](crate::module::Module) for a struct: the walk comes upon the listed fields in this order, each of them a
+/// module: a parameter, a layer, or an option, a box, an array or a vector of them. `then method` names what a step does at its end,
+/// `fn(&mut self, &mut Workspace, &Step)`.
+#[macro_export]
+macro_rules! module {
+    ($module:ty { $($field:ident),+ $(,)? } $(then $after:ident)?) => {
+        impl $crate::module::Module for $module {
+            fn visit<'a>(&'a self, take: &mut dyn FnMut($crate::module::Part<'a>)) {
+                $($crate::module::Module::visit(&self.$field, take);)+
+            }
+
+            fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut($crate::module::PartMut<'a>)) {
+                $($crate::module::Module::visit_mut(&mut self.$field, take);)+
+            }
+
+            fn after_update(&mut self, work: &mut $crate::work::Workspace, step: &$crate::optim::Step) {
+                $($crate::module::Module::after_update(&mut self.$field, work, step);)+
+                $(self.$after(work, step);)?
+            }
+        }
+    };
+}
+
+impl Module for Parameter {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+        take(Part::Parameter(self));
+    }
+
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+        take(PartMut::Parameter(self));
+    }
+}
+
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+        (**self).visit(take);
+    }
+
+    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+        (**self).visit_mut(take);
+    }
+
+    fn after_update(&mut self, work: &mut Workspace, step: &Step) {
+        (**self).after_update(work, step);
+    }
+}
+
+/// For collections: each of the elements, in order.
+macro_rules! of_elements {
+    ([$($generics:tt)*] $collection:ty) => {
+        impl<M: Module, $($generics)*> Module for $collection {
+            fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
+                self.iter().for_each(|module| module.visit(take));
+            }
+
+            fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
+                self.iter_mut().for_each(|module| module.visit_mut(take));
+            }
+
+            fn after_update(&mut self, work: &mut Workspace, step: &Step) {
+                self.iter_mut().for_each(|module| module.after_update(work, step));
+            }
+        }
+    };
+}
+of_elements!([] Option<M>);
+of_elements!([] Vec<M>);
+of_elements!([const N: usize] [M; N]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_whole_names() {
+        for (pattern, name, want) in [
+            ("*", "", true),
+            ("output.weight", "output.weight", true),
+            ("output", "output.weight", false),
+            ("blocks.*.qkv.weight", "blocks.11.attention.qkv.weight", true),
+            ("blocks.*.qkv.weight", "blocks.11.attention.qkv.weights", false),
+            ("*.gain", "a.gain.gain", true),
+            ("a*a", "a", false),
+            ("a**é*", "aé", true),
+        ] {
+            assert_eq!(fits(pattern, name), want, "{pattern} {name}");
+        }
+    }
+}
