@@ -37,7 +37,7 @@ pub(crate) use folder::has_name;
 pub(crate) use folder::is_one;
 pub use folder::{clean, contains};
 pub use owned::{OwnedElements, OwnedTensor};
-pub use read::{Loaded, open};
+pub use read::{Loaded, open, open_without};
 pub use save::save;
 pub(crate) use save::write_tensors;
 pub use saver::Saver;

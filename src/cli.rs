@@ -154,7 +154,34 @@ pub fn run() -> ExitCode {
             let _ = writeln!(io::stderr(), "{stopped}");
             ExitCode::from(stopped.exit_code())
         }
-        Err(Failure::Run(error)) => fail(error.exit_code(), &error.to_string()),
+        Err(Failure::Run(error)) => {
+            let code = error.exit_code();
+            fail(code, &of_flag(error).to_string())
+        }
+    }
+}
+
+/// Options of the library that are flags here.
+const FLAGS: [&str; 10] = [
+    "document_separator",
+    "end_of_text",
+    "out",
+    "prompt",
+    "resume",
+    "set",
+    "temperature",
+    "top_p",
+    "valid_share",
+    "vocabulary",
+];
+
+/// The same error, with an option of the library called as it is on the command line.
+fn of_flag(error: Error) -> Error {
+    match error {
+        Error::Config { key, message } if FLAGS.contains(&&*key) => {
+            Error::config(format!("--{}", key.replace('_', "-")), message)
+        }
+        error => error,
     }
 }
 

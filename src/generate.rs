@@ -113,7 +113,7 @@ pub fn generate(
     }
     let mut tokens = tokenizer.encode_prompt(prompt)?;
     if tokens.is_empty() {
-        let nothing = || Error::config("--prompt", "is empty, and the tokenizer has no token to begin a document with");
+        let nothing = || Error::config("prompt", "is empty, and the tokenizer has no token to begin a document with");
         tokens.push(tokenizer.end_of_text().ok_or_else(nothing)?);
     }
     let context = network.context();
@@ -123,7 +123,7 @@ pub fn generate(
                 "has {} tokens, where the network reads at most {context}; --truncate-prompt keeps the last of them",
                 tokens.len()
             );
-            return Err(Error::config("--prompt", message));
+            return Err(Error::config("prompt", message));
         }
         tokens.drain(..tokens.len() - context);
     }

@@ -133,6 +133,17 @@ pub trait Index: Send + Sync + Debug {
         false
     }
 
+    /// Whether it names rows at all. One that does not leaves the choice to labels and chance.
+    fn names_rows(&self) -> bool {
+        true
+    }
+
+    /// Whether what it selects depends on what rebuilds and updates have told it. One that looks at the rows themselves, or at nothing,
+    /// needs neither.
+    fn follows_weights(&self) -> bool {
+        true
+    }
+
     /// For each query (Q, D) up to `k` rows, best first. `step` is the step of the run, for indexes that draw at random.
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32>;
 

@@ -71,7 +71,7 @@ impl RunDir {
     pub fn create(path: &Path, config: &impl RunConfig, environment: &Environment) -> Result<RunDir> {
         let made = Made::folder(path)?;
         refuse_used(path)?;
-        let run = RunDir::lock(path, "--out")?;
+        let run = RunDir::lock(path, "out")?;
         // Another program may have come first.
         refuse_used(path)?;
         // These are not written by `files`, or may be left by a killed program: they go if the run does not begin. Taken back in the
@@ -109,7 +109,7 @@ impl RunDir {
     /// damaged; [`Error::Io`] if the system refuses.
     pub fn resume(path: &Path) -> Result<(RunDir, Option<Loaded>)> {
         let run = there_is(path)?;
-        let held = RunDir::lock(run, "--resume")?;
+        let held = RunDir::lock(run, "resume")?;
         checkpoint::clean(run)?;
         Ok((held, checkpoint_of(path)?))
     }
@@ -129,7 +129,7 @@ impl RunDir {
         // Held, so that nobody begins or takes up a run in it meanwhile. If somebody else has done so, it is theirs. A program that
         // this process starts holds what this one had locked for a moment.
         for _ in 0..50 {
-            if let Ok(_held) = RunDir::lock(path, "--out") {
+            if let Ok(_held) = RunDir::lock(path, "out") {
                 return files::take_back(path);
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -222,7 +222,7 @@ fn there_is(path: &Path) -> Result<&Path> {
     let run = run_of(path);
     match run.join(CONFIG).is_file() {
         true => Ok(run),
-        false => Err(Error::config("--resume", format!("there is no run in {} (no {CONFIG})", run.display()))),
+        false => Err(Error::config("resume", format!("there is no run in {} (no {CONFIG})", run.display()))),
     }
 }
 
@@ -282,7 +282,7 @@ pub fn run_of(path: &Path) -> &Path {
 
 /// An error if anything but a lock is in the folder.
 fn refuse_used(path: &Path) -> Result<()> {
-    let refuse = |message: &str| Err(Error::config("--out", format!("{} {message}", path.display())));
+    let refuse = |message: &str| Err(Error::config("out", format!("{} {message}", path.display())));
     if path.join(CONFIG).exists() {
         return refuse(&format!("holds a run: go on with --resume {}, or choose another folder", path.display()));
     }

@@ -1,5 +1,6 @@
 //! Batches of sparse vectors in CSR form, right by construction: indices increase strictly and stay below `dim`.
 
+use crate::error::{Error, Result};
 use crate::kernels::{IndexError, RowIds, SparseRow};
 
 /// Sparse vectors of `dim` numbers.
@@ -29,6 +30,54 @@ impl SparseBatch {
     /// ```
     pub fn new(dim: usize) -> Self {
         Self { dim, offsets: vec![0], indices: Vec::new(), values: Vec::new() }
+    }
+
+    /// The vectors of a matrix in CSR form, as scipy and others have it: vector `r` is `indices[indptr[r]..indptr[r + 1]]` with the
+    /// values there. Indices may stand in any order and repeat, as in [`push_bag`](Self::push_bag).
+    ///
+    /// # Errors
+    ///
+    /// If `indptr` does not begin with 0, falls, or does not end with the number of indices; if there are not as many values as indices; or
+    /// if an index is not below `dim`. The position is that in `indices`.
+    ///
+    /// ```
+    /// use hotrow::sparse::SparseBatch;
+    /// let batch = SparseBatch::from_csr(10, &[0, 2, 2, 3], &[7, 1, 4], &[0.5, 2.0, 1.0])?;
+    /// assert_eq!((batch.len(), batch.row(0).indices(), batch.row(1).nnz()), (3, &[1, 7][..], 0));
+    /// assert!(SparseBatch::from_csr(10, &[0, 2], &[7, 1, 4], &[0.5, 2.0, 1.0]).is_err());
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn from_csr(dim: usize, indptr: &[usize], indices: &[u32], values: &[f32]) -> Result<Self> {
+        let wrong = |message: String| Err(Error::config("indptr", message));
+        if indptr.first() != Some(&0) {
+            return wrong("does not begin with 0".to_owned());
+        }
+        if let Some(at) = indptr.windows(2).position(|pair| pair[0] > pair[1]) {
+            return wrong(format!("falls from {} to {} at {}", indptr[at], indptr[at + 1], at + 1));
+        }
+        if indptr.last() != Some(&indices.len()) {
+            return wrong(format!("ends with {}, where there are {} indices", indptr[indptr.len() - 1], indices.len()));
+        }
+        if values.len() != indices.len() {
+            return Err(Error::config(
+                "values",
+                format!("{} are not one for each of {} indices", values.len(), indices.len()),
+            ));
+        }
+        if let Some(at) = indices.iter().position(|&index| index as usize >= dim) {
+            return Err(Error::config("indices", format!("{} at {at} is not below {dim}", indices[at])));
+        }
+        let mut batch = Self::new(dim);
+        batch.indices.reserve(indices.len());
+        batch.values.reserve(indices.len());
+        for range in indptr.windows(2) {
+            let (indices, values) = (&indices[range[0]..range[1]], &values[range[0]..range[1]]);
+            match SparseRow::new(indices, values, dim) {
+                Ok(row) => batch.push_row(row),
+                Err(_) => batch.push_bag(indices, values).expect("checked before"),
+            }
+        }
+        Ok(batch)
     }
 
     /// Adds a vector.
@@ -246,6 +295,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_matrix_from_elsewhere_is_refused_where_it_is_wrong_and_sorted_where_it_is_not() {
+        let refused = |indptr: &[usize], indices: &[u32], values: &[f32]| {
+            SparseBatch::from_csr(4, indptr, indices, values).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&[], &[], &[]), "indptr: does not begin with 0");
+        assert_eq!(refused(&[1, 1], &[0], &[1.0]), "indptr: does not begin with 0");
+        assert_eq!(refused(&[0, 2, 1, 2], &[0, 1], &[1.0; 2]), "indptr: falls from 2 to 1 at 2");
+        assert_eq!(refused(&[0, 1], &[0, 1], &[1.0; 2]), "indptr: ends with 1, where there are 2 indices");
+        assert_eq!(refused(&[0, 2], &[0, 1], &[1.0]), "values: 1 are not one for each of 2 indices");
+        assert_eq!(refused(&[0, 2], &[0, 4], &[1.0; 2]), "indices: 4 at 1 is not below 4");
+        let batch = SparseBatch::from_csr(4, &[0, 0, 3, 4], &[3, 1, 3, 0], &[1.0, 2.0, 4.0, 8.0]).unwrap();
+        assert_eq!((batch.len(), batch.row(1).indices(), batch.row(1).values()), (3, &[1, 3][..], &[2.0, 5.0][..]));
+        assert_eq!(SparseBatch::from_csr(4, &[0], &[], &[]).unwrap().len(), 0);
     }
 
     #[test]

@@ -76,7 +76,13 @@ impl Manifest {
 
     /// The manifest of `folder`, if each file has its length and digest.
     pub fn verify(folder: &Path) -> Result<Self, Fault> {
-        let manifest = Self::read(folder)?;
+        Self::verify_without(folder, &[])
+    }
+
+    /// The same, but that files of the names `optional` need not be there: then the manifest lacks them too.
+    pub fn verify_without(folder: &Path, optional: &[&str]) -> Result<Self, Fault> {
+        let mut manifest = Self::read(folder)?;
+        manifest.files.retain(|entry| !optional.contains(&&*entry.name) || folder.join(&entry.name).exists());
         for entry in &manifest.files {
             let path = folder.join(&entry.name);
             entry.verify(&path).map_err(|message| (path, message))?;

@@ -32,17 +32,32 @@ pub struct Loaded {
 /// [`Error::Checkpoint`] if there is none, or if a file is missing, of another length or has other bytes: with the file,
 /// what is wrong, and the newest other checkpoint of the run that is complete.
 pub fn open(path: &Path) -> Result<Loaded> {
+    open_without(path, &[])
+}
+
+/// As [`open`], for whoever wants the weights alone: a checkpoint whose files of the names `optional` are not there will do. If they
+/// are there, they are verified as all others.
+///
+/// ```no_run
+/// let loaded = hotrow::checkpoint::open_without("runs/first".as_ref(), &["optimizer.safetensors"])?;
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_without(path: &Path, optional: &[&str]) -> Result<Loaded> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if folder::has_name(path) || path.join(MANIFEST).exists() {
         let path = path.parent().map_or_else(|| path.to_owned(), |run| folder::locate(run, name));
-        return Loaded::open(path);
+        return Loaded::open(path, optional);
     }
     let none = |message: String, previous| Error::Checkpoint { path: path.to_owned(), message, previous };
     match folder::latest(path) {
-        Ok(Some(name)) => Loaded::open(folder::locate(path, &name)),
+        Ok(Some(name)) => Loaded::open(folder::locate(path, &name), optional),
         Ok(None) if !path.is_dir() => Err(none("there is no such folder".into(), None)),
         Ok(None) => match folder::newest_complete(path, None) {
-            Some(path) => Loaded::open(path),
+            Some(path) => Loaded::open(path, optional),
             None if folder::contains(path) => Err(none("no checkpoint in this folder is complete".into(), None)),
             None => Err(none("there is no checkpoint in this folder".into(), None)),
         },
@@ -54,10 +69,10 @@ pub fn open(path: &Path) -> Result<Loaded> {
 }
 
 impl Loaded {
-    fn open(path: PathBuf) -> Result<Self> {
+    fn open(path: PathBuf, optional: &[&str]) -> Result<Self> {
         let refuse = |(file, message)| refusal(&path, file, message);
         let manifest = if path.is_dir() {
-            Manifest::verify(&path).map_err(refuse)?
+            Manifest::verify_without(&path, optional).map_err(refuse)?
         } else {
             return Err(refuse((path.clone(), "there is no such checkpoint".into())));
         };

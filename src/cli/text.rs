@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use hotrow::checkpoint;
 use hotrow::error::Error;
 use hotrow::generate::{Generation, Sampling, generate};
 use hotrow::kernels::Level;
@@ -63,7 +62,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         None => arguments.prompt.clone(),
     };
     super::check_run("--checkpoint", &arguments.checkpoint)?;
-    let (mut trainer, tokenizer) = Trainer::load(&checkpoint::open(&arguments.checkpoint)?, level)?;
+    let (mut trainer, tokenizer) = Trainer::open(&arguments.checkpoint, level)?;
     trainer.settle();
     let &Arguments { seed, max_tokens, truncate_prompt, json: logprobs, .. } = arguments;
     let stop = arguments.stop.clone();

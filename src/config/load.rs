@@ -110,7 +110,7 @@ pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[Strin
     }
     for set in sets {
         let Some((name, text)) = set.split_once('=') else {
-            return Err(Error::config("--set", format!("{set:?} is not section.key=value")));
+            return Err(Error::config("set", format!("{set:?} is not section.key=value")));
         };
         let name = name.trim();
         let Some((section, key)) = name.split_once('.') else {

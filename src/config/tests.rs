@@ -63,7 +63,7 @@ fn unknown_names_lead_to_the_nearest_key() {
     for (set, want) in cases {
         assert_eq!(message(&[set]), want, "{set}");
     }
-    assert_eq!(message(&["optim"]), "--set: \"optim\" is not section.key=value");
+    assert_eq!(message(&["optim"]), "set: \"optim\" is not section.key=value");
 }
 
 #[test]

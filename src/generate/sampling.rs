@@ -43,10 +43,10 @@ impl Sampling {
     pub fn check(&self) -> Result<()> {
         let Self { temperature, top_p, .. } = *self;
         if !(temperature.is_finite() && temperature >= 0.0) {
-            return Err(Error::config("--temperature", format!("{temperature} is not at least 0")));
+            return Err(Error::config("temperature", format!("{temperature} is not at least 0")));
         }
         if !(top_p > 0.0 && top_p <= 1.0) {
-            return Err(Error::config("--top-p", format!("{top_p} is not above 0 and at most 1")));
+            return Err(Error::config("top_p", format!("{top_p} is not above 0 and at most 1")));
         }
         Ok(())
     }

@@ -107,6 +107,10 @@ impl Index for ExactTopK {
         "exact"
     }
 
+    fn follows_weights(&self) -> bool {
+        false
+    }
+
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, _: u64) -> Ragged<u32> {
         check(rows, rows.len(), queries.cols());
         let k = k.min(rows.len());

@@ -33,6 +33,14 @@ macro_rules! selects_nothing {
                 $all
             }
 
+            fn names_rows(&self) -> bool {
+                false
+            }
+
+            fn follows_weights(&self) -> bool {
+                false
+            }
+
             fn select(&self, _: &Rows, queries: MatRef<f32>, _: usize, _: u64) -> Ragged<u32> {
                 (0..queries.rows()).map(|_| []).collect()
             }

@@ -54,7 +54,7 @@ impl Rule {
     }
 
     /// Whether rows without a gradient move too, and make up for it later: then weights are settled before they are read as a whole.
-    pub(super) fn defers(&self) -> bool {
+    pub fn defers(&self) -> bool {
         self.name == OptimizerName::Adam
     }
 }

@@ -59,7 +59,7 @@ fn folders_with_something_in_them_are_left_alone() {
 fn one_program_at_a_time_is_at_work_in_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let run = create(folder.path()).unwrap();
-    assert!(message(RunDir::resume(folder.path())).starts_with("--resume: another program is at work in "));
+    assert!(message(RunDir::resume(folder.path())).starts_with("resume: another program is at work in "));
     drop(run);
     assert!(RunDir::resume(folder.path()).is_ok());
     assert!(message(create(folder.path())).contains("holds a run: go on with --resume "));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Trainer;
-use super::state::shape;
+use super::state::{open_weights, shape};
 use super::xmc::seen::{LABEL_COUNTS, Seen};
 use super::xmc::{VOCABULARY, known};
 use crate::checkpoint::{self, Loaded};
@@ -31,13 +31,13 @@ impl Predictor {
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is damaged, or an error of the run's vocabulary.
     pub fn open(path: &Path, level: Level) -> Result<Self> {
         let open = || {
-            let loaded = checkpoint::open(path)?;
+            let loaded = open_weights(path)?;
             let run = loaded.path().parent().unwrap_or(Path::new(".")).to_owned();
             // Before the vocabulary, which a checkpoint of another kind has none of.
             shape(&loaded)?;
             let (file, bytes) = known::read(&loaded, VOCABULARY)?;
             let vocabulary = Vocabulary::from_json(&file, &bytes)?;
-            let mut trainer = Trainer::load(&loaded, level)?;
+            let mut trainer = Trainer::for_inference(&loaded, level)?;
             let (features, labels) = (trainer.network.input.weights.rows(), trainer.network.output.rows());
             if (vocabulary.features(), vocabulary.labels()) != (features, labels) {
                 let message = format!(
@@ -77,7 +77,7 @@ impl Predictor {
 
     /// Whether there is an index that names labels.
     pub fn has_index(&self) -> bool {
-        self.trainer.output.as_ref().is_some_and(|sampling| !matches!(sampling.index.name(), "random" | "all"))
+        self.trainer.output.as_ref().is_some_and(|sampling| sampling.index.names_rows())
     }
 
     /// The `k` best labels of each sample and their scores, best first: of all labels, or (`sparse`) of those that the index

@@ -52,15 +52,10 @@ impl Sampling {
         })
     }
 
-    /// Whether the index follows the weights at all.
-    fn follows(&self) -> bool {
-        !matches!(self.index.name(), "all" | "random" | "exact")
-    }
-
     /// Rebuilds if it is due after `steps` steps. A frozen index is built once.
     pub fn rebuild(&mut self, rows: &Rows, steps: u64) -> bool {
         let [next, pause] = self.schedule;
-        if steps < next || !self.follows() || (self.frozen && steps > 0) {
+        if steps < next || !self.index.follows_weights() || (self.frozen && steps > 0) {
             return false;
         }
         self.index.rebuild(rows);
@@ -70,7 +65,7 @@ impl Sampling {
 
     /// Tells the index which rows have moved.
     pub fn update(&mut self, rows: &Rows, touched: &[u32]) {
-        if self.follows() && !self.frozen {
+        if self.index.follows_weights() && !self.frozen {
             let touched = UniqueRowIds::new(touched, rows.len()).expect("touched rows are rows, increasing");
             self.index.update(rows, touched);
         }

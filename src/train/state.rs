@@ -1,11 +1,13 @@
 //! What a checkpoint has of a trainer: weights, optimiser, indexes, and where they stand.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::estimate::check_network;
 use super::sampling::Sampling;
 use super::step::Trainer;
-use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
+use crate::checkpoint::{self, Contents, Loaded, OwnedTensor, TrainerState};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
@@ -54,6 +56,21 @@ impl Trainer {
         check_network(&shape.config, shape.features, shape.labels)?;
         let mut trainer = Self::new(shape.config, shape.features, shape.labels, shape.total_steps, level)?;
         trainer.restore(loaded)?;
+        Ok(trainer)
+    }
+
+    /// The trainer of a checkpoint, to be asked and not to go on: the state of its optimiser is left where it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn for_inference(loaded: &Loaded, level: Level) -> Result<Self> {
+        let shape = shape(loaded)?;
+        check_network(&shape.config, shape.features, shape.labels)?;
+        let mut trainer = Self::new(shape.config, shape.features, shape.labels, shape.total_steps, level)?;
+        fill_weights(loaded, &mut trainer.network)?;
+        restore_each(loaded, trainer.samplings_mut(), Sampling::restore)?;
+        trainer.steps = loaded.state().step;
         Ok(trainer)
     }
 
@@ -121,6 +138,27 @@ pub(super) fn fill_state(loaded: &Loaded, tensors: &mut [TensorMut]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Opens a checkpoint to ask its network: the state of the optimiser need not be there.
+pub(crate) fn open_weights(path: &Path) -> Result<Loaded> {
+    checkpoint::open_without(path, &[OPTIMIZER])
+}
+
+/// Gives a network its weights, and the optimiser's state only where rows have steps to make up for by it.
+///
+/// # Errors
+///
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if they are of another shape, or the state is wanted and not there.
+pub(super) fn fill_weights(loaded: &Loaded, network: &mut impl Module) -> Result<()> {
+    loaded.fill(MODEL, &mut network.weight_tensors_mut())?;
+    let deferring = network.parameters().into_iter().find(|parameter| parameter.rule().defers());
+    let Some(name) = deferring.map(|parameter| parameter.name().to_owned()) else { return Ok(()) };
+    if !loaded.files().any(|file| file == OPTIMIZER) {
+        let message = format!("is not there, and rows of {name} may have steps to make up for by what it holds");
+        return Err(loaded.refuse(OPTIMIZER, message));
+    }
+    fill_state(loaded, &mut network.state_tensors_mut())
 }
 
 /// Gives each index what a checkpoint has under its name.

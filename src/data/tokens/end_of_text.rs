@@ -35,7 +35,7 @@ impl Tokenizer {
             EndOfText::Absent => Ok(self.with_end_of_text(None)),
             EndOfText::Token(name) => {
                 let token = self.token(name).ok_or_else(|| {
-                    Error::config("--end-of-text", format!("the tokenizer has no token {name:?}; {}", self.offer()))
+                    Error::config("end_of_text", format!("the tokenizer has no token {name:?}; {}", self.offer()))
                 })?;
                 Ok(self.with_end_of_text(Some(token)))
             }
@@ -90,7 +90,7 @@ impl Tokenizer {
              to let them run together; {}",
             self.offer()
         );
-        Error::config("--end-of-text", message)
+        Error::config("end_of_text", message)
     }
 
     /// What versions before end-of-text tokens were kept took for it: the first of the usual names, special or not.

@@ -151,24 +151,24 @@ pub fn tokenize_with(
     tell: &mut dyn FnMut(Reading),
 ) -> Result<Prepared> {
     if !(0.0..1.0).contains(&options.valid_share) {
-        return Err(Error::config("--valid-share", format!("{} is not at least 0 and below 1", options.valid_share)));
+        return Err(Error::config("valid_share", format!("{} is not at least 0 and below 1", options.valid_share)));
     }
     if options.valid_share > 0.0 && !options.valid.is_empty() {
-        return Err(Error::config("--valid-share", "there are files for validation: leave out one of the two"));
+        return Err(Error::config("valid_share", "there are files for validation: leave out one of the two"));
     }
     if let (TokenizerSource::Train(_), EndOfText::Token(name)) = (source, &options.end_of_text)
         && name != NAMES[0]
     {
         let message = format!("is {name:?}, where a tokenizer that is learnt has {:?}", NAMES[0]);
-        return Err(Error::config("--end-of-text", message));
+        return Err(Error::config("end_of_text", message));
     }
     if options.document_separator.as_deref() == Some("") {
-        return Err(Error::config("--document-separator", "is empty"));
+        return Err(Error::config("document_separator", "is empty"));
     }
     let mut files = options.files.iter().chain(&options.valid);
     if options.document_separator.is_some() && files.all(|path| options.format.holds_objects(path)) {
         let message = "is for text; the files hold JSON objects, each of which is a document";
-        return Err(Error::config("--document-separator", message));
+        return Err(Error::config("document_separator", message));
     }
     let has_valid = options.valid_share > 0.0 || !options.valid.is_empty();
     let paths = ["train.tokens", "valid.tokens", TOKENIZER].map(|name| out.join(name));
@@ -199,7 +199,7 @@ pub fn tokenize_with(
     if has_valid && valid.summary().tokens == 0 {
         return Err(match options.valid.first() {
             Some(path) => Error::data(path, 0, 0, "there is no text for validation"),
-            None => Error::config("--valid-share", format!("{} leaves no text for validation", options.valid_share)),
+            None => Error::config("valid_share", format!("{} leaves no text for validation", options.valid_share)),
         });
     }
     let mut complete = vec![train.complete()?];
@@ -237,7 +237,7 @@ pub fn tokenize_with(
 /// Refuses a folder in the place of a file, which would stop the renames halfway, and an old `valid.tokens` that would stay: beside
 /// new files it would be taken for one of them.
 fn can_be_replaced(paths: &[PathBuf; 3], has_valid: bool) -> Result<()> {
-    let wrong = |path: &Path, message: &str| Err(Error::config("--out", format!("{} {message}", path.display())));
+    let wrong = |path: &Path, message: &str| Err(Error::config("out", format!("{} {message}", path.display())));
     if let Some(path) = paths.iter().find(|path| path.is_dir()) {
         return wrong(path, "is a folder, where a file is to be written");
     }

@@ -60,7 +60,7 @@ impl Words {
     pub fn learn(&self, vocabulary: usize) -> Result<Tokenizer> {
         if !(LEAST_VOCABULARY..=1 << 24).contains(&vocabulary) {
             let message = format!("{vocabulary} is not in {LEAST_VOCABULARY}..={}", 1 << 24);
-            return Err(Error::config("--vocabulary", message));
+            return Err(Error::config("vocabulary", message));
         }
         let trainer = BpeTrainer::builder()
             .vocab_size(vocabulary)
@@ -70,7 +70,7 @@ impl Words {
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
         let mut model = BPE::default();
-        let wrong = |message: String| Error::config("--vocabulary", message);
+        let wrong = |message: String| Error::config("vocabulary", message);
         trainer.do_train(&self.0, &mut model).map_err(|error| wrong(error.to_string()))?;
         Tokenizer::byte_level(model).map_err(wrong)
     }

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::begin::{can_begin, check_resumed, steps};
 use super::{Files, Options, Run, Trainer, files, summary_of, try_evaluate_with};
-use crate::checkpoint;
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
 use crate::data::tokens::{TOKENIZER, TokenFile};
@@ -159,7 +158,7 @@ pub struct Measure<'a> {
 /// If the checkpoint or the file is bad, or they do not belong together; [`Error::Config`] if there are no such windows.
 pub fn evaluate_file(path: &Path, measure: &Measure, options: &Options) -> Result<Summary> {
     let started = Instant::now();
-    let (mut trainer, tokenizer) = Trainer::load(&checkpoint::open(path)?, options.level)?;
+    let (mut trainer, tokenizer) = Trainer::open(path, options.level)?;
     let file = if measure.text {
         let text = String::from_utf8(crate::files::read(measure.file)?);
         let text = text.map_err(|error| Error::data(measure.file, 0, 0, format!("is no text: {error}")))?;

@@ -1,5 +1,6 @@
 //! A language model with all that its steps need.
 
+use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use crate::model::Gpt;
 use crate::module::Module;
 use crate::optim::{Step, learning_rate};
 use crate::run::Component;
-use crate::train::state::{MODEL, files, fill_state, other_kind, restore_each};
+use crate::train::state::{MODEL, files, fill_state, fill_weights, open_weights, other_kind, restore_each};
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -172,6 +173,28 @@ impl Trainer {
     /// [`Error::Checkpoint`] if it is of another network than its own `config.json` says, or of no language model;
     /// [`Error::Config`] if this machine has no memory for it.
     pub fn load(loaded: &Loaded, level: Level) -> Result<(Self, Tokenizer)> {
+        let (mut trainer, tokenizer) = Self::of_shape(loaded, level)?;
+        trainer.restore(loaded)?;
+        Ok((trainer, tokenizer))
+    }
+
+    /// The last checkpoint of a run, or the checkpoint `path`, to be asked and not to go on: the state of the optimiser is left where it
+    /// is, and need not be there.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn open(path: &Path, level: Level) -> Result<(Self, Tokenizer)> {
+        let loaded = open_weights(path)?;
+        let (mut trainer, tokenizer) = Self::of_shape(&loaded, level)?;
+        fill_weights(&loaded, &mut trainer.network)?;
+        restore_each(&loaded, trainer.network.indexes_mut(), |index, state| index.restore(state))?;
+        trainer.steps = loaded.state().step;
+        Ok((trainer, tokenizer))
+    }
+
+    /// A trainer as the checkpoint's `config.json` says, without its weights, and its tokenizer.
+    fn of_shape(loaded: &Loaded, level: Level) -> Result<(Self, Tokenizer)> {
         let shape = shape(loaded)?;
         let tokenizer = Tokenizer::from_json(loaded.bytes(TOKENIZER)?);
         let tokenizer = tokenizer.map_err(|message| loaded.refuse(TOKENIZER, message))?;
@@ -194,9 +217,7 @@ impl Trainer {
             return Err(loaded.refuse("config.json", format!("hot: {hot} is not below the vocabulary ({vocabulary})")));
         }
         fits("the network", &shape.config.parts().components(vocabulary, &shape.config.optim, level))?;
-        let mut trainer = Self::new(shape.config, shape.hot, shape.total_steps, level)?;
-        trainer.restore(loaded)?;
-        Ok((trainer, tokenizer))
+        Ok((Self::new(shape.config, shape.hot, shape.total_steps, level)?, tokenizer))
     }
 
     /// Takes weights, optimiser state and indexes from a checkpoint of a network of the same shape.

@@ -29,7 +29,7 @@ fn documents_without_a_known_token_between_them_are_refused_until_it_is_named() 
     let refused = made(folder.path(), &json, &options).unwrap_err();
     assert_eq!(refused.exit_code(), 2);
     let message = refused.to_string();
-    assert!(message.starts_with("--end-of-text: there are several documents"), "{message}");
+    assert!(message.starts_with("end_of_text: there are several documents"), "{message}");
     assert!(message.ends_with("its special tokens are [EOS]"), "{message}");
 
     options.end_of_text = EndOfText::Token("[EOS]".into());

@@ -159,7 +159,7 @@ fn an_old_set_is_replaced_as_a_whole_or_not_at_all() {
     // No object is drawn.
     let object = file("c.jsonl", "{\"text\": \"one\"}\n");
     let nothing = kept(&options(&object, &[], 1e-6), 2);
-    assert!(nothing.ends_with("--valid-share: 0.000001 leaves no text for validation"), "{nothing}");
+    assert!(nothing.ends_with("valid_share: 0.000001 leaves no text for validation"), "{nothing}");
 
     let new = prepare(folder.path(), &options(&other, &[&empty, &text], 0.0)).unwrap();
     assert_ne!(new.tokenizer_hash, made.tokenizer_hash);
