@@ -56,7 +56,7 @@ def source(name):
     commits = list(dict.fromkeys(commit[:12] for commit in commits if commit))
     level = machine.get("level") or result.get("environment", {}).get("level") or machine["levels"][-1]
     parts = [f"{machine['cpu']}, {machine['cores']} cores, {level}", f"commit {', '.join(commits)}", f"`{command}`"]
-    return f"[`{name}.json`](../benches/results/{name}.json): {'; '.join(parts)}\n"
+    return f"[`{name}.json`](../benches/results/{name}.json): {'; '.join(parts)}\n\n"
 
 
 def demo():
@@ -379,7 +379,7 @@ def grown(name):
     of = {}
     for row in rows:
         of.setdefault((row["axis"], row["value"]), {})[row["contender"]] = quantity(row["seconds"], "s")
-    lines = [[axis, f"{value:g}", *(times.get(name, "–") for name in contenders)] for (axis, value), times in sorted(of.items())]
+    lines = [[axis, f"{value:g}", *(seconds.get(name, "–") for name in contenders)] for (axis, value), seconds in sorted(of.items())]
     return table(["quantity", "value", *contenders], lines)
 
 
