@@ -54,8 +54,11 @@ def table(header, lines):
     return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *lines])
 
 
-def targets(lines):
-    """One row for each kernel and place that has a target; those that miss it are named below."""
+TARGETS = ["kernel, rows in", "figure", "share", "of", "target", "met"]
+
+
+def target_rows(lines):
+    """One row for each kernel and place that has a target, and the lines that miss it."""
     out, missed = [], []
     measured = [line for line in lines if line.get("target") and "not_run" not in line]
     for (kernel, place, target), group in grouped(measured, lambda l: (parts(l)[0], parts(l)[2][0], l["target"])).items():
@@ -72,7 +75,13 @@ def targets(lines):
         verdict = "yes" if met == len(group) else f"**{met} of {len(group)}**" if met else "**no**"
         out.append([f"`{kernel}`, {place}", figure, share, names, target, verdict])
         missed += [line for line in group if not line["met"]]
-    text = table(["kernel, rows in", "figure", "share", "of", "target", "met"], out)
+    return out, missed
+
+
+def targets(lines):
+    """The rows with a target, and below them the lines that miss it."""
+    out, missed = target_rows(lines)
+    text = table(TARGETS, out)
     for line in missed:
         ceiling = binding(line)
         text += f"\n- Below target: `{line['name']}`, {number(rate(line)['median'])} {rate(line)['unit']}, "
@@ -121,7 +130,7 @@ def ceilings(lines):
     return text
 
 
-def tables(report):
+def tables(report, file="kernels.json", folder="../benches/results"):
     machine, load, lines = report["machine"], report["load_average"], report["lines"]
     absent = "; ".join(f"{name}: {why}" for name, why in machine["levels_absent"].items())
     return "\n".join([
@@ -129,7 +138,7 @@ def tables(report):
         f"by {report['rustc']} at commit {report['commit']}; load average {load['start']} at the start and {load['end']} at the "
         f"end of `{report['command']}`. A share is the median over rounds in which the kernel and the loop that sets its "
         "ceiling took turns; above 100 % the kernel was faster than the plain loop. All figures: "
-        "[`kernels.json`](../benches/results/kernels.json).\n",
+        f"[`{file}`]({folder}/{file}).\n",
         targets(lines),
         "Each level against the one below it (twice the lanes; from L2 and beyond the bytes, not the lanes, decide):\n",
         ratios(lines),
