@@ -1,85 +1,123 @@
-//! An architecture of one's own on the parts of the library: two fields of a sample, each a bag of features, whose vectors
-//! are multiplied before the output layer scores an active set that the batch shares.
-//!
-//! `cargo run --release --example custom_network`
+//! An architecture of your own on the parts of the library: two fields of a sample, each a bag of features, whose vectors are multiplied
+//! before the output layer scores an active set. An index of your own names rows. The public trainer gives it clipping, log,
+//! checkpoints and resume: `cargo run --release --example custom_network`
 
-use hotrow::active::{ActiveOptions, Selector};
-use hotrow::config::{Loss, Optim, Pooling, Storage};
+use hotrow::config::{Loss as LossName, Optim, Pooling, Storage};
+use hotrow::index::{Index, Rows, WeightsRef};
 use hotrow::kernels::{Level, MatMut, MatRef};
-use hotrow::layer::{Linear, LinearGradient, Table, Workspace};
-use hotrow::optim::Step;
-use hotrow::{loss, rng::rng, sparse::SparseBatch};
+use hotrow::layer::{Linear, Sampled, SampledOptions, Table, Workspace};
+use hotrow::run::{Progress, Signals};
+use hotrow::tensor::{Elements, Tensor};
+use hotrow::train::network::{Loss, Network, Plan, Schedule, Trainer};
+use hotrow::{loss, optim::Step, ragged::Ragged, rng::rng, sparse::SparseBatch, train::Options};
 use rand::RngExt;
 
-/// Features of a field, width, labels, samples of a batch.
-const SIZES: (usize, usize, usize, usize) = (40, 32, 1600, 64);
+const FEATURES: usize = 40; // of a field
+const LABELS: usize = FEATURES * FEATURES;
+const WIDTH: usize = 32;
 
-/// The network: 30 lines from here to the end of `step`.
+/// Rows in buckets by the signs of their first six numbers.
+#[derive(Debug, Default)]
+struct Signs(Vec<u8>);
+
+fn bucket(row: &[f32]) -> u8 {
+    row.iter().take(6).fold(0, |bits, &x| bits << 1 | u8::from(x > 0.0))
+}
+
+impl Index for Signs {
+    fn name(&self) -> &'static str {
+        "signs"
+    }
+    fn select(&self, _: &Rows, queries: MatRef<f32>, k: usize, _: u64) -> Ragged<u32> {
+        let same =
+            |q: usize| (0..self.0.len() as u32).filter(move |&r| self.0[r as usize] == bucket(queries.row(q))).take(k);
+        (0..queries.rows()).map(same).collect()
+    }
+    fn rebuild(&mut self, rows: &Rows) {
+        let WeightsRef::F32(w) = rows.weights else { panic!("rows are f32") };
+        self.0 = (0..w.rows()).map(|r| bucket(w.row(r))).collect();
+    }
+    fn state(&self) -> Vec<Tensor<'_>> {
+        vec![Tensor { name: "buckets".into(), shape: vec![self.0.len()], elements: Elements::U8(&self.0) }]
+    }
+    fn restore(&mut self, tensors: &[Tensor]) -> Result<(), String> {
+        let [Tensor { elements: Elements::U8(buckets), .. }] = tensors else {
+            return Err("not one list of buckets".into());
+        };
+        self.0 = buckets.to_vec();
+        Ok(())
+    }
+}
+
 struct TwoFields {
     fields: [Table; 2],
     output: Linear,
+    sampled: Sampled,
 }
 
+hotrow::module!(TwoFields { fields, output, sampled } then follow);
+
 impl TwoFields {
-    fn step(
-        &mut self,
-        work: &mut Workspace,
-        batch: &[SparseBatch; 2],
-        labels: &[&[u32]],
-        choose: &mut Selector,
-        step: &Step,
-    ) -> f64 {
-        let (n, dim) = (labels.len(), self.output.cols());
-        let mut h = [vec![0.0; n * dim], vec![0.0; n * dim]];
-        for ((table, features), h) in self.fields.iter().zip(batch).zip(&mut h) {
-            table.forward(work, features, MatMut::new(h, n, dim));
+    fn follow(&mut self, work: &mut Workspace, step: &Step) {
+        self.sampled.follow(work, &self.output, step);
+    }
+}
+
+impl Network for TwoFields {
+    type Batch = ([SparseBatch; 2], Vec<[u32; 1]>);
+    fn accumulate(&mut self, work: &mut Workspace, (features, labels): &Self::Batch, step: u64) -> Loss {
+        let (n, labels) = (labels.len(), labels.iter().map(|l| &l[..]).collect::<Vec<_>>());
+        let mut h = [vec![0.0; n * WIDTH], vec![0.0; n * WIDTH]];
+        for ((table, features), h) in self.fields.iter().zip(features).zip(&mut h) {
+            table.forward(work, features, MatMut::new(h, n, WIDTH));
         }
         let product: Vec<f32> = h[0].iter().zip(&h[1]).map(|(a, b)| a * b).collect();
-        let x = MatRef::new(&product, n, dim);
-
-        let active = choose.shared(labels.iter().copied(), &[], &mut rng(1, "tail", step.number as u64));
-        let (mut z, mut dx) = (vec![0.0; n * active.len()], vec![0.0; n * dim]);
+        let x = MatRef::new(&product, n, WIDTH);
+        let active = self.sampled.choose(work, &self.output, x, &labels, step);
+        let (mut z, mut dx) = (vec![0.0; n * active.len()], vec![0.0; n * WIDTH]);
         self.output.forward(work, x, active.rows(), MatMut::new(&mut z, n, active.len()));
-        let total = loss::gradient(Loss::Softmax, work, MatMut::new(&mut z, n, active.len()), &active, labels);
+        let sum = loss::gradient(LossName::Softmax, work, MatMut::new(&mut z, n, active.len()), &active, &labels);
         let dz = MatRef::new(&z, n, active.len());
-        self.output.backward(work, dz, active.rows(), MatMut::new(&mut dx, n, dim));
-
-        self.output.update(work, &[LinearGradient { active: active.rows(), dz, x }], step);
-        for ((table, features), other) in self.fields.iter_mut().zip(batch).zip([&h[1], &h[0]]) {
+        self.output.backward(work, dz, active.rows(), MatMut::new(&mut dx, n, WIDTH));
+        self.output.accumulate(dz, active.rows(), x);
+        for ((table, features), other) in self.fields.iter_mut().zip(features).zip([&h[1], &h[0]]) {
             let dh: Vec<f32> = dx.iter().zip(other).map(|(d, other)| d * other).collect();
-            let gradient = table.gradient(work, features, MatRef::new(&dh, n, dim));
-            table.update(work, &gradient, step);
+            table.backward(work, features, MatRef::new(&dh, n, WIDTH));
         }
-        total / n as f64
+        Loss { sum, samples: n }
     }
+}
+
+/// Each pair of features has a label of its own.
+fn batch(step: u64) -> ([SparseBatch; 2], Vec<[u32; 1]>) {
+    let mut rng = rng(1, "samples", step);
+    let pairs: Vec<[u32; 2]> = (0..64).map(|_| [0; 2].map(|_| rng.random_range(0..FEATURES as u32))).collect();
+    let offsets: Vec<usize> = (0..=64).collect();
+    let field = |f: usize| {
+        let ids: Vec<u32> = pairs.iter().map(|pair| pair[f]).collect();
+        SparseBatch::from_csr(FEATURES, &offsets, &ids, &[1.0; 64]).expect("a feature each")
+    };
+    ([field(0), field(1)], pairs.iter().map(|[a, b]| [a * FEATURES as u32 + b]).collect())
 }
 
 #[cfg_attr(test, test)]
 fn main() {
-    let (features, dim, labels, samples) = SIZES;
-    let optim = Optim { lr: 0.02, ..Optim::default() };
-    let table = |name| Table::new(name, features, dim, Pooling::Sum, Storage::F32, &optim, 1);
-    let output = Linear::new("output", labels, dim, Storage::F32, &optim, 1);
-    let mut network = TwoFields { fields: [table("left"), table("right")], output };
-    let mut work = Workspace::new(Level::detect());
-    let mut choose = Selector::new(ActiveOptions { rows: labels, active: 200, tail: 0.5, correction: true });
-
-    // What is to be learnt: each pair of features has a label of its own.
-    let mut losses = Vec::new();
-    for number in 1..=600 {
-        let mut batch = [SparseBatch::new(features), SparseBatch::new(features)];
-        let mut answers = Vec::new();
-        let mut rng = rng(1, "samples", number);
-        for _ in 0..samples {
-            let pair = [0, 1].map(|_| rng.random_range(0..features as u32));
-            batch.iter_mut().zip(pair).for_each(|(field, feature)| field.push(&[feature], &[1.0]).expect("a feature"));
-            answers.push([pair[0] * features as u32 + pair[1]]);
-        }
-        let answers: Vec<&[u32]> = answers.iter().map(|answer| &answer[..]).collect();
-        let step = Step { number: number as u32, lr: optim.lr, grad_scale: 1.0 / samples as f32, seed: 1 };
-        losses.push(network.step(&mut work, &batch, &answers, &mut choose, &step));
-    }
-    let (first, last) = (losses[0], losses[losses.len() - 1]);
+    let (folder, level) = (tempfile::tempdir().expect("a folder"), Level::detect());
+    let run = |name: &str, signals: Signals| {
+        let optim = Optim { lr: 0.02, clip: 1.0, ..Optim::default() };
+        let table = |name| Table::new(name, FEATURES, WIDTH, Pooling::Sum, Storage::F32, &optim, 1);
+        let output = Linear::new("output", LABELS, WIDTH, Storage::F32, &optim, 1);
+        let options = SampledOptions { active: 200, tail: 0.5, hits: 8, rebuild_every: 20, seed: 1 };
+        let sampled = Sampled::new("output", &output, Box::new(Signs::default()), &options, level);
+        let network = TwoFields { fields: [table("left"), table("right")], output, sampled };
+        let plan = Plan { optim, train: Schedule { steps: 600, save_every: 100, ..Schedule::default() } };
+        let (trainer, out) = (Trainer::new(network, plan, level)?, folder.path().join(name));
+        trainer.run(&out, batch, &Options::new(level), &signals, &mut Progress::stderr())
+    };
+    let whole = run("whole", Signals::unconnected()).expect("the run ends");
+    // Stopped after step 250 and begun again by the same call, it ends in the same bits.
+    assert_eq!(run("stopped", Signals::unconnected().stop_after(250)).unwrap_err().exit_code(), 75);
+    assert_eq!(run("stopped", Signals::unconnected()).expect("it resumes").digest, whole.digest);
     // The logarithm of the number of labels is the loss of a guess.
-    assert!(first > 0.9 * (labels as f64).ln() && last < 0.5 * first, "from {first} to {last}");
+    assert!(whole.metrics["train_loss"] < 0.8 * (LABELS as f64).ln(), "{whole}");
 }

@@ -25,7 +25,7 @@
 //!
 //! | layer | output of the forward | gradient of the input | gradient of the weights |
 //! |---|---|---|---|
-//! | [`Table`] | written over | none: features have none | computed in the update from [`Table::gradient`] |
+//! | [`Table`] | written over | none: features have none | kept as touches by its backward |
 //! | [`Linear`] | written over | added to `dx` | computed in the update from [`LinearGradient`]s |
 //! | [`per_sample`] | written over | added to `dx` | computed in the update |
 //! | [`Dense`] | written over | written over | added up by [`Dense::accumulate`] |
@@ -61,6 +61,7 @@ mod norm;
 mod pack;
 pub mod per_sample;
 mod row_table;
+mod sampled;
 mod sampled_feed_forward;
 mod sampled_head;
 mod table;
@@ -78,9 +79,10 @@ pub use memory::{MemoryLayer, ValueTable};
 pub use ngram::NgramMemory;
 pub use norm::RmsNorm;
 pub use row_table::RowTable;
+pub use sampled::{Sampled, SampledOptions};
 pub use sampled_feed_forward::{SampledFeedForward, SampledSaved};
 pub use sampled_head::SampledHead;
-pub use table::{Table, TableGradient};
+pub use table::Table;
 pub use top_k::TopK;
 
 pub use crate::work::{Buffer, Workspace};

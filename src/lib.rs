@@ -35,19 +35,19 @@
 //! ```
 //! use hotrow::config::{Optim, OptimizerName, Storage};
 //! use hotrow::kernels::{Level, MatMut, MatRef};
-//! use hotrow::layer::{Linear, LinearGradient, Workspace};
-//! use hotrow::optim::{RowSet, StepOptions};
+//! use hotrow::layer::{Linear, Workspace};
+//! use hotrow::module::Module;
+//! use hotrow::optim::{RowSet, Step};
 //!
-//! let (level, optim) = (Level::detect(), Optim { name: OptimizerName::Sgd, ..Optim::default() });
-//! let (mut layer, work) = (Linear::new("layer", 1, 2, Storage::F32, &optim, 7), &mut Workspace::new(level));
+//! let optim = Optim { name: OptimizerName::Sgd, ..Optim::default() };
+//! let (mut layer, work) = (Linear::new("layer", 1, 2, Storage::F32, &optim, 7), &mut Workspace::new(Level::detect()));
 //! let (x, target, all) = (MatRef::new(&[1.0, 2.0], 1, 2), 3.0, RowSet::All(1));
 //! let mut losses = (1..=20).map(|number| {
 //!     let mut z = [0.0];
 //!     layer.forward(work, x, all, MatMut::new(&mut z, 1, 1));
 //!     let dz = [z[0] - target];
-//!     let gradient = LinearGradient { active: all, dz: MatRef::new(&dz, 1, 1), x };
-//!     // The rule is the one that the layer's state was made for.
-//!     layer.update(work, &[gradient], &StepOptions { optim: &optim, number, lr: 0.1, grad_scale: 1.0, seed: 7, level });
+//!     layer.accumulate(MatRef::new(&dz, 1, 1), all, x);
+//!     layer.update(work, &Step { number, lr: 0.1, grad_scale: 1.0, seed: 7 });
 //!     dz[0] * dz[0]
 //! });
 //! assert!(losses.next() > losses.last().map(|last| 1000.0 * last));
@@ -57,7 +57,7 @@
 //!
 //! Wrong data, options and files are an [`error::Error`]. A wrong call panics and says what disagrees; where the arguments may come from
 //! elsewhere there is a form that returns an error instead: [`matrix::Matrix::try_zeros`], `try_new` of parameters, layers and
-//! networks, [`optim::Parameter::try_update`], [`model::Gpt::try_next`], [`train::lm::try_evaluate`].
+//! networks, [`optim::Parameter::try_update_rows`], [`model::Gpt::try_next`], [`train::lm::try_evaluate`].
 // Not `forbid`: `data::map` maps files.
 #![deny(unsafe_code)]
 

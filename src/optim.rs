@@ -2,6 +2,7 @@
 
 mod grad;
 mod parameter;
+pub(crate) mod product;
 mod rule;
 mod schedule;
 mod split;
@@ -9,6 +10,7 @@ mod state;
 mod stored;
 
 pub use parameter::Parameter;
+pub use product::LinearGradient;
 pub use rule::Rule;
 pub use schedule::learning_rate;
 pub use stored::Init;

@@ -66,7 +66,7 @@ fn a_linear_layer_counts_the_rows_that_are_active() {
     layer.backward(&mut work, MatRef::new(&z, 3, 2), active.rows(), MatMut::new(&mut dx, 3, 4));
     assert_eq!(counted(&mut work, Phase::Gemm), (48, 120));
     let gradient = LinearGradient { active: active.rows(), dz: MatRef::new(&z, 3, 2), x };
-    layer.update(&mut work, &[gradient], &STEP);
+    layer.step_along(&mut work, &[gradient], &STEP);
     assert_eq!(counted(&mut work, Phase::Update), (48, 120));
     // All rows.
     let mut z = [0.0; 15];
@@ -103,8 +103,8 @@ fn tables_count_the_rows_that_are_looked_up() {
     // Three features in all, four numbers each.
     table.forward(&mut work, &batch, MatMut::new(&mut h, 2, 4));
     assert_eq!(counted(&mut work, Phase::Forward), (24, 24));
-    let gradient = table.gradient(&mut work, &batch, MatRef::new(&h, 2, 4));
-    table.update(&mut work, &gradient, &STEP);
+    table.backward(&mut work, &batch, MatRef::new(&h, 2, 4));
+    table.update(&mut work, &STEP);
     assert_eq!(counted(&mut work, Phase::Update), (24, 24));
 
     let rows = Parameter::new("rows", 9, 4, Storage::F32, &optim, Init::Normal(1.0), 7);

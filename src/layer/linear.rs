@@ -1,8 +1,6 @@
 //! A layer whose rows are neurons or labels: `z[s, a] = <W[active[a]], x[s]> + b[active[a]]`, all rows or a set that the
 //! samples share, as products with gathered rows.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::Workspace;
@@ -11,8 +9,10 @@ use crate::config::Storage;
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::{Rows, WeightsRef};
-use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
+use crate::kernels::gemm::{Operand, Output, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds, Weight};
+pub use crate::optim::LinearGradient;
+use crate::optim::product::{Gradient, union};
 use crate::optim::{Init, Parameter, RowSet, Rule, Step};
 use crate::scratch::lend;
 
@@ -28,17 +28,6 @@ pub struct Linear {
 }
 
 crate::module!(Linear { weights, biases });
-
-/// The gradient of the output for samples that share a set of rows.
-#[derive(Clone, Copy, Debug)]
-pub struct LinearGradient<'a> {
-    /// Which rows.
-    pub active: RowSet<'a>,
-    /// (B, active).
-    pub dz: MatRef<'a, f32>,
-    /// The input: (B, D).
-    pub x: MatRef<'a, f32>,
-}
 
 impl Linear {
     /// `rows` neurons or labels for inputs of `cols` numbers, called `name` in checkpoints. Weights start as normal numbers
@@ -74,8 +63,10 @@ impl Linear {
         let rule = rule.into();
         let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
         Ok(Self {
-            weights: Parameter::try_new(&format!("{name}.weight"), rows, cols, storage, rule, init, seed)?,
-            biases: Parameter::try_new(&format!("{name}.bias"), rows, 1, Storage::F32, rule, Init::Zeros, seed)?,
+            weights: Parameter::try_new(&format!("{name}.weight"), rows, cols, storage, rule, init, seed)?
+                .with_products(),
+            biases: Parameter::try_new(&format!("{name}.bias"), rows, 1, Storage::F32, rule, Init::Zeros, seed)?
+                .with_row_gradients()?,
             precision: if storage == Storage::F32 { Precision::F32 } else { Precision::Bf16 },
         })
     }
@@ -223,14 +214,34 @@ impl Linear {
         }
     }
 
-    /// One step along the gradients of all groups of samples. Rows of no group stay as they are (save in a dense Adam).
+    /// Keeps the gradient of the weights for the next step: a copy of `dz` (B, active), the gradient of the output, and of the input
+    /// `x` (B, D). [`step_along`](Self::step_along) needs no copy.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn accumulate(&mut self, dz: MatRef<f32>, active: RowSet, x: MatRef<f32>) {
+        assert_eq!((x.rows(), active.len()), (dz.rows(), dz.cols()), "dz is not (samples, active rows)");
+        assert_eq!(x.cols(), self.cols(), "x and the rows differ in length");
+        self.weights.keep_product(LinearGradient { active, dz, x }, self.precision);
+        let rows: Vec<u32> = (0..active.len()).map(|at| active.row(at) as u32).collect();
+        self.biases.add_rows(&rows, |sums, new| {
+            new.iter().for_each(|&row| sums[row as usize] = 0.0);
+            for sample in 0..dz.rows() {
+                rows.iter().zip(dz.row(sample)).for_each(|(&row, dz)| sums[row as usize] += dz);
+            }
+        });
+    }
+
+    /// One step along the gradients of all groups of samples, which nobody has kept. Rows of no group stay as they are (save in a dense Adam).
     /// Returns the rows of all groups, increasing: those that moved.
     ///
     /// # Panics
     ///
     /// If a group is of another number of rows.
     #[track_caller]
-    pub fn update(&mut self, work: &mut Workspace, groups: &[LinearGradient], step: &Step) -> Vec<u32> {
+    pub fn step_along(&mut self, work: &mut Workspace, groups: &[LinearGradient], step: &Step) -> Vec<u32> {
         let union = union(groups);
         let pairs: usize = groups.iter().map(|group| group.dz.rows() * group.active.len()).sum();
         let samples: usize = groups.iter().map(|group| group.dz.rows()).sum();
@@ -247,8 +258,8 @@ impl Linear {
         union
     }
 
-    /// The squared Euclidean length of the gradient that [`update`](Self::update) would apply.
-    pub fn squared_gradient(&self, work: &mut Workspace, groups: &[LinearGradient]) -> f64 {
+    /// The squared Euclidean length of the gradient that [`step_along`](Self::step_along) would apply.
+    pub fn squared_along(&self, work: &mut Workspace, groups: &[LinearGradient]) -> f64 {
         let union = union(groups);
         work.timed(Phase::Update, |work| {
             let (level, precision) = (work.level, self.precision);
@@ -268,100 +279,6 @@ impl Linear {
         };
         let bytes = (active * self.cols()) as u64 * width;
         work.costs.count(Phase::Gemm, flops(active), flops(self.rows()), bytes);
-    }
-}
-
-/// The rows of all groups, once each, increasing.
-fn union(groups: &[LinearGradient]) -> Vec<u32> {
-    let mut rows: Vec<u32> = Vec::new();
-    for group in groups {
-        match group.active {
-            RowSet::All(all) => return (0..all as u32).collect(),
-            RowSet::Some(ids) => rows.extend_from_slice(ids.as_slice()),
-        }
-    }
-    if groups.len() > 1 {
-        rows.sort_unstable();
-        rows.dedup();
-    }
-    rows
-}
-
-/// The gradients of weights and biases, a block of rows at a time.
-struct Gradient<'a> {
-    level: Level,
-    precision: Precision,
-    groups: &'a [LinearGradient<'a>],
-    /// The input of each group as a right factor.
-    inputs: &'a [PackedPanel],
-    /// The rows of all groups.
-    active: RowSet<'a>,
-}
-
-impl<'a> Gradient<'a> {
-    fn new(
-        work: &'a mut Workspace,
-        precision: Precision,
-        groups: &'a [LinearGradient<'a>],
-        active: RowSet<'a>,
-    ) -> Self {
-        let (level, inputs) = (work.level, &mut work.rights);
-        inputs.resize_with(groups.len().max(inputs.len()), PackedPanel::new);
-        inputs.par_iter_mut().zip(groups).for_each(|(panel, group)| {
-            panel.pack_right(level, precision, Operand::new(group.x));
-        });
-        Self { level, precision, groups, inputs, active }
-    }
-
-    /// `out` (block, D) `= sum over groups of dz^T x`.
-    fn weights(&self, block: Range<usize>, mut out: MatMut<f32>) {
-        (0..out.rows()).for_each(|r| out.row_mut(r).fill(0.0));
-        for (group, x) in self.groups.iter().zip(self.inputs) {
-            let (columns, rows) = self.part(group, &block);
-            lend(&LEFT, |left| {
-                let dz = group.dz.window(0..group.dz.rows(), columns);
-                left.pack_left(self.level, self.precision, Operand::new(dz).transposed());
-                let rows = UniqueRowIds::new(&rows, out.rows()).expect("rows of this block, increasing");
-                gemm(self.level, Output::scattered(out.reborrow(), rows).added(), left, x);
-            });
-        }
-    }
-
-    /// `out` (block, 1) `= sum over groups and samples of dz`.
-    fn biases(&self, block: Range<usize>, mut out: MatMut<f32>) {
-        (0..out.rows()).for_each(|r| out.row_mut(r).fill(0.0));
-        for group in self.groups {
-            let (columns, rows) = self.part(group, &block);
-            let mut sums = vec![0.0; columns.len()];
-            for sample in 0..group.dz.rows() {
-                sums.iter_mut().zip(&group.dz.row(sample)[columns.clone()]).for_each(|(sum, dz)| *sum += dz);
-            }
-            rows.iter().zip(sums).for_each(|(&row, sum)| out.row_mut(row as usize)[0] += sum);
-        }
-    }
-
-    /// The columns of `group` whose rows lie in `block` of all rows, and where these stand in the block.
-    fn part(&self, group: &LinearGradient, block: &Range<usize>) -> (Range<usize>, Vec<u32>) {
-        if block.is_empty() {
-            return (0..0, Vec::new());
-        }
-        let (first, last) = (self.active.row(block.start), self.active.row(block.end - 1));
-        let columns = match group.active {
-            RowSet::All(_) => first..last + 1,
-            RowSet::Some(ids) => {
-                let ids = ids.as_slice();
-                ids.partition_point(|&id| (id as usize) < first)..ids.partition_point(|&id| (id as usize) <= last)
-            }
-        };
-        let mut at = block.start;
-        let within = |column: usize| {
-            let row = group.active.row(column);
-            while self.active.row(at) != row {
-                at += 1;
-            }
-            (at - block.start) as u32
-        };
-        (columns.clone(), columns.map(within).collect())
     }
 }
 

@@ -1,7 +1,5 @@
 //! A layer with sparse input: `h[s] = b + scale[s] * sum_f v[s, f] * E[f]`, rows of `E` being features.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::Workspace;
@@ -10,10 +8,10 @@ use crate::config::{Pooling, Storage};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::index::WeightsRef;
-use crate::kernels::rows::{RowBatch, row_gradients, rows_axpy};
-use crate::kernels::{Level, MatMut, MatRef, RowIds, SparseRow, UniqueRowIds, Weight};
-use crate::optim::{Init, Parameter, RowSet, Rule, Step};
-use crate::order::ByRow;
+use crate::kernels::rows::rows_axpy;
+use crate::kernels::{Level, MatMut, MatRef, RowIds, SparseRow, Weight};
+use crate::optim::{Init, Parameter, Rule};
+use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;
 
 /// A row for each feature (features, D), and biases (1, D).
@@ -27,18 +25,6 @@ pub struct Table {
 }
 
 crate::module!(Table { weights, biases });
-
-/// What a batch touches: its features, each with the samples that have it.
-#[derive(Debug)]
-pub struct TableGradient<'a> {
-    dh: MatRef<'a, f32>,
-    /// Distinct features, increasing.
-    features: Vec<u32>,
-    /// Where the samples of each feature begin.
-    offsets: Vec<u32>,
-    samples: Vec<u32>,
-    values: Vec<f32>,
-}
 
 impl Table {
     /// `features` rows of `cols` numbers, called `name` in checkpoints. Weights start as normal numbers of variance
@@ -82,8 +68,10 @@ impl Table {
     ) -> Result<Self> {
         let (rule, init) = (rule.into(), Init::Normal((1.0 / cols.max(1) as f32).sqrt()));
         Ok(Self {
-            weights: Parameter::try_new(&format!("{name}.weight"), features, cols, storage, rule, init, seed)?,
-            biases: Parameter::try_new(&format!("{name}.bias"), 1, cols, Storage::F32, rule, Init::Zeros, seed)?,
+            weights: Parameter::try_new(&format!("{name}.weight"), features, cols, storage, rule, init, seed)?
+                .with_touches(),
+            biases: Parameter::try_new(&format!("{name}.bias"), 1, cols, Storage::F32, rule, Init::Zeros, seed)?
+                .with_dense_gradient()?,
             pooling,
         })
     }
@@ -150,83 +138,34 @@ impl Table {
         }
     }
 
-    /// Groups a batch by feature for [`update`](Self::update); `dh` (B, D) is the gradient of the output.
+    /// Keeps the gradient of [`forward`](Self::forward) for the next step: `dh` (B, D) is that of its output. Only rows of features that
+    /// the batch has move then (save in a dense Adam).
     ///
     /// # Panics
     ///
     /// If the shapes disagree.
     #[track_caller]
-    pub fn gradient<'a>(&self, work: &mut Workspace, batch: &SparseBatch, dh: MatRef<'a, f32>) -> TableGradient<'a> {
+    pub fn backward(&mut self, work: &mut Workspace, batch: &SparseBatch, dh: MatRef<f32>) {
         assert_eq!((batch.len(), self.weights.cols()), (dh.rows(), dh.cols()), "dh is not (samples, columns)");
         work.timed(Phase::Backward, |_| {
-            let (mut sample_of, mut value_of) = (Vec::with_capacity(batch.nnz()), Vec::with_capacity(batch.nnz()));
+            let (mut features, mut factors) = (Ragged::new(), Vec::with_capacity(batch.nnz()));
             for sample in 0..batch.len() {
                 let row = batch.row(sample);
                 let scale = self.scale(row);
-                sample_of.resize(sample_of.len() + row.nnz(), sample as u32);
-                value_of.extend(row.values().iter().map(|&value| scaled(value, scale)));
+                features.push(row.indices().iter().copied());
+                factors.extend(row.values().iter().map(|&value| scaled(value, scale)));
             }
-            let touches = (0..batch.len()).flat_map(|sample| batch.row(sample).indices()).copied();
-            let ByRow { rows: features, offsets, entries } = ByRow::new(touches);
-            let samples = entries.iter().map(|&entry| sample_of[entry as usize]).collect();
-            let values = entries.iter().map(|&entry| value_of[entry as usize]).collect();
-            TableGradient { dh, features, offsets, samples, values }
-        })
-    }
-
-    /// One step along the gradient: only rows of features that the batch has move (save in a dense Adam).
-    ///
-    /// # Panics
-    ///
-    /// If the gradient is that of another table.
-    #[track_caller]
-    pub fn update(&mut self, work: &mut Workspace, gradient: &TableGradient, step: &Step) {
-        let flops = 2 * (gradient.samples.len() * self.weights.cols()) as u64;
-        work.costs.count(Phase::Update, flops, flops, gradient.features.len() as u64 * self.weights.bytes_per_row());
-        work.timed(Phase::Update, |work| {
-            let level = work.level;
-            let active = UniqueRowIds::new(&gradient.features, self.weights.rows()).expect("features of this table");
-            self.weights
-                .update_rows(RowSet::Some(active), level, step, |block, out| gradient.weights(level, block, out));
-            self.biases.update_rows(RowSet::All(1), level, step, |_, out| gradient.biases(out));
+            self.weights.touch(&features, &factors, dh);
+            let biases = self.biases.gradient_mut();
+            for sample in 0..dh.rows() {
+                biases.iter_mut().zip(dh.row(sample)).for_each(|(sum, dh)| *sum += dh);
+            }
         });
-    }
-
-    /// The squared Euclidean length of the gradient.
-    pub fn squared_gradient(&self, work: &mut Workspace, gradient: &TableGradient) -> f64 {
-        let level = work.level;
-        work.timed(Phase::Update, |_| {
-            let active = UniqueRowIds::new(&gradient.features, self.weights.rows()).expect("features of this table");
-            let weights = |block, out: MatMut<f32>| gradient.weights(level, block, out);
-            self.weights.squared_rows(RowSet::Some(active), level, weights)
-                + self.biases.squared_rows(RowSet::All(1), level, |_, out| gradient.biases(out))
-        })
     }
 }
 
 fn scaled(value: f32, scale: f64) -> f32 {
     (f64::from(value) * scale) as f32
-}
-
-impl TableGradient<'_> {
-    /// `out` (block, D): the gradients of the features at the positions `block`.
-    fn weights(&self, level: Level, block: Range<usize>, out: MatMut<f32>) {
-        let (from, to) = (self.offsets[block.start], self.offsets[block.end]);
-        let offsets: Vec<u32> = self.offsets[block.start..=block.end].iter().map(|offset| offset - from).collect();
-        let entries = from as usize..to as usize;
-        let rows = RowIds::new(&self.features[block], usize::MAX).expect("no limit");
-        let samples = RowIds::new(&self.samples[entries.clone()], self.dh.rows()).expect("samples of the batch");
-        let batch = RowBatch::new(rows, &offsets, samples).expect("offsets of the block");
-        row_gradients(level, out, batch, &self.values[entries], self.dh);
-    }
-
-    fn biases(&self, mut out: MatMut<f32>) {
-        let out = out.row_mut(0);
-        out.fill(0.0);
-        for sample in 0..self.dh.rows() {
-            out.iter_mut().zip(self.dh.row(sample)).for_each(|(sum, dh)| *sum += dh);
-        }
-    }
 }
 
 #[cfg(test)]

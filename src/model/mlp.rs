@@ -12,6 +12,7 @@ use crate::kernels::gemm;
 use crate::kernels::reduce::Activation;
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::layer::{Linear, LinearGradient, Table, Workspace};
+use crate::module::Module;
 use crate::optim::Step;
 use crate::sparse::SparseBatch;
 
@@ -139,10 +140,11 @@ impl Mlp {
         }
     }
 
-    /// From the gradient at the last hidden layer (B, width) to that of every layer below.
+    /// From the gradient at the last hidden layer (B, width) to that of every layer below. The input layer keeps its own.
     pub fn backward(
-        &self,
+        &mut self,
         work: &mut Workspace,
+        features: &SparseBatch,
         activations: &Activations,
         dlast: Vec<f32>,
         gradients: &mut Gradients,
@@ -166,6 +168,7 @@ impl Mlp {
             layer.backward(work, dz, set.rows(), MatMut::new(&mut d, samples, layer.cols()));
         }
         relu_backward(work, &mut d, &activations.outputs[0]);
+        self.input.backward(work, features, MatRef::new(&d, samples, self.input.weights.cols()));
         gradients.dz[0] = d;
     }
 
@@ -173,32 +176,21 @@ impl Mlp {
     pub fn update_layers(
         &mut self,
         work: &mut Workspace,
-        features: &SparseBatch,
         activations: &Activations,
         gradients: &Gradients,
         step: &Step,
     ) {
         for (i, layer) in self.hidden.iter_mut().enumerate() {
-            layer.update(work, &[hidden_gradient(layer.cols(), i, activations, gradients)], step);
+            layer.step_along(work, &[hidden_gradient(layer.cols(), i, activations, gradients)], step);
         }
-        let dh = MatRef::new(&gradients.dz[0], activations.samples, self.input.weights.cols());
-        let gradient = self.input.gradient(work, features, dh);
-        self.input.update(work, &gradient, step);
+        self.input.update(work, step);
     }
 
     /// The squared Euclidean length of the gradient that [`update_layers`](Self::update_layers) would apply.
-    pub fn squared_layers(
-        &self,
-        work: &mut Workspace,
-        features: &SparseBatch,
-        activations: &Activations,
-        gradients: &Gradients,
-    ) -> f64 {
-        let dh = MatRef::new(&gradients.dz[0], activations.samples, self.input.weights.cols());
-        let gradient = self.input.gradient(work, features, dh);
-        let mut squares = self.input.squared_gradient(work, &gradient);
+    pub fn squared_layers(&mut self, work: &mut Workspace, activations: &Activations, gradients: &Gradients) -> f64 {
+        let mut squares = self.input.squared_gradient(work);
         for (i, layer) in self.hidden.iter().enumerate() {
-            squares += layer.squared_gradient(work, &[hidden_gradient(layer.cols(), i, activations, gradients)]);
+            squares += layer.squared_along(work, &[hidden_gradient(layer.cols(), i, activations, gradients)]);
         }
         squares
     }

@@ -9,6 +9,7 @@ use crate::kernels::rows::row_gradients;
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
 use crate::matrix::Matrix;
 use crate::optim::RowSet;
+use crate::optim::product::Products;
 use crate::order::Sets;
 use crate::ragged::Ragged;
 
@@ -25,6 +26,8 @@ pub(super) enum Grad {
     Rows(RowSums),
     /// Which sample touched which row, with which factor.
     Touches(Box<Touches>),
+    /// Gradients of outputs and inputs, of which it is the product.
+    Products(Products),
 }
 
 /// The sum of gradients, (rows, cols).

@@ -34,6 +34,17 @@ pub struct Options {
 }
 
 impl Options {
+    /// At this level, with the threads of the pool that this is called from.
+    ///
+    /// ```
+    /// use hotrow::{kernels::Level, train::Options};
+    /// assert!(Options::new(Level::PORTABLE).threads > 0);
+    /// ```
+    pub fn new(level: Level) -> Self {
+        let threads = rayon::current_num_threads();
+        Self { level, threads, command: Vec::new(), cache: None, other_level: false }
+    }
+
     /// What `env.json` says of a run with this seed on these files.
     pub(super) fn environment<'a>(
         &self,

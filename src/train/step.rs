@@ -141,7 +141,7 @@ impl Trainer {
         if !report.loss.is_finite() {
             return Err(self.diverged());
         }
-        self.network.backward(&mut self.work, &self.activations, dlast, &mut self.gradients);
+        self.network.backward(&mut self.work, &batch.features, &self.activations, dlast, &mut self.gradients);
         self.update(batch, choice, lr, &mut report, &labels);
         self.steps += 1;
         Ok(report)
@@ -301,16 +301,16 @@ impl Trainer {
         let (number, seed) = ((self.steps + 1) as u32, self.config.train.seed);
         let mut step = Step { number, lr, grad_scale: 1.0 / batch.len() as f32, seed };
         if self.config.optim.clip > 0.0 {
-            let network = &self.network;
+            let network = &mut self.network;
             let squares = match &choice {
-                Choice::Shared(_) => network.output.squared_gradient(work, &groups),
+                Choice::Shared(_) => network.output.squared_along(work, &groups),
                 Choice::Own(sets) => network.output.squared_gradient_per_sample(work, x, &self.entries, sets),
-            } + network.squared_layers(work, &batch.features, &self.activations, &self.gradients);
+            } + network.squared_layers(work, &self.activations, &self.gradients);
             let length = squares.sqrt() as f32 * step.grad_scale;
             step.grad_scale *= if length > self.config.optim.clip { self.config.optim.clip / length } else { 1.0 };
         }
         let touched = match &choice {
-            Choice::Shared(_) => self.network.output.update(work, &groups, &step),
+            Choice::Shared(_) => self.network.output.step_along(work, &groups, &step),
             Choice::Own(sets) => {
                 self.network.output.update_per_sample(work, x, &self.entries, sets, &step);
                 sets.rows().to_vec()
@@ -328,7 +328,7 @@ impl Trainer {
                 }
             });
         }
-        self.network.update_layers(work, &batch.features, &self.activations, &self.gradients, &step);
+        self.network.update_layers(work, &self.activations, &self.gradients, &step);
         for (layer, sampling) in self.network.hidden.iter().zip(&mut self.hidden) {
             if let Some(sampling) = sampling {
                 let all: Vec<u32> = (0..layer.rows() as u32).collect();

@@ -116,7 +116,7 @@ proptest! {
             x: MatRef::new(&x[g], samples, 5),
         });
         let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
-        let union = layer.update(work, &groups, &step);
+        let union = layer.step_along(work, &groups, &step);
         let mut want: Vec<u32> = sets.concat();
         want.sort_unstable();
         want.dedup();

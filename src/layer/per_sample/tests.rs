@@ -52,7 +52,7 @@ proptest! {
         let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };
         one.update_per_sample(work, x, &dz, &sets, &step);
         let group = LinearGradient { active, dz: MatRef::new(&all, samples, union), x };
-        other.update(work, &[group], &step);
+        other.step_along(work, &[group], &step);
         // One more term: the weight itself.
         prop_assert!(close(one.weights.f32(), other.weights.f32(), bound(samples + 1)));
         prop_assert!(close(one.biases.f32(), other.biases.f32(), bound(samples + 1)));

@@ -1,6 +1,8 @@
 //! The gradient that a parameter keeps, and the step along it.
 
 use super::*;
+use crate::kernels::gemm::Precision;
+use crate::optim::product::{Gradient, LinearGradient, Products, union};
 use crate::ragged::Ragged;
 
 impl Parameter {
@@ -36,6 +38,29 @@ impl Parameter {
         self
     }
 
+    /// With products as its gradient: see [`keep_product`](Self::keep_product).
+    pub fn with_products(mut self) -> Self {
+        self.grad = Grad::Products(Products::default());
+        self
+    }
+
+    /// Keeps a copy of `dz` and `x` of some samples, whose product is the gradient of their rows. Factors are rounded to `precision`.
+    ///
+    /// # Panics
+    ///
+    /// If the parameter keeps no products.
+    #[track_caller]
+    pub fn keep_product(&mut self, gradient: LinearGradient, precision: Precision) {
+        match &mut self.grad {
+            Grad::Products(_) if self.frozen => {}
+            Grad::Products(products) => {
+                products.precision = precision;
+                products.add(gradient);
+            }
+            _ => panic!("{} keeps no products", self.name),
+        }
+    }
+
     /// The sum of gradients (rows, D), row after row, to be added to.
     ///
     /// # Panics
@@ -62,7 +87,7 @@ impl Parameter {
             Grad::Dense(sums) => MatRef::new(sums.added(), rows, cols),
             Grad::Few(sums) => MatRef::new(sums, rows, cols),
             Grad::Rows(sums) => sums.sums(),
-            Grad::Fused | Grad::Touches(_) => panic!("{} keeps no sum", self.name),
+            Grad::Fused | Grad::Touches(_) | Grad::Products(_) => panic!("{} keeps no sum", self.name),
         }
     }
 
@@ -127,8 +152,16 @@ impl Parameter {
         if let Grad::Touches(touches) = &mut self.grad {
             work.timed(Phase::Update, |_| touches.group());
         }
-        work.timed(Phase::Update, |_| match &self.grad {
+        work.timed(Phase::Update, |work| match &self.grad {
             Grad::Fused => 0.0,
+            Grad::Products(products) => {
+                let (rows, precision) = (self.rows(), products.precision);
+                let groups = products.groups(rows, self.cols());
+                let union = union(&groups);
+                let active = RowSet::Some(UniqueRowIds::new(&union, rows).expect("rows of this matrix"));
+                let gradient = Gradient::new(work, precision, &groups, active);
+                self.squared_rows(active, level, |block, out| gradient.weights(block, out))
+            }
             Grad::Dense(sums) if sums.empty => 0.0,
             Grad::Dense(sums) => {
                 let squares = |rows: &[f32]| squared_norm(level, rows) as f64;
@@ -179,6 +212,23 @@ impl Parameter {
                 sums.clear();
                 Grad::Rows(sums)
             }
+            Grad::Products(mut products) => {
+                {
+                    let groups = products.groups(rows, cols);
+                    let union = union(&groups);
+                    let pairs: usize = groups.iter().map(|group| group.dz.rows() * group.active.len()).sum();
+                    let samples: usize = groups.iter().map(|group| group.dz.rows()).sum();
+                    let flops = |pairs: usize| 2 * (pairs * cols) as u64;
+                    work.costs.count(Phase::Update, flops(pairs), flops(samples * rows), union.len() as u64 * of_row);
+                    work.timed(Phase::Update, |work| {
+                        let active = RowSet::Some(UniqueRowIds::new(&union, rows).expect("rows of this matrix"));
+                        let gradient = Gradient::new(work, products.precision, &groups, active);
+                        self.update_rows(active, level, step, |block, out| gradient.weights(block, out));
+                    });
+                }
+                products.clear();
+                Grad::Products(products)
+            }
             Grad::Touches(mut touches) => {
                 work.timed(Phase::Update, |work| {
                     touches.group();
@@ -201,6 +251,7 @@ impl Parameter {
             Grad::Few(sums) => sums.fill(0.0),
             Grad::Rows(sums) => sums.clear(),
             Grad::Touches(touches) => touches.clear(),
+            Grad::Products(products) => products.clear(),
         }
     }
 }
