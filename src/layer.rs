@@ -20,13 +20,14 @@
 //! # What is written over and what is added to
 //!
 //! Outputs are written over, whatever stood there; gradients of inputs are written over where a layer is the only way down from its
-//! input, and added to where others may lead there too. Gradients of weights add up until the update, which empties them, or are
-//! not kept at all: then the update is given what it computes them from.
+//! input, and added to where others may lead there too. Gradients of weights stay with their [`Parameter`](crate::optim::Parameter) until
+//! the step, which empties them. A step is the same for every layer: [`Module::update`](crate::module::Module::update) walks its
+//! parameters.
 //!
 //! | layer | output of the forward | gradient of the input | gradient of the weights |
 //! |---|---|---|---|
 //! | [`Table`] | written over | none: features have none | kept as touches by its backward |
-//! | [`Linear`] | written over | added to `dx` | computed in the update from [`LinearGradient`]s |
+//! | [`Linear`] | written over | added to `dx` | kept as products by [`Linear::accumulate`], or handed to [`Linear::step_along`] |
 //! | [`per_sample`] | written over | added to `dx` | computed in the update |
 //! | [`Dense`] | written over | written over | added up by [`Dense::accumulate`] |
 //! | [`Embedding`] | written over | none | added up by its backward |
