@@ -9,7 +9,7 @@
 //! |---|---|
 //! | train on very many labels, or a language model, as the program does | [`train::xmc`], [`train::lm`] |
 //! | run a trained language model | [`model::Gpt`], [`generate`] |
-//! | build a network from layers | [`layer`], [`module`], [`optim`], [`loss`], [`active`] |
+//! | build a network from layers | [`layer`], [`mod@module`], [`optim`], [`loss`], [`active`] |
 //! | train it: log, clipping, checkpoints, resume | [`train::network`] |
 //! | find the rows of a matrix that score best | [`index`] |
 //! | read files, text and tokens | [`data`] |

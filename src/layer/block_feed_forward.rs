@@ -173,28 +173,28 @@ impl BlockFeedForward {
         work.give_back(scores);
         self.count(work, Phase::Forward, tokens);
         saved.hidden.shape(tokens * chosen, self.neurons);
-        let mut said = work.buffer(tokens * chosen, width);
+        let mut outputs = work.buffer(tokens * chosen, width);
         work.timed(Phase::Forward, |_| {
             let (n, with) = (saved.n.view(), (level, self.up.precision()));
             let (up, down) = (self.up.transposed(level).panels, self.down.plain(level).panels);
-            let pieces = pieces(&saved.by_block, [&mut saved.hidden, &mut said]);
+            let pieces = pieces(&saved.by_block, [&mut saved.hidden, &mut outputs]);
             pieces.into_par_iter().for_each(|Piece { block, entries, parts, .. }| {
-                let [mut hidden, said] = parts;
+                let [mut hidden, outputs] = parts;
                 lend(&LOCAL, |Local { panels: [left, _], a }| {
                     let ids = tokens_of(entries, chosen);
                     multiply(with, left, gathered(n, &ids), &up[block], hidden.reborrow());
                     let a = local(a, entries.len() * self.neurons);
                     a.chunks_mut(self.neurons).zip(entries).enumerate().for_each(|(r, (a, &entry))| {
-                        speak(level, saved.shares[entry as usize], hidden.as_ref().row(r), a);
+                        scaled_activation(level, saved.shares[entry as usize], hidden.as_ref().row(r), a);
                     });
                     let a = Operand::new(MatRef::new(a, entries.len(), self.neurons));
-                    multiply(with, left, a, &down[block], said);
+                    multiply(with, left, a, &down[block], outputs);
                 });
             });
             copy_rows(x, &mut y);
-            add_entries(&saved.by_block, chosen, said.view(), y);
+            add_entries(&saved.by_block, chosen, outputs.view(), y);
         });
-        work.give_back(said);
+        work.give_back(outputs);
     }
 
     /// `dx` (T, D), written over, for `dy` (T, D), the gradient at the output; `x` is the input that `saved` is of. Gradients of
@@ -221,7 +221,7 @@ impl BlockFeedForward {
         let (level, precision, entries) = (work.level, self.up.precision(), tokens * chosen);
         let with = (level, precision);
         let mut take = |rows, cols| work.buffer(rows, cols);
-        // Of each entry, by block: what its neurons said, the gradient of what they heard, of the input, and of its share.
+        // Of each entry, by block: the activations of its neurons, the gradient of what they heard, of the input, and of its share.
         let (mut a, mut dhidden, mut dinput) = (take(entries, neurons), take(entries, neurons), take(entries, width));
         let (mut dshares, mut dscores, mut dn) = (take(entries, 1), take(tokens, self.blocks()), take(tokens, width));
         work.timed(Phase::Backward, |_| {
@@ -237,7 +237,7 @@ impl BlockFeedForward {
                     for (r, &entry) in some.iter().enumerate() {
                         let (share, hidden) = (saved.shares[entry as usize], hidden.row(first + r));
                         let (a, d) = (a.row_mut(r), dhidden.row_mut(r));
-                        speak(level, 1.0, hidden, a);
+                        scaled_activation(level, 1.0, hidden, a);
                         dshare.row_mut(r)[0] = dot(level, a, d);
                         a.iter_mut().zip(d.iter_mut()).for_each(|(a, d)| (*a, *d) = (share * *a, share * *d));
                         Activation::ReluSquared.backward(level, d, hidden);
@@ -334,7 +334,7 @@ fn multiply(
 }
 
 /// `a = share * relu(hidden)^2`
-fn speak(level: Level, share: f32, hidden: &[f32], a: &mut [f32]) {
+fn scaled_activation(level: Level, share: f32, hidden: &[f32], a: &mut [f32]) {
     a.copy_from_slice(hidden);
     Activation::ReluSquared.forward(level, a);
     a.iter_mut().for_each(|a| *a *= share);

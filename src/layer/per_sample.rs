@@ -83,7 +83,7 @@ impl Linear {
         });
     }
 
-    /// As [`Linear::update`], for entries.
+    /// As [`Linear::step_along`], for entries.
     ///
     /// # Panics
     ///

@@ -47,14 +47,14 @@ pub struct Gpt {
     pub head: Head,
     /// Tables that are read before blocks.
     pub memories: Memories,
-    memory: Memory,
+    saved: Saved,
 }
 
 crate::module!(Gpt { embedding, blocks, norm, output, memories, head } then update_head);
 
 /// What the forward pass leaves for the backward pass; used again by the next batch.
 #[derive(Debug, Default)]
-struct Memory {
+struct Saved {
     /// (T, D): the residual stream before each block, and after the last.
     streams: Vec<Buffer>,
     saved: Vec<BlockSaved>,
@@ -112,7 +112,7 @@ impl Gpt {
             head: Head::Dense(DenseHead::default()),
             memories: Memories::default(),
             model: model.clone(),
-            memory: Memory::default(),
+            saved: Saved::default(),
         })
     }
 
@@ -191,12 +191,12 @@ impl Gpt {
         if count == 0 {
             return 0.0;
         }
-        self.memory.streams.resize_with(self.blocks.len() + 1, Buffer::default);
-        self.memory.saved.resize_with(self.blocks.len(), BlockSaved::default);
-        self.memory.streams.iter_mut().for_each(|stream| stream.shape(count, width));
-        let mut first = std::mem::take(&mut self.memory.streams[0]);
+        self.saved.streams.resize_with(self.blocks.len() + 1, Buffer::default);
+        self.saved.saved.resize_with(self.blocks.len(), BlockSaved::default);
+        self.saved.streams.iter_mut().for_each(|stream| stream.shape(count, width));
+        let mut first = std::mem::take(&mut self.saved.streams[0]);
         self.look_up(work, tokens, first.view_mut());
-        let Memory { streams, saved, last, rstd, tokens: rows, memories } = &mut self.memory;
+        let Saved { streams, saved, last, rstd, tokens: rows, memories } = &mut self.saved;
         streams[0] = first;
         self.memories.look_up(work, tokens, length, memories);
         for ((block, saved), at) in self.blocks.iter().zip(saved.iter_mut()).zip(0..) {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use super::run::Options;
-use super::run::{self, Due, Memory, Task};
+use super::run::{self, Due, RunTotals, Task};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::lm::Lm;
 use crate::config::{Optim, RunConfig};
@@ -30,8 +30,8 @@ use crate::generate::{Generation, generate};
 use crate::module::Module;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Summary, memory_bytes};
 pub use begin::check_steps;
-use begin::{TRAIN_DIGEST, VALID_DIGEST, can_begin, check_resumed};
-pub use estimate::{Estimate, estimate, memory};
+use begin::{TRAIN_DIGEST, VALID_DIGEST, check_can_start, check_resumed};
+pub use estimate::{Estimate, estimate, plan_bytes};
 use evaluate::evaluate_until;
 pub use evaluate::{Evaluation, evaluate, evaluate_with, try_evaluate, try_evaluate_with};
 pub use files::Files;
@@ -63,7 +63,7 @@ struct Run {
     log: MetricsLog,
     started: Instant,
     threads: usize,
-    memory: Memory<Sums>,
+    totals: RunTotals<Sums>,
 }
 
 /// What reports are made of.
@@ -95,7 +95,7 @@ impl Run {
         let started = Instant::now();
         let files = Files::open(&inputs.tokenizer, &inputs.train, inputs.valid.as_deref())?;
         let config = files.resolve(config)?;
-        can_begin(&config, &files, options.level)?;
+        check_can_start(&config, &files, options.level)?;
         let dir = RunDir::create(out, &config, &options.environment(config.train.seed, inputs.named()))?;
         Self::open(dir, config, files, None, options, started).inspect_err(|_| RunDir::discard(out))
     }
@@ -111,18 +111,18 @@ impl Run {
         let sequences = sequences(&config, &files)?;
         let (hot, steps) = (files.hot(&config), config.steps(sequences.windows()));
         let mut trainer = Trainer::new(config, hot, steps, options.level)?;
-        let mut memory = Memory::default();
+        let mut totals = RunTotals::default();
         if let Some(loaded) = loaded {
             check_resumed(loaded, &trainer.config, &files, steps)?;
             trainer.restore(loaded)?;
-            memory = Memory::recall(loaded)?;
-            trainer.work.costs = memory.costs;
+            totals = RunTotals::recall(loaded)?;
+            trainer.work.costs = totals.costs;
         }
         crate::files::write(&dir.path().join(TOKENIZER), files.tokenizer.json())?;
         let log = dir.metrics(trainer.steps)?;
-        memory.recall_evaluation(&log, trainer.steps)?;
-        memory.seconds.load = started.elapsed().as_secs_f64();
-        Ok(Self { dir, files, sequences, trainer, log, started, threads: options.threads, memory })
+        totals.recall_evaluation(&log, trainer.steps)?;
+        totals.seconds.load = started.elapsed().as_secs_f64();
+        Ok(Self { dir, files, sequences, trainer, log, started, threads: options.threads, totals })
     }
 
     /// What the network goes on with at this step, if that is wanted and possible. The same network has the same sample.
@@ -176,8 +176,8 @@ impl Task for Run {
         let start = Instant::now();
         let report = self.trainer.step(&mut self.sequences)?;
         let seconds = start.elapsed().as_secs_f64();
-        self.memory.seconds.train += seconds;
-        for sums in [&mut self.memory.total, &mut self.memory.recent] {
+        self.totals.seconds.train += seconds;
+        for sums in [&mut self.totals.total, &mut self.totals.recent] {
             sums.loss += report.loss * report.tokens as f64;
             sums.tokens += report.tokens as u64;
             sums.gradient_norm += report.gradient_norm;
@@ -191,7 +191,7 @@ impl Task for Run {
 
     fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let (step, epochs) = (self.trainer.steps, self.sequences.epochs(self.trainer.steps));
-        let recent = std::mem::take(&mut self.memory.recent);
+        let recent = std::mem::take(&mut self.totals.recent);
         let active_share = recent.union_rows() / self.trainer.network.vocabulary() as f64;
         let Sums { loss, tokens, gradient_norm, steps, seconds, .. } = recent;
         let lr = crate::optim::learning_rate(&self.trainer.config.optim, step, self.trainer.total_steps);
@@ -209,9 +209,9 @@ impl Task for Run {
         observer.step(&report);
         let event = json!({
             "epoch": epochs,
-            "seconds": self.memory.seconds.train,
-            "clock": run::clock(self.started, self.memory.seconds.load),
-            "tokens": self.memory.total.tokens,
+            "seconds": self.totals.seconds.train,
+            "clock": run::clock(self.started, self.totals.seconds.load),
+            "tokens": self.totals.total.tokens,
             "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": lr,
@@ -228,7 +228,7 @@ impl Task for Run {
     }
 
     fn owes_evaluation(&mut self) -> &mut bool {
-        &mut self.memory.owes_evaluation
+        &mut self.totals.owes_evaluation
     }
 
     fn evaluate(&mut self, observer: &mut dyn Observer, stop: &dyn Fn() -> bool) -> Result<bool> {
@@ -245,28 +245,28 @@ impl Task for Run {
             if !evaluation.nats.is_finite() {
                 return Err(self.diverged("the validation loss"));
             }
-            self.memory.metrics = evaluation.metrics();
+            self.totals.metrics = evaluation.metrics();
             let (loss, perplexity) = (evaluation.loss(), evaluation.perplexity());
             note +=
                 &format!(": loss {loss:.4}, perplexity {perplexity:.2}, {:.4} bits a byte", evaluation.bits_per_byte());
         }
         let usage = self.trainer.network.memories.usage();
-        self.memory.metrics.extend(usage.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        self.totals.metrics.extend(usage.into_iter().map(|(key, value)| (key.to_owned(), value)));
         if let Some(sample) = self.sample()? {
             note += &format!("; sample: {sample:?}");
             event.insert("sample", json!(sample));
         }
-        event.extend(self.memory.metrics.iter().map(|(key, &value)| (&**key, json!(value))));
+        event.extend(self.totals.metrics.iter().map(|(key, &value)| (&**key, json!(value))));
         if event.is_empty() {
             return Ok(true);
         }
-        self.memory.seconds.eval += start.elapsed().as_secs_f64();
+        self.totals.seconds.eval += start.elapsed().as_secs_f64();
         if note.contains([':', ';']) {
             observer.note(&note);
         }
-        event.insert("seconds", json!(self.memory.seconds.train));
-        event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
-        event.insert("tokens", json!(self.memory.total.tokens));
+        event.insert("seconds", json!(self.totals.seconds.train));
+        event.insert("clock", json!(run::clock(self.started, self.totals.seconds.load)));
+        event.insert("tokens", json!(self.totals.total.tokens));
         event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", step, &event)?;
         Ok(true)
@@ -284,16 +284,16 @@ impl Task for Run {
     fn contents(&mut self) -> Contents<'_> {
         let (steps, seed) = (self.trainer.steps, self.trainer.config.train.seed);
         let mut state = TrainerState::new(steps, self.sequences.epochs(steps) as u64, seed);
-        state.counters.insert("tokens".to_owned(), self.memory.total.tokens);
+        state.counters.insert("tokens".to_owned(), self.totals.total.tokens);
         state.counters.insert(TRAIN_DIGEST.to_owned(), self.files.train.digest());
         state.counters.extend(self.files.valid.as_ref().map(|valid| (VALID_DIGEST.to_owned(), valid.digest())));
-        self.memory.costs = self.trainer.work.costs;
-        state.other = self.memory.to_json();
+        self.totals.costs = self.trainer.work.costs;
+        state.other = self.totals.to_json();
         self.trainer.contents(&self.files.tokenizer, state)
     }
 
     fn summary(&self) -> Summary {
-        let Memory { total, seconds, metrics, .. } = &self.memory;
+        let RunTotals { total, seconds, metrics, .. } = &self.totals;
         let (Sums { loss, tokens, .. }, union_rows) = (total, total.union_rows());
         let mut metrics = metrics.clone();
         metrics.insert("train_loss".to_owned(), loss / *tokens as f64);

@@ -11,7 +11,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::run::{self, Due, Memory, Options, Task};
+use super::run::{self, Due, Options, RunTotals, Task};
 use super::state::{MODEL, files, fill_state, restore_each};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::{Optim, RunConfig};
@@ -200,19 +200,19 @@ impl<N: Network> Trainer<N> {
                 (dir, loaded)
             }
         };
-        let mut memory = Memory::default();
+        let mut totals = RunTotals::default();
         if let Some(loaded) = &loaded {
             run::check_steps("train.steps", loaded.state().step, self.plan.train.steps)?;
             self.restore(loaded)?;
-            memory = Memory::recall(loaded)?;
-            self.work.costs = memory.costs;
+            totals = RunTotals::recall(loaded)?;
+            self.work.costs = totals.costs;
             dir.write_config(&self.plan)?;
         }
         run::check_stop(signals, self.steps)?;
         let log = dir.metrics(self.steps)?;
-        memory.recall_evaluation(&log, self.steps)?;
-        memory.seconds.load = started.elapsed().as_secs_f64();
-        run::go(Run { trainer: self, batch, dir, log, memory, started, threads: options.threads }, signals, observer)
+        totals.recall_evaluation(&log, self.steps)?;
+        totals.seconds.load = started.elapsed().as_secs_f64();
+        run::go(Run { trainer: self, batch, dir, log, totals, started, threads: options.threads }, signals, observer)
     }
 
     /// Takes weights, optimiser state, counters and indexes from a checkpoint of a network of the same shape.
@@ -240,7 +240,7 @@ struct Run<N, B> {
     batch: B,
     dir: RunDir,
     log: MetricsLog,
-    memory: Memory<Sums>,
+    totals: RunTotals<Sums>,
     started: Instant,
     threads: usize,
 }
@@ -279,8 +279,8 @@ impl<N: Network, B: FnMut(u64) -> N::Batch> Task for Run<N, B> {
         let batch = (self.batch)(self.trainer.steps);
         let report = self.trainer.step(&batch)?;
         let seconds = start.elapsed().as_secs_f64();
-        self.memory.seconds.train += seconds;
-        for sums in [&mut self.memory.total, &mut self.memory.recent] {
+        self.totals.seconds.train += seconds;
+        for sums in [&mut self.totals.total, &mut self.totals.recent] {
             sums.loss += report.loss * report.samples as f64;
             sums.samples += report.samples as u64;
             sums.gradient_norm += report.gradient_norm;
@@ -292,7 +292,7 @@ impl<N: Network, B: FnMut(u64) -> N::Batch> Task for Run<N, B> {
 
     fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let (step, steps) = self.steps();
-        let recent = std::mem::take(&mut self.memory.recent);
+        let recent = std::mem::take(&mut self.totals.recent);
         let report = Report {
             step,
             steps,
@@ -306,9 +306,9 @@ impl<N: Network, B: FnMut(u64) -> N::Batch> Task for Run<N, B> {
         };
         observer.step(&report);
         let event = json!({
-            "seconds": self.memory.seconds.train,
-            "clock": run::clock(self.started, self.memory.seconds.load),
-            "samples": self.memory.total.samples,
+            "seconds": self.totals.seconds.train,
+            "clock": run::clock(self.started, self.totals.seconds.load),
+            "samples": self.totals.total.samples,
             "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": report.lr,
@@ -324,7 +324,7 @@ impl<N: Network, B: FnMut(u64) -> N::Batch> Task for Run<N, B> {
     }
 
     fn owes_evaluation(&mut self) -> &mut bool {
-        &mut self.memory.owes_evaluation
+        &mut self.totals.owes_evaluation
     }
 
     fn evaluate(&mut self, observer: &mut dyn Observer, _stop: &dyn Fn() -> bool) -> Result<bool> {
@@ -337,15 +337,15 @@ impl<N: Network, B: FnMut(u64) -> N::Batch> Task for Run<N, B> {
         if metrics.is_empty() {
             return Ok(true);
         }
-        self.memory.seconds.eval += start.elapsed().as_secs_f64();
+        self.totals.seconds.eval += start.elapsed().as_secs_f64();
         let words: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         observer.note(&format!("step {step}: {}", words.join(", ")));
         let mut event: BTreeMap<&str, Value> = metrics.iter().map(|(name, &value)| (&**name, json!(value))).collect();
-        event.insert("seconds", json!(self.memory.seconds.train));
-        event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
-        event.insert("samples", json!(self.memory.total.samples));
+        event.insert("seconds", json!(self.totals.seconds.train));
+        event.insert("clock", json!(run::clock(self.started, self.totals.seconds.load)));
+        event.insert("samples", json!(self.totals.total.samples));
         self.log.write("eval", step, &event)?;
-        self.memory.metrics = metrics;
+        self.totals.metrics = metrics;
         Ok(true)
     }
 
@@ -360,9 +360,9 @@ impl<N: Network, B: FnMut(u64) -> N::Batch> Task for Run<N, B> {
 
     fn contents(&mut self) -> Contents<'_> {
         let mut state = TrainerState::new(self.trainer.steps, 0, self.trainer.plan.train.seed);
-        state.counters.insert("samples".to_owned(), self.memory.total.samples);
-        self.memory.costs = self.trainer.work.costs;
-        state.other = self.memory.to_json();
+        state.counters.insert("samples".to_owned(), self.totals.total.samples);
+        self.totals.costs = self.trainer.work.costs;
+        state.other = self.totals.to_json();
         let network = &self.trainer.network;
         let indexes = network.indexes().into_iter().map(|(name, index)| (name, index.state()));
         let tensors = files(network.weight_tensors(), network.state_tensors(), indexes);
@@ -371,7 +371,7 @@ impl<N: Network, B: FnMut(u64) -> N::Batch> Task for Run<N, B> {
     }
 
     fn summary(&self) -> Summary {
-        let Memory { total, seconds, metrics, .. } = &self.memory;
+        let RunTotals { total, seconds, metrics, .. } = &self.totals;
         let mut metrics = metrics.clone();
         metrics.insert("train_loss".to_owned(), total.loss / total.samples as f64);
         let network = &self.trainer.network;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Trainer;
 use super::state::{open_weights, shape};
-use super::xmc::seen::{LABEL_COUNTS, Seen};
+use super::xmc::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::xmc::{VOCABULARY, known};
 use crate::checkpoint::{self, Loaded};
 use crate::data::{Batch, Vocabulary};
@@ -60,9 +60,9 @@ impl Predictor {
     }
 
     /// How often the labels came in training.
-    pub(super) fn seen(&self) -> Result<Seen> {
+    pub(super) fn seen(&self) -> Result<LabelCounts> {
         let (file, bytes) = known::read(&self.loaded, LABEL_COUNTS)?;
-        Seen::from_json(&file, &bytes, self.vocabulary.labels())
+        LabelCounts::from_json(&file, &bytes, self.vocabulary.labels())
     }
 
     /// What names features and labels.

@@ -234,7 +234,7 @@ const NO_METRICS: [&str; 9] = ["schema", "event", "step", "epoch", "seconds", "c
 
 /// What the reports of a resumed run need of the time before; `S` is what they are made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Memory<S> {
+pub(super) struct RunTotals<S> {
     /// Since the run began.
     pub total: S,
     /// Since the last line of the log.
@@ -247,7 +247,7 @@ pub(super) struct Memory<S> {
     pub owes_evaluation: bool,
 }
 
-impl<S: Serialize + DeserializeOwned> Memory<S> {
+impl<S: Serialize + DeserializeOwned> RunTotals<S> {
     /// For a checkpoint.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("numbers are JSON")

@@ -2,7 +2,7 @@
 
 mod initial;
 pub(super) mod known;
-pub(super) mod seen;
+pub(super) mod label_counts;
 mod start;
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::evaluate::evaluate_until;
 pub use super::predict::Predictor;
 pub use super::run::Options;
-use super::run::{self, Due, Memory, Task};
+use super::run::{self, Due, RunTotals, Task};
 use super::state::shape;
 use super::step::PACKED_FROM;
 use super::{Trainer, estimate};
@@ -30,7 +30,7 @@ use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary
 pub use initial::initial;
 use known::{Digests, check_resumed};
 pub use known::{Inputs, MovedInputs};
-use seen::{LABEL_COUNTS, Seen};
+use label_counts::{LABEL_COUNTS, LabelCounts};
 pub use start::{evaluate_file, plan_resumed, resume, start};
 
 /// The cuts of the ranking metrics.
@@ -88,7 +88,7 @@ struct Run {
     loader: Loader,
     log: MetricsLog,
     started: Instant,
-    memory: Memory<Sums>,
+    totals: RunTotals<Sums>,
     threads: usize,
     fill: Option<f64>,
 }
@@ -175,28 +175,28 @@ impl Run {
         }
         run::check_stop(signals, loaded.map_or(0, |loaded| loaded.state().step))?;
         estimate::check(&config, &data.train)?;
-        let seen = Seen::count(&data.train);
+        let seen = LabelCounts::count(&data.train);
         let (features, labels) = (data.train.features(), data.train.labels());
         let mut trainer = Trainer::new(config, features, labels, steps, options.level)?;
-        let mut memory = Memory::default();
+        let mut totals = RunTotals::default();
         if let Some(loaded) = loaded {
             trainer.restore(loaded)?;
-            memory = Memory::recall(loaded)?;
-            trainer.work.costs = memory.costs;
+            totals = RunTotals::recall(loaded)?;
+            trainer.work.costs = totals.costs;
         }
         let log = dir.metrics(trainer.steps)?;
-        memory.recall_evaluation(&log, trainer.steps)?;
+        totals.recall_evaluation(&log, trainer.steps)?;
         let files = [(VOCABULARY, data.vocabulary.to_json()), (LABEL_COUNTS, seen.to_json())];
         if loaded.is_none() {
             files.iter().try_for_each(|(name, bytes)| crate::files::write(&dir.path().join(name), bytes))?;
         }
-        memory.seconds.load = started.elapsed().as_secs_f64();
+        totals.seconds.load = started.elapsed().as_secs_f64();
         let (inverse, threads, train) = (seen.inverse(&trainer.config.train), options.threads, &trainer.config.train);
         let source = Arc::new(data.train.clone());
         let loader = Loader::new(source, train.seed, train.batch_size, trainer.steps, trainer.total_steps)?;
         let digests = Digests::of(&data);
         let fill = None;
-        Ok(Self { dir, data, inverse, trainer, files, digests, loader, log, started, memory, threads, fill })
+        Ok(Self { dir, data, inverse, trainer, files, digests, loader, log, started, totals, threads, fill })
     }
 
     fn per_epoch(&self) -> u64 {
@@ -219,7 +219,7 @@ impl Run {
             // It is about the step that comes: a resumed run cuts its log behind the last step it keeps.
             self.log.write("index", self.trainer.steps + 1, &health)?;
         }
-        self.memory.seconds.index += start.elapsed().as_secs_f64();
+        self.totals.seconds.index += start.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -228,12 +228,12 @@ impl Run {
         let report = self.trainer.step(batch)?;
         let seconds = (waited + start.elapsed()).as_secs_f64();
         self.fill = report.fill;
-        if let (Some(fill), 0) = (report.fill, self.memory.total.steps) {
+        if let (Some(fill), 0) = (report.fill, self.totals.total.steps) {
             let product = if fill < PACKED_FROM { "sampled" } else { "packed" };
             self.log.write("product", self.trainer.steps, &json!({ "product": product, "fill": fill }))?;
         }
-        self.memory.seconds.train += seconds;
-        for sums in [&mut self.memory.total, &mut self.memory.recent] {
+        self.totals.seconds.train += seconds;
+        for sums in [&mut self.totals.total, &mut self.totals.recent] {
             sums.loss += report.loss * report.samples as f64;
             sums.samples += report.samples as u64;
             sums.pairs += report.pairs;
@@ -282,7 +282,7 @@ impl Task for Run {
     fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let epoch = self.epoch();
         let (step, labels) = (self.trainer.steps, self.data.train.labels());
-        let Sums { loss, samples, pairs, union_rows, steps, seconds } = std::mem::take(&mut self.memory.recent);
+        let Sums { loss, samples, pairs, union_rows, steps, seconds } = std::mem::take(&mut self.totals.recent);
         let lr = crate::optim::learning_rate(&self.trainer.config.optim, step, self.trainer.total_steps);
         let report = Report {
             step,
@@ -298,9 +298,9 @@ impl Task for Run {
         observer.step(&report);
         let event = json!({
             "epoch": epoch,
-            "seconds": self.memory.seconds.train,
-            "clock": run::clock(self.started, self.memory.seconds.load),
-            "samples": self.memory.total.samples,
+            "seconds": self.totals.seconds.train,
+            "clock": run::clock(self.started, self.totals.seconds.load),
+            "samples": self.totals.total.samples,
             "flops": self.trainer.work.costs.total().flops,
             "loss": report.loss,
             "lr": lr,
@@ -318,7 +318,7 @@ impl Task for Run {
     }
 
     fn owes_evaluation(&mut self) -> &mut bool {
-        &mut self.memory.owes_evaluation
+        &mut self.totals.owes_evaluation
     }
 
     fn evaluate(&mut self, observer: &mut dyn Observer, stop: &dyn Fn() -> bool) -> Result<bool> {
@@ -330,17 +330,17 @@ impl Task for Run {
         let ranking = evaluate_until(&trainer.network, &mut trainer.work, valid, &KS, inverse, stop);
         trainer.work.costs = costs;
         let Some(ranking) = ranking else { return Ok(false) };
-        self.memory.seconds.eval += start.elapsed().as_secs_f64();
-        self.memory.metrics = ranking.metrics();
+        self.totals.seconds.eval += start.elapsed().as_secs_f64();
+        self.totals.metrics = ranking.metrics();
         let percent = |k: usize| 100.0 * ranking.precision(k);
         let text = format!("epoch {epoch}: P@1 {:.2}  P@3 {:.2}  P@5 {:.2}", percent(1), percent(3), percent(5));
         observer.note(&text);
         let mut event: BTreeMap<&str, Value> =
-            self.memory.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
+            self.totals.metrics.iter().map(|(key, &value)| (&**key, json!(value))).collect();
         event.insert("epoch", json!(epoch));
-        event.insert("seconds", json!(self.memory.seconds.train));
-        event.insert("clock", json!(run::clock(self.started, self.memory.seconds.load)));
-        event.insert("samples", json!(self.memory.total.samples));
+        event.insert("seconds", json!(self.totals.seconds.train));
+        event.insert("clock", json!(run::clock(self.started, self.totals.seconds.load)));
+        event.insert("samples", json!(self.totals.total.samples));
         event.insert("flops", json!(self.trainer.work.costs.total().flops));
         self.log.write("eval", self.trainer.steps, &event)?;
         Ok(true)
@@ -359,15 +359,15 @@ impl Task for Run {
         let epoch = self.trainer.steps / self.per_epoch();
         let mut state = TrainerState::new(self.trainer.steps, epoch, self.trainer.config.train.seed);
         self.digests.insert(&mut state.counters);
-        self.memory.costs = self.trainer.work.costs;
-        state.other = self.memory.to_json();
+        self.totals.costs = self.trainer.work.costs;
+        state.other = self.totals.to_json();
         let others = self.files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
         Contents { others, ..self.trainer.contents(state) }
     }
 
     fn summary(&self) -> Summary {
-        let Memory { total: Sums { loss, samples, pairs, union_rows, steps, .. }, seconds, .. } = self.memory;
-        let mut metrics = self.memory.metrics.clone();
+        let RunTotals { total: Sums { loss, samples, pairs, union_rows, steps, .. }, seconds, .. } = self.totals;
+        let mut metrics = self.totals.metrics.clone();
         metrics.insert("loss".to_owned(), loss / samples as f64);
         Summary {
             task: "train xmc".to_owned(),

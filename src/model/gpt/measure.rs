@@ -63,16 +63,16 @@ impl Gpt {
         let (count, width) = (tokens.len(), self.model.width);
         let (mut x, mut y) = (work.buffer(count, width), work.buffer(count, width));
         self.look_up(work, tokens, x.view_mut());
-        self.memory.saved.resize_with(self.blocks.len(), BlockSaved::default);
-        self.memories.look_up(work, tokens, length, &mut self.memory.memories);
+        self.saved.saved.resize_with(self.blocks.len(), BlockSaved::default);
+        self.memories.look_up(work, tokens, length, &mut self.saved.memories);
         for (at, block) in self.blocks.iter().enumerate() {
-            self.memories.forward(work, at, &mut x, &mut self.memory.memories);
+            self.memories.forward(work, at, &mut x, &mut self.saved.memories);
             // The same memory for all blocks: nothing comes back.
-            block.forward(work, x.view(), length, y.view_mut(), &mut self.memory.saved[0]);
+            block.forward(work, x.view(), length, y.view_mut(), &mut self.saved.saved[0]);
             std::mem::swap(&mut x, &mut y);
         }
-        self.memory.rstd.resize(count, 0.0);
-        self.norm.forward(work, x.view(), y.view_mut(), &mut self.memory.rstd);
+        self.saved.rstd.resize(count, 0.0);
+        self.norm.forward(work, x.view(), y.view_mut(), &mut self.saved.rstd);
         work.give_back(x);
         y
     }

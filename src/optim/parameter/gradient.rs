@@ -113,9 +113,13 @@ impl Parameter {
         }
     }
 
-    /// Has `add(sums, new)` add to the sums (rows, D) of `rows`, increasing; those of `new` are to be written.
+    /// Has `add(sums, new)` add to the sums (rows, D) of `rows`, increasing. Those of `new` are unspecified, and to be overwritten.
+    ///
+    /// # Panics
+    ///
+    /// If the parameter keeps no sums of rows.
     #[track_caller]
-    pub(crate) fn add_rows(&mut self, rows: &[u32], add: impl FnOnce(&mut [f32], &[u32])) {
+    pub fn add_rows(&mut self, rows: &[u32], add: impl FnOnce(&mut [f32], &[u32])) {
         match &mut self.grad {
             Grad::Rows(_) if self.frozen => {}
             Grad::Rows(sums) => sums.add(rows, add),

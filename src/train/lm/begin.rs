@@ -1,7 +1,7 @@
 //! Whether a run can begin, or go on: what would otherwise only be seen after a while, or never.
 
 use super::trainer::shape;
-use super::{Files, memory, sequences};
+use super::{Files, plan_bytes, sequences};
 use crate::checkpoint::Loaded;
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
@@ -16,7 +16,7 @@ pub(super) const TRAIN_DIGEST: &str = "train_digest";
 pub(super) const VALID_DIGEST: &str = "valid_digest";
 
 /// An error if a run with this configuration cannot do its steps on `files`.
-pub(super) fn can_begin(config: &Lm, files: &Files, level: Level) -> Result<()> {
+pub(super) fn check_can_start(config: &Lm, files: &Files, level: Level) -> Result<()> {
     steps(config, files)?;
     let train = &config.train;
     let (prompt, context) = (files.tokenizer.encode(&train.sample)?.len(), config.model.context);
@@ -24,7 +24,7 @@ pub(super) fn can_begin(config: &Lm, files: &Files, level: Level) -> Result<()> 
         let message = format!("has {prompt} tokens, where the network reads at most {context}");
         return Err(Error::config("train.sample", message));
     }
-    fits("the run", &memory(config, config.model.vocabulary, level))
+    fits("the run", &plan_bytes(config, config.model.vocabulary, level))
 }
 
 /// Steps of a run with this configuration on `files`.

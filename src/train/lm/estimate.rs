@@ -56,7 +56,7 @@ const TOKENIZER: u64 = 640;
 /// assert!(bytes > 14 << 30 && bytes < 20 << 30);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
-pub fn memory(config: &Lm, vocabulary: usize, level: Level) -> Vec<Component> {
+pub fn plan_bytes(config: &Lm, vocabulary: usize, level: Level) -> Vec<Component> {
     let parts = config.parts();
     let mut components = parts.components(vocabulary, &config.optim, level);
     let saved = components.iter().map(|part| part.saved_bytes).sum::<u64>();
@@ -100,7 +100,7 @@ fn compared(config: &Lm, vocabulary: usize) -> usize {
 pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, threads: usize) -> Estimate {
     let Lm { model, feed_forward, head, .. } = config;
     let (width, layers) = (model.width, model.layers);
-    let components = memory(config, vocabulary, level);
+    let components = plan_bytes(config, vocabulary, level);
     // A table that is only looked up in is no product, a sampled head multiplies with few rows, and so do chosen neurons.
     let rows = head.computed(vocabulary);
     let neurons = match (feed_forward.kind, model.activation) {

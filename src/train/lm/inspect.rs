@@ -40,7 +40,7 @@ impl Run {
             // It is about the step that comes: a resumed run cuts its log behind the last step it keeps.
             self.log.write("index", next, &health)?;
         }
-        self.memory.seconds.index += start.elapsed().as_secs_f64();
+        self.totals.seconds.index += start.elapsed().as_secs_f64();
         Ok(())
     }
 }

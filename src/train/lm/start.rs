@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::begin::{can_begin, check_resumed, steps};
+use super::begin::{check_can_start, check_resumed, steps};
 use super::{Files, Options, Run, Trainer, files, summary_of, try_evaluate_with};
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
@@ -83,7 +83,7 @@ pub fn resume(
     let (dir, loaded) = RunDir::resume(path)?;
     run::check_stop(signals, loaded.as_ref().map_or(0, |loaded| loaded.state().step))?;
     let (config, files) = resumed(dir.path(), moved, sets, options, observer)?;
-    can_begin(&config, &files, options.level)?;
+    check_can_start(&config, &files, options.level)?;
     let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
     // Only now is it known that the run can continue so.
     run.dir.write_config(&run.trainer.config)?;

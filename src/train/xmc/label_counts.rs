@@ -12,12 +12,12 @@ pub(in crate::train) const LABEL_COUNTS: &str = "label_counts.json";
 
 /// What propensities are made of, for sets that are measured later.
 #[derive(serde::Serialize, serde::Deserialize)]
-pub(in crate::train) struct Seen {
+pub(in crate::train) struct LabelCounts {
     samples: u64,
     counts: Vec<u64>,
 }
 
-impl Seen {
+impl LabelCounts {
     pub fn count(train: &Dataset) -> Self {
         let labels = (0..train.len()).flat_map(|sample| train.labels_of(sample));
         Self { samples: train.len() as u64, counts: count_labels(train.labels(), labels) }
