@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a build is made of.
-const CODE: [&str; 5] = ["src", "kernels/src", "Cargo.toml", "kernels/Cargo.toml", "Cargo.lock"];
+const CODE: [&str; 7] =
+    ["src", "kernels/src", "cli/src", "Cargo.toml", "kernels/Cargo.toml", "cli/Cargo.toml", "Cargo.lock"];
 
 fn main() {
     record("HOTROW_COMMIT", &commit().unwrap_or_else(|| "unknown".to_owned()));

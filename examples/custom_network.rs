@@ -6,7 +6,7 @@ use hotrow::config::{Loss as LossName, Optim, Pooling, Storage};
 use hotrow::index::{Index, Rows, WeightsRef};
 use hotrow::kernels::{Level, MatMut, MatRef};
 use hotrow::layer::{Linear, Sampled, SampledOptions, Table, Workspace};
-use hotrow::run::{Progress, Signals};
+use hotrow::run::Signals;
 use hotrow::tensor::{Elements, Tensor};
 use hotrow::train::network::{Loss, Network, Plan, Schedule, Trainer};
 use hotrow::{loss, optim::Step, ragged::Ragged, rng::rng, sparse::SparseBatch, train::Options};
@@ -112,7 +112,7 @@ fn main() {
         let network = TwoFields { fields: [table("left"), table("right")], output, sampled };
         let plan = Plan { optim, train: Schedule { steps: 600, save_every: 100, ..Schedule::default() } };
         let (trainer, out) = (Trainer::new(network, plan, level)?, folder.path().join(name));
-        trainer.run(&out, batch, &Options::new(level), &signals, &mut Progress::stderr())
+        trainer.run(&out, batch, &Options::new(level), &signals, &mut ())
     };
     let whole = run("whole", Signals::unconnected()).expect("the run ends");
     // Stopped after step 250 and begun again by the same call, it ends in the same bits.

@@ -29,6 +29,9 @@ mod line_reader;
 mod lines;
 mod loader;
 mod map;
+#[cfg(not(feature = "arrays"))]
+mod no_arrays;
+#[cfg(feature = "arrays")]
 mod npz;
 mod open;
 mod records;
@@ -44,6 +47,9 @@ mod unpack;
 mod vocabulary;
 mod weighting;
 mod words;
+
+#[cfg(not(feature = "arrays"))]
+use no_arrays as npz;
 
 pub use bytes::{read_bytes, read_cache};
 pub use dataset::Dataset;

@@ -2,7 +2,7 @@
 
 mod sampling;
 mod stop;
-#[cfg(test)]
+#[cfg(all(test, feature = "text"))]
 mod tests;
 
 pub use sampling::Sampling;

@@ -63,7 +63,6 @@
 #![deny(unsafe_code)]
 
 pub mod active;
-pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
@@ -83,7 +82,6 @@ pub mod optim;
 pub mod order;
 pub mod provenance;
 pub mod ragged;
-pub mod report;
 pub mod rng;
 pub mod run;
 mod scratch;

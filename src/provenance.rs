@@ -14,3 +14,16 @@ pub const TARGET: &str = env!("HOTROW_TARGET");
 
 /// The optimisation level: `3` in a release build.
 pub const OPT_LEVEL: &str = env!("HOTROW_OPT_LEVEL");
+
+/// All of it, a line each: what `hotrow --version` prints behind the name.
+pub const LONG: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit ",
+    env!("HOTROW_COMMIT"),
+    "\n",
+    env!("HOTROW_RUSTC"),
+    "\ntarget ",
+    env!("HOTROW_TARGET"),
+    ", opt-level ",
+    env!("HOTROW_OPT_LEVEL"),
+);

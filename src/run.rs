@@ -13,7 +13,7 @@ mod component;
 mod environment;
 mod memory;
 mod metrics;
-mod progress;
+mod observer;
 mod signals;
 mod summary;
 
@@ -25,7 +25,7 @@ pub use component::Component;
 pub use environment::Environment;
 pub use memory::{memory_bytes, peak_memory_bytes, restart_peak_memory};
 pub use metrics::MetricsLog;
-pub use progress::{Observer, Progress, Report};
+pub use observer::{Observer, Report};
 pub use signals::{Polling, Signals};
 pub use summary::{Flops, PhaseCost, Seconds, Summary};
 

@@ -1,7 +1,7 @@
 //! Files of `hotrow bench`, arbitrary or good ones with some bytes changed: an error, or a page and Markdown.
 #![no_main]
 
-use hotrow::report;
+use hotrow_cli::report;
 use hotrow_fuzz::changed;
 use libfuzzer_sys::fuzz_target;
 

@@ -3,7 +3,7 @@
 use super::unpack::unpacked;
 use crate::error::{Error, Result};
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,13 +12,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Input<'a> {
     File(&'a Path),
     /// Adds what is read of it, before it is unpacked.
+    #[cfg_attr(not(feature = "text"), allow(dead_code))]
     Counted(&'a Path, &'a AtomicU64),
     Bytes(&'a [u8]),
 }
 
 /// What archives are read from.
-pub(crate) trait Seekable: Read + Seek {}
-impl<T: Read + Seek> Seekable for T {}
+#[cfg(feature = "arrays")]
+pub(crate) trait Seekable: Read + std::io::Seek {}
+#[cfg(feature = "arrays")]
+impl<T: Read + std::io::Seek> Seekable for T {}
 
 impl<'a> Input<'a> {
     /// What errors call it.
@@ -40,16 +43,21 @@ impl<'a> Input<'a> {
             Self::Counted(_, read) => unpacked(Counted(open()?, read)),
             Self::Bytes(bytes) => unpacked(bytes),
         };
-        reader.map_err(Error::io(path))
+        reader.map_err(|error| match error.kind() {
+            // A reader that this build is without. What the system says has a number.
+            io::ErrorKind::Unsupported if error.raw_os_error().is_none() => Error::data(path, 0, 0, error.to_string()),
+            _ => Error::io(path)(error),
+        })
     }
 
     /// The bytes as they are.
+    #[cfg(feature = "arrays")]
     pub fn seekable(&self) -> Result<Box<dyn Seekable + 'a>> {
         Ok(match *self {
             Self::File(path) | Self::Counted(path, _) => {
                 Box::new(BufReader::new(File::open(path).map_err(Error::io(path))?))
             }
-            Self::Bytes(bytes) => Box::new(Cursor::new(bytes)),
+            Self::Bytes(bytes) => Box::new(std::io::Cursor::new(bytes)),
         })
     }
 }

@@ -128,6 +128,7 @@ pub(crate) fn for_each_block<T: Send>(
 }
 
 /// The same with blocks that end where `cut` says.
+#[cfg(feature = "text")]
 pub(crate) fn for_each_cut<T: Send>(
     input: Input,
     cut: Cut<'_>,

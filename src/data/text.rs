@@ -43,6 +43,10 @@ impl Featurizer {
         if config.word_ngrams == 0 && config.char_ngrams.is_empty() {
             return Err(Error::config("data.word_ngrams", "0 and no data.char_ngrams leaves no feature"));
         }
+        if cfg!(not(feature = "text")) && config.words == Words::Unicode {
+            let message = "`unicode` takes the feature `text`, which this build is without; `runs` does not";
+            return Err(Error::config("data.words", message));
+        }
         let mut char_ngrams = config.char_ngrams.clone();
         char_ngrams.sort_unstable();
         char_ngrams.dedup();
@@ -54,7 +58,10 @@ impl Featurizer {
     pub fn features(&self, text: &str, scratch: &mut Scratch) {
         let Scratch { features, text: lower, words, buckets, .. } = scratch;
         match self.rule {
+            #[cfg(feature = "text")]
             Words::Unicode => rules::unicode(text, lower, words),
+            #[cfg(not(feature = "text"))]
+            Words::Unicode => unreachable!("refused by `new`"),
             Words::Runs => rules::runs(text, lower, words),
         }
         buckets.clear();
@@ -88,7 +95,7 @@ impl Featurizer {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "text"))]
 mod tests {
     use super::*;
 

@@ -1,28 +1,42 @@
 //! Text as tokens: byte-level BPE, token files, and the sequences that a language model is trained on.
 //!
-//! [`Tokenizer`] is trained or loaded, [`tokenize`] turns text into token files, [`TokenFile`] maps one, and
-//! [`Sequences`](super::Sequences) draws from it.
+//! [`Tokenizer`] is trained or loaded, `tokenize` turns text into token files, [`TokenFile`] maps one, and
+//! [`Sequences`](super::Sequences) draws from it. What reads text is there with the feature `text` only.
 
 mod bytes;
-mod classes;
-mod corpus;
-mod cuts;
-mod documents;
 mod end_of_text;
 mod file;
-mod prepare;
+#[cfg(any(test, not(feature = "text")))]
+mod names;
 mod replace;
 mod tokenizer;
-mod train;
 mod writer;
 
-#[cfg(test)]
+#[cfg(feature = "text")]
+mod classes;
+#[cfg(feature = "text")]
+mod corpus;
+#[cfg(feature = "text")]
+mod cuts;
+#[cfg(feature = "text")]
+mod documents;
+#[cfg(feature = "text")]
+mod encode;
+#[cfg(feature = "text")]
+mod prepare;
+#[cfg(feature = "text")]
+mod train;
+
+#[cfg(all(test, feature = "packed", feature = "text"))]
 mod tests;
 
 pub use bytes::Utf8Stream;
-pub use documents::TextFormat;
 pub use end_of_text::EndOfText;
 pub use file::{TokenFile, TokenSummary, read_tokens};
-pub use prepare::{Counts, LeftOut, Prepared, Reading, TextOptions, TokenizerSource, tokenize, tokenize_with};
 pub use tokenizer::{TOKENIZER, Tokenizer};
 pub use writer::TokenWriter;
+
+#[cfg(feature = "text")]
+pub use documents::TextFormat;
+#[cfg(feature = "text")]
+pub use prepare::{Counts, LeftOut, Prepared, Reading, TextOptions, TokenizerSource, tokenize, tokenize_with};

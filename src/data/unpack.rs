@@ -1,7 +1,12 @@
 //! Packed bytes, told by how they begin, and what else a file may turn out to be.
 
-use flate2::bufread::GzDecoder;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+#[cfg(feature = "packed")]
+mod packed;
+
+use std::io::{self, Cursor, Read};
+
+#[cfg(feature = "packed")]
+use packed::{gunzip, unzstd};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -21,10 +26,26 @@ pub(crate) fn unpacked<'a>(mut packed: impl Read + Send + 'a) -> io::Result<Box<
     let kind = (is_gzip(&start), is_zstd(&start));
     let whole = Cursor::new(start).chain(packed);
     Ok(match kind {
-        (true, _) => Box::new(Gunzip { member: Some(GzDecoder::new(BufReader::new(whole))), members: 0 }),
-        (_, true) => Box::new(zstd::stream::read::Decoder::new(whole)?),
+        (true, _) => gunzip(whole)?,
+        (_, true) => unzstd(whole)?,
         _ => Box::new(whole),
     })
+}
+
+#[cfg(not(feature = "packed"))]
+fn gunzip<'a>(_: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    Err(left_out("gzip"))
+}
+
+#[cfg(not(feature = "packed"))]
+fn unzstd<'a>(_: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    Err(left_out("zstd"))
+}
+
+#[cfg(not(feature = "packed"))]
+fn left_out(kind: &str) -> io::Error {
+    let message = format!("is packed with {kind}, which this build cannot read: it is without the feature `packed`");
+    io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
 fn is_gzip(start: &[u8]) -> bool {
@@ -46,48 +67,6 @@ fn skips(start: &[u8]) -> bool {
 
 fn may_be_packed(start: &[u8]) -> bool {
     GZIP.starts_with(start) || ZSTD.starts_with(start) || skips(start)
-}
-
-/// Members of gzip one behind the other; zeros after one of them fill up a block of a tape and mean nothing.
-struct Gunzip<R> {
-    member: Option<GzDecoder<R>>,
-    /// Members that are read to their end.
-    members: u64,
-}
-
-impl<R: BufRead> Read for Gunzip<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.member {
-            let count = member.read(buffer).map_err(|error| match (self.members, error.kind()) {
-                (1.., io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof) => {
-                    io::Error::new(error.kind(), "what follows the packed bytes is not gzip, or is cut off")
-                }
-                _ => error,
-            })?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            let rest = self.member.take().map(GzDecoder::into_inner);
-            self.member = rest.map(behind_zeros).transpose()?.flatten().map(GzDecoder::new);
-            self.members += 1;
-        }
-        Ok(0)
-    }
-}
-
-/// `bytes` at the first that is not 0, if there is one.
-fn behind_zeros<R: BufRead>(mut bytes: R) -> io::Result<Option<R>> {
-    loop {
-        let some = bytes.fill_buf()?;
-        let (zeros, all) = (some.iter().take_while(|&&byte| byte == 0).count(), some.len());
-        if all == 0 {
-            return Ok(None);
-        }
-        bytes.consume(zeros);
-        if zeros < all {
-            return Ok(Some(bytes));
-        }
-    }
 }
 
 /// Beginnings of files that no reader here takes, and what they are.
@@ -113,45 +92,23 @@ pub(crate) fn other_kind(line: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-
-    fn all(bytes: Vec<u8>) -> String {
-        let mut text = String::new();
-        unpacked(Cursor::new(bytes)).unwrap().read_to_string(&mut text).unwrap();
-        text
-    }
-
-    fn gzip(text: &str) -> Vec<u8> {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(text.as_bytes()).unwrap();
-        packed.finish().unwrap()
-    }
-
-    #[test]
-    fn frames_to_be_skipped_may_begin_a_file_of_zstd_and_stand_between_others() {
-        let frame = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
-        for kind in 0x50..=0x5f {
-            let skipped = [&[kind][..], &SKIPPED, &[3, 0, 0, 0], b"any"].concat();
-            let file = [&skipped[..], &frame("one\n"), &skipped, &frame("two\n")].concat();
-            assert_eq!(all(file), "one\ntwo\n", "{kind:x}");
-        }
-    }
-
-    #[test]
-    fn zeros_behind_gzip_are_padding_and_members_behind_them_are_read() {
-        let zeros = vec![0; 20_000];
-        assert_eq!(all([gzip("one\n"), zeros.clone()].concat()), "one\n");
-        assert_eq!(all([gzip("one\n"), zeros.clone(), gzip("two\n"), zeros].concat()), "one\ntwo\n");
-        let mut text = String::new();
-        let garbage = [gzip("one\n"), b"more".to_vec()].concat();
-        let error = unpacked(Cursor::new(garbage)).unwrap().read_to_string(&mut text).unwrap_err().to_string();
-        assert_eq!(error, "what follows the packed bytes is not gzip, or is cut off");
-    }
 
     #[test]
     fn text_that_begins_like_a_magic_number_is_text() {
         for text in ["", "P", "P*", "P*M", "P*M?", "(", "_", "\u{1f}", "Z\n"] {
-            assert_eq!(all(text.into()), text);
+            let mut read = String::new();
+            unpacked(Cursor::new(text.to_owned())).unwrap().read_to_string(&mut read).unwrap();
+            assert_eq!(read, text);
+        }
+    }
+
+    #[cfg(not(feature = "packed"))]
+    #[test]
+    fn packed_bytes_are_refused_with_the_name_of_the_feature() {
+        let skipped = b"\x5f\x2a\x4d\x18\0\0\0\0";
+        for (start, kind) in [(&GZIP[..], "gzip"), (&ZSTD[..], "zstd"), (&skipped[..], "zstd")] {
+            let error = unpacked(Cursor::new(start.to_vec())).err().unwrap().to_string();
+            assert!(error.contains(kind) && error.contains("feature `packed`"), "{error}");
         }
     }
 }

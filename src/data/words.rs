@@ -12,11 +12,14 @@
 //! The features of ASCII text are those of runs of letters and digits, which are found without all this.
 
 use std::ops::Range;
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
-use unicode_segmentation::UnicodeSegmentation;
+#[cfg(feature = "text")]
+use {
+    unicode_normalization::{UnicodeNormalization, char::is_combining_mark},
+    unicode_segmentation::UnicodeSegmentation,
+};
 
 /// ` word word ` in lower case, and where the words are.
+#[cfg(feature = "text")]
 pub(super) fn unicode(text: &str, lower: &mut String, words: &mut Vec<Range<usize>>) {
     begin(lower, words);
     let mut folded = String::new();
@@ -67,18 +70,20 @@ fn push_ascii(word: &str, lower: &mut String, words: &mut Vec<Range<usize>>) {
 }
 
 /// Whether `c` may be part of a word.
+#[cfg(feature = "text")]
 fn belongs(c: char) -> bool {
     c.is_alphanumeric() || is_combining_mark(c) || matches!(c, '\u{200c}' | '\u{200d}')
 }
 
 /// Whether `c` is not seen and means nothing for the word it stands in.
+#[cfg(feature = "text")]
 fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
         | '\u{2066}'..='\u{2069}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "text"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -1,6 +1,7 @@
 //! Files and folders that are there for a while.
 
 use std::fs::{self, File, TryLockError};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -83,7 +84,9 @@ impl Temporary {
     ) -> Result<Self> {
         let cut = (0..=name.len().min(LONGEST)).rev().find(|&at| name.is_char_boundary(at)).unwrap_or(0);
         for _ in 0..TRIES {
-            let path = folder.join(format!("{START}{:0DIGITS$x}-{}", rand::random::<u64>(), &name[..cut]));
+            // The keys of the standard library's hash maps: random in each process, and other ones each time.
+            let random = RandomState::new().hash_one(());
+            let path = folder.join(format!("{START}{random:0DIGITS$x}-{}", &name[..cut]));
             let made = registry().create(&path, is_folder, || make(&path))?;
             let (id, file) = match made {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,

@@ -1,20 +1,24 @@
 //! Ctrl-C and `kill`: the first asks a run to stop and ends everything else, the second ends everything.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::Builder;
+#[cfg(feature = "signals")]
+use std::{io, thread::Builder};
 
-use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::{flag, iterator};
+#[cfg(feature = "signals")]
+use signal_hook::{
+    consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    flag, iterator,
+};
 
 /// Exit code of a program that was interrupted.
+#[cfg(feature = "signals")]
 const INTERRUPTED: i32 = 130;
 
 /// Whether the run shall stop after this step.
 ///
 /// SIGINT, SIGTERM and SIGHUP (unless it is ignored, as under `nohup`) end the process with exit code 130 within a moment,
-/// whatever it is at, after the cleaning that [`install`](Self::install) was given. Only where somebody
+/// whatever it is at, after the cleaning that `install` was given (which takes the feature `signals`). Only where somebody
 /// [polls](Self::polled) does the first of them set a flag instead; the second ends the process there too.
 ///
 /// ```
@@ -49,6 +53,7 @@ impl Signals {
     /// # Errors
     ///
     /// If the system refuses.
+    #[cfg(feature = "signals")]
     pub fn install(clean: impl Fn() + Send + 'static) -> io::Result<Signals> {
         let signals = Signals::unconnected();
         let ending: &[i32] = if ignores_hangup() { &[SIGINT, SIGTERM] } else { &[SIGINT, SIGTERM, SIGHUP] };
@@ -92,6 +97,7 @@ impl Signals {
     /// # Errors
     ///
     /// If the system refuses.
+    #[cfg(feature = "signals")]
     pub fn outlive_file_limit() -> io::Result<()> {
         flag::register(SIGXFSZ, Arc::default()).map(drop)
     }
@@ -102,6 +108,7 @@ impl Signals {
     /// # Errors
     ///
     /// If the system refuses.
+    #[cfg(feature = "signals")]
     pub fn outlive_abort() -> io::Result<()> {
         flag::register_conditional_shutdown(SIGABRT, 1, Arc::new(AtomicBool::new(true))).map(drop)
     }
@@ -143,6 +150,7 @@ impl Signals {
 }
 
 /// Whether SIGHUP is ignored: whoever arranged that wants the program to outlive its terminal.
+#[cfg(feature = "signals")]
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -150,7 +158,7 @@ fn ignores_hangup() -> bool {
     mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "signals"))]
 mod tests {
     use super::*;
     use signal_hook::low_level::raise;

@@ -84,6 +84,7 @@ impl Tokenizer {
     }
 
     /// For several documents of a tokenizer that does not say what stands between them.
+    #[cfg(feature = "text")]
     pub(super) fn no_end_of_text(&self) -> Error {
         let message = format!(
             "there are several documents, and nothing says which token stands between them: name one, or say none \

@@ -1,6 +1,7 @@
 mod cuts;
 mod dirty;
 mod end_of_text;
+mod names;
 mod prepare;
 mod shares;
 

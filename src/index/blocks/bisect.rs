@@ -7,7 +7,7 @@ use crate::kernels::rows::{rows_axpy, rows_dot};
 use crate::kernels::{MatRef, RowIds};
 
 /// Times that the direction of a cut is taken from the means of the two halves (balanced 2-means, as in Parabel: Prabhu et
-/// al. 2018). See ARCHITECTURE.md for what a second one was worth.
+/// al. 2018). See docs/decisions.md for what a second one was worth.
 const PASSES: usize = 1;
 
 /// Least share of the members on either side of a cut. Halves would be of equal size and cut through clusters.

@@ -107,7 +107,7 @@ fn open_of(path: &Path, tokenizer: &Tokenizer) -> Result<TokenFile> {
     Ok(file)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "text"))]
 mod tests {
     use super::*;
     use crate::checkpoint::{self, TrainerState};

@@ -1,3 +1,5 @@
+#![cfg_attr(not(feature = "text"), allow(unused_imports))] // Some tests need a tokenizer that encodes.
+
 use crate::checkpoint;
 use std::sync::Arc;
 
@@ -179,6 +181,7 @@ fn a_sample_without_random_tokens_is_refused() {
     assert!(error.starts_with("head.tail: 0.01 of the 12 tokens"), "{error}");
 }
 
+#[cfg(feature = "text")]
 #[test]
 fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
     let tokenizer = crate::data::tokens::Tokenizer::train_on("a b", 257).unwrap();
@@ -211,6 +214,7 @@ fn a_checkpoint_gives_back_the_trainer_and_its_tokenizer() {
     assert!(error.to_string().contains("not the options of a language model"), "{error}");
 }
 
+#[cfg(feature = "text")]
 #[test]
 fn an_optimiser_of_a_later_step_than_its_checkpoint_is_refused() {
     let tokenizer = crate::data::tokens::Tokenizer::train_on("a b", 257).unwrap();

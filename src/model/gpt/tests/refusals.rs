@@ -1,4 +1,5 @@
 //! What a network cannot have or read is an error, and leaves everything as it was.
+#![cfg_attr(not(feature = "text"), allow(unused_imports))] // Some tests need a tokenizer that encodes.
 
 use super::*;
 use crate::config::lm::Ngram;
@@ -49,6 +50,7 @@ fn tokens_that_cannot_follow_are_refused_and_the_cache_stays_as_it_was() {
     assert_eq!(logits, want);
 }
 
+#[cfg(feature = "text")]
 #[test]
 fn text_and_files_of_another_vocabulary_are_refused() {
     let (mut gpt, work) = (network(&small(), &sgd(), VOCABULARY), &mut Workspace::new(Level::detect()));

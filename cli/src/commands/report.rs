@@ -1,0 +1,60 @@
+//! `hotrow report`: runs and measurements as one page.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use hotrow::error::Result;
+use hotrow::files::{Made, write_all};
+use hotrow_cli::report;
+
+use super::Failure;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Folders of training runs, files that `hotrow bench` has written, or folders of either
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// The page: HTML with its drawings in it
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    out: PathBuf,
+    /// The same as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// The drawings as PNG files, in this folder
+    #[arg(long, value_name = "DIR")]
+    png: Option<PathBuf>,
+    /// Title of the page
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    title: Option<String>,
+}
+
+pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
+    let mut report = report::from_runs(&arguments.runs)?;
+    if let Some(title) = &arguments.title {
+        report.title.clone_from(title);
+    }
+    let mut files = vec![(arguments.out.clone(), report::html(&report).into_bytes())];
+    let mut said = vec![format!("report: {}", arguments.out.display())];
+    let made = arguments.png.as_deref().map(Made::folder).transpose()?;
+    if let Some(folder) = &arguments.png {
+        let pictures = report::pictures(&report);
+        said.push(format!("pictures: {} in {}", pictures.len(), folder.display()));
+        files.extend(pictures.into_iter().map(|(name, bytes)| (folder.join(name), bytes)));
+    }
+    if let Some(path) = &arguments.markdown {
+        let images = arguments.png.as_ref().map(|folder| link(path, folder));
+        files.push((path.clone(), report::markdown(&report, images.as_deref()).into_bytes()));
+        said.push(format!("markdown: {}", path.display()));
+    }
+    write_all(&files)?;
+    made.into_iter().for_each(Made::keep);
+    said.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    Ok(())
+}
+
+/// The folder of the pictures as the Markdown file has to name it: from where that file is, if both are below one folder.
+fn link(markdown: &Path, pictures: &Path) -> String {
+    let beside = markdown.parent().unwrap_or(Path::new(""));
+    pictures.strip_prefix(beside).unwrap_or(pictures).to_string_lossy().into_owned()
+}

@@ -1,0 +1,128 @@
+//! `hotrow tokenize`: text to token files.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use hotrow::data::tokens::{
+    Counts, EndOfText, LeftOut, Reading, TextFormat, TextOptions, TokenizerSource, tokenize_with,
+};
+use hotrow_cli::Progress;
+
+use super::{Failure, Threads};
+
+#[derive(Args)]
+#[command(group(ArgGroup::new("tokens").required(true).args(["vocabulary", "tokenizer"])))]
+pub struct Arguments {
+    /// Text, or JSON objects a line (.jsonl), each also .gz or .zst
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Folder for train.tokens, valid.tokens and tokenizer.json, made if need be
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Learns a byte-level BPE of so many tokens from the files (from their first 2 GiB)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    vocabulary: Option<usize>,
+    /// Takes the tokenizer from here: a tokenizer.json, GPT-2's vocab.bpe beside its encoder.json, or their folder
+    #[arg(long, value_name = "PATH")]
+    tokenizer: Option<PathBuf>,
+    /// Token in front of each document, or none [default: what the files beside the tokenizer name as eos_token, else its
+    /// special token <|endoftext|>, <|end_of_text|>, </s>, <eos> or <|eos|>]
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    end_of_text: Option<String>,
+    /// What the files are [default: jsonl where the name ends so, else text]
+    #[arg(long, value_name = "KIND", value_parser = ["text", "jsonl"])]
+    format: Option<String>,
+    /// Field of the objects that is their text
+    #[arg(long, value_name = "NAME", default_value = "text", allow_hyphen_values = true)]
+    field: String,
+    /// Stands between the documents of a text file, such as <|endoftext|>; it is no text, nor is the end of a line of its own. \n is a
+    /// line break in it, \t a tab, \\ a backslash
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = super::text::unescaped)]
+    document_separator: Option<String>,
+    /// Leaves out up to N records that are no objects, lack the field or are not UTF-8 (of text: lines that are not), and counts them
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    skip_bad: u64,
+    /// Brings text into the normal form that the tokenizer wants, such as NFC, and counts the bytes of that form
+    #[arg(long)]
+    normalize: bool,
+    /// Files for validation (repeatable)
+    #[arg(long, value_name = "FILE")]
+    valid: Vec<PathBuf>,
+    /// Share of the files that goes to validation instead: of objects any, of a text file its end
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
+    valid_share: f64,
+    /// What draws the objects for validation
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+    seed: u64,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
+    arguments.threads.start()?;
+    let options = TextOptions {
+        files: arguments.files.clone(),
+        valid: arguments.valid.clone(),
+        field: arguments.field.clone(),
+        valid_share: arguments.valid_share,
+        seed: arguments.seed,
+        format: match arguments.format.as_deref() {
+            Some("text") => TextFormat::Text,
+            Some(_) => TextFormat::Objects,
+            None => TextFormat::ByName,
+        },
+        document_separator: arguments.document_separator.clone(),
+        end_of_text: match arguments.end_of_text.as_deref() {
+            Some("none") => EndOfText::Absent,
+            Some(name) => EndOfText::Token(name.to_owned()),
+            None => EndOfText::Detect,
+        },
+        skip_bad: arguments.skip_bad,
+        normalize: arguments.normalize,
+    };
+    let source = match (arguments.vocabulary, &arguments.tokenizer) {
+        (Some(tokens), _) => TokenizerSource::Train(tokens),
+        (None, Some(path)) => TokenizerSource::Load(path.clone()),
+        (None, None) => return Err(Failure::Usage("--vocabulary or --tokenizer is needed".to_owned())),
+    };
+    let mut progress = Progress::stderr();
+    let mut tell = |Reading { pass, bytes, of }: Reading| progress.bytes(pass, bytes, of);
+    let made = tokenize_with(&options, &source, &arguments.out, &mut tell);
+    progress.finish();
+    let made = made?;
+    let LeftOut { bad_records, end_of_text_names, first_bad_record } = &made.left_out;
+    // Nobody is left to be told if standard error is closed.
+    let warn = |message: String| drop(writeln!(std::io::stderr(), "warning: {message}"));
+    if let (true, Some(name)) = (*end_of_text_names > 0, &made.end_of_text) {
+        warn(format!(
+            "the text has {name} {end_of_text_names} times, which is text like any other; \
+             --document-separator '{name}' takes it for the end of a document (in text files)"
+        ));
+    }
+    if made.document_separators == Some(0) {
+        warn("--document-separator: the text does not have it, so each file is one document".to_owned());
+    }
+    if arguments.json {
+        return Ok(writeln!(out, "{:#}", serde_json::to_value(&made).expect("names and numbers are JSON"))?);
+    }
+    for (path, counts) in [Some(&made.train), made.valid.as_ref()].into_iter().flatten().zip(&made.counts) {
+        let Counts { tokens, documents, source_bytes, bytes_per_token } = counts;
+        writeln!(
+            out,
+            "{}: {tokens} tokens of {documents} documents, {source_bytes} bytes, {bytes_per_token:.3} a token",
+            path.display()
+        )?;
+    }
+    if arguments.valid_share > 0.0 {
+        writeln!(out, "{:.3} % of the bytes are for validation", 100.0 * made.valid_share)?;
+    }
+    if let Some(first) = first_bad_record {
+        writeln!(out, "{bad_records} bad records are left out; the first: {first}")?;
+    }
+    writeln!(out, "{}: {} tokens", made.tokenizer.display(), made.vocabulary)?;
+    Ok(())
+}

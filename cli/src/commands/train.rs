@@ -1,0 +1,142 @@
+//! `hotrow train`: start a run, resume one, or say what it would be.
+
+mod lm;
+mod plan;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use hotrow::config::Config;
+use hotrow::kernels::Level;
+use hotrow::run::{Signals, Summary, run_of};
+use hotrow::train::xmc;
+use hotrow_cli::Progress;
+
+use super::{Failure, Threads};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Extreme classification: sparse features or text in, some of very many labels out
+    Xmc(Box<Xmc>),
+    /// Language models: token files in, a network that continues text out
+    Lm(Box<lm::Arguments>),
+}
+
+#[derive(Args)]
+struct Xmc {
+    /// Training file: XC text, svmlight, tsv or jsonl (each also .gz or .zst), or features.npz,labels.npz. With --resume: where
+    /// the file of the run is now
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "print_config", "dry_run"])]
+    train: Option<PathBuf>,
+    /// Validation file, of the same kind
+    #[arg(long, value_name = "FILE")]
+    valid: Option<PathBuf>,
+    /// Folder of the run: made, must not hold anything yet
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config", "dry_run"])]
+    out: Option<PathBuf>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one key of the configuration, such as optim.lr=0.002 (repeatable; wins over the file)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Resumes the run in this folder from its last checkpoint, or from this checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "config"])]
+    resume: Option<PathBuf>,
+    /// Lets a run continue with another instruction set than it began with: with other bits
+    #[arg(long, requires = "resume")]
+    other_level: bool,
+    /// Keeps parsed data in this folder, to be used by other runs too [default: the run's folder]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Prints the whole configuration, defaults included, and ends
+    #[arg(long)]
+    print_config: bool,
+    /// Says what the run would take in memory and time, whether this machine can hold it, and ends
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    sizes: plan::Sizes,
+    /// Saves the untrained network (checkpoint-000000), the samples and their order for other programs, and ends
+    #[arg(long, conflicts_with_all = ["resume", "dry_run", "print_config"])]
+    init_only: bool,
+    /// Stops after this step, counted from 1, as the first Ctrl-C would
+    #[arg(long, value_name = "STEP")]
+    stop_after: Option<u64>,
+    /// Prints the summary as one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl Write) -> Result<(), Failure> {
+    let arguments = match &arguments.task {
+        Task::Xmc(arguments) => arguments,
+        Task::Lm(arguments) => return lm::run(arguments, level, signals, out),
+    };
+    if arguments.print_config {
+        return Ok(out.write_all(config(arguments)?.to_toml().as_bytes())?);
+    }
+    let threads = arguments.threads.start()?;
+    let options = xmc::Options {
+        level,
+        threads,
+        command: super::command_line(),
+        cache: arguments.cache.clone(),
+        other_level: arguments.other_level,
+    };
+    if arguments.dry_run {
+        return plan::print(arguments, &options, out);
+    }
+    let mut progress = Progress::stderr();
+    let (train, valid) = (arguments.train.clone(), arguments.valid.clone());
+    let result = match (&arguments.resume, train, &arguments.out) {
+        (Some(run), train, _) => {
+            let moved = xmc::MovedInputs { train, valid };
+            let signals = stopping(signals, arguments.stop_after);
+            xmc::resume(run, &moved, &arguments.sets, &options, &signals, &mut progress)
+        }
+        (None, Some(train), Some(folder)) => {
+            let (inputs, config) = (xmc::Inputs { train, valid }, config(arguments)?);
+            if arguments.init_only {
+                let checkpoint = xmc::initial(folder, &inputs, config, &options, &mut progress)?;
+                return Ok(writeln!(out, "{}", checkpoint.display())?);
+            }
+            let signals = stopping(signals, arguments.stop_after);
+            xmc::start(folder, &inputs, config, &options, &signals, &mut progress)
+        }
+        _ => return Err(Failure::Usage("--train and --out are needed".to_owned())),
+    };
+    progress.finish();
+    print(&result?, arguments.json, out)
+}
+
+/// The configuration that is asked for, of a new run or of one that is resumed.
+fn config(arguments: &Xmc) -> Result<Config, Failure> {
+    let file = arguments.resume.as_ref().map(|run| run_of(run).join("config.toml"));
+    let config = Config::load(file.as_deref().or(arguments.config.as_deref()), &arguments.sets)?;
+    config.check()?;
+    Ok(config)
+}
+
+/// The signals, and a stop after a step.
+fn stopping(signals: Signals, stop_after: Option<u64>) -> Signals {
+    stop_after.into_iter().fold(signals, Signals::stop_after)
+}
+
+/// The summary as JSON or as a few lines.
+pub fn print(summary: &Summary, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    match json {
+        true => out.write_all(summary.to_json().as_bytes())?,
+        false => write!(out, "{summary}")?,
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! `hotrow train xmc --dry-run`.
+
+use std::io::Write;
+
+use clap::Args;
+use hotrow::config::Config;
+use hotrow::data::{self, Datasets, Samples};
+use hotrow::machine::Limits;
+use hotrow::train::{estimate, xmc};
+use hotrow_cli::Progress;
+
+use super::{Failure, Xmc};
+
+/// What the data would be, for a plan without any.
+#[derive(Args)]
+pub struct Sizes {
+    /// For --dry-run without data: training samples
+    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
+    samples: Option<usize>,
+    /// For --dry-run without data: length of the feature vectors
+    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
+    features: Option<usize>,
+    /// For --dry-run without data: number of labels
+    #[arg(long, value_name = "N", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
+    labels: Option<usize>,
+    /// For --dry-run without data: features of a sample, on average [default: 50, if there are as many]
+    #[arg(long, value_name = "X", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
+    features_per_sample: Option<f64>,
+}
+
+/// How large a training set is.
+struct Data {
+    samples: usize,
+    per_sample: f64,
+    features: usize,
+    labels: usize,
+}
+
+/// Says what a run would take.
+pub fn print(arguments: &Xmc, options: &xmc::Options, out: &mut impl Write) -> Result<(), Failure> {
+    let (config, Data { samples, per_sample, features, labels }) = data(arguments, options)?;
+    let xmc::Options { level, threads, .. } = *options;
+    let config = config.resolved(samples);
+    xmc::steps(&config, samples)?;
+    let estimate = estimate(&config, (samples, per_sample), features, labels, level, threads);
+    let seconds = estimate.seconds_per_step * estimate.steps as f64;
+    let (memory, limits) = (estimate.memory_bytes(), Limits::read());
+    let fits = limits.can_hold(memory);
+    if arguments.json {
+        let object = serde_json::json!({
+            "schema": 1,
+            "task": "train xmc",
+            "steps": estimate.steps,
+            "epochs": config.train.epochs,
+            "seconds": { "train": seconds },
+            "samples_per_second": config.train.batch_size as f64 / estimate.seconds_per_step,
+            "flops": { "executed": estimate.flops_per_step.saturating_mul(estimate.steps) },
+            "bytes": estimate.bytes_per_step.saturating_mul(estimate.steps),
+            "active_share": estimate.active_share,
+            "union_rows": estimate.union_rows,
+            "parameters": estimate.parameters,
+            "peak_memory_bytes": memory,
+            "memory_limit_bytes": limits.bytes(),
+            "fits": fits,
+            "seed": config.train.seed,
+            "level": level.name(),
+            "threads": threads,
+        });
+        return Ok(writeln!(out, "{object:#}")?);
+    }
+    let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
+    let parts = estimate.memory().map(|(name, bytes)| format!("{name} {:.2}", gib(bytes)));
+    writeln!(out, "samples     {samples:>14}   features {features}, labels {labels}")?;
+    writeln!(out, "parameters  {:>14}", estimate.parameters)?;
+    writeln!(out, "memory      {:>10.2} GiB   {}", gib(memory), parts.join(", "))?;
+    writeln!(out, "{}", verdict(fits, &limits))?;
+    writeln!(out, "active rows {:>14}   {:.3} % of the labels", estimate.union_rows, 100.0 * estimate.active_share)?;
+    writeln!(
+        out,
+        "steps       {:>14}   {:.1} ms each, with {threads} threads",
+        estimate.steps,
+        1e3 * estimate.seconds_per_step
+    )?;
+    Ok(writeln!(out, "training    {:>10.1} min", seconds / 60.0)?)
+}
+
+/// The line that says whether a plan fits.
+pub fn verdict(fits: bool, limits: &Limits) -> String {
+    let has = limits.bytes().map(|bytes| format!("{:.2} GiB", bytes as f64 / (1_u64 << 30) as f64));
+    match (fits, has) {
+        (_, None) => "fits               unknown   the system does not say how much memory there is".to_owned(),
+        (true, Some(has)) => format!("fits                   yes   this process may have {has}"),
+        (false, Some(has)) => {
+            format!("fits                    no   this process may have {has}: the run would be refused")
+        }
+    }
+}
+
+/// The configuration, and sizes from flags, or from the files, which are read (and, of a run that is resumed, compared) as the run would.
+fn data(arguments: &Xmc, options: &xmc::Options) -> Result<(Config, Data), Failure> {
+    let sizes = &arguments.sizes;
+    if let Some(run) = &arguments.resume {
+        let moved = xmc::MovedInputs { train: arguments.train.clone(), valid: arguments.valid.clone() };
+        let (config, data) = xmc::plan_resumed(run, &moved, &arguments.sets, options, &mut Progress::stderr())?;
+        return Ok((config, Data::of(&data)));
+    }
+    let config = super::config(arguments)?;
+    if let (Some(samples), Some(features), Some(labels)) = (sizes.samples, sizes.features, sizes.labels) {
+        for (flag, size) in [("--samples", samples), ("--features", features), ("--labels", labels)] {
+            if !(1..=u32::MAX as usize).contains(&size) {
+                return Err(Failure::Usage(format!("{flag}: {size} is not in 1..={}", u32::MAX)));
+            }
+        }
+        let per_sample = sizes.features_per_sample.unwrap_or(f64::min(50.0, features as f64));
+        if !(0.0..=features as f64).contains(&per_sample) {
+            return Err(Failure::Usage(format!("--features-per-sample: {per_sample} is not in 0..={features}")));
+        }
+        return Ok((config, Data { samples, per_sample, features, labels }));
+    }
+    let Some(train) = &arguments.train else {
+        let message = "--dry-run: give --train, or --samples, --features and --labels";
+        return Err(Failure::Usage(message.to_owned()));
+    };
+    let data = match &arguments.cache {
+        Some(cache) => data::open(train, arguments.valid.as_ref(), &config.data, cache)?,
+        // Whatever is read is of no use to anyone else.
+        None => data::open_unkept(train, arguments.valid.as_ref(), &config.data, &std::env::temp_dir())?,
+    };
+    Ok((config, Data::of(&data)))
+}
+
+impl Data {
+    fn of(data: &Datasets) -> Self {
+        let train = &data.train;
+        let per_sample = train.summary().feature_entries as f64 / train.len().max(1) as f64;
+        Self { samples: train.len(), per_sample, features: train.features(), labels: train.labels() }
+    }
+}

@@ -1,0 +1,64 @@
+//! Names of tokens as builds without the crate `tokenizers` read them, against that crate.
+
+use serde_json::{Value, json};
+
+use super::super::names::Names;
+use super::*;
+
+/// The tokenizer of the tests with these added tokens.
+fn with(added: Value) -> Vec<u8> {
+    let mut value: Value = serde_json::from_slice(TOKENIZER_300.json()).unwrap();
+    value["added_tokens"] = added;
+    value.to_string().into_bytes()
+}
+
+fn added(id: usize, content: &str, special: bool) -> Value {
+    json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        "special": special })
+}
+
+#[test]
+fn names_and_numbers_are_those_of_the_crate() {
+    let end = added(0, "<|endoftext|>", true);
+    // Of the model's tokens, behind them, and in an order of their own; `a` is a letter, too.
+    let sets = [
+        json!([]),
+        json!([end]),
+        json!([end, added(300, "<|im_end|>", true), added(301, "word", false)]),
+        json!([added(300, "x y", false), end, added(301, "</s>", true)]),
+    ];
+    for set in sets {
+        let json = with(set);
+        let (names, crates) = (Names::from_bytes(&json).unwrap(), tokenizers::Tokenizer::from_bytes(&json).unwrap());
+        let vocabulary = crates.get_vocab(true);
+        assert_eq!(names.get_vocab(true), vocabulary);
+        let of_crate =
+            crates.get_added_tokens_decoder().into_iter().map(|(id, token)| (id, token.content, token.special));
+        let mut of_crate: Vec<_> = of_crate.collect();
+        of_crate.sort();
+        let here = names.get_added_tokens_decoder().into_iter().map(|(id, token)| (id, token.content, token.special));
+        assert_eq!(here.collect::<Vec<_>>(), of_crate);
+        for (name, id) in vocabulary.into_iter().chain([("no such name".to_owned(), 9999)]) {
+            assert_eq!(names.token_to_id(&name), crates.token_to_id(&name));
+            assert_eq!(names.id_to_token(id), crates.id_to_token(id));
+        }
+    }
+}
+
+/// What the crate would renumber is not guessed.
+#[test]
+fn numbers_that_the_crate_would_change_are_refused() {
+    for set in [
+        json!([added(7, "<|endoftext|>", true)]),
+        json!([added(302, "<|im_end|>", true)]),
+        json!([added(300, "", true)]),
+        json!([added(300, "b c", true), added(300, "b c", true)]),
+    ] {
+        let error = Names::from_bytes(&with(set.clone())).unwrap_err();
+        assert!(error.contains("feature `text`"), "{set}: {error}");
+    }
+    let other = json!({ "model": { "type": "WordLevel", "vocab": { "a": 0 }, "unk_token": "a" } });
+    let mut names = Names::from_bytes(other.to_string().as_bytes()).unwrap();
+    assert!(!super::super::names::set_up(&mut names));
+    assert!(Names::from_bytes(b"{}").is_err());
+}
