@@ -1,7 +1,7 @@
 """Quality and time of one epoch on the planted amazon-670k clone: what each contender pays for the P@1 that it reaches.
 
     cargo build --release
-    target/release/hotrow gen xmc --preset amazon-670k --out DIR
+    target/release/hotrow make-data xmc --preset amazon-670k --out DIR
     python3 benches/xmc/equal.py --data DIR --python VENV/bin/python --out benches/results/xmc-equal.json
 
 VENV has benches/xmc/requirements.txt. Evaluation is exact over all labels, on the first 5 000 validation samples: P@1 is an

@@ -34,7 +34,7 @@ def main():
     for labels, storage in ((10**5, "f32"), (10**6, "f32"), (3 * 10**6, "f32"), (10**7, "bf16")):
         with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
             data = ["--labels", labels, "--samples", 40960, "--valid-samples", 10, "--out", f"{folder}/data"]
-            subprocess.run(list(map(str, [arguments.binary, "gen", "xmc", "--preset", "amazon-670k", *data])), check=True,
+            subprocess.run(list(map(str, [arguments.binary, "make-data", "xmc", "--preset", "amazon-670k", *data])), check=True,
                            capture_output=True)
             options = ["train.epochs=1", "sparse.index=random", "sparse.active=4096", f"model.storage={storage}", "train.keep=1"]
             command = [arguments.binary, "train", "xmc", "--json", "--train", f"{folder}/data/train.txt", "--out", f"{folder}/run"]

@@ -1,7 +1,7 @@
 """Samples a second of training against PyTorch and against hotrow's own dense mode, interleaved.
 
     cargo build --release
-    target/release/hotrow gen xmc --preset amazon-670k --out DIR
+    target/release/hotrow make-data xmc --preset amazon-670k --out DIR
     python3 benches/xmc/speed.py --data DIR --python VENV/bin/python --out benches/results/xmc-speed.json
 
 VENV has benches/xmc/requirements.txt. Each round runs every contender for some steps on the first samples of the training file,

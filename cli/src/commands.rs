@@ -8,9 +8,9 @@ mod demo;
 mod evaluate;
 mod generate;
 mod info;
+mod make_data;
 mod predict;
 mod report;
-mod text;
 mod tokenize;
 mod train;
 
@@ -57,12 +57,13 @@ enum Command {
     Eval(evaluate::Arguments),
     /// Print the best labels of each sample of a file, or of standard input
     Predict(predict::Arguments),
-    /// Go on with a text, by a language model
-    Generate(text::Arguments),
+    /// Generate text with a language model
+    Generate(generate::Arguments),
     /// Turn text into token files for language models, with a tokenizer that is learnt or loaded
     Tokenize(tokenize::Arguments),
-    /// Make data
-    Gen(generate::Arguments),
+    /// Make data sets that a network can learn
+    #[command(alias = "gen")]
+    MakeData(make_data::Arguments),
     /// Measure: workloads under fixed rules, comparisons of their results, kernels against the machine
     Bench(bench::Arguments),
     /// Draw runs and measurements: quality, time, operations, memory, cost, as one page, Markdown and pictures
@@ -192,9 +193,9 @@ fn execute(cli: &Cli, out: &mut impl Write) -> Result<(), Failure> {
         Command::Train(arguments) => train::run(arguments, level, signals, out),
         Command::Eval(arguments) => evaluate::run(arguments, level, out),
         Command::Predict(arguments) => predict::run(arguments, level, out),
-        Command::Generate(arguments) => text::run(arguments, level, out),
+        Command::Generate(arguments) => generate::run(arguments, level, out),
         Command::Tokenize(arguments) => tokenize::run(arguments, out),
-        Command::Gen(arguments) => generate::run(arguments, out),
+        Command::MakeData(arguments) => make_data::run(arguments, out),
         Command::Bench(arguments) => bench::run(arguments, level, &signals, out),
         Command::Report(arguments) => report::run(arguments, out),
         Command::Demo(arguments) => demo::run(arguments, level, &signals, out),

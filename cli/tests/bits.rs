@@ -117,7 +117,7 @@ fn runs(folder: &Path, level: &str) -> Digests {
     let at = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let sizes =
         "--features 300 --labels 400 --samples 600 --valid-samples 50 --features-per-sample 20 --labels-per-sample 3";
-    let data = ["gen", "xmc", "--preset", "small", "--out", &at("data")];
+    let data = ["make-data", "xmc", "--preset", "small", "--out", &at("data")];
     assert!(hotrow(&data).args(sizes.split(' ')).output().unwrap().status.success());
     fs::write(at("a.txt"), include_str!("../../data/shakespeare/part.txt").get(..60_000).unwrap()).unwrap();
     summary(

@@ -74,7 +74,7 @@ fn a_run_logs_what_its_drawings_need() {
         assert!(output.status.success(), "{}", text(&output.stderr));
     };
     run(&[
-        "gen",
+        "make-data",
         "xmc",
         "--preset",
         "small",

@@ -23,7 +23,8 @@ impl Data {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("data");
         let sizes = ["--labels", "3000", "--samples", "1500", "--valid-samples", "200"];
-        let output = hotrow(&["gen", "xmc", "--preset", "small", "--out"]).arg(&out).args(sizes).output().unwrap();
+        let output =
+            hotrow(&["make-data", "xmc", "--preset", "small", "--out"]).arg(&out).args(sizes).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         Self { folder }
     }

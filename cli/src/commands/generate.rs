@@ -1,88 +1,146 @@
-//! `hotrow gen xmc`: planted data sets.
+//! `hotrow generate`: text that a language model goes on with.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use clap::{Args, Subcommand};
-use hotrow::data::planted::{Options, PRESETS, Planted};
-use indicatif::ProgressBar;
+use clap::Args;
+use hotrow::error::Error;
+use hotrow::generate::{Generation, Sampling, generate};
+use hotrow::kernels::Level;
+use hotrow::train::lm::Trainer;
+use serde_json::json;
 
 use super::{Failure, Threads};
 
 #[derive(Args)]
 pub struct Arguments {
-    #[command(subcommand)]
-    task: Task,
-}
-
-#[derive(Subcommand)]
-enum Task {
-    /// A learnable data set of the size and shape of a public one: train.txt and valid.txt in XC text
-    Xmc(Xmc),
-}
-
-#[derive(Args)]
-struct Xmc {
-    /// Whose sizes it has
-    #[arg(long, value_name = "NAME", value_parser = PRESETS.to_vec())]
-    preset: String,
-    /// Folder for the files, made if need be
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Replaces a train.txt and a valid.txt that are there
+    /// Folder of the run, or one of its checkpoints
+    #[arg(long, value_name = "DIR", visible_alias = "run")]
+    checkpoint: PathBuf,
+    /// What the text begins with; without it, the beginning of a document
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    prompt: String,
+    /// File with what the text begins with; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    prompt_file: Option<PathBuf>,
+    /// Reads only the last tokens of a prompt that is longer than the network's context
     #[arg(long)]
-    force: bool,
-    /// Number of features
-    #[arg(long, value_name = "N")]
-    features: Option<usize>,
-    /// Number of labels
-    #[arg(long, value_name = "N")]
-    labels: Option<usize>,
-    /// Training samples
-    #[arg(long, value_name = "N")]
-    samples: Option<usize>,
-    /// Validation samples
-    #[arg(long, value_name = "N")]
-    valid_samples: Option<usize>,
-    /// Features a sample, on average
-    #[arg(long, value_name = "X")]
-    features_per_sample: Option<f64>,
-    /// Labels a sample, on average
-    #[arg(long, value_name = "X")]
-    labels_per_sample: Option<f64>,
-    /// Everything random follows from it
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    truncate_prompt: bool,
+    /// Most tokens
+    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
+    max_tokens: usize,
+    /// Above 1 draws are bolder; at 0 the best token is always taken
+    #[arg(long, value_name = "X", default_value_t = Sampling::default().temperature, allow_negative_numbers = true)]
+    temperature: f32,
+    /// Draws from so many of the best tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k, allow_negative_numbers = true)]
+    top_k: usize,
+    /// Draws from the best tokens that together have this probability
+    #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p, allow_negative_numbers = true)]
+    top_p: f32,
+    /// The same seed gives the same text
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+    seed: u64,
+    /// Ends before this text (repeatable); \n is a line break in it, \t a tab, \\ a backslash
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = unescaped)]
+    stop: Vec<String>,
+    /// Prints one JSON object at the end instead of text as it comes: the text, the numbers of its tokens (ids) and of the
+    /// prompt's (prompt_ids), and the natural logarithms of their probabilities before temperature (logprobs)
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     threads: Threads,
 }
 
-pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
-    let Task::Xmc(arguments) = &arguments.task;
+pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
+    let sampling = Sampling { temperature: arguments.temperature, top_k: arguments.top_k, top_p: arguments.top_p };
+    sampling.check()?;
     arguments.threads.start()?;
-    let preset = Options::preset(&arguments.preset)?;
-    let options = Options {
-        features: arguments.features.unwrap_or(preset.features),
-        labels: arguments.labels.unwrap_or(preset.labels),
-        train: arguments.samples.unwrap_or(preset.train),
-        valid: arguments.valid_samples.unwrap_or(preset.valid),
-        features_per_sample: arguments.features_per_sample.unwrap_or(preset.features_per_sample),
-        labels_per_sample: arguments.labels_per_sample.unwrap_or(preset.labels_per_sample),
-        seed: arguments.seed.unwrap_or(preset.seed),
+    let prompt = &match &arguments.prompt_file {
+        Some(path) => read(path)?,
+        None => arguments.prompt.clone(),
     };
-    let planted = Planted::new(options)?;
-    let total = (planted.options().train + planted.options().valid) as u64;
-    // Draws nothing where standard error is no terminal.
-    let bar = ProgressBar::new(total);
-    let mut tell = |done, _| bar.set_position(done);
-    let written = match arguments.force {
-        true => planted.write(&arguments.out, &mut tell),
-        false => planted.write_new(&arguments.out, &mut tell),
-    };
-    bar.finish_and_clear();
-    written?;
-    for name in ["train.txt", "valid.txt"] {
-        writeln!(out, "{}", arguments.out.join(name).display())?;
+    super::check_run("--checkpoint", &arguments.checkpoint)?;
+    let (mut trainer, tokenizer) = Trainer::open(&arguments.checkpoint, level)?;
+    trainer.settle();
+    let &Arguments { seed, max_tokens, truncate_prompt, json: logprobs, .. } = arguments;
+    let stop = arguments.stop.clone();
+    let options = Generation { sampling, seed, max_tokens, stop, truncate_prompt, logprobs };
+    let (network, work) = (&trainer.network, &mut trainer.work);
+    // The prompt comes first, once it is known to be one that the network can read.
+    let (mut text, mut before, mut unwritten) = (String::new(), prompt.as_str(), None);
+    let start = Instant::now();
+    let result = generate(network, work, &tokenizer, prompt, &options, &mut |more| {
+        if arguments.json {
+            text += more;
+            return Ok(());
+        }
+        // Each piece at once: somebody may be reading along.
+        let before = std::mem::take(&mut before);
+        let written = out.write_all(before.as_bytes()).and_then(|()| out.write_all(more.as_bytes()));
+        written.and_then(|()| out.flush()).map_err(|error| {
+            unwritten = Some(error.kind());
+            Error::io("standard output")(error)
+        })
+    });
+    if let Some(kind) = unwritten {
+        return Err(Failure::Output(kind.into()));
     }
-    Ok(())
+    let generated = result?;
+    if arguments.json {
+        let mut object = serde_json::to_value(generated).expect("names and numbers are JSON");
+        object["text"] = json!(text);
+        object["seconds"] = json!(start.elapsed().as_secs_f64());
+        return Ok(writeln!(out, "{object:#}")?);
+    }
+    Ok(writeln!(out, "{before}")?)
+}
+
+/// The text of a file, or of standard input.
+fn read(path: &Path) -> Result<String, Error> {
+    let (name, bytes) = match path == Path::new("-") {
+        true => {
+            let mut bytes = Vec::new();
+            let name = Path::new("standard input");
+            std::io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io(name))?;
+            (name, bytes)
+        }
+        false => (path, std::fs::read(path).map_err(Error::io(path))?),
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::data(name, 0, 0, format!("is not UTF-8 from byte {} on", at + 1))
+    })
+}
+
+/// A text in which `\n`, `\t` and `\\` stand for a line break, a tab and a backslash.
+pub(super) fn unescaped(text: &str) -> Result<String, String> {
+    let (mut out, mut characters) = (String::new(), text.chars());
+    while let Some(c) = characters.next() {
+        out.push(match (c, (c == '\\').then(|| characters.next()).flatten()) {
+            ('\\', Some('n')) => '\n',
+            ('\\', Some('t')) => '\t',
+            ('\\', Some('\\')) => '\\',
+            ('\\', other) => {
+                let other = other.map(String::from).unwrap_or_default();
+                return Err(format!("\\{other} is none of \\n, \\t and \\\\ (a backslash)"));
+            }
+            (other, _) => other,
+        });
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescaped;
+
+    #[test]
+    fn escapes_stand_for_what_a_shell_makes_hard_to_write() {
+        assert_eq!(unescaped(r"a\n\tb\\n-\n").as_deref(), Ok("a\n\tb\\n-\n"));
+        assert_eq!(unescaped("---"), Ok("---".to_owned()));
+        assert!(unescaped(r"\d").is_err_and(|error| error.starts_with(r"\d is none of")));
+        assert!(unescaped("\\").is_err());
+    }
 }

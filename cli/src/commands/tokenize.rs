@@ -38,7 +38,7 @@ pub struct Arguments {
     field: String,
     /// Stands between the documents of a text file, such as <|endoftext|>; it is no text, nor is the end of a line of its own. \n is a
     /// line break in it, \t a tab, \\ a backslash
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = super::text::unescaped)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = super::generate::unescaped)]
     document_separator: Option<String>,
     /// Leaves out up to N records that are no objects, lack the field or are not UTF-8 (of text: lines that are not), and counts them
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]

@@ -146,7 +146,7 @@ impl Fixture {
             "train xmc" if !resumes => &["--threads", "1", "--set", "train.epochs=1"],
             "train lm" if !resumes => &[&["--threads", "1", "--preset", "tiny"][..], &SMALL].concat(),
             "tokenize" if tried != "tokenizer" => &["--vocabulary", "260"],
-            "gen xmc" => &["--preset", "small", "--samples", "50", "--valid-samples", "10", "--labels", "100"],
+            "make-data xmc" => &["--preset", "small", "--samples", "50", "--valid-samples", "10", "--labels", "100"],
             "generate" => &["--max-tokens", "5"],
             "demo" => &["--epochs", "1", "--threads", "2"],
             "bench run" => &["--few", "--rounds", "1", "--threads", "1"],

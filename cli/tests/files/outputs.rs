@@ -90,7 +90,7 @@ fn what_was_made_for_something_that_fails_is_removed() {
         "demo --threads 1 --out d --set optim.lr=x",
         "tokenize a.txt --vocabulary 300 --out d/e",
         "tokenize b.txt --tokenizer missing.json --out d/e",
-        "gen xmc --preset small --samples 0 --out d/e",
+        "make-data xmc --preset small --samples 0 --out d/e",
     ] {
         assert!(!run(&mut at(folder.path(), words)).status.success(), "{words}");
         assert_eq!(names(folder.path()), ["a.txt", "b.txt"], "{words}");
@@ -101,7 +101,7 @@ fn what_was_made_for_something_that_fails_is_removed() {
 fn made_data_replaces_nothing_unless_it_is_told_to() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
-    let gen_small = "gen xmc --preset small --threads 1 --samples 40 --valid-samples 10 --out d";
+    let gen_small = "make-data xmc --preset small --threads 1 --samples 40 --valid-samples 10 --out d";
     fs::create_dir(place("d")).unwrap();
     fs::write(place("mine.txt"), "mine").unwrap();
     symlink("../mine.txt", place("d/valid.txt")).unwrap();
@@ -133,7 +133,7 @@ fn a_full_disk_leaves_the_old_file_and_no_temporary() {
     }
     let outputs = [
         (fs::write(disk.join("r.html"), "old"), "report r --out disk/r.html"),
-        (Ok(()), "gen xmc --preset small --threads 1 --out disk/d"),
+        (Ok(()), "make-data xmc --preset small --threads 1 --out disk/d"),
         (Ok(()), "train xmc --threads 1 --train a.svm --out disk/run --set model.hidden=[4096]"),
     ];
     fs::write(disk.join("fill"), vec![0; 250 << 10]).unwrap();
