@@ -1,7 +1,7 @@
 //! hotrow trains and runs very large networks on CPUs by computing only the rows that matter.
 //!
-//! The program is a thin shell around this library; what it does is here for networks of one's own. `examples/custom_network.rs` is a
-//! whole one.
+//! The program (package `hotrow-cli`) is a thin shell around this library; what it does is here for networks of one's own.
+//! `examples/custom_network.rs` is a whole one.
 //!
 //! # Where to begin
 //!
@@ -53,6 +53,17 @@
 //! });
 //! assert!(losses.next() > losses.last().map(|last| 1000.0 * last));
 //! ```
+//!
+//! # Features
+//!
+//! None is on by default. An error names the one that is missing.
+//!
+//! | feature | for |
+//! |---|---|
+//! | `text` | text to tokens ([`data::tokens`]), learning tokenizers, words by the rules of Unicode (`data.words = "unicode"`) |
+//! | `packed` | files packed with gzip or zstd |
+//! | `arrays` | arrays of scipy and PECOS (`.npz`) |
+//! | `signals` | `run::Signals::install`, for a program that a signal ends in good order |
 //!
 //! # Errors and panics
 //!

@@ -69,7 +69,7 @@ fn wrong_options_are_refused_with_what_would_be_right() {
         "cannot be used with",
     );
     // A file that is named without its folder lies in this one, which has no vocabulary.
-    let merges = hotrow(&["tokenize", "no.txt", "--out", "no", "--tokenizer", "README.md"]);
+    let merges = hotrow(&["tokenize", "no.txt", "--out", "no", "--tokenizer", "Cargo.toml"]);
     let message = String::from_utf8_lossy(&merges.stderr);
     assert_eq!(merges.status.code(), Some(4), "{message}");
     assert!(message.contains(".: has none of encoder.json, vocab.json"), "{message}");

@@ -3,6 +3,7 @@
 //! The arrays are read side by side as streams: the files may be larger than memory.
 
 mod csr;
+mod npy;
 
 use super::Vocabulary;
 use super::fill::dimensions;

@@ -84,7 +84,8 @@ pub struct BreakEven {
 /// If a kernel gives a wrong answer, or no level is asked for.
 ///
 /// ```no_run
-/// use hotrow::{bench::{Effort, breakeven}, kernels::Level};
+/// use hotrow::kernels::Level;
+/// use hotrow_cli::bench::{Effort, breakeven};
 /// let effort = Effort { repeats: 5, quick: false, levels: Level::available().collect(), command: Vec::new() };
 /// assert!(!breakeven(&effort).crossings.is_empty());
 /// ```

@@ -72,7 +72,8 @@ pub struct Roofline {
 /// change. (The portable level's answers are compared with sums in f64 by the tests of the kernel crate.)
 ///
 /// ```no_run
-/// use hotrow::{bench::{Effort, roofline}, kernels::Level};
+/// use hotrow::kernels::Level;
+/// use hotrow_cli::bench::{Effort, roofline};
 /// let effort = Effort { repeats: 5, quick: false, levels: Level::available().collect(), command: Vec::new() };
 /// assert!(!roofline(&effort).kernels.is_empty());
 /// ```

@@ -52,7 +52,8 @@ pub struct Sweep {
 /// If a kernel gives a wrong answer, or no level is asked for.
 ///
 /// ```no_run
-/// use hotrow::{bench::{Effort, sweep}, kernels::Level};
+/// use hotrow::kernels::Level;
+/// use hotrow_cli::bench::{Effort, sweep};
 /// let effort = Effort { repeats: 5, quick: false, levels: vec![Level::detect()], command: Vec::new() };
 /// assert!(sweep(&effort).rows.iter().any(|row| row.axis == "density"));
 /// ```
@@ -145,7 +146,8 @@ impl Setting {
 /// If a step does not give the same weights with any number of threads, or no level is asked for.
 ///
 /// ```no_run
-/// use hotrow::{bench::{Effort, scale}, kernels::Level};
+/// use hotrow::kernels::Level;
+/// use hotrow_cli::bench::{Effort, scale};
 /// let effort = Effort { repeats: 5, quick: false, levels: vec![Level::detect()], command: Vec::new() };
 /// assert!(scale(&effort)?.rows.iter().any(|row| row.axis == "threads"));
 /// # Ok::<(), hotrow::error::Error>(())

@@ -1,11 +1,11 @@
 //! One sparse array, row by row.
 
+use super::npy::Array;
 use crate::data::ids::sort;
 use crate::data::input::{Input, Seekable};
 use crate::data::records::Entry;
 use crate::error::{Error, Result};
-use npyz::{NpyFile, NpyHeader};
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, Read};
 use std::path::Path;
 use zip::ZipArchive;
 
@@ -65,14 +65,14 @@ impl<'a> Archives<'a> {
             return Err(wrong(path, format!("has the shape ({rows}, {columns})")));
         };
         let indptr = array(path, first, "indptr")?;
-        if indptr.len != rows.saturating_add(1) {
-            return Err(wrong(path, format!("indptr has {} numbers, not one more than {rows} rows", indptr.len)));
+        if indptr.len() != rows.saturating_add(1) {
+            return Err(wrong(path, format!("indptr has {} numbers, not one more than {rows} rows", indptr.len())));
         }
         let (indices, data) = (array(path, second, "indices")?, array(path, third, "data")?);
-        if indices.len != data.len {
-            return Err(wrong(path, format!("{} indices for {} data", indices.len, data.len)));
+        if indices.len() != data.len() {
+            return Err(wrong(path, format!("{} indices for {} data", indices.len(), data.len())));
         }
-        let entries = i64::try_from(data.len).map_err(|error| wrong(path, error))?;
+        let entries = i64::try_from(data.len()).map_err(|error| wrong(path, error))?;
         let mut indptr = integers(path, indptr)?;
         let start = indptr.next().transpose().map_err(|error| wrong(path, error))?;
         if start != Some(0) {
@@ -130,61 +130,22 @@ fn wrong(path: &Path, message: impl ToString) -> Error {
     Error::data(path, 0, 0, message.to_string())
 }
 
-/// A part of the archive, at its first number.
-struct Array<'a> {
-    header: NpyHeader,
-    len: u64,
-    reader: BufReader<Box<dyn Read + 'a>>,
-}
-
 fn array<'a>(path: &Path, archive: &'a mut ZipArchive<Box<dyn Seekable + '_>>, name: &str) -> Result<Array<'a>> {
     let fault = |message: String| wrong(path, format!("{name}: {message}"));
     let part = archive.by_name(&format!("{name}.npy")).map_err(|error| fault(error.to_string()))?;
-    let mut reader = BufReader::with_capacity(1 << 16, Box::new(part) as Box<dyn Read>);
-    let bytes = header_bytes(&mut reader).map_err(|error| fault(error.to_string()))?;
-    let header = NpyHeader::from_reader(Cursor::new(bytes)).map_err(|error| fault(error.to_string()))?;
-    Ok(Array { len: header.len(), header, reader })
-}
-
-/// The header of a `.npy`, if it is one of an ordinary array. The reader of the crate takes any Python literal: deep
-/// nesting would exhaust the stack, and a product of large dimensions would overflow.
-fn header_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
-    let invalid = |message: &str| io::Error::new(io::ErrorKind::InvalidData, message);
-    let mut bytes = vec![0; 10];
-    reader.read_exact(&mut bytes)?;
-    // Version 1: two bytes of length. Later ones are for headers that we would not take.
-    if !bytes.starts_with(b"\x93NUMPY\x01") {
-        return Err(invalid("is no array"));
-    }
-    let len = u16::from_le_bytes([bytes[8], bytes[9]]);
-    reader.take(u64::from(len)).read_to_end(&mut bytes)?;
-    let count = |wanted: fn(&u8) -> bool| bytes[10..].iter().filter(|byte| wanted(byte)).count();
-    if bytes.len() > 1024 || count(u8::is_ascii_digit) > 18 || count(|byte| b"([{".contains(byte)) > 4 {
-        return Err(invalid("is no ordinary array"));
-    }
-    Ok(bytes)
-}
-
-/// The first of the types that the numbers are stored as.
-macro_rules! numbers {
-    ($path:expr, $array:expr; $($stored:ty => $convert:expr),*) => {{
-        let (kind, file) = ($array.header.dtype(), NpyFile::with_header($array.header, $array.reader));
-        $(let file = match file.try_data::<$stored>() {
-            Ok(numbers) => return Ok(Box::new(numbers.map(|number| number.map($convert)))),
-            Err(file) => file,
-        };)*
-        drop(file);
-        Err(wrong($path, format!("numbers of type {} are not taken", kind.descr())))
-    }};
+    Array::open(Box::new(part)).map_err(|error| fault(error.to_string()))
 }
 
 fn integers<'a>(path: &Path, array: Array<'a>) -> Result<Numbers<'a, i64>> {
-    numbers!(path, array; i32 => i64::from, i64 => |number| number, u32 => i64::from)
+    let kind = array.kind.clone();
+    Ok(Box::new(array.integers().ok_or_else(|| not_taken(path, &kind))?))
 }
 
 fn reals<'a>(path: &Path, array: Array<'a>) -> Result<Numbers<'a, f64>> {
-    numbers!(path, array;
-        f32 => f64::from, f64 => |number| number, i8 => f64::from, u8 => f64::from, i16 => f64::from, u16 => f64::from,
-        i32 => f64::from, u32 => f64::from, i64 => |number| number as f64, u64 => |number| number as f64,
-        bool => |number| f64::from(u8::from(number)))
+    let kind = array.kind.clone();
+    Ok(Box::new(array.reals().ok_or_else(|| not_taken(path, &kind))?))
+}
+
+fn not_taken(path: &Path, kind: &str) -> Error {
+    wrong(path, format!("numbers of type '{kind}' are not taken"))
 }
