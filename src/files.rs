@@ -31,7 +31,7 @@ pub use read::{MOST_SETTINGS, open, read, read_settings, regular};
 pub use registry::{ending, remove_all};
 pub(crate) use sweep::is_held;
 pub use sweep::{left_by_killed, sweep};
-pub(crate) use temporary::{Listed, is_at};
+pub(crate) use temporary::{Listed, SCRATCH, is_at};
 pub use temporary::{Temporary, anonymous};
 
 /// Bytes that this user can still write to the disk of `path`, which need not exist yet; `None` if the system does not say.

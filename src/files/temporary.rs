@@ -159,6 +159,9 @@ impl Drop for Listed {
     }
 }
 
+/// What files without a name are called for the moment that they have one: whoever is killed then leaves it.
+pub(crate) const SCRATCH: &str = "scratch";
+
 /// An empty file in `folder` that has no name: its room is free again as soon as it is closed, also if the program is killed.
 ///
 /// # Errors
@@ -174,7 +177,7 @@ impl Drop for Listed {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn anonymous(folder: &Path) -> Result<File> {
-    Temporary::with_mode(&folder.join("scratch"), folder, 0o600)?.into_anonymous()
+    Temporary::with_mode(&folder.join(SCRATCH), folder, 0o600)?.into_anonymous()
 }
 
 /// Locks what was just made; `false` if a sweep was faster.

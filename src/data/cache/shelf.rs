@@ -25,7 +25,7 @@ impl Shelf<'_> {
         let folder = match *self {
             Self::Kept(folder) => {
                 // Here every run comes past that uses the folder.
-                files::sweep(folder, |name| name.ends_with(SUFFIX));
+                files::sweep(folder, |name| name.ends_with(SUFFIX) || name == files::SCRATCH);
                 folder
             }
             Self::Passing { look, .. } => look?,
@@ -40,6 +40,7 @@ impl Shelf<'_> {
             Self::Passing { scratch, .. } => {
                 let mut refused = Error::io("scratch")(io::Error::from(io::ErrorKind::NotFound));
                 for folder in scratch {
+                    files::sweep(folder, |name| name == files::SCRATCH);
                     match Writer::unkept(folder, key) {
                         Err(Error::Io { path, source }) => refused = Error::Io { path, source },
                         other => return other,
