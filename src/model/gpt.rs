@@ -129,7 +129,7 @@ impl Gpt {
     ///
     /// ```
     /// use hotrow::config::{Optim, lm::{Memory, Model, Ngram, Parts}};
-    /// use hotrow::{kernels::Level, model::Gpt};
+    /// use hotrow::{kernels::Level, model::Gpt, module::Module};
     /// let parts = Parts {
     ///     model: Model { width: 8, heads: 2, layers: 2, context: 4, ..Model::default() },
     ///     ngram: Ngram { rows: 50, ..Ngram::default() },
@@ -137,7 +137,7 @@ impl Gpt {
     ///     ..Parts::default()
     /// };
     /// let gpt = Gpt::with_parts(&parts, &Optim::default(), 10, vec![], 1, Level::detect())?;
-    /// assert_eq!(gpt.parameters(), parts.parameters(10));
+    /// assert_eq!(gpt.parameter_count(), parts.parameters(10));
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
@@ -172,14 +172,14 @@ impl Gpt {
     /// the vocabulary.
     ///
     /// ```
-    /// use hotrow::{config::{Optim, OptimizerName, lm::Model}, kernels::Level, layer::Workspace, model::Gpt, optim::StepOptions};
+    /// use hotrow::config::{Optim, OptimizerName, lm::Model};
+    /// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, module::Module, optim::Step};
     /// let optim = Optim { name: OptimizerName::AdamDense, ..Optim::default() };
     /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
-    /// let (mut gpt, level) = (Gpt::new(&model, &optim, 10, 1), Level::detect());
-    /// let work = &mut Workspace::new(level);
+    /// let (mut gpt, work) = (Gpt::new(&model, &optim, 10, 1), &mut Workspace::new(Level::detect()));
     /// let mut losses = (1..=20).map(|number| {
     ///     let loss = gpt.accumulate(work, &[1, 2, 3, 4], &[2, 3, 4, 5], 4);
-    ///     gpt.update(work, &StepOptions { optim: &optim, number, lr: 0.01, grad_scale: 0.25, seed: 1, level });
+    ///     gpt.update(work, &Step { number, lr: 0.01, grad_scale: 0.25, seed: 1 });
     ///     loss
     /// });
     /// assert!(losses.next().unwrap() > 2.0 * losses.last().unwrap());

@@ -50,9 +50,9 @@ const TOKENIZER: u64 = 640;
 /// count as resident until the system wants them back.
 ///
 /// ```
-/// use hotrow::{config::lm::Lm, kernels::Level, train::lm::memory};
+/// use hotrow::{config::lm::Lm, kernels::Level, train::lm::plan_bytes};
 /// let lm = Lm::preset("memory-7b")?;
-/// let bytes: u64 = memory(&lm, 50_257, Level::detect()).iter().map(|part| part.bytes).sum();
+/// let bytes: u64 = plan_bytes(&lm, 50_257, Level::detect()).iter().map(|part| part.bytes).sum();
 /// assert!(bytes > 14 << 30 && bytes < 20 << 30);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
@@ -91,10 +91,10 @@ fn compared(config: &Lm, vocabulary: usize) -> usize {
 /// Estimates a run of `steps` steps of a network that knows `vocabulary` tokens.
 ///
 /// ```
-/// use hotrow::{config::{Optim, lm::Lm}, kernels::Level, model::Gpt, train::lm::estimate};
+/// use hotrow::{config::{Optim, lm::Lm}, kernels::Level, model::Gpt, module::Module, train::lm::estimate};
 /// let lm = Lm::preset("tiny")?;
 /// let network = Gpt::new(&lm.model, &Optim::default(), 300, 1);
-/// assert_eq!(estimate(&lm, 300, 10, Level::detect(), 1).parameters, network.parameters());
+/// assert_eq!(estimate(&lm, 300, 10, Level::detect(), 1).parameters, network.parameter_count());
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
 pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, threads: usize) -> Estimate {
