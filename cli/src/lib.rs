@@ -1,4 +1,4 @@
-//! What the program `hotrow` has beside its commands: the measuring house ([`bench`]), the drawings of its figures ([`report`]) and
+//! What the program `hotrow` has beside its commands: the measuring house ([`mod@bench`]), the drawings of its figures ([`report`]) and
 //! the bar that shows where a run is ([`Progress`]). All that trains is in the crate `hotrow`.
 #![forbid(unsafe_code)]
 
