@@ -151,6 +151,11 @@ pub trait Module {
         self.after_update(work, step);
     }
 
+    /// Empties all gradients without a step: after one that cannot be taken.
+    fn forget_gradients(&mut self) {
+        self.parameters_mut().into_iter().for_each(Parameter::forget);
+    }
+
     /// Brings rows up to date whose rule lets them make up for steps later, before weights are read as a whole.
     fn settle(&mut self, work: &Workspace, step: &Step) {
         self.parameters_mut().into_iter().for_each(|parameter| parameter.settle(work.level, step));
@@ -247,6 +252,20 @@ of_elements!([const N: usize] [M; N]);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gradients_that_are_forgotten_move_nothing() {
+        use crate::config::{Optim, Storage};
+        use crate::optim::Init;
+        let (optim, work) = (Optim::default(), &mut Workspace::new(crate::kernels::Level::detect()));
+        let made = |name| Parameter::new(name, 1, 2, Storage::F32, &optim, Init::Constant(1.0), 7).with_few_gradients();
+        let mut pair = [made("a"), made("b")];
+        pair.iter_mut().for_each(|parameter| parameter.gradient_mut().fill(f32::NAN));
+        pair.forget_gradients();
+        assert_eq!(pair.squared_gradient(work), 0.0);
+        pair.update(work, &Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 7 });
+        assert!(pair.iter().all(|parameter| parameter.f32() == [1.0, 1.0]));
+    }
 
     #[test]
     fn patterns_fit_whole_names() {

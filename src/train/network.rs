@@ -151,6 +151,7 @@ impl<N: Network> Trainer<N> {
         let gradient_norm = self.network.squared_gradient(&mut self.work).sqrt() / count;
         for (what, number) in [("the loss", loss), ("the gradient", gradient_norm)] {
             if !number.is_finite() {
+                self.network.forget_gradients();
                 return Err(Error::Diverged { step: self.steps + 1, layer: what.to_owned(), last_good: None });
             }
         }

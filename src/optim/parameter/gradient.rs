@@ -247,8 +247,8 @@ impl Parameter {
         self.grad = grad;
     }
 
-    /// Empties the gradient.
-    pub(super) fn forget(&mut self) {
+    /// Empties the gradient without a step.
+    pub fn forget(&mut self) {
         match &mut self.grad {
             Grad::Fused => {}
             Grad::Dense(sums) => sums.empty = true,

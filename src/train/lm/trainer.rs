@@ -115,18 +115,24 @@ impl Trainer {
             loss += self.network.accumulate(&mut self.work, tokens, targets, context);
         }
         let loss = loss / count as f64;
-        let diverged =
-            |what: &str| Err(Error::Diverged { step: self.steps + 1, layer: what.to_owned(), last_good: None });
+        let step = self.steps + 1;
+        let diverged = |network: &mut Gpt, what: &str| {
+            network.forget_gradients();
+            Err(Error::Diverged { step, layer: what.to_owned(), last_good: None })
+        };
         if !loss.is_finite() {
-            return diverged("the loss");
+            return diverged(&mut self.network, "the loss");
         }
         let gradient_norm = self.network.gradient_norm(&mut self.work) / count as f64;
         if !gradient_norm.is_finite() {
-            return diverged("the gradient");
+            return diverged(&mut self.network, "the gradient");
         }
         // Weights so large that a norm's sum of squares overflows make every activation zero, and the loss that of guessing.
         if gradient_norm == 0.0 && loss > 0.0 {
-            return diverged("the sum of squares of a norm, whose input has grown so far that no gradient is left,");
+            return diverged(
+                &mut self.network,
+                "the sum of squares of a norm, whose input has grown so far that no gradient is left,",
+            );
         }
         let (optim, number) = (&self.config.optim, self.steps + 1);
         let lr = learning_rate(optim, number, self.total_steps);
