@@ -9,7 +9,14 @@ use hotrow::layer::{Linear, Sampled, SampledOptions, Table, Workspace};
 use hotrow::run::Signals;
 use hotrow::tensor::{Elements, Tensor};
 use hotrow::train::network::{Loss, Network, Plan, Schedule, Trainer};
-use hotrow::{loss, optim::Step, ragged::Ragged, rng::rng, sparse::SparseBatch, train::Options};
+use hotrow::{
+    loss,
+    optim::{Scope, Step},
+    ragged::Ragged,
+    rng::rng,
+    sparse::SparseBatch,
+    train::Options,
+};
 use rand::RngExt;
 
 const FEATURES: usize = 40; // of a field
@@ -105,11 +112,12 @@ fn main() {
     let (folder, level) = (tempfile::tempdir().expect("a folder"), Level::detect());
     let run = |name: &str, signals: Signals| {
         let optim = Optim { lr: 0.02, clip: 1.0, ..Optim::default() };
-        let table = |name| Table::new(name, FEATURES, WIDTH, Pooling::Sum, Storage::F32, &optim, 1);
-        let output = Linear::new("output", LABELS, WIDTH, Storage::F32, &optim, 1);
+        let scope = Scope::fresh(&optim, 1, level);
+        let table = |name| Table::new(&scope.child(name), FEATURES, WIDTH, Pooling::Sum, Storage::F32);
+        let output = Linear::new(&scope.child("output"), LABELS, WIDTH, Storage::F32)?;
         let options = SampledOptions { active: 200, tail: 0.5, hits: 8, rebuild_every: 20, seed: 1 };
         let sampled = Sampled::new("output", &output, Box::new(Signs::default()), &options, level);
-        let network = TwoFields { fields: [table("left"), table("right")], output, sampled };
+        let network = TwoFields { fields: [table("left")?, table("right")?], output, sampled };
         let plan = Plan { optim, train: Schedule { steps: 600, save_every: 100, ..Schedule::default() } };
         let (trainer, out) = (Trainer::new(network, plan, level)?, folder.path().join(name));
         trainer.run(&out, batch, &Options::new(level), &signals, &mut ())

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 mod auto;
 mod check;
+mod index;
 pub mod lm;
 mod load;
 mod resume;
+pub use index::{IndexName, IndexOptions};
 pub use load::RunConfig;
 pub(crate) use load::{load, to_toml};
 #[cfg(test)]
@@ -93,27 +95,6 @@ names! {
         Mean,
         /// The same, divided by the Euclidean length of the values.
         Normalized,
-    }
-}
-names! {
-    /// Which rows are guessed to matter.
-    IndexName {
-        /// All: the network is dense.
-        All,
-        /// None but the labels; everything else is the random tail.
-        Random,
-        /// Signs of random projections.
-        Simhash,
-        /// Which of a bin of coordinates is largest.
-        Dwta,
-        /// Sets of the largest coordinates.
-        Minhash,
-        /// The largest coordinate after a rotation.
-        CrossPolytope,
-        /// Balanced clusters of rows.
-        Blocks,
-        /// The rows with the largest scores: an oracle that costs what dense costs.
-        Exact,
     }
 }
 names! {
@@ -263,6 +244,14 @@ impl Default for Sparse {
             hidden_active: 0.1,
             inspect_every: 500,
         }
+    }
+}
+
+impl Sparse {
+    /// What the index is made with.
+    pub fn options(&self) -> IndexOptions {
+        let &Self { index, tables, codes, probes, block, .. } = self;
+        IndexOptions { index, tables, codes, probes, block }
     }
 }
 

@@ -79,10 +79,11 @@ pub struct Generated {
 /// use hotrow::config::{Optim, lm::Model};
 /// use hotrow::data::tokens::Tokenizer;
 /// use hotrow::generate::{Generation, generate};
-/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt};
+/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, optim::Scope};
 /// let tokenizer = Tokenizer::train_on("to be or not to be", 260)?;
 /// let model = Model { width: 8, heads: 2, layers: 1, context: 16, ..Model::default() };
-/// let network = Gpt::new(&model, &Optim::default(), tokenizer.vocabulary(), 1);
+/// let scope = Scope::fresh(&Optim::default(), 1, Level::detect());
+/// let network = Gpt::new(&scope, &model.into(), tokenizer.vocabulary(), vec![])?;
 /// let (options, mut text) = (Generation { max_tokens: 20, ..Generation::default() }, String::new());
 /// let generated = generate(&network, &mut Workspace::new(Level::detect()), &tokenizer, "to", &options, &mut |more| {
 ///     text += more;

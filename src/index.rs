@@ -17,11 +17,12 @@ mod scan;
 mod tables;
 
 use std::fmt::Debug;
+use std::sync::RwLock;
 
 use half::bf16;
 use serde::Serialize;
 
-use crate::config::{IndexName, Sparse};
+use crate::config::{IndexName, IndexOptions};
 use crate::error::Result as Answer;
 use crate::kernels::{Level, MatRef, UniqueRowIds};
 use crate::ragged::Ragged;
@@ -31,6 +32,7 @@ pub use blocks::Blocks;
 pub use exact::ExactTopK;
 pub use family::HashName;
 pub use hashed::{HashOptions, Hashed};
+use plain::Planned;
 pub use plain::{All, Random};
 
 /// Weights in one of the two storage types.
@@ -187,33 +189,74 @@ pub trait Index: Send + Sync + Debug {
     }
 }
 
-/// The index that a configuration names, over `rows` rows of `dim` numbers. It knows no row before the first `rebuild`.
+/// Makes an index over so many rows of so many numbers, with a seed for all that is random.
+pub type Maker = fn(&IndexOptions, u64, usize, usize, Level) -> Answer<Box<dyn Index>>;
+
+/// Indexes that programs have registered.
+static MAKERS: RwLock<Vec<(&str, Maker)>> = RwLock::new(Vec::new());
+
+/// From now on configurations of this program can name an index of its own, as `sparse.index`, `head.index` or `feed_forward.index`.
+///
+/// # Panics
+///
+/// If there is an index of this name.
+///
+/// ```
+/// use hotrow::config::{Config, IndexOptions};
+/// use hotrow::index::{self, Index, Random};
+/// use hotrow::{error::Result, kernels::Level};
+///
+/// fn make(_: &IndexOptions, _seed: u64, _rows: usize, _dim: usize, _: Level) -> Result<Box<dyn Index>> {
+///     Ok(Box::new(Random))
+/// }
+/// index::register("mine", make);
+/// let config = Config::load(None, &["sparse.index=mine".into()])?;
+/// assert_eq!(config.sparse.index.as_str(), "mine");
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+#[track_caller]
+pub fn register(name: &'static str, make: Maker) {
+    assert!(IndexName::allow(name), "there is an index called {name}");
+    MAKERS.write().expect("no writer panics").push((name, make));
+}
+
+/// The index that `options` name, over `rows` rows of `dim` numbers. It knows no row before the first `rebuild`.
 ///
 /// # Errors
 ///
 /// [`Error::Config`](crate::error::Error::Config) if there cannot be so many codes or tables.
 ///
 /// ```
-/// use hotrow::config::{IndexName, Sparse};
-/// let config = Sparse { index: IndexName::Simhash, ..Sparse::default() };
-/// let index = hotrow::index::new(&config, 1, 1000, 64, hotrow::kernels::Level::detect())?;
+/// use hotrow::config::{IndexName, IndexOptions};
+/// let options = IndexOptions { index: IndexName::Simhash, ..IndexOptions::default() };
+/// let index = hotrow::index::new(&options, 1, 1000, 64, hotrow::kernels::Level::detect())?;
 /// assert_eq!(index.name(), "simhash");
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
-pub fn new(config: &Sparse, seed: u64, rows: usize, dim: usize, level: Level) -> Answer<Box<dyn Index>> {
+pub fn new(options: &IndexOptions, seed: u64, rows: usize, dim: usize, level: Level) -> Answer<Box<dyn Index>> {
     let hashed = |hash| -> Answer<Box<dyn Index>> {
-        let &Sparse { codes, tables, probes, .. } = config;
+        let &IndexOptions { codes, tables, probes, .. } = options;
         let options = HashOptions { hash, codes, tables, probes, ..HashOptions::default() };
         Ok(Box::new(Hashed::new(options, seed, rows, dim, level)?))
     };
-    match config.index {
+    match options.index {
         IndexName::All => Ok(Box::new(All)),
         IndexName::Random => Ok(Box::new(Random)),
         IndexName::Simhash => hashed(HashName::SimHash),
         IndexName::Dwta => hashed(HashName::Dwta),
         IndexName::Minhash => hashed(HashName::MinHash),
         IndexName::CrossPolytope => hashed(HashName::CrossPolytope),
-        IndexName::Blocks => Ok(Box::new(Blocks::new(config.block, config.probes, seed, rows, dim, level)?)),
+        IndexName::Blocks => Ok(Box::new(Blocks::new(options.block, options.probes, seed, rows, dim, level)?)),
         IndexName::Exact => Ok(Box::new(ExactTopK::default())),
+        IndexName::Own(name) => {
+            let makers = MAKERS.read().expect("no writer panics").clone();
+            let (_, make) = makers.into_iter().find(|(own, _)| *own == name).expect("its name is registered");
+            make(options, seed, rows, dim, level)
+        }
     }
+}
+
+/// Stands for the index that `options` name where a network is only counted.
+pub(crate) fn planned(options: &IndexOptions, rows: usize, dim: usize) -> Box<dyn Index> {
+    Box::new(Planned { name: options.index.as_str(), bytes: options.bytes(rows, dim) })
 }

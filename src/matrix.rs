@@ -17,7 +17,8 @@ use crate::kernels::{MatMut, MatRef};
 /// ```
 #[derive(Debug)]
 pub struct Matrix<T> {
-    memory: MmapMut,
+    /// None in a plan, where a matrix has a shape and no numbers.
+    memory: Option<MmapMut>,
     rows: usize,
     cols: usize,
     elements: std::marker::PhantomData<T>,
@@ -53,16 +54,41 @@ impl<T: Pod> Matrix<T> {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn try_zeros(what: &str, rows: usize, cols: usize) -> Result<Self> {
-        let bytes = rows.checked_mul(cols).and_then(|len| len.checked_mul(size_of::<T>()));
-        let refused = || Error::Memory { what: what.to_owned(), bytes: bytes.map_or(u64::MAX, |bytes| bytes as u64) };
-        // No slice is longer than an isize counts, whatever the system would map.
-        let mapped = bytes.filter(|&bytes| bytes <= isize::MAX as usize).ok_or_else(refused)?;
+        let planned = Self::planned(what, rows, cols)?;
+        let refused = |_| Error::Memory { what: what.to_owned(), bytes: planned.bytes() as u64 };
         // The system maps no empty piece of memory.
-        let memory = MmapMut::map_anon(mapped.max(1)).map_err(|_| refused())?;
+        let memory = MmapMut::map_anon(planned.bytes().max(1)).map_err(refused)?;
         // Random rows of a large table arrive up to twice as fast from huge pages. A system without them says no.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(Advice::HugePage);
-        Ok(Self { memory, rows, cols, elements: std::marker::PhantomData })
+        Ok(Self { memory: Some(memory), ..planned })
+    }
+
+    /// A shape without memory, for plans: only rows, columns and bytes can be asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if no machine could have so much.
+    ///
+    /// ```
+    /// let planned = hotrow::matrix::Matrix::<f32>::planned("scores", 1 << 40, 2)?;
+    /// assert_eq!(planned.bytes(), 1 << 43);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn planned(what: &str, rows: usize, cols: usize) -> Result<Self> {
+        let bytes = rows.checked_mul(cols).and_then(|len| len.checked_mul(size_of::<T>()));
+        // No slice is longer than an isize counts, whatever the system would map.
+        match bytes {
+            Some(bytes) if bytes <= isize::MAX as usize => {
+                Ok(Self { memory: None, rows, cols, elements: std::marker::PhantomData })
+            }
+            _ => Err(Error::Memory { what: what.to_owned(), bytes: bytes.map_or(u64::MAX, |bytes| bytes as u64) }),
+        }
+    }
+
+    /// Whether it is a shape without memory.
+    pub fn is_planned(&self) -> bool {
+        self.memory.is_none()
     }
 
     /// Number of rows.
@@ -85,12 +111,17 @@ impl<T: Pod> Matrix<T> {
 
     /// All rows, one after the other.
     ///
+    /// # Panics
+    ///
+    /// If it is planned, as all that reads or writes numbers does.
+    ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).as_slice(), &[0.0; 6]);
     /// ```
     pub fn as_slice(&self) -> &[T] {
         let len = self.rows * self.cols;
-        &bytemuck::cast_slice(&self.memory[..len * size_of::<T>()])[..len]
+        let memory = self.memory.as_ref().expect("a planned matrix has no numbers");
+        &bytemuck::cast_slice(&memory[..len * size_of::<T>()])[..len]
     }
 
     /// All rows, to be written.
@@ -100,7 +131,8 @@ impl<T: Pod> Matrix<T> {
     /// ```
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let len = self.rows * self.cols;
-        &mut bytemuck::cast_slice_mut(&mut self.memory[..len * size_of::<T>()])[..len]
+        let memory = self.memory.as_mut().expect("a planned matrix has no numbers");
+        &mut bytemuck::cast_slice_mut(&mut memory[..len * size_of::<T>()])[..len]
     }
 
     /// Row `r`.

@@ -5,6 +5,7 @@ mod parameter;
 pub(crate) mod product;
 mod rule;
 mod schedule;
+mod scope;
 mod split;
 mod state;
 mod stored;
@@ -13,6 +14,8 @@ pub use parameter::Parameter;
 pub use product::LinearGradient;
 pub use rule::Rule;
 pub use schedule::learning_rate;
+pub(crate) use scope::fits;
+pub use scope::{Group, Scope};
 pub use stored::Init;
 
 use crate::kernels::UniqueRowIds;

@@ -4,8 +4,8 @@ use hotrow::active::ActiveSet;
 use hotrow::config::lm::head::HeadMode;
 use hotrow::config::lm::memory::KeysName;
 use hotrow::config::lm::model::{Activation, Precision};
-use hotrow::config::lm::{FeedForwardOptions, Head, Memory, Model, Ngram};
-use hotrow::config::{Config, IndexName, Loss, Optim, OptimizerName, Pooling, Storage};
+use hotrow::config::lm::{Head, Memory, Model, Ngram};
+use hotrow::config::{Config, IndexName, IndexOptions, Loss, Optim, OptimizerName, Pooling, Storage};
 use hotrow::data::Batch;
 use hotrow::flops::Phase;
 use hotrow::kernels::{Level, MatMut, MatRef};
@@ -13,13 +13,14 @@ use hotrow::layer::attention::rotations;
 use hotrow::layer::ngram::NgramSaved;
 use hotrow::layer::per_sample::Sets;
 use hotrow::layer::{
-    Attention, BlockFeedForward, Dense, DenseHead, FeedForward, Linear, LinearGradient, MemoryLayer, NgramMemory,
-    RmsNorm, RowTable, SampledFeedForward, SampledHead, Table, ValueTable, Workspace,
+    Attention, BlockFeedForward, BlockFeedForwardOptions, Dense, DenseHead, FeedForward, Linear, LinearGradient,
+    MemoryLayer, NgramMemory, RmsNorm, RowTable, SampledFeedForward, SampledFeedForwardOptions, SampledHead, Table,
+    ValueTable, Workspace,
 };
 use hotrow::loss;
 use hotrow::model::Gpt;
 use hotrow::module::Module;
-use hotrow::optim::{Init, Parameter, Step};
+use hotrow::optim::{Init, Parameter, Scope, Step};
 use hotrow::ragged::Ragged;
 use hotrow::sparse::SparseBatch;
 use hotrow::train::Trainer;
@@ -33,6 +34,10 @@ fn counted(work: &mut Workspace, phase: Phase) -> (u64, u64) {
 
 fn new() -> Workspace {
     Workspace::new(Level::detect())
+}
+
+fn scope(optim: &Optim) -> Scope {
+    Scope::fresh(optim, 7, Level::detect()).child("layer")
 }
 
 fn sgd() -> Optim {
@@ -49,7 +54,7 @@ fn model() -> Model {
 #[test]
 fn a_linear_layer_counts_the_rows_that_are_active() {
     let (mut work, optim) = (new(), sgd());
-    let mut layer = Linear::new("l", 5, 4, Storage::F32, &optim, 7);
+    let mut layer = Linear::new(&scope(&optim), 5, 4, Storage::F32).unwrap();
     let x = [1.0; 12];
     let x = MatRef::new(&x, 3, 4);
     // Three samples, two of five rows of four: 3 * 2 * 4 * 2, and 3 * 5 * 4 * 2.
@@ -90,7 +95,7 @@ fn a_loss_counts_twenty_operations_a_logit() {
 #[test]
 fn tables_count_the_rows_that_are_looked_up() {
     let (mut work, optim) = (new(), sgd());
-    let mut table = Table::new("t", 9, 4, Pooling::Sum, Storage::F32, &optim, 7);
+    let mut table = Table::new(&scope(&optim), 9, 4, Pooling::Sum, Storage::F32).unwrap();
     let mut batch = SparseBatch::new(9);
     batch.push(&[1, 5], &[1.0, 2.0]).unwrap();
     batch.push(&[5], &[1.0]).unwrap();
@@ -112,7 +117,10 @@ fn tables_count_the_rows_that_are_looked_up() {
 
     // Four tokens, two heads of four numbers, a bigram and a trigram each: 4 * 2 * 2 * 4 * 2.
     let (model, config) = (Model { width: 8, ..model() }, Ngram { rows: 50, ..Ngram::default() });
-    let (memory, mut saved) = (NgramMemory::new("n", &config, &model, &optim, 7), NgramSaved::default());
+    let (memory, mut saved) = (
+        NgramMemory::new(&scope(&optim), &config, model.width, config.blocks(&model).len()).unwrap(),
+        NgramSaved::default(),
+    );
     memory.look_up(&mut work, &[1, 2, 3, 1], 4, &mut saved);
     assert_eq!(counted(&mut work, Phase::Forward), (128, 128));
 }
@@ -120,7 +128,7 @@ fn tables_count_the_rows_that_are_looked_up() {
 #[test]
 fn dense_products_count_every_weight_for_every_token() {
     let (mut work, optim) = (new(), sgd());
-    let mut layer = Dense::new("d", 6, 4, 0.1, Precision::F32, &optim, 7);
+    let mut layer = Dense::new(&scope(&optim), 6, 4, 0.1, Precision::F32).unwrap();
     let (x, mut y, mut dx) = ([1.0; 12], [0.0; 18], [0.0; 12]);
     layer.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 6));
     // 3 * 6 * 4 * 2.
@@ -130,7 +138,7 @@ fn dense_products_count_every_weight_for_every_token() {
     assert_eq!(counted(&mut work, Phase::Backward), (288, 288));
 
     // A few operations a number are not counted.
-    let norm = RmsNorm::new("n", 4, &optim);
+    let norm = RmsNorm::new(&scope(&optim), 4).unwrap();
     norm.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut dx, 3, 4), &mut [0.0; 3]);
     assert_eq!(work.costs.total().flops, 0);
 }
@@ -141,7 +149,7 @@ fn attention_counts_the_pairs_of_tokens_that_see_each_other() {
     for (window, pairs) in [(0, 20), (2, 14)] {
         // Two sequences of four tokens: 1 + 2 + 3 + 4 pairs each, or 1 + 2 + 2 + 2.
         let (mut work, model) = (new(), Model { window, ..model() });
-        let mut layer = Attention::new("a", &model, rotations(&model), &sgd(), 7);
+        let mut layer = Attention::new(&scope(&sgd()), (&model).into(), (&model).into(), rotations(&model)).unwrap();
         let (mut y, mut dx, mut saved) = ([0.0; 32], [0.0; 32], Default::default());
         layer.forward(&mut work, MatRef::new(&x, 8, 4), 4, MatMut::new(&mut y, 8, 4), &mut saved);
         // Queries, keys and values 8 * 4 * 12 * 2, output 8 * 4 * 4 * 2; of each pair a score and a sum, 4 numbers each.
@@ -162,7 +170,7 @@ fn feed_forward_layers_count_the_neurons_that_a_token_computes() {
     // Three tokens, 16 neurons up and down: 3 * 4 * 16 * 2 * 2. With a gate of 6 neurons, 12 up and 6 down.
     for (activation, inner, want) in [(Activation::ReluSquared, 0, 768), (Activation::Swiglu, 6, 288 + 144)] {
         let (mut work, model) = (new(), Model { activation, feed_forward: inner, ..model() });
-        let mut layer = FeedForward::new("f", &model, &sgd(), 7);
+        let mut layer = FeedForward::new(&scope(&sgd()), (&model).into(), model.inner(), model.activation).unwrap();
         let mut saved = Default::default();
         layer.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 4), &mut saved);
         assert_eq!(counted(&mut work, Phase::Forward), (want, want));
@@ -172,8 +180,9 @@ fn feed_forward_layers_count_the_neurons_that_a_token_computes() {
     }
     // Three of 16 neurons: 3 * 3 * 4 * 2 * 2 of 768; to find them exactly, all of 16: 3 * 16 * 4 * 2.
     let (mut work, optim) = (new(), sgd());
-    let options = FeedForwardOptions { active: 3, index: IndexName::Exact, ..FeedForwardOptions::default() };
-    let mut layer = SampledFeedForward::new("s", &options, &model(), &optim, 7, Level::detect()).unwrap();
+    let index = IndexOptions { index: IndexName::Exact, ..IndexOptions::default() };
+    let options = SampledFeedForwardOptions { active: 3, index, rebuild_every: 50 };
+    let mut layer = SampledFeedForward::new(&scope(&optim), (&model()).into(), model().inner(), &options).unwrap();
     layer.rebuild(&mut work);
     let mut saved = Default::default();
     layer.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 4), &mut saved);
@@ -186,8 +195,8 @@ fn feed_forward_layers_count_the_neurons_that_a_token_computes() {
     assert_eq!(work.costs.of(Phase::Update).flops, 144);
     assert_eq!((work.costs.total().flops, work.costs.total().dense_flops), (2 * 144, 2 * 768));
     // One of four blocks of four neurons: 3 * 4 * 4 * 2 * 2, and the router 3 * 4 * 4 * 2.
-    let (mut work, options) = (new(), FeedForwardOptions { neurons: 4, chosen: 1, ..FeedForwardOptions::default() });
-    let layer = BlockFeedForward::new("b", &options, &model(), &sgd(), 7);
+    let (mut work, options) = (new(), BlockFeedForwardOptions { neurons: 4, chosen: 1, balance: 0.001 });
+    let layer = BlockFeedForward::new(&scope(&sgd()), (&model()).into(), model().inner(), options).unwrap();
     let mut saved = Default::default();
     layer.forward(&mut work, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 4), &mut saved);
     assert_eq!(counted(&mut work, Phase::Forward), (192 + 96, 768 + 96));
@@ -196,14 +205,14 @@ fn feed_forward_layers_count_the_neurons_that_a_token_computes() {
 #[test]
 fn heads_count_three_products_with_the_rows_they_compute() {
     let (mut work, optim) = (new(), sgd());
-    let mut weights = Dense::new("h", 50, 4, 0.1, Precision::F32, &optim, 7);
+    let mut weights = Dense::new(&scope(&optim), 50, 4, 0.1, Precision::F32).unwrap();
     let (x, mut dx) = ([1.0; 12], [0.0; 12]);
     let x = MatRef::new(&x, 3, 4);
     // Logits, and back to input and weights: 3 * 50 * 4 * 2 each.
     DenseHead::default().accumulate(&mut work, &mut weights, x, &[7, 8, 9], MatMut::new(&mut dx, 3, 4));
     assert_eq!(counted(&mut work, Phase::Gemm), (3600, 3600));
     let config = Head { mode: HeadMode::Sampled, active: 20, tail: 0.5, index: IndexName::Random, ..Head::default() };
-    let mut head = SampledHead::new(&config, vec![0, 1], 50, 4, 7, Level::detect()).unwrap();
+    let mut head = SampledHead::new(&scope(&sgd()), &config, vec![0, 1], &weights).unwrap();
     head.rebuild(&mut work, &weights);
     work.costs = Default::default();
     head.accumulate(&mut work, &mut weights, x, &[7, 8, 9], 0, MatMut::new(&mut dx, 3, 4));
@@ -214,10 +223,10 @@ fn heads_count_three_products_with_the_rows_they_compute() {
 #[test]
 fn building_an_index_counts_what_the_index_counts() {
     let mut work = new();
-    let weights = Dense::new("h", 50, 4, 0.1, Precision::F32, &sgd(), 7);
+    let weights = Dense::new(&scope(&sgd()), 50, 4, 0.1, Precision::F32).unwrap();
     for index in [IndexName::Simhash, IndexName::Blocks] {
         let config = Head { mode: HeadMode::Sampled, active: 20, index, ..Head::default() };
-        let mut head = SampledHead::new(&config, vec![0, 1], 50, 4, 7, Level::detect()).unwrap();
+        let mut head = SampledHead::new(&scope(&sgd()), &config, vec![0, 1], &weights).unwrap();
         head.rebuild(&mut work, &weights);
         let built = head.index().flops();
         assert_eq!(counted(&mut work, Phase::Hash), (built, 0));
@@ -238,8 +247,8 @@ fn a_memory_counts_queries_keys_reads_and_products() {
         storage: Storage::F32,
         ..Memory::default()
     };
-    let layer = MemoryLayer::new("m", &config, &model, &optim, 7, Level::detect()).unwrap();
-    let values = ValueTable::new("v", &config, &model, 7);
+    let layer = MemoryLayer::new(&scope(&optim), (&model).into(), &config).unwrap();
+    let values = ValueTable::new(&scope(&config.rule()), &config, model.width).unwrap();
     let (x, mut y, mut saved) = ([0.5; 12], [0.0; 12], Default::default());
     layer.forward(&mut work, &values, MatRef::new(&x, 3, 4), MatMut::new(&mut y, 3, 4), &mut saved);
     // Three tokens. Queries of two heads: 4 * 12; five half keys of three numbers, two halves, two heads: 2 * 2 * 5 * 3;
@@ -269,7 +278,9 @@ fn a_training_step_of_a_classifier_is_the_sum_of_its_layers() {
 #[test]
 fn a_language_model_is_the_sum_of_its_blocks_and_its_head() {
     let (mut work, optim) = (new(), sgd());
-    let mut gpt = Gpt::new(&Model { layers: 2, ..model() }, &optim, 50, 7);
+    let mut gpt =
+        Gpt::new(&Scope::fresh(&optim, 7, Level::detect()), &Model { layers: 2, ..model() }.into(), 50, vec![])
+            .unwrap();
     let (tokens, targets) = ([1, 2, 3, 4, 5, 6, 7, 8], [2, 3, 4, 5, 6, 7, 8, 9]);
     gpt.accumulate(&mut work, &tokens, &targets, 4);
     // Of a block the attention of the test above, and 8 * 4 * 16 * 2 * 2 for 16 neurons; forward once, backward twice.

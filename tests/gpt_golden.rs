@@ -8,7 +8,7 @@ use hotrow::kernels::Level;
 use hotrow::layer::Workspace;
 use hotrow::model::Gpt;
 use hotrow::module::Module;
-use hotrow::optim::Step;
+use hotrow::optim::{Scope, Step};
 use hotrow::tensor::ElementsMut;
 use safetensors::SafeTensors;
 
@@ -66,7 +66,8 @@ impl Golden {
     }
 
     fn network(&self, optim: &Optim) -> Gpt {
-        let mut gpt = Gpt::new(&self.model, optim, VOCABULARY, 1);
+        let mut gpt =
+            Gpt::new(&Scope::fresh(optim, 1, Level::detect()), &self.model.clone().into(), VOCABULARY, vec![]).unwrap();
         for tensor in gpt.weight_tensors_mut() {
             let ElementsMut::F32(elements) = tensor.elements else { panic!("weights are f32") };
             elements.copy_from_slice(&self.tensor(&tensor.name));

@@ -93,23 +93,6 @@ impl Model {
 }
 
 impl Sparse {
-    /// About how many bytes the index of `rows` rows of `cols` numbers takes.
-    ///
-    /// ```
-    /// use hotrow::config::{IndexName, Sparse};
-    /// let sparse = Sparse { index: IndexName::Simhash, tables: 10, ..Sparse::default() };
-    /// assert_eq!(sparse.index_bytes(1000, 64), 80_000);
-    /// ```
-    pub fn index_bytes(&self, rows: usize, cols: usize) -> u64 {
-        let bytes = match self.index {
-            IndexName::Random | IndexName::All | IndexName::Exact => 0,
-            IndexName::Blocks => 8 * rows + rows / self.block.max(1) * (cols + 2) * 4,
-            // The bucket of each row in each table, and the rows of each bucket.
-            _ => 2 * 4 * self.tables * rows,
-        };
-        bytes as u64
-    }
-
     fn check(&self, batch_size: usize) -> Result<()> {
         within("sparse.active", self.active, 0, u32::MAX as usize)?;
         number("sparse.tail", self.tail, (0.0..=1.0).contains(&self.tail), "not from 0 to 1")?;
@@ -121,10 +104,7 @@ impl Sparse {
                 format_args!("above train.batch_size ({batch_size})"),
             ));
         }
-        within("sparse.tables", self.tables, 1, 1 << 16)?;
-        within("sparse.codes", self.codes, 0, 32)?;
-        within("sparse.probes", self.probes, 0, MOST)?;
-        within("sparse.block", self.block, 1, MOST)?;
+        self.options().check("sparse")?;
         counts("sparse.rebuild_every", self.rebuild_every, 1)?;
         counts("sparse.rebuild_most", self.rebuild_most, 1)?;
         if self.rebuild_most < self.rebuild_every {

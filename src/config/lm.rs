@@ -154,7 +154,7 @@ impl Lm {
     /// What the network is made of.
     ///
     /// ```
-    /// assert_eq!(hotrow::config::lm::Lm::default().parts().parameters(50_257), 29_921_280);
+    /// assert_eq!(hotrow::config::lm::Lm::default().parts().model.width, 384);
     /// ```
     pub fn parts(&self) -> Parts {
         let Self { model, feed_forward, ngram, memory, head, .. } = self.clone();

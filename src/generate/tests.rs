@@ -1,3 +1,4 @@
+use crate::optim::Scope;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -94,7 +95,13 @@ fn small() -> (Tokenizer, Gpt, Workspace) {
     use crate::config::{Optim, lm::Model};
     let tokenizer = Tokenizer::train_on("to be or not to be", 260).unwrap();
     let model = Model { width: 8, heads: 2, layers: 1, context: 6, ..Model::default() };
-    let network = Gpt::new(&model, &Optim::default(), tokenizer.vocabulary(), 1);
+    let network = Gpt::new(
+        &Scope::fresh(&Optim::default(), 1, Level::detect()),
+        &model.clone().into(),
+        tokenizer.vocabulary(),
+        vec![],
+    )
+    .unwrap();
     (tokenizer, network, Workspace::new(Level::detect()))
 }
 

@@ -251,11 +251,11 @@ fn no_rows(make: &impl Fn(usize, usize, Level) -> Box<dyn Index>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{IndexName, Sparse};
+    use crate::config::{IndexName, IndexOptions};
 
-    fn check_named(name: IndexName, change: impl Fn(&mut Sparse) + Sync, claims: Claims) {
+    fn check_named(name: IndexName, change: impl Fn(&mut IndexOptions) + Sync, claims: Claims) {
         let make = |rows, dim, level| {
-            let mut config = Sparse { index: name, ..Sparse::default() };
+            let mut config = IndexOptions { index: name, ..IndexOptions::default() };
             change(&mut config);
             super::super::new(&config, 7, rows, dim, level).unwrap()
         };
@@ -287,7 +287,7 @@ mod tests {
         }
         // Sets of 3 of the 24 coordinates are soon shared by more rows than a bucket gives.
         check_named(IndexName::Minhash, |_| (), Claims { found: 0.75, inserts: true });
-        let probes = |config: &mut Sparse| (config.probes, config.tables) = (2, 8);
+        let probes = |config: &mut IndexOptions| (config.probes, config.tables) = (2, 8);
         check_named(IndexName::CrossPolytope, probes, Claims { found: 0.9, inserts: true });
     }
 
@@ -309,7 +309,8 @@ mod tests {
         ];
         for (name, least) in bounds {
             let mut index =
-                super::super::new(&Sparse { index: name, ..Sparse::default() }, 1, ROWS, DIM, level).unwrap();
+                super::super::new(&IndexOptions { index: name, ..IndexOptions::default() }, 1, ROWS, DIM, level)
+                    .unwrap();
             index.rebuild(&rows);
             let found = index.select(&rows, queries, K, 0);
             let hits: usize = (0..300).map(|q| best.row(q).iter().filter(|id| found.row(q).contains(id)).count()).sum();

@@ -1,6 +1,6 @@
 //! Indexes that guess nothing: no row, and all rows.
 
-use super::{Index, Rows};
+use super::{Index, Rows, Statistics};
 use crate::kernels::MatRef;
 use crate::ragged::Ragged;
 
@@ -50,3 +50,24 @@ macro_rules! selects_nothing {
 
 selects_nothing!(Random, "random", false);
 selects_nothing!(All, "all", true);
+
+/// As large as an index would be, and nothing else of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Planned {
+    pub name: &'static str,
+    pub bytes: u64,
+}
+
+impl Index for Planned {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics { bytes: self.bytes as usize, ..Statistics::default() }
+    }
+
+    fn select(&self, _: &Rows, _: MatRef<f32>, _: usize, _: u64) -> Ragged<u32> {
+        panic!("a planned index selects nothing")
+    }
+}

@@ -12,14 +12,14 @@ use rayon::prelude::*;
 
 use self::core::{Core, Scratch};
 use super::dense::{TOKENS, copy_rows};
-use super::feed_forward::deviation;
-use super::{Buffer, Dense, RmsNorm, Workspace};
+use super::{Buffer, Dense, RmsNorm, Stream, Workspace};
 use crate::config::lm::Model;
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::{RopePairs, RopeTable, rope, rope_backward};
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::Rule;
+use crate::module::Demand;
+use crate::optim::Scope;
 use crate::scratch::lend;
 use crate::work::local;
 
@@ -57,7 +57,7 @@ pub struct Attention {
     window: usize,
 }
 
-crate::module!(Attention { norm, qk_norm, qkv, out });
+crate::module!(Attention { norm, qk_norm, qkv, out } takes demand);
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
@@ -76,51 +76,64 @@ pub fn rotations(model: &Model) -> Arc<RopeTable> {
     Arc::new(RopeTable::new(model.context, model.head_width(), model.rope_base as f64))
 }
 
+/// How tokens look back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionOptions {
+    /// Heads, which divide the width of the stream.
+    pub heads: usize,
+    /// Most tokens, itself included, that a token looks back on; 0 for all.
+    pub window: usize,
+    /// Queries and keys of each head are normalised to a length that is learned.
+    pub qk_norm: bool,
+}
+
+impl From<&Model> for AttentionOptions {
+    fn from(model: &Model) -> Self {
+        Self { heads: model.heads, window: model.window, qk_norm: model.qk_norm }
+    }
+}
+
 impl Attention {
-    /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as those of
+    /// The layer of a block. `rope` has the angles of as many positions as a sequence has at most. Weights start as those of
     /// [`FeedForward`](super::FeedForward).
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    /// See [`Scope::parameter`].
     ///
     /// ```
-    /// use hotrow::{config::{Optim, lm::Model}, layer::{Attention, Workspace, attention::rotations}};
+    /// use hotrow::{config::{Optim, lm::Model}, layer::{Attention, Workspace, attention::rotations}, optim::Scope};
     /// use hotrow::kernels::{Level, MatMut, MatRef};
     /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
-    /// let layer = Attention::new("attention", &model, rotations(&model), &Optim::default(), 7);
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let layer = Attention::new(&scope.child("attention"), (&model).into(), (&model).into(), rotations(&model))?;
     /// let (mut y, mut saved) = ([0.0; 8], Default::default());
     /// let work = &mut Workspace::new(Level::detect());
     /// layer.forward(work, MatRef::new(&[0.5; 8], 2, 4), 2, MatMut::new(&mut y, 2, 4), &mut saved);
     /// // The same values have the same mean, wherever they stand.
     /// assert!((y[0] - y[4]).abs() < 1e-6);
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
-    #[track_caller]
-    pub fn new(name: &str, model: &Model, rope: Arc<RopeTable>, rule: impl Into<Rule>, seed: u64) -> Self {
-        Self::try_new(name, model, rope, rule, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, model: &Model, rope: Arc<RopeTable>, rule: impl Into<Rule>, seed: u64) -> Result<Self> {
-        let (width, rule) = (model.width, rule.into());
-        let dense = |part: &str, outputs: usize, deviation: f32| {
-            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, rule, seed)
-        };
-        let norm = |part: &str, width: usize| RmsNorm::try_new(&format!("{name}.{part}"), width, rule);
-        let head = model.head_width();
+    pub fn new(scope: &Scope, stream: Stream, options: AttentionOptions, rope: Arc<RopeTable>) -> Result<Self> {
+        let (Stream { width, precision, .. }, head) = (stream, stream.width / options.heads);
+        let norm = |part: &str, width: usize| RmsNorm::new(&scope.child(part), width);
         Ok(Self {
             norm: norm("norm", width)?,
-            qkv: dense("qkv", 3 * width, deviation(width))?,
-            out: dense("out", width, deviation(width) / (2.0 * model.layers as f32).sqrt())?,
-            qk_norm: if model.qk_norm { Some([norm("query_norm", head)?, norm("key_norm", head)?]) } else { None },
+            qkv: Dense::new(&scope.child("qkv"), 3 * width, width, Stream::deviation(width), precision)?,
+            out: Dense::new(&scope.child("out"), width, width, stream.out_deviation(width), precision)?,
+            qk_norm: if options.qk_norm { Some([norm("query_norm", head)?, norm("key_norm", head)?]) } else { None },
             rope,
-            heads: model.heads,
-            window: if model.window == 0 { usize::MAX } else { model.window },
+            heads: options.heads,
+            window: if options.window == 0 { usize::MAX } else { options.window },
         })
+    }
+
+    /// Two products forward and five backward, which computes the scores anew.
+    fn demand(&self) -> (&str, Demand) {
+        let width = self.out.inputs() as u64;
+        let demand =
+            Demand { activation_bytes: 32 * width, pair_flops: 14 * width, window: self.window, ..Demand::default() };
+        (self.out.parameter().name(), demand)
     }
 
     /// Numbers of a head.

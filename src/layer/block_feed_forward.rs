@@ -19,16 +19,14 @@ use rayon::prelude::*;
 
 use self::route::{Piece, add_entries, choose, pieces, scores_backward};
 use super::dense::{TOKENS, copy_rows};
-use super::feed_forward::deviation;
-use super::{Buffer, Dense, RmsNorm, Workspace};
-use crate::config::lm::{FeedForwardOptions, Model};
-use crate::config::{Optim, OptimizerName, Storage};
+use super::{Buffer, Dense, RmsNorm, Stream, Workspace};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::reduce::{Activation, dot};
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
-use crate::optim::{Init, Parameter, Rule, Step};
+use crate::module::Demand;
+use crate::optim::{Init, Parameter, Scope, Step};
 use crate::ragged::Ragged;
 use crate::scratch::lend;
 use crate::work::local;
@@ -53,9 +51,9 @@ pub struct BlockFeedForward {
     pub norm: RmsNorm,
     /// (blocks, D).
     pub router: Dense,
-    /// (inner, D): what a neuron looks for.
+    /// (inner, D): up projections.
     pub up: Dense,
-    /// (inner, D): what it then says.
+    /// (inner, D): down projections.
     pub down: Dense,
     /// (blocks, 1): added to scores when blocks are chosen.
     offsets: Parameter,
@@ -66,7 +64,18 @@ pub struct BlockFeedForward {
     balance: f32,
 }
 
-crate::module!(BlockFeedForward { norm, router, up, down, offsets } then balance);
+crate::module!(BlockFeedForward { norm, router, up, down, offsets } then balance takes demand);
+
+/// How neurons are divided and chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BlockFeedForwardOptions {
+    /// Neurons of a block: 32 or more fill the tiles of a product.
+    pub neurons: usize,
+    /// Blocks that a token computes.
+    pub chosen: usize,
+    /// How far a step moves the offset of an over-used or under-used block; 0 for not at all.
+    pub balance: f32,
+}
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
@@ -84,66 +93,56 @@ pub struct BlockFeedForwardSaved {
 }
 
 impl BlockFeedForward {
-    /// The layer of a `model`'s block, called `name` in checkpoints. Neurons start as those of a
-    /// [`FeedForward`](super::FeedForward) layer.
+    /// The layer of a block, with `inner` neurons. Neurons start as those of a [`FeedForward`](super::FeedForward) layer.
+    ///
+    /// # Errors
+    ///
+    /// See [`Scope::parameter`].
     ///
     /// # Panics
     ///
     /// If neurons do not divide into blocks or there are fewer than a token chooses.
     ///
     /// ```
-    /// use hotrow::config::{Optim, lm::{FeedForwardOptions, Model}};
-    /// use hotrow::layer::{BlockFeedForward, Workspace};
-    /// use hotrow::kernels::{Level, MatMut, MatRef};
-    /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
-    /// let options = FeedForwardOptions { neurons: 4, chosen: 2, ..Default::default() };
-    /// let layer = BlockFeedForward::new("feed_forward", &options, &model, &Optim::default(), 7);
+    /// use hotrow::config::{Optim, lm::model::Precision};
+    /// use hotrow::layer::{BlockFeedForward, BlockFeedForwardOptions, Stream, Workspace};
+    /// use hotrow::{kernels::{Level, MatMut, MatRef}, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let stream = Stream { width: 4, depth: 1, precision: Precision::F32 };
+    /// let options = BlockFeedForwardOptions { neurons: 4, chosen: 2, balance: 0.001 };
+    /// let layer = BlockFeedForward::new(&scope.child("feed_forward"), stream, 16, options)?;
     /// let (mut y, mut saved, work) = ([0.0; 4], Default::default(), &mut Workspace::new(Level::detect()));
     /// layer.forward(work, MatRef::new(&[0.0; 4], 1, 4), MatMut::new(&mut y, 1, 4), &mut saved);
     /// assert_eq!(y, [0.0; 4]);
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(name: &str, options: &FeedForwardOptions, model: &Model, rule: impl Into<Rule>, seed: u64) -> Self {
-        Self::try_new(name, options, model, rule, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    ///
-    /// # Panics
-    ///
-    /// If the blocks do not divide the neurons, or there are not as many as are chosen.
-    #[track_caller]
-    pub fn try_new(
-        name: &str,
-        options: &FeedForwardOptions,
-        model: &Model,
-        rule: impl Into<Rule>,
-        seed: u64,
-    ) -> Result<Self> {
-        let (width, inner, neurons) = (model.width, model.inner(), options.neurons);
+    pub fn new(scope: &Scope, stream: Stream, inner: usize, options: BlockFeedForwardOptions) -> Result<Self> {
+        let (width, BlockFeedForwardOptions { neurons, chosen, balance }) = (stream.width, options);
         assert!(inner.is_multiple_of(neurons), "{inner} neurons are no blocks of {neurons}");
-        let (blocks, chosen, rule) = (inner / neurons, options.chosen, rule.into());
+        let blocks = inner / neurons;
         assert!((1..=blocks).contains(&chosen), "{chosen} of {blocks} blocks");
         let dense = |part: &str, outputs: usize, deviation: f32| {
-            Dense::try_new(&format!("{name}.{part}"), outputs, width, deviation, model.precision, rule, seed)
+            Dense::new(&scope.child(part), outputs, width, deviation, stream.precision)
         };
-        // They have no gradient: `balance` moves them.
-        let still = &Optim { name: OptimizerName::Sgd, ..Optim::default() };
+        let of_blocks = |layer: Dense| layer.in_panels_of(neurons).of_which_a_token_has(chosen * neurons);
         Ok(Self {
-            norm: RmsNorm::try_new(&format!("{name}.norm"), width, rule)?,
-            router: dense("router", blocks, deviation(width))?,
-            up: dense("up", inner, deviation(width))?.in_panels_of(neurons),
-            down: dense("down", inner, deviation(inner) / (2.0 * model.layers as f32).sqrt())?.in_panels_of(neurons),
-            offsets: Parameter::try_new(&format!("{name}.offsets"), blocks, 1, Storage::F32, still, Init::Zeros, seed)?,
+            norm: RmsNorm::new(&scope.child("norm"), width)?,
+            router: dense("router", blocks, Stream::deviation(width))?,
+            up: of_blocks(dense("up", inner, Stream::deviation(width))?),
+            down: of_blocks(dense("down", inner, stream.out_deviation(inner))?),
+            // They have no gradient: `balance` moves them.
+            offsets: scope.ruleless("offsets", blocks, 1, Init::Zeros)?,
             load: vec![0; blocks],
             neurons,
             chosen,
-            balance: options.balance,
+            balance,
         })
+    }
+
+    fn demand(&self) -> (&str, Demand) {
+        let numbers = 2 * self.down.inputs() + self.down.outputs();
+        (self.down.parameter().name(), Demand { activation_bytes: 4 * numbers as u64, ..Demand::default() })
     }
 
     fn blocks(&self) -> usize {

@@ -20,8 +20,8 @@ use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::rows::rows_dot;
 use crate::kernels::{Level, MatMut, MatRef, RowIds};
 use crate::matrix::Matrix;
-use crate::module::{Module, Part, PartMut};
-use crate::optim::{Init, Parameter, Rule};
+use crate::module::{Demand, Module, Part, PartMut};
+use crate::optim::{Init, Parameter, Scope};
 use crate::scratch::lend;
 
 /// Tokens of one piece of work: as many rows as the product keeps in the second-level cache.
@@ -49,57 +49,36 @@ pub struct Dense {
     backward: Packed,
     /// For products with one token, which read the weights and do little else.
     halves: OnceLock<Matrix<bf16>>,
+    /// Rows that a token of a training step multiplies, and bytes of packed copies of a weight: for plans.
+    multiplied: usize,
+    packed_bytes: usize,
 }
 
 impl Dense {
-    /// `outputs` neurons for `inputs` numbers, called `name` in checkpoints. Weights start as normal numbers of standard
-    /// deviation `deviation`.
+    /// `outputs` neurons for `inputs` numbers. Weights start as normal numbers of standard deviation `deviation`.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    /// See [`Scope::parameter`].
     ///
     /// ```
     /// use hotrow::config::{Optim, lm::model::Precision};
     /// use hotrow::layer::{Dense, Workspace};
     /// use hotrow::kernels::{Level, MatMut, MatRef};
-    /// let layer = Dense::new("up", 3, 2, 0.02, Precision::F32, &Optim::default(), 7);
+    /// use hotrow::optim::Scope;
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let layer = Dense::new(&scope.child("up"), 3, 2, 0.02, Precision::F32)?;
     /// let mut y = [0.0; 3];
     /// let work = &mut Workspace::new(Level::detect());
     /// layer.forward(work, MatRef::new(&[1.0, 0.0], 1, 2), MatMut::new(&mut y, 1, 3));
     /// assert_eq!(y[2], layer.weights().row(2)[0]);
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
-    #[track_caller]
-    pub fn new(
-        name: &str,
-        outputs: usize,
-        inputs: usize,
-        deviation: f32,
-        precision: Rounding,
-        rule: impl Into<Rule>,
-        seed: u64,
-    ) -> Self {
-        Self::try_new(name, outputs, inputs, deviation, precision, rule, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(
-        name: &str,
-        outputs: usize,
-        inputs: usize,
-        deviation: f32,
-        precision: Rounding,
-        rule: impl Into<Rule>,
-        seed: u64,
-    ) -> Result<Self> {
-        let (name, init) = (format!("{name}.weight"), Init::Normal(deviation));
+    pub fn new(scope: &Scope, outputs: usize, inputs: usize, deviation: f32, precision: Rounding) -> Result<Self> {
+        let weights = scope.parameter("weight", outputs, inputs, Storage::F32, Init::Normal(deviation))?;
+        let packed = precision == Rounding::Bf16 && scope.level().tiles().is_some();
         Ok(Self {
-            weights: Parameter::try_new(&name, outputs, inputs, Storage::F32, rule, init, seed)?
-                .with_dense_gradient()?,
+            weights: weights.with_dense_gradient()?,
             precision: match precision {
                 Rounding::F32 => Precision::F32,
                 Rounding::Bf16 => Precision::Bf16,
@@ -108,12 +87,26 @@ impl Dense {
             forward: Packed::default(),
             backward: Packed::default(),
             halves: OnceLock::new(),
+            multiplied: outputs,
+            // Without a unit that multiplies bf16 panels hold rounded numbers as f32. There are some for either direction.
+            packed_bytes: 2 * if packed { 2 } else { 4 },
         })
+    }
+
+    /// For plans: of the rows of weights a token multiplies `rows` in training, and all of them only forward, in an evaluation.
+    pub(crate) fn multiplied_in_part(self, rows: usize) -> Self {
+        Self { multiplied: rows, packed_bytes: self.packed_bytes / 2, ..self }
     }
 
     /// Packed in panels of `rows` weights each, which can be multiplied one by one.
     pub(super) fn in_panels_of(mut self, rows: usize) -> Self {
         self.panel_rows = rows;
+        self
+    }
+
+    /// For plans: a token multiplies `rows` of the rows, forward and backward.
+    pub(super) fn of_which_a_token_has(mut self, rows: usize) -> Self {
+        self.multiplied = rows;
         self
     }
 
@@ -320,5 +313,12 @@ impl Module for Dense {
 
     fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
         take(PartMut::Parameter(self.parameter_mut()));
+    }
+
+    fn demands(&self, take: &mut dyn FnMut(&str, Demand)) {
+        let [outputs, inputs, multiplied] = [self.outputs(), self.inputs(), self.multiplied].map(|n| n as u64);
+        let bytes = self.packed_bytes as u64 * outputs * inputs;
+        // A product forward and two backward.
+        take(self.weights.name(), Demand { bytes, flops: 6 * multiplied * inputs, ..Demand::default() });
     }
 }

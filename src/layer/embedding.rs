@@ -8,7 +8,7 @@ use crate::config::Storage;
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::{MatMut, MatRef};
-use crate::optim::{Init, Parameter, Rule};
+use crate::optim::{Init, Parameter, Scope};
 
 /// Distinct tokens that one thread sums the gradients of at a time.
 const ROWS: usize = 64;
@@ -123,32 +123,23 @@ crate::module!(Embedding { weights });
 pub(crate) const TOKEN_DEVIATION: f32 = 0.05;
 
 impl Embedding {
-    /// For tokens below `vocabulary`, called `name` in checkpoints. Rows start as normal numbers of standard deviation 0.05.
-    ///
-    /// # Panics
-    ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
-    ///
-    /// ```
-    /// use hotrow::{config::Optim, layer::{Embedding, Workspace}, kernels::{Level, MatMut}};
-    /// let table = Embedding::new("embedding", 10, 2, &Optim::default(), 7);
-    /// let mut x = [0.0; 4];
-    /// table.forward(&mut Workspace::new(Level::detect()), &[3, 3], MatMut::new(&mut x, 2, 2));
-    /// assert_eq!(x[..2], x[2..]);
-    /// ```
-    #[track_caller]
-    pub fn new(name: &str, vocabulary: usize, width: usize, rule: impl Into<Rule>, seed: u64) -> Self {
-        Self::try_new(name, vocabulary, width, rule, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
+    /// For tokens below `vocabulary`. Rows start as normal numbers of standard deviation 0.05.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, vocabulary: usize, width: usize, rule: impl Into<Rule>, seed: u64) -> Result<Self> {
-        let (name, init) = (format!("{name}.weight"), Init::Normal(TOKEN_DEVIATION));
-        let weights = Parameter::try_new(&name, vocabulary, width, Storage::F32, rule, init, seed)?;
+    /// See [`Scope::parameter`].
+    ///
+    /// ```
+    /// use hotrow::{config::Optim, layer::{Embedding, Workspace}, kernels::{Level, MatMut}, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let table = Embedding::new(&scope.child("embedding"), 10, 2)?;
+    /// let mut x = [0.0; 4];
+    /// table.forward(&mut Workspace::new(Level::detect()), &[3, 3], MatMut::new(&mut x, 2, 2));
+    /// assert_eq!(x[..2], x[2..]);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn new(scope: &Scope, vocabulary: usize, width: usize) -> Result<Self> {
+        let weights = scope.parameter("weight", vocabulary, width, Storage::F32, Init::Normal(TOKEN_DEVIATION))?;
         Ok(Self { weights: weights.with_row_gradients()?, batch: TokenRows::default() })
     }
 

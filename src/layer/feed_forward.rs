@@ -5,14 +5,14 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use super::dense::{TOKENS, copy_rows};
-use super::{Buffer, Dense, RmsNorm, Workspace};
-use crate::config::lm::Model;
+use super::{Buffer, Dense, RmsNorm, Stream, Workspace};
 use crate::config::lm::model::Activation;
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::Activation as Function;
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::Rule;
+use crate::module::Demand;
+use crate::optim::Scope;
 use crate::scratch::lend;
 use crate::work::local;
 
@@ -34,7 +34,7 @@ pub struct FeedForward {
     activation: Activation,
 }
 
-crate::module!(FeedForward { norm, up, down });
+crate::module!(FeedForward { norm, up, down } takes demand);
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
@@ -45,45 +45,40 @@ pub struct FeedForwardSaved {
 }
 
 impl FeedForward {
-    /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as normal numbers of standard deviation
-    /// `1 / (2 sqrt(inputs))` (0.02 at width 625: GPT-2's), those of `down` divided by `sqrt(2 layers)` (Radford et al. 2019).
+    /// The layer of a block, with `inner` numbers between its products. Weights start as normal numbers of standard deviation
+    /// `1 / (2 sqrt(inputs))` (0.02 at width 625: GPT-2's), those of `down` divided by `sqrt(2 depth)` (Radford et al. 2019).
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    /// See [`Scope::parameter`].
     ///
     /// ```
-    /// use hotrow::{config::{Optim, lm::Model}, layer::{FeedForward, Workspace}, kernels::{Level, MatMut, MatRef}};
-    /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
-    /// let layer = FeedForward::new("feed_forward", &model, &Optim::default(), 7);
+    /// use hotrow::config::{Optim, lm::model::{Activation, Precision}};
+    /// use hotrow::{layer::{FeedForward, Stream, Workspace}, kernels::{Level, MatMut, MatRef}, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let stream = Stream { width: 4, depth: 1, precision: Precision::F32 };
+    /// let layer = FeedForward::new(&scope.child("feed_forward"), stream, 16, Activation::ReluSquared)?;
     /// let (mut y, mut saved) = ([0.0; 4], Default::default());
     /// let work = &mut Workspace::new(Level::detect());
     /// // Nothing but the residual: zeros have no direction.
     /// layer.forward(work, MatRef::new(&[0.0; 4], 1, 4), MatMut::new(&mut y, 1, 4), &mut saved);
     /// assert_eq!(y, [0.0; 4]);
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
-    #[track_caller]
-    pub fn new(name: &str, model: &Model, rule: impl Into<Rule>, seed: u64) -> Self {
-        Self::try_new(name, model, rule, seed).unwrap_or_else(|error| panic!("{error}"))
+    pub fn new(scope: &Scope, stream: Stream, inner: usize, activation: Activation) -> Result<Self> {
+        let Stream { width, precision, .. } = stream;
+        let up = inner * if activation == Activation::Swiglu { 2 } else { 1 };
+        Ok(Self {
+            norm: RmsNorm::new(&scope.child("norm"), width)?,
+            up: Dense::new(&scope.child("up"), up, width, Stream::deviation(width), precision)?,
+            down: Dense::new(&scope.child("down"), width, inner, stream.out_deviation(inner), precision)?,
+            activation,
+        })
     }
 
-    /// As [`new`](Self::new).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, model: &Model, rule: impl Into<Rule>, seed: u64) -> Result<Self> {
-        let (width, inner, rule) = (model.width, model.inner(), rule.into());
-        let up = inner * if model.activation == Activation::Swiglu { 2 } else { 1 };
-        let dense = |part: &str, outputs: usize, inputs: usize, deviation: f32| {
-            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, rule, seed)
-        };
-        Ok(Self {
-            norm: RmsNorm::try_new(&format!("{name}.norm"), width, rule)?,
-            up: dense("up", up, width, deviation(width))?,
-            down: dense("down", width, inner, deviation(inner) / (2.0 * model.layers as f32).sqrt())?,
-            activation: model.activation,
-        })
+    fn demand(&self) -> (&str, Demand) {
+        let numbers = 2 * self.down.outputs() + self.down.inputs();
+        (self.down.parameter().name(), Demand { activation_bytes: 4 * numbers as u64, ..Demand::default() })
     }
 
     /// `y` (T, D) for `x` (T, D).
@@ -235,9 +230,4 @@ fn swiglu_backward(level: Level, dh: &mut [f32], da: &[f32], hidden: &[f32]) {
     dvalue.iter_mut().zip(da).for_each(|(d, da)| *d *= da);
     dgate.iter_mut().zip(da.iter().zip(value)).for_each(|(d, (da, value))| *d = da * value);
     Function::Silu.backward(level, dgate, gate);
-}
-
-/// Standard deviation of weights with so many inputs.
-pub(crate) fn deviation(inputs: usize) -> f32 {
-    0.5 / (inputs as f32).sqrt()
 }

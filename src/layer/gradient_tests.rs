@@ -9,7 +9,7 @@ use crate::config::lm::model::{Activation, Precision};
 use crate::config::{Optim, OptimizerName};
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::module::Module;
-use crate::optim::{Parameter, Step};
+use crate::optim::{Parameter, Scope, Step};
 use crate::tensor::ElementsMut;
 
 const TOKENS: usize = 10;
@@ -114,7 +114,7 @@ fn check_layer<L: Module>(
 fn dense_layers_follow_the_gradient() {
     let (optim, level) = (sgd(), Level::detect());
     check_layer(
-        || Dense::new("dense", 4, WIDTH, 1.0, Precision::F32, &optim, 1),
+        || Dense::new(&Scope::of("dense", &optim, 1), 4, WIDTH, 1.0, Precision::F32).unwrap(),
         4,
         |layer, x, y| layer.forward(&mut Workspace::new(level), x, y),
         |layer, x, dy, dx| {
@@ -129,7 +129,7 @@ fn norms_follow_the_gradient() {
     let (optim, level) = (sgd(), Level::detect());
     let rstd = std::cell::RefCell::new(vec![0.0; TOKENS]);
     check_layer(
-        || RmsNorm::new("norm", WIDTH, &optim),
+        || RmsNorm::new(&Scope::of("norm", &optim, 7), WIDTH).unwrap(),
         WIDTH,
         |layer, x, y| layer.forward(&mut Workspace::new(level), x, y, &mut rstd.borrow_mut()),
         |layer, x, dy, mut dx| {
@@ -145,7 +145,15 @@ fn feed_forward_layers_follow_the_gradient() {
         let (optim, level, model) = (sgd(), Level::detect(), model(|model| model.activation = activation));
         let saved = std::cell::RefCell::new(FeedForwardSaved::default());
         check_layer(
-            || FeedForward::new("feed_forward", &model, &optim, 1),
+            || {
+                FeedForward::new(
+                    &Scope::of("feed_forward", &optim, 1),
+                    (&model).into(),
+                    model.inner(),
+                    model.activation,
+                )
+                .unwrap()
+            },
             WIDTH,
             |layer, x, y| layer.forward(&mut Workspace::new(level), x, y, &mut saved.borrow_mut()),
             |layer, x, dy, dx| layer.backward(&mut Workspace::new(level), x, &saved.borrow(), dy, dx),
@@ -160,7 +168,10 @@ fn attention_layers_follow_the_gradient() {
         let model = model(|model| (model.window, model.qk_norm) = (window, qk_norm));
         let saved = std::cell::RefCell::new(AttentionSaved::default());
         check_layer(
-            || Attention::new("attention", &model, rotations(&model), &optim, 1),
+            || {
+                Attention::new(&Scope::of("attention", &optim, 1), (&model).into(), (&model).into(), rotations(&model))
+                    .unwrap()
+            },
             WIDTH,
             |layer, x, y| layer.forward(&mut Workspace::new(level), x, 5, y, &mut saved.borrow_mut()),
             |layer, x, dy, dx| layer.backward(&mut Workspace::new(level), x, 5, &saved.borrow(), dy, dx),
@@ -171,7 +182,7 @@ fn attention_layers_follow_the_gradient() {
 #[test]
 fn token_tables_add_up_the_gradients_of_equal_tokens_and_forget_them_after_a_step() {
     let (optim, work) = (sgd(), &mut Workspace::new(Level::detect()));
-    let mut table = Embedding::new("embedding", 300, 2, &optim, 1);
+    let mut table = Embedding::new(&Scope::of("embedding", &optim, 1), 300, 2).unwrap();
     let before = table.weights.f32().to_vec();
     // More distinct tokens than a piece has, in two batches that share some.
     let batches: [Vec<u32>; 2] = [(0..200).map(|i| i * 7 % 150).collect(), (0..90).map(|i| 299 - i * 2).collect()];
@@ -197,7 +208,7 @@ fn token_tables_add_up_the_gradients_of_equal_tokens_and_forget_them_after_a_ste
 fn heads_have_the_loss_and_the_gradients_of_the_definition() {
     for (vocabulary, tokens) in [(1, 1), (50, 7), (1700, 130), (3200, 520)] {
         let (optim, work) = (sgd(), &mut Workspace::new(Level::detect()));
-        let mut weights = Dense::new("head", vocabulary, WIDTH, 1.0, Precision::F32, &optim, 1);
+        let mut weights = Dense::new(&Scope::of("head", &optim, 1), vocabulary, WIDTH, 1.0, Precision::F32).unwrap();
         let x = numbers(tokens * WIDTH, 3);
         let targets: Vec<u32> = (0..tokens).map(|t| (t * 997 % vocabulary) as u32).collect();
         let view = MatRef::new(&x, tokens, WIDTH);
@@ -241,7 +252,7 @@ fn heads_have_the_loss_and_the_gradients_of_the_definition() {
 fn one_token_and_many_are_multiplied_alike() {
     for precision in [Precision::F32, Precision::Bf16] {
         let work = &mut Workspace::new(Level::detect());
-        let mut layer = Dense::new("dense", 900, 40, 1.0, precision, &sgd(), 1);
+        let mut layer = Dense::new(&Scope::of("dense", &sgd(), 1), 900, 40, 1.0, precision).unwrap();
         let x = numbers(3 * 40, 1);
         let [mut one, mut many] = [vec![0.0; 900], vec![0.0; 2700]];
         for _ in 0..2 {

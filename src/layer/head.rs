@@ -74,6 +74,11 @@ impl Piece<'_> {
 }
 
 impl DenseHead {
+    /// Bytes that training takes: the logits of a piece, and sums of the gradient of its input, one for each group of blocks.
+    pub(crate) fn bytes(vocabulary: usize, width: usize) -> u64 {
+        4 * (PIECE * (vocabulary + vocabulary.div_ceil(BLOCKS * PANEL_ROWS) * width)) as u64
+    }
+
     /// Sum of the losses of `targets` (T), in nats, for `x` (T, D); `dx` (T, D) is written over with the gradient of the sum, and
     /// that of the weights is added up.
     ///
@@ -84,14 +89,15 @@ impl DenseHead {
     /// ```
     /// use hotrow::config::{Optim, lm::model::Precision};
     /// use hotrow::layer::{Dense, DenseHead, Workspace};
-    /// use hotrow::kernels::{Level, MatMut, MatRef};
-    /// let mut weights = Dense::new("head", 50, 2, 0.0, Precision::F32, &Optim::default(), 7);
+    /// use hotrow::{kernels::{Level, MatMut, MatRef}, optim::Scope};
+    /// let mut weights = Dense::new(&Scope::fresh(&Optim::default(), 1, Level::detect()), 50, 2, 0.0, Precision::F32)?;
     /// let (work, mut dx) = (&mut Workspace::new(Level::detect()), [1.0; 2]);
     /// let x = MatRef::new(&[1.0, 2.0], 1, 2);
     /// let loss = DenseHead::default().accumulate(work, &mut weights, x, &[7], MatMut::new(&mut dx, 1, 2));
     /// assert!((loss - 50f64.ln()).abs() < 1e-5);
     /// assert_eq!(dx, [0.0; 2]);
     /// assert!((weights.gradient().row(7)[1] - 2.0 * (1.0 / 50.0 - 1.0)).abs() < 1e-5);
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
     pub fn accumulate(
@@ -295,18 +301,19 @@ mod tests {
     use super::*;
     use crate::config::Optim;
     use crate::config::lm::model::Precision as Rounding;
-    use crate::config::lm::presets::dense_head_numbers;
+    use crate::optim::Scope;
 
     #[test]
     fn memory_is_as_a_plan_says() {
         // Whole blocks: the last one has as many rows as the others.
         let (vocabulary, width) = (BLOCKS * PANEL_ROWS * 2, 4);
-        let mut weights = Dense::new("head", vocabulary, width, 0.1, Rounding::F32, &Optim::default(), 7);
+        let mut weights =
+            Dense::new(&Scope::of("head", &Optim::default(), 7), vocabulary, width, 0.1, Rounding::F32).unwrap();
         let (work, mut head) = (&mut Workspace::new(Level::detect()), DenseHead::default());
         let (x, targets, mut dx) = (vec![1.0; PIECE * width], vec![3; PIECE], vec![0.0; PIECE * width]);
         let (x, dx) = (MatRef::new(&x, PIECE, width), MatMut::new(&mut dx, PIECE, width));
         head.accumulate(work, &mut weights, x, &targets, dx);
-        assert_eq!(head.logits.slice().len() + head.dx.slice().len(), dense_head_numbers(vocabulary, width));
+        assert_eq!(4 * (head.logits.slice().len() + head.dx.slice().len()) as u64, DenseHead::bytes(vocabulary, width));
         // Evaluation keeps no logits.
         head.losses(work, &weights, x, &targets, &mut vec![0.0; PIECE]);
         assert_eq!(head.logits.slice().len(), 0);

@@ -13,7 +13,7 @@ use crate::kernels::gemm::{Operand, Output, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds, Weight};
 pub use crate::optim::LinearGradient;
 use crate::optim::product::{Gradient, union};
-use crate::optim::{Init, Parameter, RowSet, Rule, Step};
+use crate::optim::{Init, Parameter, RowSet, Scope, Step};
 use crate::scratch::lend;
 
 /// Weights (rows, D) and biases (rows).
@@ -30,43 +30,24 @@ pub struct Linear {
 crate::module!(Linear { weights, biases });
 
 impl Linear {
-    /// `rows` neurons or labels for inputs of `cols` numbers, called `name` in checkpoints. Weights start as normal numbers
-    /// of variance `1 / cols`.
-    ///
-    /// # Panics
-    ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
-    ///
-    /// ```
-    /// use hotrow::{config::{Optim, Storage}, layer::Linear};
-    /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7);
-    /// assert_eq!((layer.rows(), layer.cols()), (10, 4));
-    /// ```
-    #[track_caller]
-    pub fn new(name: &str, rows: usize, cols: usize, storage: Storage, rule: impl Into<Rule>, seed: u64) -> Self {
-        Self::try_new(name, rows, cols, storage, rule, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
+    /// `rows` neurons or labels for inputs of `cols` numbers. Weights start as normal numbers of variance `1 / cols`.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(
-        name: &str,
-        rows: usize,
-        cols: usize,
-        storage: Storage,
-        rule: impl Into<Rule>,
-        seed: u64,
-    ) -> Result<Self> {
-        let rule = rule.into();
+    /// See [`Scope::parameter`].
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, Storage}, kernels::Level, layer::Linear, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let layer = Linear::new(&scope.child("output"), 10, 4, Storage::F32)?;
+    /// assert_eq!((layer.rows(), layer.cols()), (10, 4));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn new(scope: &Scope, rows: usize, cols: usize, storage: Storage) -> Result<Self> {
         let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
         Ok(Self {
-            weights: Parameter::try_new(&format!("{name}.weight"), rows, cols, storage, rule, init, seed)?
-                .with_products(),
-            biases: Parameter::try_new(&format!("{name}.bias"), rows, 1, Storage::F32, rule, Init::Zeros, seed)?
-                .with_row_gradients()?,
+            weights: scope.parameter("weight", rows, cols, storage, init)?.with_products(),
+            biases: scope.parameter("bias", rows, 1, Storage::F32, Init::Zeros)?.with_row_gradients()?,
             precision: if storage == Storage::F32 { Precision::F32 } else { Precision::Bf16 },
         })
     }
@@ -74,9 +55,12 @@ impl Linear {
     /// The same layer, whose products round their factors to `precision`. Without this they are as its weights are stored.
     ///
     /// ```
-    /// use hotrow::{config::{Optim, Storage}, kernels::gemm::Precision, layer::Linear};
-    /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7).with_precision(Precision::Bf16);
+    /// use hotrow::config::{Optim, Storage};
+    /// use hotrow::{kernels::{Level, gemm::Precision}, layer::Linear, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let layer = Linear::new(&scope.child("output"), 10, 4, Storage::F32)?.with_precision(Precision::Bf16);
     /// assert_eq!(layer.rows(), 10);
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
@@ -104,16 +88,16 @@ impl Linear {
     /// If the shapes disagree.
     ///
     /// ```
-    /// use hotrow::{config::{Optim, Storage}, layer::{Linear, Workspace}, optim::RowSet};
+    /// use hotrow::{config::{Optim, Storage}, layer::{Linear, Workspace}, optim::{RowSet, Scope}};
     /// use hotrow::kernels::{Level, MatMut, MatRef, UniqueRowIds};
-    /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7);
+    /// let layer = Linear::new(&Scope::fresh(&Optim::default(), 1, Level::detect()), 10, 4, Storage::F32)?;
     /// let (x, mut some, mut all) = ([0.5; 4], [0.0; 2], [0.0; 10]);
     /// let (x, work) = (MatRef::new(&x, 1, 4), &mut Workspace::new(Level::detect()));
     /// layer.forward(work, x, RowSet::All(10), MatMut::new(&mut all, 1, 10));
     /// let active = RowSet::Some(UniqueRowIds::new(&[3, 9], 10)?);
     /// layer.forward(work, x, active, MatMut::new(&mut some, 1, 2));
     /// assert_eq!(some, [all[3], all[9]]);
-    /// # Ok::<(), hotrow::kernels::IndexError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
     pub fn forward(&self, work: &mut Workspace, x: MatRef<f32>, active: RowSet, z: MatMut<f32>) {

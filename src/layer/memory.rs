@@ -20,14 +20,15 @@ pub use keys::{KeyTable, Keys, ProductKeys, Queries};
 pub use values::{Usage, ValueTable};
 
 use super::dense::{TOKENS, copy_rows};
-use super::feed_forward::deviation;
-use super::{Buffer, Dense, RmsNorm, Workspace};
-use crate::config::lm::{Memory, Model};
+use super::stream::touch_bytes;
+use super::{Buffer, Dense, RmsNorm, Stream, Workspace};
+use crate::config::lm::Memory;
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::{Activation, dot, softmax};
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::Rule;
+use crate::module::Demand;
+use crate::optim::Scope;
 use crate::ragged::Ragged;
 
 /// Everything of the memory that belongs to one block. The values belong to all of them.
@@ -49,7 +50,7 @@ pub struct MemoryLayer {
     reads: usize,
 }
 
-crate::module!(MemoryLayer { norm, query_norm, query, gate, out, keys });
+crate::module!(MemoryLayer { norm, query_norm, query, gate, out, keys } takes demand);
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
@@ -78,26 +79,26 @@ impl MemorySaved {
 }
 
 impl MemoryLayer {
-    /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as those of a
-    /// [`FeedForward`](super::FeedForward) layer; scores start with a variance of about 1, those of product keys of 2.
+    /// The layer of a block. Weights start as those of a [`FeedForward`](super::FeedForward) layer; scores start with a variance of
+    /// about 1, those of product keys of 2. An index of keys is built.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the keys' index cannot be,
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    /// See [`Scope::parameter`] and [`Scope::index`].
     ///
     /// # Panics
     ///
-    /// If the configuration fails its [`check`](Memory::check) or has no slot.
+    /// If there is no slot.
     ///
     /// ```
-    /// use hotrow::config::{Optim, lm::{Memory, Model}};
-    /// use hotrow::layer::{MemoryLayer, ValueTable, Workspace};
-    /// use hotrow::kernels::{Level, MatMut, MatRef};
-    /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
+    /// use hotrow::config::{Optim, lm::{Memory, model::Precision}};
+    /// use hotrow::layer::{MemoryLayer, Stream, ValueTable, Workspace};
+    /// use hotrow::{kernels::{Level, MatMut, MatRef}, optim::Scope};
     /// let config = Memory { slots: 64, key_width: 2, ..Memory::default() };
-    /// let layer = MemoryLayer::new("memory", &config, &model, &Optim::default(), 7, Level::detect())?;
-    /// let values = ValueTable::new("values", &config, &model, 7);
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let stream = Stream { width: 4, depth: 1, precision: Precision::F32 };
+    /// let layer = MemoryLayer::new(&scope.child("memory"), stream, &config)?;
+    /// let values = ValueTable::new(&scope.child("values"), &config, 4)?;
     /// let (mut y, mut saved, work) = ([0.0; 4], Default::default(), &mut Workspace::new(Level::detect()));
     /// layer.forward(work, &values, MatRef::new(&[1.0; 4], 1, 4), MatMut::new(&mut y, 1, 4), &mut saved);
     /// // Four heads read eight slots each, but nothing has been written to them.
@@ -105,31 +106,31 @@ impl MemoryLayer {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(
-        name: &str,
-        config: &Memory,
-        model: &Model,
-        rule: impl Into<Rule>,
-        seed: u64,
-        level: Level,
-    ) -> Result<Self> {
-        config.check(model).unwrap_or_else(|error| panic!("{error}"));
+    pub fn new(scope: &Scope, stream: Stream, config: &Memory) -> Result<Self> {
         assert!(config.is_on(), "a memory without slots");
-        let (rule, width) = (rule.into(), model.width);
-        let (values, queries) = (config.values(model), config.heads * config.key_width);
+        let Stream { width, precision, .. } = stream;
+        let (values, queries) = (config.values(width), config.heads * config.key_width);
         let dense = |part: &str, outputs: usize, inputs: usize, deviation: f32| {
-            Dense::try_new(&format!("{name}.{part}"), outputs, inputs, deviation, model.precision, rule, seed)
+            Dense::new(&scope.child(part), outputs, inputs, deviation, precision)
         };
         Ok(Self {
-            norm: RmsNorm::try_new(&format!("{name}.norm"), width, rule)?,
-            query: dense("query", queries, width, deviation(width))?,
-            query_norm: RmsNorm::try_new(&format!("{name}.query_norm"), config.key_width, rule)?,
-            keys: Keys::new(name, config, model, rule, seed, level)?,
-            gate: dense("gate", values, width, deviation(width))?,
-            out: dense("out", width, values, deviation(values) / (2.0 * model.layers as f32).sqrt())?,
+            norm: RmsNorm::new(&scope.child("norm"), width)?,
+            query: dense("query", queries, width, Stream::deviation(width))?,
+            query_norm: RmsNorm::new(&scope.child("query_norm"), config.key_width)?,
+            keys: Keys::new(scope, precision, config)?,
+            gate: dense("gate", values, width, Stream::deviation(width))?,
+            out: dense("out", width, values, stream.out_deviation(values))?,
             heads: config.heads,
             reads: config.reads,
         })
+    }
+
+    /// Each token touches its slots, and keys of their own are rows like values.
+    fn demand(&self) -> (&str, Demand) {
+        let (reads, values, queries) = (self.heads * self.reads, self.gate.outputs(), self.query.outputs());
+        let keys = if let Keys::Table(_) = self.keys { touch_bytes(reads, queries) } else { 0 };
+        let demand = Demand { kept_bytes: touch_bytes(reads, values) + keys, ..Demand::default() };
+        (self.out.parameter().name(), demand)
     }
 
     /// `y` (T, D) for `x` (T, D). Tokens are independent, so this is generation's step, too.

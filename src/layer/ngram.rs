@@ -13,16 +13,18 @@ use rayon::prelude::*;
 
 use self::gate::GateSaved;
 use super::dense::TOKENS;
+use super::stream::touch_bytes;
 use super::{Buffer, RowTable, Workspace};
 use crate::config::Storage;
+use crate::config::lm::Ngram;
 use crate::config::lm::ngram::GateKind;
-use crate::config::lm::{Model, Ngram};
 use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::hash::NgramHash;
 use crate::kernels::reduce::dot;
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::{Init, Parameter, Rule};
+use crate::module::Demand;
+use crate::optim::{Init, Parameter, Scope};
 use crate::ragged::Ragged;
 
 /// Tables of all orders and heads, and a scale for each layer that they are added at.
@@ -45,7 +47,7 @@ pub struct NgramMemory {
     width: usize,
 }
 
-crate::module!(NgramMemory { table, scales, gates });
+crate::module!(NgramMemory { table, scales, gates } takes demand);
 
 #[derive(Debug)]
 struct Order {
@@ -80,19 +82,23 @@ impl NgramSaved {
 }
 
 impl NgramMemory {
-    /// Tables of zeros for a `model`; `optim` moves the scales, hashes follow from `seed`.
+    /// Tables of zeros for a stream of `width` numbers, to which rows are added before `layers` blocks. Hashes follow from the seed of the
+    /// scope.
+    ///
+    /// # Errors
+    ///
+    /// See [`Scope::parameter`].
     ///
     /// # Panics
     ///
-    /// If the configuration fails its [`check`](Ngram::check) or has no row, or the system refuses the memory: see
-    /// [`try_new`](Self::try_new).
+    /// If there is no row, or heads do not divide the width.
     ///
     /// ```
-    /// use hotrow::config::{Optim, lm::{Model, Ngram}};
+    /// use hotrow::config::{Optim, lm::Ngram};
     /// use hotrow::layer::{NgramMemory, Workspace, ngram::NgramSaved};
-    /// use hotrow::kernels::Level;
-    /// let (model, ngram) = (Model::preset("tiny")?, Ngram { rows: 1000, ..Ngram::default() });
-    /// let memory = NgramMemory::new("ngram", &ngram, &model, &Optim::default(), 7);
+    /// use hotrow::{kernels::Level, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let memory = NgramMemory::new(&scope.child("ngram"), &Ngram { rows: 1000, ..Ngram::default() }, 128, 4)?;
     /// let mut saved = NgramSaved::default();
     /// memory.look_up(&mut Workspace::new(Level::detect()), &[5, 6, 5, 6], 4, &mut saved);
     /// // Token by token and head by head, a row of each order: the bigram (5, 6) is there twice.
@@ -101,48 +107,38 @@ impl NgramMemory {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(name: &str, config: &Ngram, model: &Model, rule: impl Into<Rule>, seed: u64) -> Self {
-        Self::try_new(name, config, model, rule, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`](crate::error::Error::Config) if the configuration cannot be, [`Error::Memory`](crate::error::Error::Memory)
-    /// if the system refuses the memory.
-    ///
-    /// # Panics
-    ///
-    /// If the configuration has no row.
-    #[track_caller]
-    pub fn try_new(name: &str, config: &Ngram, model: &Model, rule: impl Into<Rule>, seed: u64) -> Result<Self> {
-        config.check(model)?;
+    pub fn new(scope: &Scope, config: &Ngram, width: usize, layers: usize) -> Result<Self> {
         assert!(config.is_on(), "an n-gram memory without rows");
-        let (rows_rule, rule) = (Rule::from(&config.rule()).times(config.lr_factor), rule.into().without_decay());
-        let (rows, cols, layers) = (config.all_rows(), config.cols(model), config.blocks(model).len());
-        let table =
-            Parameter::try_new(&format!("{name}.weight"), rows, cols, config.storage, rows_rule, Init::Zeros, seed)?;
-        let scales = format!("{name}.scale");
+        assert!(width.is_multiple_of(config.heads), "{} heads for a width of {width}", config.heads);
+        let (rows, cols) = (config.all_rows(), width / config.heads);
         let hash = |order: usize, buckets: usize, purpose: u64| {
-            let seed = seed ^ (order as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose;
+            let seed = scope.seed() ^ (order as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose;
             NgramHash::new(seed, order, config.heads, buckets as u32).expect("checked by the configuration")
         };
         let order = |&order: &usize| Order {
             rows: hash(order, config.rows, 0),
             signs: config.signs.then(|| hash(order, 2, 1 << 63)),
         };
-        let gates = config.gate == GateKind::Gate;
-        let gates = gates.then(|| Gates::try_new(&format!("{name}.gate"), layers, model.width, rule));
+        let gates = (config.gate == GateKind::Gate).then(|| Gates::new(&scope.child("gate"), layers, width));
         Ok(Self {
-            table: RowTable::new(table),
-            scales: Parameter::try_new(&scales, layers, 1, Storage::F32, rule, Init::Constant(1.0), seed)?
-                .with_few_gradients(),
+            table: RowTable::new(scope.parameter("weight", rows, cols, config.storage, Init::Zeros)?),
+            scales: scope.parameter("scale", layers, 1, Storage::F32, Init::Constant(1.0))?.with_few_gradients(),
             gates: gates.transpose()?,
             orders: config.orders.iter().map(order).collect(),
             config: config.clone(),
-            width: model.width,
+            width,
         })
+    }
+
+    /// Each token touches a row of each table. With gates it keeps the stream before each layer, and four numbers more.
+    fn demand(&self) -> (&str, Demand) {
+        let layers = if self.gates.is_some() { self.scales.rows() } else { 0 };
+        let demand = Demand {
+            activation_bytes: 4 * (layers * (self.width + 4)) as u64,
+            kept_bytes: touch_bytes(self.config.heads * self.orders.len(), self.width),
+            ..Demand::default()
+        };
+        (self.table.parameter().name(), demand)
     }
 
     /// How it is configured.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::reduce::{rms_norm, rms_norm_backward};
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::{Init, Parameter, Rule};
+use crate::optim::{Init, Parameter, Scope};
 
 /// Added to the mean of squares.
 const EPSILON: f32 = 1e-5;
@@ -24,33 +24,23 @@ pub struct RmsNorm {
 crate::module!(RmsNorm { gain });
 
 impl RmsNorm {
-    /// For rows of `width` numbers, called `name` in checkpoints. Gains start as ones and do not decay.
+    /// For rows of `width` numbers. Gains start as ones and do not decay (see [`Scope`]).
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
+    /// See [`Scope::parameter`].
     ///
     /// ```
-    /// use hotrow::{config::Optim, layer::{RmsNorm, Workspace}, kernels::{Level, MatMut, MatRef}};
-    /// let norm = RmsNorm::new("norm", 2, &Optim::default());
+    /// use hotrow::{config::Optim, layer::{RmsNorm, Workspace}, kernels::{Level, MatMut, MatRef}, optim::Scope};
+    /// let norm = RmsNorm::new(&Scope::fresh(&Optim::default(), 7, Level::detect()).child("norm"), 2)?;
     /// let (mut y, mut rstd) = ([0.0; 2], [0.0]);
     /// let work = &mut Workspace::new(Level::detect());
     /// norm.forward(work, MatRef::new(&[1.0, -7.0], 1, 2), MatMut::new(&mut y, 1, 2), &mut rstd);
     /// assert!((y[0] - 0.2).abs() < 1e-6 && (y[1] + 1.4).abs() < 1e-6 && (rstd[0] - 0.2).abs() < 1e-6);
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
-    #[track_caller]
-    pub fn new(name: &str, width: usize, rule: impl Into<Rule>) -> Self {
-        Self::try_new(name, width, rule).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, width: usize, rule: impl Into<Rule>) -> Result<Self> {
-        let (name, rule) = (format!("{name}.gain"), rule.into().without_decay());
-        let gain = Parameter::try_new(&name, 1, width, Storage::F32, rule, Init::Constant(1.0), 0)?;
+    pub fn new(scope: &Scope, width: usize) -> Result<Self> {
+        let gain = scope.parameter("gain", 1, width, Storage::F32, Init::Constant(1.0))?;
         Ok(Self { gain: gain.with_dense_gradient()? })
     }
 

@@ -6,35 +6,41 @@
 //! faithful mode and not the fast one, see [`BlockFeedForward`](super::BlockFeedForward).
 
 use super::dense::copy_rows;
-use super::feed_forward::deviation;
-use super::{Buffer, RmsNorm, RowTable, Workspace, rebuild};
-use crate::config::Storage;
-use crate::config::lm::{FeedForwardOptions, Model};
+use super::stream::touch_bytes;
+use super::{Buffer, RmsNorm, RowIndex, RowTable, Stream, Workspace};
+use crate::config::{IndexName, IndexOptions, Storage};
 use crate::error::Result;
 use crate::flops::Phase;
-use crate::index::{self, Index, Rows};
 use crate::kernels::reduce::Activation;
-use crate::kernels::{Level, MatMut, MatRef};
-use crate::matrix::Matrix;
-use crate::module::{Module, Part, PartMut};
-use crate::optim::{Init, Parameter, Rule, Step};
+use crate::kernels::{MatMut, MatRef};
+use crate::module::Demand;
+use crate::optim::{Init, Scope, Step};
 use crate::ragged::Ragged;
 
 /// Norm, chosen neurons, and the residual.
 #[derive(Debug)]
 pub struct SampledFeedForward {
-    name: String,
     /// Before the neurons.
     pub norm: RmsNorm,
-    /// (inner, D): what a neuron looks for.
+    /// (inner, D): up projections.
     pub up: RowTable,
-    /// (inner, D): what it then says.
+    /// (inner, D): down projections.
     pub down: RowTable,
-    index: Box<dyn Index>,
-    /// Neurons have none; indexes ask for some.
-    biases: Matrix<f32>,
+    index: RowIndex,
     active: usize,
-    rebuild_every: u64,
+}
+
+crate::module!(SampledFeedForward { norm, up, down, index } then follow takes demand);
+
+/// How neurons are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampledFeedForwardOptions {
+    /// Neurons that a token computes.
+    pub active: usize,
+    /// What names them.
+    pub index: IndexOptions,
+    /// Steps between rebuilds of the index.
+    pub rebuild_every: u64,
 }
 
 /// What the backward pass needs of the forward pass.
@@ -56,67 +62,71 @@ impl SampledSaved {
 }
 
 impl SampledFeedForward {
-    /// The layer of a `model`'s block, called `name` in checkpoints. Weights start as those of a
-    /// [`FeedForward`](super::FeedForward) layer.
+    /// The layer of a block, with `inner` neurons. Weights start as those of a [`FeedForward`](super::FeedForward) layer, and the index
+    /// is built from them.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the index cannot be, [`Error::Memory`](crate::error::Error::Memory) if the
-    /// system refuses the memory.
+    /// See [`Scope::parameter`] and [`Scope::index`].
     ///
     /// ```
-    /// use hotrow::config::{IndexName, Optim, lm::{FeedForwardOptions, Model}};
-    /// use hotrow::layer::{SampledFeedForward, Workspace};
-    /// use hotrow::kernels::{Level, MatMut, MatRef};
-    /// let model = Model { width: 4, heads: 1, layers: 1, ..Model::default() };
-    /// let options = FeedForwardOptions { active: 3, index: IndexName::Exact, ..Default::default() };
-    /// let layer = SampledFeedForward::new("feed_forward", &options, &model, &Optim::default(), 7, Level::detect())?;
+    /// use hotrow::config::{IndexName, IndexOptions, Optim, lm::model::Precision};
+    /// use hotrow::layer::{SampledFeedForward, SampledFeedForwardOptions, Stream, Workspace};
+    /// use hotrow::{kernels::{Level, MatMut, MatRef}, optim::Scope};
+    /// let index = IndexOptions { index: IndexName::Exact, ..Default::default() };
+    /// let options = SampledFeedForwardOptions { active: 3, index, rebuild_every: 50 };
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let stream = Stream { width: 4, depth: 1, precision: Precision::F32 };
+    /// let layer = SampledFeedForward::new(&scope.child("feed_forward"), stream, 16, &options)?;
     /// let (mut y, mut saved, work) = ([0.0; 4], Default::default(), &mut Workspace::new(Level::detect()));
     /// layer.forward(work, MatRef::new(&[1.0; 4], 1, 4), MatMut::new(&mut y, 1, 4), &mut saved);
     /// assert_eq!(saved.neurons().row(0).len(), 3);
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
-    pub fn new(
-        name: &str,
-        options: &FeedForwardOptions,
-        model: &Model,
-        rule: impl Into<Rule>,
-        seed: u64,
-        level: Level,
-    ) -> Result<Self> {
-        let (width, inner, rule) = (model.width, model.inner(), rule.into());
+    pub fn new(scope: &Scope, stream: Stream, inner: usize, options: &SampledFeedForwardOptions) -> Result<Self> {
+        let width = stream.width;
         let table = |part: &str, deviation: f32| {
-            let name = format!("{name}.{part}.weight");
-            let init = Init::Normal(deviation);
-            Parameter::try_new(&name, inner, width, Storage::F32, rule, init, seed).map(RowTable::new)
+            let rows = scope.child(part).parameter("weight", inner, width, Storage::F32, Init::Normal(deviation));
+            rows.map(RowTable::new)
         };
-        Ok(Self {
-            name: name.to_owned(),
-            norm: RmsNorm::try_new(&format!("{name}.norm"), width, rule)?,
-            up: table("up", deviation(width))?,
-            down: table("down", deviation(inner) / (2.0 * model.layers as f32).sqrt())?,
-            index: index::new(&options.sparse(), seed, inner, width, level)
-                .map_err(|error| error.of_section("feed_forward"))?,
-            biases: Matrix::try_zeros("the biases of neurons", inner, 1)?,
+        let mut layer = Self {
+            norm: RmsNorm::new(&scope.child("norm"), width)?,
+            up: table("up", Stream::deviation(width))?,
+            down: table("down", stream.out_deviation(inner))?,
+            index: RowIndex::new(scope, &options.index, inner, width, options.rebuild_every)?,
             active: options.active.min(inner),
-            rebuild_every: options.rebuild_every,
-        })
+        };
+        if scope.builds_indexes() {
+            layer.rebuild(&mut Workspace::new(scope.level()));
+        }
+        Ok(layer)
     }
 
-    /// The index, for checkpoints and statistics.
-    pub fn index(&self) -> &dyn Index {
-        &*self.index
+    /// The index.
+    pub fn index(&self) -> &RowIndex {
+        &self.index
     }
 
-    /// The index, to be restored.
-    pub fn index_mut(&mut self) -> &mut dyn Index {
-        &mut *self.index
-    }
-
-    /// Builds the index from the neurons as they are now: before the first step, and now and then.
+    /// Builds the index from the neurons as they are now.
     pub fn rebuild(&mut self, work: &mut Workspace) {
-        let rows = Rows { weights: self.up.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
-        rebuild(work, &mut *self.index, &rows);
+        self.index.rebuild(work, self.up.parameter().weights());
+    }
+
+    fn follow(&mut self, work: &mut Workspace, step: &Step) {
+        self.index.follow(work, self.up.parameter().weights(), step);
+    }
+
+    /// Rows of both halves are touched, each with an output gradient of its own. An exact index compares with every row.
+    fn demand(&self) -> (&str, Demand) {
+        let (inner, width) = (self.index.len(), self.up.parameter().cols());
+        let compared = if self.index.get().name() == IndexName::Exact.as_str() { 2 * inner * width } else { 0 };
+        let demand = Demand {
+            activation_bytes: 4 * (2 * width + inner) as u64,
+            kept_bytes: 2 * touch_bytes(self.active, width),
+            flops: (12 * self.active * width + compared) as u64,
+            ..Demand::default()
+        };
+        (self.down.parameter().name(), demand)
     }
 
     /// `y` (T, D) for `x` (T, D).
@@ -130,10 +140,7 @@ impl SampledFeedForward {
         saved.n.shape(x.rows(), x.cols());
         saved.rstd.resize(x.rows(), 0.0);
         self.norm.forward(work, x, saved.n.view_mut(), &mut saved.rstd);
-        let rows = Rows { weights: self.up.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
-        let before = self.index.flops();
-        saved.neurons = work.timed(Phase::Select, |_| self.index.select(&rows, saved.n.view(), self.active, 0));
-        work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);
+        saved.neurons = self.index.select(work, self.up.parameter().weights(), saved.n.view(), self.active, 0);
         saved.hidden.resize(saved.neurons.items().len(), 0.0);
         self.up.dots(work, Phase::Forward, &saved.neurons, saved.n.view(), &mut saved.hidden);
         let mut a = saved.hidden.clone();
@@ -179,30 +186,8 @@ impl SampledFeedForward {
 
     /// What `products` with all neurons would have executed beyond those of the `entries` that were chosen.
     fn count_skipped(&self, work: &mut Workspace, phase: Phase, tokens: usize, entries: usize, products: u64) {
-        let skipped = (tokens * self.biases.rows() - entries) as u64;
+        let skipped = (tokens * self.index.len() - entries) as u64;
         work.costs.count(phase, 0, 2 * products * skipped * self.norm.gain.cols() as u64, 0);
-    }
-}
-
-impl Module for SampledFeedForward {
-    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
-        self.norm.visit(take);
-        self.up.visit(take);
-        self.down.visit(take);
-        take(Part::Index(self.name.clone(), &*self.index));
-    }
-
-    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
-        self.norm.visit_mut(take);
-        self.up.visit_mut(take);
-        self.down.visit_mut(take);
-        take(PartMut::Index(self.name.clone(), &mut *self.index));
-    }
-
-    fn after_update(&mut self, work: &mut Workspace, step: &Step) {
-        if u64::from(step.number).is_multiple_of(self.rebuild_every) {
-            self.rebuild(work);
-        }
     }
 }
 

@@ -12,18 +12,18 @@ use rayon::prelude::*;
 use super::dense::{Dense, TOKENS};
 use super::head::{add_groups, check, join};
 use super::pack::{Side, blocks, pack_rows};
-use super::{Buffer, Workspace, rebuild};
+use super::{Buffer, RowIndex, Workspace};
 use crate::active::{ActiveOptions, ActiveSet, Selector, Sources};
 use crate::config::IndexName;
 use crate::config::lm::Head;
 use crate::error::{Error, Result};
 use crate::flops::Phase;
-use crate::index::{self, Index, Rows, WeightsRef};
+use crate::index::{Index, WeightsRef};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, gemm};
 use crate::kernels::reduce::softmax;
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
-use crate::matrix::Matrix;
-use crate::optim::RowSet;
+use crate::module::Demand;
+use crate::optim::{RowSet, Scope, Step};
 use crate::rng::rng;
 use crate::scratch::lend;
 
@@ -37,11 +37,10 @@ thread_local! {
 pub struct SampledHead {
     config: Head,
     hot: Vec<u32>,
-    index: Box<dyn Index>,
+    index: RowIndex,
     selector: Selector,
-    /// The head has none; indexes ask for some.
-    biases: Matrix<f32>,
     seed: u64,
+    width: usize,
     /// Where the tokens of all samples came from, since the head was made.
     pub sources: Sources,
     /// Pairs of a token and a row that were computed, since then.
@@ -54,6 +53,8 @@ pub struct SampledHead {
     /// (blocks * chunk, D).
     dx: Buffer,
 }
+
+crate::module!(SampledHead { index } takes demand);
 
 /// A chunk and its sample, as the blocks read them.
 struct Chunk<'a> {
@@ -73,13 +74,12 @@ impl Chunk<'_> {
 }
 
 impl SampledHead {
-    /// For a `vocabulary` of rows of `width` numbers. `hot` are tokens that are in every sample, such as the most frequent
-    /// ones (see [`Head::hot`](Head::hot())). Call [`rebuild`](Self::rebuild) before the first step.
+    /// For the rows of `weights`. `hot` are tokens that are in every sample, such as the most frequent ones (see
+    /// [`Head::hot`](Head::hot())). The index is built from the rows as they are now.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the configuration cannot be,
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
+    /// [`Error::Config`](crate::error::Error::Config) if the configuration cannot be; see [`Scope::index`].
     ///
     /// # Panics
     ///
@@ -88,10 +88,11 @@ impl SampledHead {
     /// ```
     /// use hotrow::config::{IndexName, Optim, lm::{Head, head::HeadMode, model::Precision}};
     /// use hotrow::layer::{Dense, SampledHead, Workspace};
-    /// use hotrow::kernels::{Level, MatMut, MatRef};
+    /// use hotrow::{kernels::{Level, MatMut, MatRef}, optim::Scope};
     /// let config = Head { mode: HeadMode::Sampled, active: 20, tail: 0.5, index: IndexName::Random, ..Head::default() };
-    /// let mut head = SampledHead::new(&config, vec![0, 1], 50, 2, 7, Level::detect())?;
-    /// let mut weights = Dense::new("head", 50, 2, 0.0, Precision::F32, &Optim::default(), 7);
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect()).child("head");
+    /// let mut weights = Dense::new(&scope, 50, 2, 0.0, Precision::F32)?;
+    /// let mut head = SampledHead::new(&scope, &config, vec![0, 1], &weights)?;
     /// let (work, mut dx) = (&mut Workspace::new(Level::detect()), [1.0; 2]);
     /// let x = MatRef::new(&[1.0, 2.0], 1, 2);
     /// // All logits are zero, so any sample gives the right loss.
@@ -100,8 +101,9 @@ impl SampledHead {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
-    pub fn new(config: &Head, hot: Vec<u32>, vocabulary: usize, width: usize, seed: u64, level: Level) -> Result<Self> {
+    pub fn new(scope: &Scope, config: &Head, hot: Vec<u32>, weights: &Dense) -> Result<Self> {
         config.check()?;
+        let (vocabulary, width) = (weights.outputs(), weights.inputs());
         let (rows, tail) = (config.rows(vocabulary), config.tail(vocabulary));
         if config.index != IndexName::All && rows < vocabulary && tail == 0 {
             let message =
@@ -111,21 +113,25 @@ impl SampledHead {
         let wrong = hot.iter().find(|&&token| token as usize >= vocabulary);
         assert!(wrong.is_none(), "hot token {wrong:?} is not below the vocabulary {vocabulary}");
         let options = ActiveOptions { rows: vocabulary, active: rows, tail: config.tail, correction: true };
-        Ok(Self {
+        let index = RowIndex::new(scope, &config.options(), vocabulary, width, config.rebuild_every);
+        let mut head = Self {
             config: config.clone(),
             hot,
-            index: index::new(&config.sparse(), seed, vocabulary, width, level)
-                .map_err(|error| error.of_section("head"))?,
+            index: index.map_err(|error| error.of_section("head"))?,
             selector: Selector::new(options),
-            biases: Matrix::try_zeros("the biases of the head", vocabulary, 1)?,
-            seed,
+            seed: scope.seed(),
+            width,
             sources: Sources::default(),
             pairs: 0,
             logits: Buffer::default(),
             log_sums: Buffer::default(),
             targets: Buffer::default(),
             dx: Buffer::default(),
-        })
+        };
+        if scope.builds_indexes() {
+            head.rebuild(&mut Workspace::new(scope.level()), weights);
+        }
+        Ok(head)
     }
 
     /// How it is configured.
@@ -135,25 +141,32 @@ impl SampledHead {
 
     /// The index, for checkpoints and statistics.
     pub fn index(&self) -> &dyn Index {
-        &*self.index
+        self.index.get()
     }
 
-    /// The index, to be restored.
-    pub fn index_mut(&mut self) -> &mut dyn Index {
-        &mut *self.index
-    }
-
-    /// Builds the index from the weights as they are now. The trainer calls it every `config.rebuild_every` steps.
+    /// Builds the index from the weights as they are now.
     ///
     /// # Panics
     ///
     /// If the weights are of another vocabulary.
     #[track_caller]
     pub fn rebuild(&mut self, work: &mut Workspace, weights: &Dense) {
-        assert_eq!(weights.outputs(), self.biases.rows(), "weights of another vocabulary");
-        let rows =
-            Rows { weights: WeightsRef::F32(weights.weights()), biases: self.biases.as_slice(), level: work.level };
-        rebuild(work, &mut *self.index, &rows);
+        assert_eq!(weights.outputs(), self.index.len(), "weights of another vocabulary");
+        self.index.rebuild(work, WeightsRef::F32(weights.weights()));
+    }
+
+    /// After a step: rebuilds the index from the weights as they are now, if that is due.
+    pub(crate) fn follow(&mut self, work: &mut Workspace, weights: &Dense, step: &Step) {
+        self.index.follow(work, WeightsRef::F32(weights.weights()), step);
+    }
+
+    /// Logits of a chunk. An exact index compares with every row.
+    fn demand(&self) -> (&str, Demand) {
+        let (vocabulary, rows) = (self.index.len(), self.config.computed(self.index.len()));
+        let exact = self.config.index == IndexName::Exact;
+        let flops = if exact { (2 * vocabulary * self.width) as u64 } else { 0 };
+        let scratch_bytes = 4 * (self.config.chunk * rows) as u64;
+        ("head", Demand { scratch_bytes, flops, ..Demand::default() })
     }
 
     /// Sum of the estimated losses of `targets` (T), in nats, for `x` (T, D); `dx` (T, D) is written over with the gradient of the
@@ -174,7 +187,7 @@ impl SampledHead {
         mut dx: MatMut<f32>,
     ) -> f64 {
         check(weights, x, targets);
-        assert_eq!(weights.outputs(), self.biases.rows(), "weights of another vocabulary");
+        assert_eq!(weights.outputs(), self.index.len(), "weights of another vocabulary");
         assert_eq!((dx.rows(), dx.cols()), (x.rows(), x.cols()), "dx and x differ in shape");
         let (width, mut losses, mut sum) = (x.cols(), Vec::new(), 0.0);
         for from in (0..x.rows()).step_by(self.config.chunk) {
@@ -220,15 +233,11 @@ impl SampledHead {
         targets: &[u32],
         draw: u64,
     ) -> ActiveSet {
-        if self.index.computes_all() {
+        if self.index().computes_all() {
             return ActiveSet::all(weights.outputs());
         }
-        let level = work.level;
-        work.timed(Phase::Select, |work| {
-            let rows = Rows { weights: WeightsRef::F32(weights.weights()), biases: self.biases.as_slice(), level };
-            let before = self.index.flops();
-            let hits = self.index.select(&rows, x, self.config.hits, draw);
-            work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);
+        let hits = self.index.select(work, WeightsRef::F32(weights.weights()), x, self.config.hits, draw);
+        work.timed(Phase::Select, |_| {
             let hits: Vec<&[u32]> = hits.iter().collect();
             self.selector.shared([&self.hot[..], targets], &hits, &mut rng(self.seed, "head/tail", draw))
         })

@@ -10,7 +10,7 @@ use crate::flops::Phase;
 use crate::index::WeightsRef;
 use crate::kernels::rows::rows_axpy;
 use crate::kernels::{Level, MatMut, MatRef, RowIds, SparseRow, Weight};
-use crate::optim::{Init, Parameter, Rule};
+use crate::optim::{Init, Parameter, Scope};
 use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;
 
@@ -27,51 +27,24 @@ pub struct Table {
 crate::module!(Table { weights, biases });
 
 impl Table {
-    /// `features` rows of `cols` numbers, called `name` in checkpoints. Weights start as normal numbers of variance
-    /// `1 / cols`.
-    ///
-    /// # Panics
-    ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
-    ///
-    /// ```
-    /// use hotrow::{config::{Optim, Pooling, Storage}, layer::Table};
-    /// let table = Table::new("input", 100, 8, Pooling::Sum, Storage::F32, &Optim::default(), 7);
-    /// assert_eq!((table.weights.rows(), table.weights.cols()), (100, 8));
-    /// ```
-    #[track_caller]
-    pub fn new(
-        name: &str,
-        features: usize,
-        cols: usize,
-        pooling: Pooling,
-        storage: Storage,
-        rule: impl Into<Rule>,
-        seed: u64,
-    ) -> Self {
-        Self::try_new(name, features, cols, pooling, storage, rule, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
+    /// `features` rows of `cols` numbers. Weights start as normal numbers of variance `1 / cols`.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(
-        name: &str,
-        features: usize,
-        cols: usize,
-        pooling: Pooling,
-        storage: Storage,
-        rule: impl Into<Rule>,
-        seed: u64,
-    ) -> Result<Self> {
-        let (rule, init) = (rule.into(), Init::Normal((1.0 / cols.max(1) as f32).sqrt()));
+    /// See [`Scope::parameter`].
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, Pooling, Storage}, kernels::Level, layer::Table, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let table = Table::new(&scope.child("input"), 100, 8, Pooling::Sum, Storage::F32)?;
+    /// assert_eq!((table.weights.rows(), table.weights.cols()), (100, 8));
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn new(scope: &Scope, features: usize, cols: usize, pooling: Pooling, storage: Storage) -> Result<Self> {
+        let init = Init::Normal((1.0 / cols.max(1) as f32).sqrt());
         Ok(Self {
-            weights: Parameter::try_new(&format!("{name}.weight"), features, cols, storage, rule, init, seed)?
-                .with_touches(),
-            biases: Parameter::try_new(&format!("{name}.bias"), 1, cols, Storage::F32, rule, Init::Zeros, seed)?
-                .with_dense_gradient()?,
+            weights: scope.parameter("weight", features, cols, storage, init)?.with_touches(),
+            biases: scope.parameter("bias", 1, cols, Storage::F32, Init::Zeros)?.with_dense_gradient()?,
             pooling,
         })
     }
@@ -84,14 +57,14 @@ impl Table {
     ///
     /// ```
     /// use hotrow::{config::{Optim, Pooling, Storage}, layer::{Table, Workspace}, sparse::SparseBatch};
-    /// use hotrow::kernels::{Level, MatMut};
-    /// let table = Table::new("input", 100, 8, Pooling::Sum, Storage::F32, &Optim::default(), 7);
+    /// use hotrow::{kernels::{Level, MatMut}, optim::Scope};
+    /// let table = Table::new(&Scope::fresh(&Optim::default(), 1, Level::detect()), 100, 8, Pooling::Sum, Storage::F32)?;
     /// let mut batch = SparseBatch::new(100);
     /// batch.push(&[40], &[2.0])?;
     /// let mut h = [0.0; 8];
     /// table.forward(&mut Workspace::new(Level::detect()), &batch, MatMut::new(&mut h, 1, 8));
     /// assert_eq!(h[3], 2.0 * table.weights.f32()[40 * 8 + 3]);
-    /// # Ok::<(), hotrow::kernels::IndexError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
     pub fn forward(&self, work: &mut Workspace, batch: &SparseBatch, h: MatMut<f32>) {

@@ -29,11 +29,12 @@ impl Linear {
     /// scores the lower row comes first.
     ///
     /// ```
-    /// use hotrow::{config::{Optim, Storage}, layer::{Linear, Workspace}};
+    /// use hotrow::{config::{Optim, Storage}, layer::{Linear, Workspace}, optim::Scope};
     /// use hotrow::kernels::{Level, MatRef};
-    /// let layer = Linear::new("output", 10, 4, Storage::F32, &Optim::default(), 7);
+    /// let layer = Linear::new(&Scope::fresh(&Optim::default(), 1, Level::detect()), 10, 4, Storage::F32)?;
     /// let best = layer.top_k(&mut Workspace::new(Level::detect()), MatRef::new(&[1.0; 4], 1, 4), 3);
     /// assert!(best.scores.is_sorted_by(|a, b| a >= b));
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn top_k(&self, work: &mut Workspace, x: MatRef<f32>, k: usize) -> TopK {
         let (samples, k) = (x.rows(), k.min(self.rows()));
@@ -89,12 +90,13 @@ mod tests {
     use super::*;
     use crate::config::{Optim, Storage};
     use crate::kernels::Level;
+    use crate::optim::Scope;
 
     /// Both sum the same products in the same order, one row at a time or many.
     #[test]
     fn the_best_rows_are_those_of_a_full_sort() {
         let rows = 2 * ROWS + 77;
-        let layer = Linear::new("output", rows, 16, Storage::F32, &Optim::default(), 3);
+        let layer = Linear::new(&Scope::of("output", &Optim::default(), 3), rows, 16, Storage::F32).unwrap();
         let x: Vec<f32> = (0..5 * 16).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
         let (x, work) = (MatRef::new(&x, 5, 16), &mut Workspace::new(Level::detect()));
         let best = layer.top_k(work, x, 9);

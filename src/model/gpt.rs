@@ -13,23 +13,22 @@ mod neurons;
 #[cfg(test)]
 mod tests;
 
-use crate::config::lm::feed_forward::FeedForwardKind;
+use crate::config::lm::head::HeadMode;
 use crate::config::lm::{Model, Parts};
 use crate::error::{Error, Result};
-use crate::kernels::{Level, MatMut};
+use crate::kernels::MatMut;
 use crate::layer::attention::rotations;
 use crate::layer::{Buffer, Dense, DenseHead, Embedding, RmsNorm, TOKEN_DEVIATION, TokenRows, Workspace, look_up};
-use crate::module::Module;
-use crate::optim::{Rule, Step};
+use crate::module::{Demand, Module};
+use crate::optim::{Scope, Step};
 
-use block::feed_forward_name;
 use memories::MemoriesSaved;
 
 pub use block::{Block, BlockSaved};
 pub use generate::KvCache;
 pub use head::Head;
 pub use memories::Memories;
-pub use neurons::Neurons;
+pub use neurons::{Neurons, NeuronsSaved};
 
 /// The network.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ pub struct Gpt {
     saved: Saved,
 }
 
-crate::module!(Gpt { embedding, blocks, norm, output, memories, head } then update_head);
+crate::module!(Gpt { embedding, blocks, norm, output, memories, head } then update_head takes demand);
 
 /// What the forward pass leaves for the backward pass; used again by the next batch.
 #[derive(Debug, Default)]
@@ -66,62 +65,13 @@ struct Saved {
 }
 
 impl Gpt {
-    /// A `model` of `vocabulary` tokens with the random weights of `seed`; `optim` decides what state parameters carry.
-    ///
-    /// # Panics
-    ///
-    /// If the model cannot be or the system refuses the memory: see [`try_new`](Self::try_new).
-    ///
-    /// ```
-    /// use hotrow::{config::{Optim, lm::Model}, model::Gpt};
-    /// let gpt = Gpt::new(&Model::preset("tiny")?, &Optim::default(), 256, 1);
-    /// assert_eq!((gpt.vocabulary(), gpt.context()), (256, 128));
-    /// # Ok::<(), hotrow::error::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn new(model: &Model, rule: impl Into<Rule>, vocabulary: usize, seed: u64) -> Self {
-        Self::try_new(model, rule, vocabulary, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
+    /// A network of `parts` that knows `vocabulary` tokens. `hot` are the tokens that are in every sample of a sampled head, such as the
+    /// most frequent ones (see [`Head::hot`](crate::config::lm::Head::hot())). Tables have the rules of their sections, unless a group
+    /// of the scope says otherwise.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the model fails its [`check`](Model::check) or there is no token, [`Error::Memory`] if the system refuses
-    /// the memory.
-    ///
-    /// ```
-    /// use hotrow::{config::{Optim, lm::Model}, model::Gpt};
-    /// let odd = Model { width: 7, heads: 2, ..Model::default() };
-    /// assert!(Gpt::try_new(&odd, &Optim::default(), 256, 1).unwrap_err().to_string().starts_with("model."));
-    /// ```
-    pub fn try_new(model: &Model, rule: impl Into<Rule>, vocabulary: usize, seed: u64) -> Result<Self> {
-        model.check()?;
-        if vocabulary == 0 {
-            return Err(Error::config("vocabulary", "0: a network of no tokens"));
-        }
-        let (width, rope, rule) = (model.width, rotations(model), rule.into());
-        let output = if model.tied { "embedding" } else { "head" };
-        let embedding = (!model.tied).then(|| Embedding::try_new("embedding", vocabulary, width, rule, seed));
-        let blocks = (0..model.layers).map(|layer| Block::try_new(layer, model, rope.clone(), rule, seed));
-        Ok(Self {
-            embedding: embedding.transpose()?,
-            blocks: blocks.collect::<Result<_>>()?,
-            norm: RmsNorm::try_new("norm", width, rule)?,
-            output: Dense::try_new(output, vocabulary, width, TOKEN_DEVIATION, model.precision, rule, seed)?,
-            head: Head::Dense(DenseHead::default()),
-            memories: Memories::default(),
-            model: model.clone(),
-            saved: Saved::default(),
-        })
-    }
-
-    /// As [`new`](Self::new), with the memories and the head that `parts` has beside the trunk. `hot` are the tokens that are in
-    /// every sample of a sampled head, such as the most frequent ones (see [`Head::hot`](crate::config::lm::Head::hot())).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] if the parts cannot be or there is no token, [`Error::Memory`] if the system refuses the memory.
+    /// [`Error::Config`] if the parts cannot be or there is no token; see [`Scope::parameter`] and [`Scope::index`].
     ///
     /// # Panics
     ///
@@ -129,38 +79,57 @@ impl Gpt {
     ///
     /// ```
     /// use hotrow::config::{Optim, lm::{Memory, Model, Ngram, Parts}};
-    /// use hotrow::{kernels::Level, model::Gpt, module::Module};
+    /// use hotrow::{kernels::Level, model::Gpt, module::Module, optim::Scope};
     /// let parts = Parts {
     ///     model: Model { width: 8, heads: 2, layers: 2, context: 4, ..Model::default() },
     ///     ngram: Ngram { rows: 50, ..Ngram::default() },
     ///     memory: Memory { slots: 64, key_width: 4, ..Memory::default() },
     ///     ..Parts::default()
     /// };
-    /// let gpt = Gpt::with_parts(&parts, &Optim::default(), 10, vec![], 1, Level::detect())?;
-    /// assert_eq!(gpt.parameter_count(), parts.parameters(10));
+    /// let optim = Optim::default();
+    /// let gpt = Gpt::new(&Scope::fresh(&optim, 1, Level::detect()), &parts, 10, vec![])?;
+    /// let plan = Gpt::new(&Scope::plan(&optim, 1, Level::detect()), &parts, 10, vec![])?;
+    /// assert_eq!((gpt.vocabulary(), gpt.parameter_count()), (10, plan.parameter_count()));
+    /// let odd = Model { width: 7, heads: 2, ..Model::default() };
+    /// let error = Gpt::new(&Scope::plan(&optim, 1, Level::detect()), &odd.into(), 10, vec![]).unwrap_err();
+    /// assert!(error.to_string().starts_with("model."));
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
-    pub fn with_parts(
-        parts: &Parts,
-        rule: impl Into<Rule>,
-        vocabulary: usize,
-        hot: Vec<u32>,
-        seed: u64,
-        level: Level,
-    ) -> Result<Self> {
+    pub fn new(scope: &Scope, parts: &Parts, vocabulary: usize, hot: Vec<u32>) -> Result<Self> {
         parts.check()?;
-        let rule = rule.into();
-        let mut gpt = Self::try_new(&parts.model, rule, vocabulary, seed)?;
-        if parts.feed_forward.kind != FeedForwardKind::Dense {
-            for (layer, block) in gpt.blocks.iter_mut().enumerate() {
-                let (name, options) = (feed_forward_name(layer), &parts.feed_forward);
-                block.feed_forward = Neurons::new(&name, options, &parts.model, rule, seed, level)?;
-            }
+        if vocabulary == 0 {
+            return Err(Error::config("vocabulary", "0: a network of no tokens"));
         }
-        gpt.memories = Memories::new(parts, rule, seed, level)?;
-        gpt.head = Head::new(&parts.head, hot, &gpt.output, seed, level)?;
-        Ok(gpt)
+        let (Parts { model, head, .. }, scope) = (parts, &Memories::groups(scope, parts));
+        let (width, rope) = (model.width, rotations(model));
+        let embedding = || Embedding::new(&scope.child("embedding"), vocabulary, width);
+        let block = |layer: usize| Block::new(&scope.child(&format!("blocks.{layer}")), parts, rope.clone());
+        let name = scope.child(if model.tied { "embedding" } else { "head" });
+        let mut output = Dense::new(&name, vocabulary, width, TOKEN_DEVIATION, model.precision)?;
+        if head.mode == HeadMode::Sampled {
+            output = output.multiplied_in_part(head.computed(vocabulary));
+        }
+        Ok(Self {
+            embedding: (!model.tied).then(embedding).transpose()?,
+            blocks: (0..model.layers).map(block).collect::<Result<_>>()?,
+            norm: RmsNorm::new(&scope.child("norm"), width)?,
+            memories: Memories::new(scope, parts)?,
+            head: Head::new(scope, head, hot, &output)?,
+            output,
+            model: model.clone(),
+            saved: Saved::default(),
+        })
+    }
+
+    /// What stands between the layers: streams, normalised inputs and their gradients, and the logits of a dense head.
+    fn demand(&self) -> (&str, Demand) {
+        let numbers = 8 * self.model.width + 4 * self.model.inner();
+        let scratch_bytes = match self.head {
+            Head::Dense(_) => DenseHead::bytes(self.vocabulary(), self.model.width),
+            Head::Sampled { .. } => 0,
+        };
+        ("head", Demand { activation_bytes: 4 * numbers as u64, scratch_bytes, ..Demand::default() })
     }
 
     /// Forward and backward of `tokens`, sequences of `length` one after the other, with the token that follows each as
@@ -173,16 +142,18 @@ impl Gpt {
     ///
     /// ```
     /// use hotrow::config::{Optim, OptimizerName, lm::Model};
-    /// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, module::Module, optim::Step};
+    /// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, module::Module, optim::{Scope, Step}};
     /// let optim = Optim { name: OptimizerName::AdamDense, ..Optim::default() };
     /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
-    /// let (mut gpt, work) = (Gpt::new(&model, &optim, 10, 1), &mut Workspace::new(Level::detect()));
+    /// let mut gpt = Gpt::new(&Scope::fresh(&optim, 1, Level::detect()), &model.into(), 10, vec![])?;
+    /// let work = &mut Workspace::new(Level::detect());
     /// let mut losses = (1..=20).map(|number| {
     ///     let loss = gpt.accumulate(work, &[1, 2, 3, 4], &[2, 3, 4, 5], 4);
     ///     gpt.update(work, &Step { number, lr: 0.01, grad_scale: 0.25, seed: 1 });
     ///     loss
     /// });
     /// assert!(losses.next().unwrap() > 2.0 * losses.last().unwrap());
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
     pub fn accumulate(&mut self, work: &mut Workspace, tokens: &[u32], targets: &[u32], length: usize) -> f64 {
@@ -238,7 +209,7 @@ impl Gpt {
 
     /// After all parameters have moved, the index of the output layer follows them.
     fn update_head(&mut self, work: &mut Workspace, step: &Step) {
-        self.head.updated(work, &self.output, step.number.into());
+        self.head.follow(work, &self.output, step);
     }
 
     /// Tokens that the model knows.

@@ -5,7 +5,7 @@
 //! ```
 
 use crate::active::ActiveSet;
-use crate::config::{Config, Precision, Storage};
+use crate::config::{Model, Precision, Storage};
 use crate::error::{Error, Result};
 use crate::flops::Phase;
 use crate::kernels::gemm;
@@ -13,7 +13,7 @@ use crate::kernels::reduce::Activation;
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::layer::{Linear, LinearGradient, Table, Workspace};
 use crate::module::Module;
-use crate::optim::Step;
+use crate::optim::{Scope, Step};
 use crate::sparse::SparseBatch;
 
 /// The network. The output layer is computed by whoever owns the network, for the rows it wants.
@@ -47,41 +47,28 @@ pub struct Gradients {
 }
 
 impl Mlp {
-    /// A network of `features` inputs and `labels` outputs, with the random weights of the run's seed.
-    ///
-    /// # Panics
-    ///
-    /// If there is no hidden layer or the system refuses the memory: see [`try_new`](Self::try_new).
-    ///
-    /// ```
-    /// use hotrow::{config::Config, model::Mlp};
-    /// let network = Mlp::new(&Config::default(), 1000, 50);
-    /// assert_eq!((network.width(), network.output.rows()), (128, 50));
-    /// ```
-    #[track_caller]
-    pub fn new(config: &Config, features: usize, labels: usize) -> Self {
-        Self::try_new(config, features, labels).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
+    /// A network of `features` inputs and `labels` outputs.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if there is no hidden layer, [`Error::Memory`] with the layer's name if the system refuses the memory.
+    /// [`Error::Config`] if there is no hidden layer; see [`Scope::parameter`].
     ///
     /// ```
-    /// use hotrow::{config::Config, model::Mlp};
-    /// let refused = Mlp::try_new(&Config::default(), usize::MAX, 50).unwrap_err();
+    /// use hotrow::{config::{Model, Optim}, kernels::Level, model::Mlp, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 1, Level::detect());
+    /// let network = Mlp::new(&scope, &Model::default(), 1000, 50)?;
+    /// assert_eq!((network.width(), network.output.rows()), (128, 50));
+    /// let refused = Mlp::new(&scope, &Model::default(), usize::MAX, 50).unwrap_err();
     /// assert!(refused.to_string().starts_with("input.weight: the system refuses "));
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
-    pub fn try_new(config: &Config, features: usize, labels: usize) -> Result<Self> {
-        let (model, optim, seed) = (&config.model, &config.optim, config.train.seed);
+    pub fn new(scope: &Scope, model: &Model, features: usize, labels: usize) -> Result<Self> {
         let widths = &model.hidden;
         let (Some(&first), Some(&last)) = (widths.first(), widths.last()) else {
             return Err(Error::config("model.hidden", "no hidden layer: there is to be one at least"));
         };
         let linear = |name: &str, rows: usize, cols: usize, storage: Storage| -> Result<Linear> {
-            let layer = Linear::try_new(name, rows, cols, storage, optim, seed)?;
+            let layer = Linear::new(&scope.child(name), rows, cols, storage)?;
             Ok(match model.precision {
                 Precision::Bf16 => layer.with_precision(gemm::Precision::Bf16),
                 Precision::F32 => layer,
@@ -92,7 +79,7 @@ impl Mlp {
             .enumerate()
             .map(|(i, pair)| linear(&format!("hidden.{}", i + 1), pair[1], pair[0], Storage::F32));
         Ok(Self {
-            input: Table::try_new("input", features, first, model.pooling, model.storage, optim, seed)?,
+            input: Table::new(&scope.child("input"), features, first, model.pooling, model.storage)?,
             hidden: hidden.collect::<Result<_>>()?,
             output: linear("output", labels, last, model.storage)?,
         })

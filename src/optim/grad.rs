@@ -10,6 +10,7 @@ use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
 use crate::matrix::Matrix;
 use crate::optim::RowSet;
 use crate::optim::product::Products;
+use crate::optim::stored::zeros;
 use crate::order::Sets;
 use crate::ragged::Ragged;
 
@@ -30,6 +31,18 @@ pub(super) enum Grad {
     Products(Products),
 }
 
+impl Grad {
+    /// Bytes that it takes in every step; what a step's touches take depends on the step.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Grad::Dense(sums) => sums.sum.bytes(),
+            Grad::Few(sums) => size_of_val(&sums[..]),
+            Grad::Rows(sums) => sums.sum.bytes(),
+            Grad::Fused | Grad::Touches(_) | Grad::Products(_) => 0,
+        }
+    }
+}
+
 /// The sum of gradients, (rows, cols).
 #[derive(Debug)]
 pub(super) struct Sums {
@@ -39,8 +52,8 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub fn try_new(name: &str, rows: usize, cols: usize) -> Result<Self> {
-        Ok(Self { sum: Matrix::try_zeros(&format!("the gradient of {name}"), rows, cols)?, empty: true })
+    pub fn try_new(name: &str, rows: usize, cols: usize, planned: bool) -> Result<Self> {
+        Ok(Self { sum: zeros(&format!("the gradient of {name}"), rows, cols, planned)?, empty: true })
     }
 
     /// All of it, to be added to.
@@ -76,8 +89,8 @@ pub(super) struct RowSums {
 }
 
 impl RowSums {
-    pub fn try_new(name: &str, rows: usize, cols: usize) -> Result<Self> {
-        Ok(Self { sum: Matrix::try_zeros(&format!("the gradient of {name}"), rows, cols)?, touched: Vec::new() })
+    pub fn try_new(name: &str, rows: usize, cols: usize, planned: bool) -> Result<Self> {
+        Ok(Self { sum: zeros(&format!("the gradient of {name}"), rows, cols, planned)?, touched: Vec::new() })
     }
 
     /// All rows, to be added to, once `rows` (increasing) count as touched. Those that are new are zeros: `add(sums, new)` writes them.

@@ -98,15 +98,22 @@ impl Parameter {
 
     /// Bytes that a step reads and writes for each row it touches: gradient not counted.
     pub fn bytes_per_row(&self) -> u64 {
-        let rows = self.rows().max(1);
-        let all: usize =
-            self.weight_tensors().iter().chain(&self.state_tensors()).map(|t| t.elements.bytes().len()).sum();
-        2 * (all / rows) as u64
+        2 * (self.bytes() / self.rows().max(1) as u64)
     }
 
-    /// Bytes of weights and state.
+    /// Bytes of weights and state: what a checkpoint has of it.
     pub fn bytes(&self) -> u64 {
-        self.weight_tensors().iter().chain(&self.state_tensors()).map(|t| t.elements.bytes().len() as u64).sum()
+        (self.stored.bytes() + self.state.bytes()) as u64
+    }
+
+    /// Bytes of the gradient, where every step needs as many.
+    pub fn gradient_bytes(&self) -> u64 {
+        self.grad.bytes() as u64
+    }
+
+    /// Whether a step moves all rows, not only those that it touches.
+    pub fn moves_all_rows(&self) -> bool {
+        self.rule.name == OptimizerName::AdamDense || matches!(self.grad, Grad::Dense(_) | Grad::Few(_))
     }
 
     /// The rule that moves it.

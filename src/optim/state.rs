@@ -5,6 +5,7 @@
 use super::Step;
 use super::rule::Rule;
 use super::split::Splitter;
+use super::stored::zeros;
 use crate::config::OptimizerName;
 use crate::error::Result;
 use crate::kernels::optim::{
@@ -70,18 +71,28 @@ enum Cut<'a> {
 }
 
 impl State {
-    /// Zeros for the parameter `name`.
-    pub fn try_new(name: &str, rule: &Rule, rows: usize, cols: usize) -> Result<Self> {
+    /// Zeros for the parameter `name`, or no numbers at all.
+    pub fn try_new(name: &str, rule: &Rule, (rows, cols): (usize, usize), planned: bool) -> Result<Self> {
         let column = |(of, kind, cols): (&'static str, Kind, usize)| {
             let what = format!("{name}.{of}");
             let zeros = match kind {
-                Kind::F32 => Column::F32(Matrix::try_zeros(&what, rows, cols)?),
-                Kind::U8 => Column::U8(Matrix::try_zeros(&what, rows, cols)?),
-                Kind::U32 => Column::U32(Matrix::try_zeros(&what, rows, cols)?),
+                Kind::F32 => Column::F32(zeros(&what, rows, cols, planned)?),
+                Kind::U8 => Column::U8(zeros(&what, rows, cols, planned)?),
+                Kind::U32 => Column::U32(zeros(&what, rows, cols, planned)?),
             };
             Ok((of, zeros))
         };
         Ok(Self { columns: columns(rule, cols).into_iter().map(column).collect::<Result<_>>()? })
+    }
+
+    /// Bytes of all columns.
+    pub fn bytes(&self) -> usize {
+        let bytes = |(_, column): &(&str, Column)| match column {
+            Column::F32(matrix) => matrix.bytes(),
+            Column::U8(matrix) => matrix.bytes(),
+            Column::U32(matrix) => matrix.bytes(),
+        };
+        self.columns.iter().map(bytes).sum()
     }
 
     /// Pieces of `rows[0]`, `rows[1]`, ... rows.

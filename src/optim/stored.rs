@@ -21,6 +21,11 @@ pub enum Init {
     Normal(f32),
 }
 
+/// A matrix of zeros, or its shape only.
+pub(super) fn zeros<T: bytemuck::Pod>(what: &str, rows: usize, cols: usize, planned: bool) -> Result<Matrix<T>> {
+    if planned { Matrix::planned(what, rows, cols) } else { Matrix::try_zeros(what, rows, cols) }
+}
+
 #[derive(Debug)]
 pub(super) enum Stored {
     F32(Matrix<f32>),
@@ -29,16 +34,33 @@ pub(super) enum Stored {
 }
 
 impl Stored {
-    /// Zeros.
-    pub fn try_zeros(name: &str, rows: usize, cols: usize, storage: Storage) -> Result<Self> {
+    /// Zeros, or no numbers at all.
+    pub fn try_zeros(name: &str, (rows, cols): (usize, usize), storage: Storage, planned: bool) -> Result<Self> {
         Ok(match storage {
-            Storage::F32 => Stored::F32(Matrix::try_zeros(name, rows, cols)?),
-            Storage::Bf16 => Stored::Bf16(Matrix::try_zeros(name, rows, cols)?),
+            Storage::F32 => Stored::F32(zeros(name, rows, cols, planned)?),
+            Storage::Bf16 => Stored::Bf16(zeros(name, rows, cols, planned)?),
             Storage::Bf16Master => {
-                let weights = Matrix::try_zeros(name, rows, cols)?;
-                Stored::Bf16Master { weights, master: Matrix::try_zeros(&format!("{name}.master"), rows, cols)? }
+                let weights = zeros(name, rows, cols, planned)?;
+                Stored::Bf16Master { weights, master: zeros(&format!("{name}.master"), rows, cols, planned)? }
             }
         })
+    }
+
+    /// Bytes of all numbers.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Stored::F32(w) => w.bytes(),
+            Stored::Bf16(w) => w.bytes(),
+            Stored::Bf16Master { weights, master } => weights.bytes() + master.bytes(),
+        }
+    }
+
+    /// Whether it has no numbers.
+    pub fn is_planned(&self) -> bool {
+        match self {
+            Stored::F32(w) => w.is_planned(),
+            Stored::Bf16(w) | Stored::Bf16Master { weights: w, .. } => w.is_planned(),
+        }
     }
 
     pub fn rows(&self) -> usize {

@@ -5,12 +5,15 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::sampling::active_rows;
-use crate::config::{Config, IndexName, OptimizerName, Storage};
+use crate::config::{Config, IndexName, Storage};
 use crate::data::{Dataset, Samples};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef};
 use crate::machine::Limits;
+use crate::model::Mlp;
+use crate::module::Module;
+use crate::optim::Scope;
 
 /// What a run is expected to take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -63,25 +66,15 @@ impl Estimate {
 /// What a process takes without a network.
 const PROGRAM: u64 = 24 << 20;
 
-/// Numbers that are trained, and bytes of each with its optimiser state.
-fn sizes(config: &Config, features: usize, labels: usize) -> (u128, f64) {
-    let widths = &config.model.hidden;
-    let (first, last) = (widths[0] as u128, widths[widths.len() - 1] as u128);
-    let inner: u128 = widths.windows(2).map(|pair| (pair[0] as u128 + 1) * pair[1] as u128).sum();
-    let parameters = features as u128 * first + first + inner + labels as u128 * (last + 1);
-    let stored = match config.model.storage {
-        Storage::F32 => 4.0,
-        Storage::Bf16 => 2.0,
-        Storage::Bf16Master => 6.0,
-    };
-    let state = match config.optim.name {
-        OptimizerName::Sgd => 0.0,
-        OptimizerName::Momentum => 4.0,
-        OptimizerName::RowwiseAdagrad | OptimizerName::RowwiseRmsprop => 4.0 / last as f64,
-        _ if config.optim.eight_bit => 2.0 + 12.0 / last as f64,
-        _ => 8.0 + 4.0 / last as f64,
-    };
-    (parameters, stored + state)
+/// Numbers that are trained, and bytes of them with their optimiser state; the largest numbers if no machine could have so many.
+fn sizes(config: &Config, features: usize, labels: usize) -> (u64, u64) {
+    let scope = Scope::plan(&config.optim, config.train.seed, Level::PORTABLE);
+    match Mlp::new(&scope, &config.model, features, labels) {
+        Ok(network) => {
+            (network.parameter_count(), network.parameters().iter().map(|parameter| parameter.bytes()).sum())
+        }
+        Err(_) => (u64::MAX, u64::MAX),
+    }
 }
 
 /// A width below which a network is of no use: what does not fit with it has too many rows, not too wide ones.
@@ -151,19 +144,18 @@ fn plan(config: &Config, (samples, features_per_sample): (usize, f64), features:
     let (widths, sparse) = (&config.model.hidden, &config.sparse);
     let (first, last) = (widths[0], widths[widths.len() - 1]);
     let inner: usize = widths.windows(2).map(|pair| (pair[0] + 1).saturating_mul(pair[1])).sum();
-    let (parameters, bytes_each) = sizes(config, features, labels);
+    let (parameters, state_bytes) = sizes(config, features, labels);
     let batch = config.train.batch_size.min(samples.max(1));
     let active = active_rows(sparse, labels);
     let dense = sparse.index == IndexName::All || 2 * active >= labels;
     let active = if dense { labels } else { active };
-    let index_bytes = if dense { 0 } else { sparse.index_bytes(labels, last) };
+    let index_bytes = if dense { 0 } else { sparse.options().bytes(labels, last) };
     let touched = (batch as f64 * features_per_sample).min(features as f64);
     let dense_products = 6.0 * batch as f64 * (active as f64 * last as f64 + inner as f64);
     let moved = active as f64 * last as f64 + touched * first as f64;
-    let stored = bytes_each + if config.model.storage == Storage::F32 { 4.0 } else { 2.0 };
-    let state_bytes = (parameters as f64 * bytes_each) as u64;
+    let stored = state_bytes as f64 / parameters as f64 + if config.model.storage == Storage::F32 { 4.0 } else { 2.0 };
     Estimate {
-        parameters: u64::try_from(parameters).unwrap_or(u64::MAX),
+        parameters,
         state_bytes,
         index_bytes,
         snapshot_bytes: snapshot(state_bytes.saturating_add(index_bytes), config.train.snapshot_bytes),

@@ -13,7 +13,9 @@ const SAMPLES: usize = 512;
 /// propensity of each label, there is PSP too.
 ///
 /// ```
-/// use hotrow::{config::Config, data::{Batch, Samples}, kernels::Level, layer::Workspace, model::Mlp};
+/// use hotrow::config::{Model, Optim};
+/// use hotrow::data::{Batch, Samples};
+/// use hotrow::{kernels::Level, layer::Workspace, model::Mlp, optim::Scope};
 /// struct One;
 /// impl Samples for One {
 ///     fn len(&self) -> usize { 1 }
@@ -24,8 +26,10 @@ const SAMPLES: usize = 512;
 ///         batch.labels.push([0, 1, 2]);
 ///     }
 /// }
-/// let (network, work) = (Mlp::new(&Config::default(), 4, 3), &mut Workspace::new(Level::detect()));
+/// let scope = Scope::fresh(&Optim::default(), 1, Level::detect());
+/// let (network, work) = (Mlp::new(&scope, &Model::default(), 4, 3)?, &mut Workspace::new(Level::detect()));
 /// assert_eq!(hotrow::train::evaluate(&network, work, &One, &[1, 3], None).precision(3), 1.0);
+/// # Ok::<(), hotrow::error::Error>(())
 /// ```
 pub fn evaluate(
     network: &Mlp,

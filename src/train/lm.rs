@@ -31,7 +31,7 @@ use crate::module::Module;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Summary, memory_bytes};
 pub use begin::check_steps;
 use begin::{TRAIN_DIGEST, VALID_DIGEST, check_can_start, check_resumed};
-pub use estimate::{Estimate, estimate, plan_bytes};
+pub use estimate::{Component, Estimate, estimate, plan_bytes};
 use evaluate::evaluate_until;
 pub use evaluate::{Evaluation, evaluate, evaluate_with, try_evaluate, try_evaluate_with};
 pub use files::Files;

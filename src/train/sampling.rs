@@ -44,7 +44,7 @@ impl Sampling {
     pub fn new(sparse: &Sparse, active: usize, seed: u64, rows: usize, dim: usize, level: Level) -> Result<Self> {
         let options = ActiveOptions { rows, active, tail: sparse.tail, correction: sparse.correction };
         Ok(Self {
-            index: index::new(sparse, seed, rows, dim, level)?,
+            index: index::new(&sparse.options(), seed, rows, dim, level)?,
             selector: Selector::new(options),
             schedule: [0, sparse.rebuild_every],
             most: sparse.rebuild_most,

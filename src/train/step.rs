@@ -13,7 +13,7 @@ use crate::layer::{LinearGradient, Workspace};
 use crate::loss;
 use crate::model::{Activations, Gradients, Mlp};
 use crate::module::Module;
-use crate::optim::{Step, learning_rate};
+use crate::optim::{Scope, Step, learning_rate};
 use crate::order::Sets;
 use crate::ragged::Ragged;
 use crate::rng::rng;
@@ -85,7 +85,8 @@ impl Trainer {
     pub fn new(config: Config, features: usize, labels: usize, total_steps: u64, level: Level) -> Result<Self> {
         // Whoever knows the size of the training set has said what follows from it.
         let config = config.resolved(usize::MAX);
-        let network = Mlp::try_new(&config, features, labels)?;
+        let scope = Scope::fresh(&config.optim, config.train.seed, level);
+        let network = Mlp::new(&scope, &config.model, features, labels)?;
         let (sparse, seed) = (&config.sparse, config.train.seed);
         let active = active_rows(sparse, labels);
         // From half of the rows on, computing all of them costs less than choosing and gathering, and is exact.

@@ -121,7 +121,9 @@ fn all_labels_unseen_is_a_miss_and_not_a_sample_without_labels() {
     let sets = data::open(&train, Some(&valid), &Data::default(), folder.path()).unwrap();
     let valid = sets.valid.unwrap();
     assert_eq!((valid.labelled(), valid.summary().unlabelled), (1, 0));
-    let (network, work) = (Mlp::new(&Config::default(), 1, 1), &mut Workspace::new(Level::detect()));
+    let (config, work) = (Config::default(), &mut Workspace::new(Level::detect()));
+    let scope = hotrow::optim::Scope::fresh(&config.optim, 1, Level::detect());
+    let network = Mlp::new(&scope, &config.model, 1, 1).unwrap();
     assert_eq!(evaluate(&network, work, &valid, &[1], None).metrics()["recall@1"], 0.0);
     let none = file(folder.path(), "c.svm", " 0:1\n 0:2\n");
     assert_eq!(sets.vocabulary.open(&none, folder.path()).unwrap().labelled(), 0);

@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::head;
 use crate::config::check::{number, within, wrong};
 use crate::config::lm::Model;
 use crate::config::lm::model::Activation;
-use crate::config::{IndexName, Sparse};
+use crate::config::{IndexName, IndexOptions};
 use crate::error::Result;
 
 /// Who chooses a token's neurons.
@@ -75,10 +74,10 @@ impl Default for FeedForwardOptions {
 }
 
 impl FeedForwardOptions {
-    /// What [`index::new`](crate::index::new) makes the index from.
-    pub fn sparse(&self) -> Sparse {
+    /// What the index is made with.
+    pub fn index_options(&self) -> IndexOptions {
         let &Self { index, block, tables, codes, probes, .. } = self;
-        Sparse { index, block, tables, codes, probes, ..Sparse::default() }
+        IndexOptions { index, tables, codes, probes, block }
     }
 
     /// Whether every value is in its range and fits the `model`.
@@ -89,7 +88,7 @@ impl FeedForwardOptions {
     pub fn check(&self, model: &Model) -> Result<()> {
         within("feed_forward.active", self.active, 1, 1 << 20)?;
         within("feed_forward.rebuild_every", self.rebuild_every as usize, 1, 1 << 31)?;
-        head::index("feed_forward", self.block, self.tables, self.codes, self.probes)?;
+        self.index_options().check("feed_forward")?;
         within("feed_forward.neurons", self.neurons, 1, 1 << 20)?;
         within("feed_forward.chosen", self.chosen, 1, 1 << 20)?;
         number("feed_forward.balance", self.balance, self.balance >= 0.0, "not at least 0")?;

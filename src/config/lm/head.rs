@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::check::{counts, number, within, wrong};
-use crate::config::{IndexName, Sparse};
+use crate::config::{IndexName, IndexOptions};
 use crate::error::Result;
 
 /// How the output layer is trained. Evaluation is exact whatever is chosen.
@@ -122,10 +122,10 @@ impl Head {
         (self.tail * self.rows(vocabulary) as f32).round() as usize
     }
 
-    /// What [`index::new`](crate::index::new) makes the index from.
-    pub fn sparse(&self) -> Sparse {
+    /// What the index is made with.
+    pub fn options(&self) -> IndexOptions {
         let &Self { index, block, tables, codes, probes, .. } = self;
-        Sparse { index, block, tables, codes, probes, ..Sparse::default() }
+        IndexOptions { index, tables, codes, probes, block }
     }
 
     /// Whether every value is in its range.
@@ -141,7 +141,7 @@ impl Head {
         within("head.chunk", self.chunk, 1, 1 << 16)?;
         within("head.rebuild_every", self.rebuild_every as usize, 1, 1 << 31)?;
         counts("head.inspect_every", self.inspect_every, 0)?;
-        index("head", self.block, self.tables, self.codes, self.probes)?;
+        self.options().check("head")?;
         if self.mode == HeadMode::Sampled && self.tail == 0.0 && self.index != IndexName::All {
             return Err(wrong(
                 "head.tail",
@@ -151,13 +151,6 @@ impl Head {
         }
         Ok(())
     }
-}
-
-pub(super) fn index(section: &str, block: usize, tables: usize, codes: usize, probes: usize) -> Result<()> {
-    within(&format!("{section}.block"), block, 1, 1 << 24)?;
-    within(&format!("{section}.tables"), tables, 1, 1 << 16)?;
-    within(&format!("{section}.codes"), codes, 0, 32)?;
-    within(&format!("{section}.probes"), probes, 0, 1 << 24)
 }
 
 #[cfg(test)]

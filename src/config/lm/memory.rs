@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rows;
 use crate::config::check::{within, wrong};
-use crate::config::lm::{Model, head, ngram};
-use crate::config::{IndexName, Optim, OptimizerName, Sparse, Storage};
+use crate::config::lm::{Model, ngram};
+use crate::config::{IndexName, IndexOptions, Optim, OptimizerName, Storage};
 use crate::error::Result;
 
 /// How slots are found.
@@ -37,7 +37,6 @@ pub enum KeysName {
 /// let model = Model::preset("base")?;
 /// memory.check(&model)?;
 /// assert_eq!(memory.blocks(&model), [4]);
-/// assert!(memory.parameters(&model) > (1 << 18) * 256);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,9 +118,9 @@ impl Memory {
         if self.layers.is_empty() { vec![model.layers / 2] } else { self.layers.clone() }
     }
 
-    /// Numbers of a value.
-    pub fn values(&self, model: &Model) -> usize {
-        if self.value_width == 0 { model.width } else { self.value_width }
+    /// Numbers of a value, beside a stream of `width` numbers.
+    pub fn values(&self, width: usize) -> usize {
+        if self.value_width == 0 { width } else { self.value_width }
     }
 
     /// Halves of product keys on either side: the root of `slots`, rounded down.
@@ -134,8 +133,8 @@ impl Memory {
         rows::rule(self.optimizer, self.eight_bit, self.weight_decay)
     }
 
-    /// What [`index::new`](crate::index::new) makes the index of the keys from; `None` for product keys.
-    pub fn sparse(&self) -> Option<Sparse> {
+    /// What the index of the keys is made with; `None` for product keys.
+    pub fn index_options(&self) -> Option<IndexOptions> {
         let index = match self.keys {
             KeysName::Product => return None,
             KeysName::Exact => IndexName::Exact,
@@ -146,32 +145,7 @@ impl Memory {
             KeysName::Blocks => IndexName::Blocks,
         };
         let &Self { block, tables, codes, probes, .. } = self;
-        Some(Sparse { index, block, tables, codes, probes, ..Sparse::default() })
-    }
-
-    /// Number of weights, of values and of all layers.
-    pub fn parameters(&self, model: &Model) -> u64 {
-        if !self.is_on() {
-            return 0;
-        }
-        let (width, values) = (model.width, self.values(model));
-        let keys = match self.keys {
-            KeysName::Product => self.heads * self.halves() * self.key_width,
-            _ => self.slots * self.key_width,
-        };
-        let queries = width + self.heads * self.key_width * width + self.key_width;
-        let layer = keys + queries + 2 * width * values;
-        (self.slots * values + self.blocks(model).len() * layer) as u64
-    }
-
-    /// Bytes of values with their state and the count of reads, and of keys of their own.
-    pub fn bytes(&self, model: &Model) -> u64 {
-        let (rule, slots) = (self.rule(), self.slots);
-        let keys = match self.keys {
-            KeysName::Product => 0,
-            _ => self.blocks(model).len() as u64 * rows::bytes(slots, self.key_width, self.storage, &rule),
-        };
-        keys + rows::bytes(slots, self.values(model), self.storage, &rule) + 4 * slots as u64
+        Some(IndexOptions { index, tables, codes, probes, block })
     }
 
     /// Whether every value is in its range and fits the `model`.
@@ -186,7 +160,8 @@ impl Memory {
         within("memory.key_width", self.key_width, 2, 1 << 16)?;
         within("memory.value_width", self.value_width, 0, 1 << 16)?;
         within("memory.rebuild_every", self.rebuild_every as usize, 1, 1 << 31)?;
-        head::index("memory", self.block, self.tables, self.codes, self.probes)?;
+        let &Self { block, tables, codes, probes, .. } = self;
+        IndexOptions { index: IndexName::All, tables, codes, probes, block }.check("memory")?;
         ngram::layers("memory.layers", &self.layers, model)?;
         rows::check("memory", self.optimizer, self.eight_bit, self.lr_factor, self.weight_decay)?;
         if self.keys == KeysName::Product {

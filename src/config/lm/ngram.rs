@@ -27,7 +27,7 @@ pub enum GateKind {
 /// let ngram = Ngram { rows: 1 << 20, ..Ngram::default() };
 /// let model = Model::preset("base")?;
 /// ngram.check(&model)?;
-/// assert_eq!(ngram.parameters(&model), 2 * (1 << 20) * 512 + 8);
+/// assert_eq!(ngram.all_rows(), 4 << 20);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,42 +108,9 @@ impl Ngram {
         if self.layers.is_empty() { (0..model.layers).collect() } else { self.layers.clone() }
     }
 
-    /// Numbers of a row.
-    pub fn cols(&self, model: &Model) -> usize {
-        model.width / self.heads
-    }
-
     /// The rule that moves rows.
     pub fn rule(&self) -> Optim {
         rows::rule(self.optimizer, self.eight_bit, self.weight_decay)
-    }
-
-    /// Number of weights, scales and gates included.
-    pub fn parameters(&self, model: &Model) -> u64 {
-        match self.is_on() {
-            true => self.all_rows() as u64 * self.cols(model) as u64 + self.added(model),
-            false => 0,
-        }
-    }
-
-    /// Scales and gates.
-    fn added(&self, model: &Model) -> u64 {
-        let gate = if self.gate == GateKind::Gate { model.width + 1 } else { 0 };
-        (self.blocks(model).len() * (1 + gate)) as u64
-    }
-
-    /// Bytes of rows with their state, once all of them have been touched, and of scales and gates with gradients and the two
-    /// averages of an Adam.
-    pub fn bytes(&self, model: &Model) -> u64 {
-        rows::bytes(self.all_rows(), self.cols(model), self.storage, &self.rule()) + 16 * self.added(model)
-    }
-
-    /// Numbers that each token of a micro-batch leaves for the backward pass of gates: the stream before each, and four more.
-    pub fn kept(&self, model: &Model) -> usize {
-        match self.gate {
-            GateKind::Gate if self.is_on() => self.blocks(model).len() * (model.width + 4),
-            _ => 0,
-        }
     }
 
     /// Whether every value is in its range and fits the `model`.

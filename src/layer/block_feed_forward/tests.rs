@@ -7,12 +7,11 @@ use crate::tensor::ElementsMut;
 const WIDTH: usize = 8;
 const HERE: usize = 9;
 
-fn model() -> Model {
-    Model { width: WIDTH, heads: 2, layers: 3, feed_forward: 24, precision: Rounding::F32, ..Model::default() }
-}
+const INNER: usize = 24;
+const STREAM: Stream = Stream { width: WIDTH, depth: 3, precision: Rounding::F32 };
 
-fn options(chosen: usize) -> FeedForwardOptions {
-    FeedForwardOptions { neurons: 4, chosen, balance: 0.01, ..Default::default() }
+fn options(chosen: usize) -> BlockFeedForwardOptions {
+    BlockFeedForwardOptions { neurons: 4, chosen, balance: 0.01 }
 }
 
 fn sgd() -> Optim {
@@ -24,7 +23,7 @@ fn numbers(len: usize, salt: usize) -> Vec<f32> {
 }
 
 fn layer(chosen: usize) -> BlockFeedForward {
-    let mut layer = BlockFeedForward::new("ff", &options(chosen), &model(), &sgd(), 5);
+    let mut layer = BlockFeedForward::new(&Scope::of("ff", &sgd(), 5), STREAM, INNER, options(chosen)).unwrap();
     for parameter in layer.parameters_mut() {
         let ElementsMut::F32(w) = &mut parameter.weight_tensors_mut()[0].elements else { panic!("weights are f32") };
         w.iter_mut().for_each(|w| *w *= 3.0);

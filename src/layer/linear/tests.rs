@@ -4,7 +4,7 @@ use crate::kernels::Level;
 use proptest::prelude::*;
 
 fn layer(rows: usize, cols: usize, storage: Storage) -> Linear {
-    Linear::new("output", rows, cols, storage, &Optim::default(), 3)
+    Linear::new(&Scope::of("output", &Optim::default(), 3), rows, cols, storage).unwrap()
 }
 
 fn weight(layer: &Linear, row: usize, col: usize) -> f64 {
@@ -104,7 +104,7 @@ proptest! {
         samples in 1_usize..6,
     ) {
         let optim = Optim { name: crate::config::OptimizerName::Sgd, ..Optim::default() };
-        let mut layer = Linear::new("output", 600, 5, Storage::F32, &optim, 3);
+        let mut layer = Linear::new(&Scope::of("output", &optim, 3), 600, 5, Storage::F32).unwrap();
         let before: Vec<f32> = layer.weights.f32().to_vec();
         let work = &mut Workspace::new(Level::detect());
         let sets = [Vec::from_iter(left), Vec::from_iter(right)];

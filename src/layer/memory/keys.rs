@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::config::lm::{Memory, Model};
+use crate::config::IndexName;
+use crate::config::lm::Memory;
+use crate::config::lm::model::Precision;
 use crate::error::Result;
 use crate::flops::Phase;
-use crate::index::{self, Index, Rows};
 use crate::kernels::reduce::top_k;
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::layer::{Buffer, Dense, RowTable, Workspace, rebuild};
-use crate::matrix::Matrix;
-use crate::module::{Module, Part, PartMut};
-use crate::optim::{Init, Parameter, Rule, Step};
+use crate::layer::{Buffer, Dense, RowIndex, RowTable, Workspace};
+use crate::module::{Demand, Module, Part, PartMut};
+use crate::optim::{Init, Scope, Step};
 use crate::ragged::Ragged;
 
 /// Queries of one piece of work.
@@ -83,46 +83,48 @@ pub struct ProductKeys {
 /// A key for each slot, which all heads share, and the index that names candidates.
 #[derive(Debug)]
 pub struct KeyTable {
-    /// Of the layer, under which checkpoints have the index.
-    name: String,
     /// (slots, key width).
     pub table: RowTable,
-    index: Box<dyn Index>,
-    /// Keys have none; indexes ask for some.
-    biases: Matrix<f32>,
-    rebuild_every: u64,
+    index: RowIndex,
+    heads: usize,
 }
+
+crate::module!(KeyTable { table, index } then follow takes demand);
 
 impl Keys {
     /// Keys that start as normal numbers, so that scores of normalised queries have a variance of about 1 (halves) or 1 (whole
-    /// keys).
+    /// keys). An index is built from them.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::error::Error::Config) if the index cannot be, [`Error::Memory`](crate::error::Error::Memory) if the
-    /// system refuses the memory.
-    pub fn new(name: &str, config: &Memory, model: &Model, rule: Rule, seed: u64, level: Level) -> Result<Self> {
-        let Some(sparse) = config.sparse() else {
+    /// See [`Scope::parameter`] and [`Scope::index`].
+    pub fn new(scope: &Scope, precision: Precision, config: &Memory) -> Result<Self> {
+        let Some(index) = config.index_options() else {
             let (halves, half) = (config.halves(), config.key_width / 2);
             let deviation = (half as f32).sqrt().recip();
             let dense = |head: usize, side: &str| {
-                let name = format!("{name}.keys.{head}.{side}");
-                Dense::try_new(&name, halves, half, deviation, model.precision, rule, seed)
+                Dense::new(&scope.child(&format!("keys.{head}.{side}")), halves, half, deviation, precision)
             };
             let halves = (0..config.heads).map(|head| Ok([dense(head, "first")?, dense(head, "second")?]));
             return Ok(Keys::Product(ProductKeys { halves: halves.collect::<Result<_>>()? }));
         };
         let (slots, cols) = (config.slots, config.key_width);
-        let (rule, init) =
-            (Rule::from(&config.rule()).times(config.lr_factor), Init::Normal((cols as f32).sqrt().recip()));
-        let keys = Parameter::try_new(&format!("{name}.keys.weight"), slots, cols, config.storage, rule, init, seed)?;
-        Ok(Keys::Table(Box::new(KeyTable {
-            name: name.to_owned(),
-            table: RowTable::new(keys),
-            index: index::new(&sparse, seed, slots, cols, level).map_err(|error| error.of_section("memory"))?,
-            biases: Matrix::try_zeros("the biases of keys", slots, 1)?,
-            rebuild_every: config.rebuild_every,
-        })))
+        let init = Init::Normal((cols as f32).sqrt().recip());
+        let keys = scope.child("keys").parameter("weight", slots, cols, config.storage, init)?;
+        let index = RowIndex::new(scope, &index, slots, cols, config.rebuild_every);
+        let index = index.map_err(|error| error.of_section("memory"))?;
+        let mut keys = KeyTable { table: RowTable::new(keys), index, heads: config.heads };
+        if scope.builds_indexes() {
+            keys.rebuild(&mut Workspace::new(scope.level()));
+        }
+        Ok(Keys::Table(Box::new(keys)))
+    }
+
+    fn module(&self) -> &dyn Module {
+        match self {
+            Keys::Product(keys) => &keys.halves,
+            Keys::Table(keys) => &**keys,
+        }
     }
 
     /// The best `reads` slots of each query, the best first as far as the index can tell, and their scores. An index may find
@@ -164,10 +166,7 @@ impl Keys {
 
 impl Module for Keys {
     fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
-        match self {
-            Keys::Product(keys) => keys.halves.visit(take),
-            Keys::Table(keys) => keys.visit(take),
-        }
+        self.module().visit(take);
     }
 
     fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
@@ -178,49 +177,40 @@ impl Module for Keys {
     }
 
     fn after_update(&mut self, work: &mut Workspace, step: &Step) {
-        if let Keys::Table(keys) = self
-            && u64::from(step.number).is_multiple_of(keys.rebuild_every)
-        {
-            keys.rebuild(work);
+        if let Keys::Table(keys) = self {
+            keys.after_update(work, step);
         }
     }
-}
 
-impl Module for KeyTable {
-    fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
-        self.table.visit(take);
-        take(Part::Index(self.name.clone(), &*self.index));
-    }
-
-    fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
-        self.table.visit_mut(take);
-        take(PartMut::Index(self.name.clone(), &mut *self.index));
+    fn demands(&self, take: &mut dyn FnMut(&str, Demand)) {
+        self.module().demands(take);
     }
 }
 
 impl KeyTable {
-    /// The index, for checkpoints and statistics.
-    pub fn index(&self) -> &dyn Index {
-        &*self.index
-    }
-
-    /// The index, to be restored.
-    pub fn index_mut(&mut self) -> &mut dyn Index {
-        &mut *self.index
+    /// The index.
+    pub fn index(&self) -> &RowIndex {
+        &self.index
     }
 
     fn rebuild(&mut self, work: &mut Workspace) {
-        let rows =
-            Rows { weights: self.table.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
-        rebuild(work, &mut *self.index, &rows);
+        self.index.rebuild(work, self.table.parameter().weights());
+    }
+
+    fn follow(&mut self, work: &mut Workspace, step: &Step) {
+        self.index.follow(work, self.table.parameter().weights(), step);
+    }
+
+    /// An exact index compares with every key.
+    fn demand(&self) -> (&str, Demand) {
+        let keys = self.table.parameter();
+        let exact = self.index.get().name() == IndexName::Exact.as_str();
+        let flops = if exact { (2 * self.heads * keys.rows() * keys.cols()) as u64 } else { 0 };
+        (keys.name(), Demand { flops, ..Demand::default() })
     }
 
     fn find(&self, work: &mut Workspace, queries: MatRef<f32>, reads: usize) -> (Ragged<u32>, Vec<f32>) {
-        let rows =
-            Rows { weights: self.table.parameter().weights(), biases: self.biases.as_slice(), level: work.level };
-        let before = self.index.flops();
-        let slots = work.timed(Phase::Select, |_| self.index.select(&rows, queries, reads, 0));
-        work.costs.count(Phase::Select, self.index.flops() - before, 0, 0);
+        let slots = self.index.select(work, self.table.parameter().weights(), queries, reads, 0);
         let mut scores = vec![0.0; slots.items().len()];
         self.table.dots(work, Phase::Forward, &slots, queries, &mut scores);
         (slots, scores)

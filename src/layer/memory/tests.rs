@@ -9,9 +9,7 @@ use crate::tensor::ElementsMut;
 const WIDTH: usize = 8;
 const TOKENS_HERE: usize = 7;
 
-fn model() -> Model {
-    Model { width: WIDTH, heads: 2, layers: 3, precision: Precision::F32, ..Model::default() }
-}
+const STREAM: Stream = Stream { width: WIDTH, depth: 3, precision: Precision::F32 };
 
 fn config(keys: KeysName) -> Memory {
     Memory {
@@ -39,9 +37,9 @@ fn numbers(len: usize, salt: usize) -> Vec<f32> {
 }
 
 /// A layer with weights that matter, and values that are no longer zeros.
-fn memory(config: &Memory, model: &Model) -> (MemoryLayer, ValueTable) {
-    let mut layer = MemoryLayer::new("memory", config, model, &sgd(), 5, Level::detect()).unwrap();
-    let mut values = ValueTable::new("values", config, model, 5);
+fn memory(config: &Memory, stream: Stream) -> (MemoryLayer, ValueTable) {
+    let mut layer = MemoryLayer::new(&Scope::of("memory", &sgd(), 5), stream, config).unwrap();
+    let mut values = ValueTable::new(&Scope::of("values", &config.rule(), 5), config, stream.width).unwrap();
     let mut parameters = layer.parameters_mut();
     parameters.push(values.table.parameter_mut());
     for parameter in parameters {
@@ -82,9 +80,9 @@ fn set(layer: &mut MemoryLayer, values: &mut ValueTable, [tensor, at]: [usize; 2
 /// divided by `2 h`: some 1e-3 of either. A gradient that misses one of its paths is off by far more than the 4e-3 allowed, of
 /// magnitudes up to several. Where a move changes which slots are read there is no derivative, and nothing is compared.
 fn gradients_are_differences(keys: KeysName) {
-    let (config, model) = (config(keys), model());
+    let config = config(keys);
     let x = numbers(TOKENS_HERE * WIDTH, 3);
-    let (mut layer, mut values) = memory(&config, &model);
+    let (mut layer, mut values) = memory(&config, STREAM);
     let (work, mut saved) = (&mut Workspace::new(Level::detect()), MemorySaved::default());
     let (mut y, mut dx, dy) = (vec![0.0; x.len()], vec![f32::NAN; x.len()], numbers(x.len(), 9));
     let view = |x| MatRef::new(x, TOKENS_HERE, WIDTH);
@@ -113,7 +111,7 @@ fn gradients_are_differences(keys: KeysName) {
         assert!((got as f64 - want).abs() <= limit, "{what}: {got} is not {want}");
         compared += 1;
     };
-    let (mut layer, mut values) = memory(&config, &model);
+    let (mut layer, mut values) = memory(&config, STREAM);
     for at in 0..x.len() {
         let moved = |by: f64| {
             let mut x = x.clone();
@@ -153,7 +151,7 @@ fn gradients_with_a_key_for_each_slot_are_finite_differences() {
 #[test]
 fn the_best_product_keys_are_those_of_a_full_sort() {
     let (config, heads, tokens) = (Memory { slots: 400, reads: 7, key_width: 10, ..config(KeysName::Product) }, 2, 150);
-    let (layer, _) = memory(&config, &model());
+    let (layer, _) = memory(&config, STREAM);
     let Keys::Product(product) = &layer.keys else { panic!("product keys") };
     let data: Vec<f32> = (0..tokens * heads * 10).map(|i| ((i * i) as f32).sin()).collect();
     let (queries, work) = (Queries::new(&data, tokens, heads), &mut Workspace::new(Level::detect()));
@@ -184,7 +182,7 @@ fn the_best_product_keys_are_those_of_a_full_sort() {
 
 #[test]
 fn training_is_the_same_for_any_number_of_threads_and_learns_with_every_kind_of_key() {
-    let model = Model { width: 16, heads: 2, layers: 2, ..Model::default() };
+    let stream = Stream { width: 16, depth: 2, precision: Precision::Bf16 };
     let optim = Optim { name: OptimizerName::AdamDense, lr: 0.01, ..Optim::default() };
     let hashed = [KeysName::Simhash, KeysName::Dwta, KeysName::Minhash, KeysName::CrossPolytope];
     for keys in [KeysName::Product, KeysName::Exact, KeysName::Blocks].into_iter().chain(hashed) {
@@ -202,8 +200,9 @@ fn training_is_the_same_for_any_number_of_threads_and_learns_with_every_kind_of_
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let mut layer = MemoryLayer::new("memory", &config, &model, &optim, 5, Level::detect()).unwrap();
-                let mut values = ValueTable::new("values", &config, &model, 5);
+                let mut layer = MemoryLayer::new(&Scope::of("memory", &optim, 5), stream, &config).unwrap();
+                let mut values =
+                    ValueTable::new(&Scope::of("values", &config.rule(), 5), &config, stream.width).unwrap();
                 let (work, mut saved) = (&mut Workspace::new(Level::detect()), MemorySaved::default());
                 let x: Vec<f32> = (0..300 * 16).map(|i| ((i * i) as f32 * 0.37).sin()).collect();
                 let tokens = 300;

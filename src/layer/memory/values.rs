@@ -1,12 +1,12 @@
 //! Values of slots, shared by all layers that read them.
 
-use crate::config::lm::{Memory, Model};
+use crate::config::lm::Memory;
 use crate::error::Result;
 use crate::kernels::MatRef;
 use crate::layer::RowTable;
 use crate::matrix::Matrix;
-use crate::module::{Module, Part, PartMut};
-use crate::optim::{Init, Parameter, Rule};
+use crate::module::{Demand, Module, Part, PartMut};
+use crate::optim::{Init, Scope};
 use crate::ragged::Ragged;
 use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 
@@ -31,34 +31,24 @@ pub struct Usage {
 }
 
 impl ValueTable {
-    /// Values of zeros, called `name` in checkpoints.
-    ///
-    /// # Panics
-    ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
-    ///
-    /// ```
-    /// use hotrow::{config::lm::{Memory, Model}, layer::ValueTable};
-    /// let config = Memory { slots: 64, ..Memory::default() };
-    /// let values = ValueTable::new("values", &config, &Model::default(), 7);
-    /// assert_eq!(values.usage().share, 0.0);
-    /// ```
-    #[track_caller]
-    pub fn new(name: &str, config: &Memory, model: &Model, seed: u64) -> Self {
-        Self::try_new(name, config, model, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
+    /// Values of zeros, for a stream of `width` numbers.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(name: &str, config: &Memory, model: &Model, seed: u64) -> Result<Self> {
-        let (slots, cols) = (config.slots, config.values(model));
-        let rule = Rule::from(&config.rule()).times(config.lr_factor);
-        let name = format!("{name}.weight");
-        let values = Parameter::try_new(&name, slots, cols, config.storage, rule, Init::Zeros, seed)?;
-        Ok(Self { table: RowTable::new(values), uses: Matrix::try_zeros(&format!("{name}.uses"), slots, 1)? })
+    /// See [`Scope::parameter`].
+    ///
+    /// ```
+    /// use hotrow::{config::{Optim, lm::Memory}, kernels::Level, layer::ValueTable, optim::Scope};
+    /// let scope = Scope::fresh(&Optim::default(), 7, Level::detect());
+    /// let values = ValueTable::new(&scope.child("values"), &Memory { slots: 64, ..Memory::default() }, 8)?;
+    /// assert_eq!(values.usage().share, 0.0);
+    /// # Ok::<(), hotrow::error::Error>(())
+    /// ```
+    pub fn new(scope: &Scope, config: &Memory, width: usize) -> Result<Self> {
+        let (slots, cols) = (config.slots, config.values(width));
+        let values = scope.parameter("weight", slots, cols, config.storage, Init::Zeros)?;
+        let uses = scope.zeros(&format!("{}.uses", values.name()), slots, 1)?;
+        Ok(Self { table: RowTable::new(values), uses })
     }
 
     /// Keeps the gradient for the next update and counts the reads: as [`RowTable::accumulate`].
@@ -97,6 +87,10 @@ impl ValueTable {
 impl Module for ValueTable {
     fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
         self.table.visit(take);
+        // Parts have numbers, and a plan has none of the counts.
+        if self.uses.is_planned() {
+            return;
+        }
         let (shape, elements) = (vec![self.uses.rows(), 1], Elements::U32(self.uses.as_slice()));
         take(Part::Counter(Tensor { name: self.uses_name(), shape, elements }));
     }
@@ -105,5 +99,9 @@ impl Module for ValueTable {
         let (name, shape) = (self.uses_name(), vec![self.uses.rows(), 1]);
         self.table.visit_mut(take);
         take(PartMut::Counter(TensorMut { name, shape, elements: ElementsMut::U32(self.uses.as_mut_slice()) }));
+    }
+    fn demands(&self, take: &mut dyn FnMut(&str, Demand)) {
+        let bytes = self.uses.bytes() as u64;
+        take(self.table.parameter().name(), Demand { bytes, ..Demand::default() });
     }
 }

@@ -16,7 +16,7 @@ use crate::config::Storage;
 use crate::error::Result;
 use crate::kernels::reduce::{dot, squared_norm};
 use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::{Init, Parameter, Rule};
+use crate::optim::{Init, Parameter, Scope};
 use crate::work::local;
 
 const EPSILON: f32 = 1e-5;
@@ -42,11 +42,9 @@ pub(super) struct GateSaved {
 }
 
 impl Gates {
-    pub(super) fn try_new(name: &str, layers: usize, width: usize, rule: Rule) -> Result<Self> {
+    pub(super) fn new(scope: &Scope, layers: usize, width: usize) -> Result<Self> {
         let zeros = |part: &str, cols: usize| {
-            let name = format!("{name}.{part}");
-            Parameter::try_new(&name, layers, cols, Storage::F32, rule, Init::Zeros, 0)
-                .map(Parameter::with_few_gradients)
+            scope.parameter(part, layers, cols, Storage::F32, Init::Zeros).map(Parameter::with_few_gradients)
         };
         Ok(Self { weights: zeros("weight", width)?, biases: zeros("bias", 1)? })
     }

@@ -5,10 +5,6 @@ use crate::optim::Step;
 
 const WIDTH: usize = 12;
 
-fn model() -> Model {
-    Model { width: WIDTH, heads: 2, layers: 3, ..Model::default() }
-}
-
 fn config() -> Ngram {
     Ngram {
         rows: 40,
@@ -41,7 +37,7 @@ fn f32(parameter: &mut Parameter) -> &mut [f32] {
 
 /// A memory that is no longer empty.
 fn filled(config: &Ngram) -> NgramMemory {
-    let mut memory = NgramMemory::new("ngram", config, &model(), &sgd(), 5);
+    let mut memory = NgramMemory::new(&Scope::of("ngram", &sgd(), 5), config, WIDTH, 2).unwrap();
     let w = f32(memory.table.parameter_mut());
     let len = w.len();
     w.copy_from_slice(&numbers(len, 1));
@@ -106,7 +102,7 @@ fn gradients_are_finite_differences() {
 
 #[test]
 fn a_memory_starts_as_nothing_and_its_rows_do_not_reach_across_sequences() {
-    let memory = NgramMemory::new("ngram", &config(), &model(), &sgd(), 5);
+    let memory = NgramMemory::new(&Scope::of("ngram", &sgd(), 5), &config(), WIDTH, 2).unwrap();
     let (work, mut saved) = (&mut Workspace::new(Level::detect()), NgramSaved::default());
     memory.look_up(work, &[1, 2, 3, 1, 2, 3], 3, &mut saved);
     assert!(saved.read().row(4).iter().all(|&x| x == 0.0));
@@ -227,7 +223,7 @@ fn the_number_of_threads_changes_no_bit_of_gates() {
 #[test]
 fn signs_halve_what_two_ngrams_share() {
     let count = |signs: bool| {
-        let memory = NgramMemory::new("ngram", &Ngram { signs, ..config() }, &model(), &sgd(), 5);
+        let memory = NgramMemory::new(&Scope::of("ngram", &sgd(), 5), &Ngram { signs, ..config() }, WIDTH, 2).unwrap();
         let (work, mut saved) = (&mut Workspace::new(Level::detect()), NgramSaved::default());
         memory.look_up(work, &(0..2000).collect::<Vec<u32>>(), 2000, &mut saved);
         saved.signs.iter().filter(|&&sign| sign == 1.0).count()

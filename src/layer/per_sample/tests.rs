@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{Optim, OptimizerName, Storage};
 use crate::layer::LinearGradient;
+use crate::optim::Scope;
 use proptest::prelude::*;
 
 const ROWS: usize = 40;
@@ -8,7 +9,7 @@ const DIM: usize = 7;
 
 fn layer() -> Linear {
     let optim = Optim { name: OptimizerName::Sgd, ..Optim::default() };
-    Linear::new("output", ROWS, DIM, Storage::F32, &optim, 3)
+    Linear::new(&Scope::of("output", &optim, 3), ROWS, DIM, Storage::F32).unwrap()
 }
 
 /// Sets of different rows, and as many multiples of 1/8 below 1 as they have entries.

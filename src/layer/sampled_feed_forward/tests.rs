@@ -1,5 +1,7 @@
 use super::*;
+use crate::config::lm::model::{Activation as Function, Precision};
 use crate::config::{IndexName, Optim, OptimizerName};
+use crate::kernels::Level;
 use crate::layer::{FeedForward, FeedForwardSaved};
 use crate::module::Module;
 use crate::tensor::ElementsMut;
@@ -7,10 +9,8 @@ use crate::tensor::ElementsMut;
 const WIDTH: usize = 8;
 const TOKENS: usize = 6;
 
-fn model() -> Model {
-    let precision = crate::config::lm::model::Precision::F32;
-    Model { width: WIDTH, heads: 2, layers: 3, feed_forward: 20, precision, ..Model::default() }
-}
+const INNER: usize = 20;
+const STREAM: Stream = Stream { width: WIDTH, depth: 3, precision: Precision::F32 };
 
 fn sgd() -> Optim {
     Optim { name: OptimizerName::Sgd, lr: 1.0, ..Optim::default() }
@@ -21,8 +21,9 @@ fn numbers(len: usize, salt: usize) -> Vec<f32> {
 }
 
 fn layer(active: usize, index: IndexName) -> SampledFeedForward {
-    let options = FeedForwardOptions { active, index, tables: 4, ..Default::default() };
-    let mut layer = SampledFeedForward::new("ff", &options, &model(), &sgd(), 5, Level::detect()).unwrap();
+    let index = IndexOptions { index, tables: 4, ..IndexOptions::default() };
+    let options = SampledFeedForwardOptions { active, index, rebuild_every: 50 };
+    let mut layer = SampledFeedForward::new(&Scope::of("ff", &sgd(), 5), STREAM, INNER, &options).unwrap();
     for parameter in layer.parameters_mut() {
         let ElementsMut::F32(w) = &mut parameter.weight_tensors_mut()[0].elements else { panic!("weights are f32") };
         w.iter_mut().for_each(|w| *w *= 3.0);
@@ -42,7 +43,7 @@ fn forward(layer: &SampledFeedForward, x: &[f32]) -> (Vec<f32>, SampledSaved) {
 #[test]
 fn with_every_neuron_it_is_the_dense_layer() {
     let (ours, work) = (layer(20, IndexName::Exact), &mut Workspace::new(Level::detect()));
-    let mut dense = FeedForward::new("ff", &model(), &sgd(), 5);
+    let mut dense = FeedForward::new(&Scope::of("ff", &sgd(), 5), STREAM, INNER, Function::ReluSquared).unwrap();
     let [_, up, down] = ours.parameters()[..] else { unreachable!("norm, up, down") };
     let copy = |to: &mut crate::layer::Dense, from: &dyn Fn(usize, usize) -> f32| {
         let (rows, cols) = (to.outputs(), to.inputs());

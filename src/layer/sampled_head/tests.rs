@@ -12,11 +12,12 @@ fn config(active: usize, tail: f32) -> Head {
 }
 
 fn head(config: &Head, vocabulary: usize, width: usize) -> SampledHead {
-    SampledHead::new(config, vec![0, 1], vocabulary, width, 7, Level::detect()).unwrap()
+    let scope = Scope::of("head", &Optim::default(), 7);
+    SampledHead::new(&scope, config, vec![0, 1], &weights(vocabulary, width)).unwrap()
 }
 
 fn weights(vocabulary: usize, width: usize) -> Dense {
-    Dense::new("head", vocabulary, width, 1.0, Precision::F32, &Optim::default(), 3)
+    Dense::new(&Scope::of("head", &Optim::default(), 3), vocabulary, width, 1.0, Precision::F32).unwrap()
 }
 
 fn numbers(len: usize, salt: usize) -> Vec<f32> {

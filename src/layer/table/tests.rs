@@ -12,7 +12,7 @@ fn samples() -> impl Strategy<Value = Vec<Vec<(u32, f32)>>> {
 
 #[test]
 fn the_smallest_values_have_the_length_of_any_other() {
-    let table = Table::new("input", 2, 6, Pooling::Normalized, Storage::F32, &Optim::default(), 3);
+    let table = Table::new(&Scope::of("input", &Optim::default(), 3), 2, 6, Pooling::Normalized, Storage::F32).unwrap();
     let work = &mut Workspace::new(Level::detect());
     let mut forward = |value: f32| {
         let mut batch = SparseBatch::new(2);
@@ -31,7 +31,7 @@ proptest! {
     fn forward_and_update_are_those_of_their_definition(samples in samples(), pooling in 0..3) {
         let pooling = [Pooling::Sum, Pooling::Mean, Pooling::Normalized][pooling as usize];
         let optim = Optim { name: OptimizerName::Sgd, ..Optim::default() };
-        let mut table = Table::new("input", 50, 6, pooling, Storage::F32, &optim, 3);
+        let mut table = Table::new(&Scope::of("input", &optim, 3), 50, 6, pooling, Storage::F32).unwrap();
         let before = table.weights.f32().to_vec();
         let mut batch = SparseBatch::new(50);
         for sample in &samples {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::neurons::{Neurons, NeuronsSaved};
-use crate::config::lm::Model;
+use super::neurons::{self, Neurons, NeuronsSaved};
+use crate::config::lm::Parts;
 use crate::error::Result;
 use crate::kernels::reduce::RopeTable;
 use crate::kernels::{MatMut, MatRef};
 use crate::layer::attention::{AttentionSaved, LayerCache};
 use crate::layer::{Attention, Buffer, Workspace};
-use crate::optim::Rule;
+use crate::optim::Scope;
 
 /// Attention, then a feed-forward layer. What tokens read from [`Memories`](super::Memories) is added before a block.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Block {
     /// The first half.
     pub attention: Attention,
     /// The second half.
-    pub feed_forward: Neurons,
+    pub feed_forward: Box<dyn Neurons>,
 }
 
 crate::module!(Block { attention, feed_forward });
@@ -32,32 +32,16 @@ pub struct BlockSaved {
 }
 
 impl Block {
-    /// Block `layer` of a `model`, counted from 0.
-    ///
-    /// # Panics
-    ///
-    /// If the system refuses the memory: see [`try_new`](Self::try_new).
-    #[track_caller]
-    pub fn new(layer: usize, model: &Model, rope: Arc<RopeTable>, rule: impl Into<Rule>, seed: u64) -> Self {
-        Self::try_new(layer, model, rope, rule, seed).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// As [`new`](Self::new).
+    /// A block of `parts`.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`](crate::error::Error::Memory) if the system refuses the memory.
-    pub fn try_new(
-        layer: usize,
-        model: &Model,
-        rope: Arc<RopeTable>,
-        rule: impl Into<Rule>,
-        seed: u64,
-    ) -> Result<Self> {
-        let rule = rule.into();
+    /// See [`Scope::parameter`] and [`Scope::index`].
+    pub fn new(scope: &Scope, parts: &Parts, rope: Arc<RopeTable>) -> Result<Self> {
+        let Parts { model, feed_forward, .. } = parts;
         Ok(Self {
-            attention: Attention::try_new(&format!("blocks.{layer}.attention"), model, rope, rule, seed)?,
-            feed_forward: Neurons::dense(&feed_forward_name(layer), model, rule, seed)?,
+            attention: Attention::new(&scope.child("attention"), model.into(), model.into(), rope)?,
+            feed_forward: neurons::new(&scope.child("feed_forward"), feed_forward, model)?,
         })
     }
 
@@ -91,9 +75,4 @@ impl Block {
         self.feed_forward.extend(work, between.view(), y);
         work.give_back(between);
     }
-}
-
-/// What the feed-forward half of a block is called in checkpoints.
-pub(super) fn feed_forward_name(layer: usize) -> String {
-    format!("blocks.{layer}.feed_forward")
 }

@@ -62,12 +62,13 @@ impl Gpt {
     /// another length: see [`try_next`](Self::try_next).
     ///
     /// ```
-    /// use hotrow::{config::{Optim, lm::Model}, kernels::Level, layer::Workspace, model::Gpt};
+    /// use hotrow::{config::{Optim, lm::Model}, kernels::Level, layer::Workspace, model::Gpt, optim::Scope};
     /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
-    /// let gpt = Gpt::new(&model, &Optim::default(), 10, 1);
+    /// let gpt = Gpt::new(&Scope::fresh(&Optim::default(), 1, Level::detect()), &model.into(), 10, vec![])?;
     /// let (work, mut cache, mut logits) = (&mut Workspace::new(Level::detect()), gpt.cache(), [0.0; 10]);
     /// gpt.next(work, &mut cache, &[3, 1, 4], &mut logits);
     /// assert_eq!(cache.len(), 3);
+    /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     #[track_caller]
     pub fn next(&self, work: &mut Workspace, cache: &mut KvCache, tokens: &[u32], logits: &mut [f32]) {
@@ -82,9 +83,9 @@ impl Gpt {
     /// has another length. The cache is as it was then.
     ///
     /// ```
-    /// use hotrow::{config::{Optim, lm::Model}, kernels::Level, layer::Workspace, model::Gpt};
+    /// use hotrow::{config::{Optim, lm::Model}, kernels::Level, layer::Workspace, model::Gpt, optim::Scope};
     /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
-    /// let gpt = Gpt::new(&model, &Optim::default(), 10, 1);
+    /// let gpt = Gpt::new(&Scope::fresh(&Optim::default(), 1, Level::detect()), &model.into(), 10, vec![])?;
     /// let (work, mut cache, mut logits) = (&mut Workspace::new(Level::detect()), gpt.cache(), [0.0; 10]);
     /// gpt.try_next(work, &mut cache, &[3, 1, 4], &mut logits)?;
     /// let error = gpt.try_next(work, &mut cache, &[1, 5], &mut logits).unwrap_err();

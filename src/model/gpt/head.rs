@@ -4,9 +4,10 @@ use crate::active::ActiveSet;
 use crate::config::lm::Head as Config;
 use crate::config::lm::head::HeadMode;
 use crate::error::Result;
-use crate::kernels::{Level, MatMut, MatRef};
+use crate::kernels::{MatMut, MatRef};
 use crate::layer::{Dense, DenseHead, SampledHead, Workspace};
-use crate::module::{Module, Part, PartMut};
+use crate::module::{Demand, Module, Part, PartMut};
+use crate::optim::{Scope, Step};
 use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 
 /// The output layer.
@@ -26,13 +27,12 @@ pub enum Head {
 }
 
 impl Head {
-    /// The one that is configured. Its index is built.
-    pub(super) fn new(config: &Config, hot: Vec<u32>, output: &Dense, seed: u64, level: Level) -> Result<Self> {
+    /// The one that is configured, for the rows of `output`.
+    pub(super) fn new(scope: &Scope, config: &Config, hot: Vec<u32>, output: &Dense) -> Result<Self> {
         if config.mode == HeadMode::Dense {
             return Ok(Head::Dense(DenseHead::default()));
         }
-        let mut sampled = Box::new(SampledHead::new(config, hot, output.outputs(), output.inputs(), seed, level)?);
-        sampled.rebuild(&mut Workspace::new(level), output);
+        let sampled = Box::new(SampledHead::new(&scope.child("head"), config, hot, output)?);
         Ok(Head::Sampled { sampled, exact: DenseHead::default(), draws: [0] })
     }
 
@@ -91,12 +91,10 @@ impl Head {
         }
     }
 
-    /// After step `number`.
-    pub(super) fn updated(&mut self, work: &mut Workspace, output: &Dense, number: u64) {
-        if let Head::Sampled { sampled, .. } = self
-            && number.is_multiple_of(sampled.config().rebuild_every)
-        {
-            sampled.rebuild(work, output);
+    /// After a step.
+    pub(super) fn follow(&mut self, work: &mut Workspace, output: &Dense, step: &Step) {
+        if let Head::Sampled { sampled, .. } = self {
+            sampled.follow(work, output, step);
         }
     }
 }
@@ -107,16 +105,21 @@ const DRAWS: &str = "head.draws";
 impl Module for Head {
     fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>)) {
         if let Head::Sampled { sampled, draws, .. } = self {
-            take(Part::Index("head".to_owned(), sampled.index()));
+            sampled.visit(take);
             take(Part::Counter(Tensor { name: DRAWS.to_owned(), shape: vec![1], elements: Elements::U64(draws) }));
         }
     }
 
     fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>)) {
         if let Head::Sampled { sampled, draws, .. } = self {
-            take(PartMut::Index("head".to_owned(), sampled.index_mut()));
+            sampled.visit_mut(take);
             let elements = ElementsMut::U64(draws);
             take(PartMut::Counter(TensorMut { name: DRAWS.to_owned(), shape: vec![1], elements }));
+        }
+    }
+    fn demands(&self, take: &mut dyn FnMut(&str, Demand)) {
+        if let Head::Sampled { sampled, .. } = self {
+            sampled.demands(take);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What tokens read from tables before they enter a block: rows of n-grams, and values of an associative memory.
 
+use crate::config::Optim;
 use crate::config::lm::Parts;
 use crate::error::Result;
-use crate::kernels::Level;
 use crate::layer::memory::MemorySaved;
 use crate::layer::ngram::NgramSaved;
 use crate::layer::{Buffer, MemoryLayer, NgramMemory, ValueTable, Workspace};
-use crate::optim::Rule;
+use crate::optim::{Group, Rule, Scope};
 
 /// The memories of a network; none of them by default.
 #[derive(Debug, Default)]
@@ -34,23 +34,38 @@ pub(super) struct MemoriesSaved {
 }
 
 impl Memories {
-    /// Those that `parts` has. Indexes are built.
-    pub(super) fn new(parts: &Parts, rule: Rule, seed: u64, level: Level) -> Result<Self> {
+    /// Those that `parts` has.
+    pub(super) fn new(scope: &Scope, parts: &Parts) -> Result<Self> {
         let Parts { model, ngram, memory, .. } = parts;
-        let layer = |block: &usize| -> Result<MemoryLayer> {
-            let name = format!("blocks.{block}.memory");
-            let mut layer = MemoryLayer::new(&name, memory, model, rule, seed, level)?;
-            layer.rebuild(&mut Workspace::new(level));
-            Ok(layer)
-        };
-        let blocks = if memory.is_on() { memory.blocks(model) } else { Vec::new() };
+        let layer =
+            |block: &usize| MemoryLayer::new(&scope.child(&format!("blocks.{block}.memory")), model.into(), memory);
+        let (width, ngram_blocks) = (model.width, ngram.blocks(model));
+        let layer_blocks = if memory.is_on() { memory.blocks(model) } else { Vec::new() };
+        let grams = || NgramMemory::new(&scope.child("ngram"), ngram, width, ngram_blocks.len());
+        let values = || ValueTable::new(&scope.child("memory.values"), memory, width);
         Ok(Self {
-            ngram: ngram.is_on().then(|| NgramMemory::try_new("ngram", ngram, model, rule, seed)).transpose()?,
-            ngram_blocks: ngram.blocks(model),
-            layers: blocks.iter().map(layer).collect::<Result<_>>()?,
-            layer_blocks: blocks,
-            values: memory.is_on().then(|| ValueTable::try_new("memory.values", memory, model, seed)).transpose()?,
+            ngram: ngram.is_on().then(grams).transpose()?,
+            layers: layer_blocks.iter().map(layer).collect::<Result<_>>()?,
+            values: memory.is_on().then(values).transpose()?,
+            ngram_blocks,
+            layer_blocks,
         })
+    }
+
+    /// Tables have rules of their own.
+    pub(super) fn groups(scope: &Scope, parts: &Parts) -> Scope {
+        let Parts { ngram, memory, .. } = parts;
+        let rule = |optim: &Optim, factor: f32| Group::Rule(Rule::from(optim).times(factor));
+        let (rows, slots) = (rule(&ngram.rule(), ngram.lr_factor), rule(&memory.rule(), memory.lr_factor));
+        [
+            ("ngram.weight", rows),
+            ("ngram.scale", Group::WithoutDecay),
+            ("ngram.gate.*", Group::WithoutDecay),
+            ("memory.values.weight", slots),
+            ("blocks.*.memory.keys.weight", slots),
+        ]
+        .into_iter()
+        .fold(scope.clone(), |scope, (pattern, group)| scope.default_group(pattern, group))
     }
 
     /// Reads the rows of n-grams: once for all blocks.

@@ -1,6 +1,7 @@
 mod parts;
 mod refusals;
 
+use crate::optim::Scope;
 use std::f64::consts::LN_2;
 
 use proptest::prelude::*;
@@ -33,7 +34,8 @@ fn tokens(count: usize, vocabulary: usize, salt: u64) -> (Vec<u32>, Vec<u32>) {
 
 /// A network whose weights are large enough for every part to matter, and whose gains are not all alike.
 fn network(model: &Model, optim: &Optim, vocabulary: usize) -> Gpt {
-    let mut gpt = Gpt::new(model, optim, vocabulary, 5);
+    let mut gpt =
+        Gpt::new(&Scope::fresh(optim, 5, Level::detect()), &model.clone().into(), vocabulary, vec![]).unwrap();
     for tensor in gpt.weight_tensors_mut() {
         let ElementsMut::F32(elements) = tensor.elements else { panic!("weights are f32") };
         if tensor.name.ends_with("gain") {
@@ -134,7 +136,8 @@ fn the_number_of_threads_changes_no_bit() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 // More tokens than a piece of the head, more of the vocabulary than a task has.
-                let mut gpt = Gpt::new(&model, &optim, 2000, 5);
+                let mut gpt =
+                    Gpt::new(&Scope::fresh(&optim, 5, Level::detect()), &model.clone().into(), 2000, vec![]).unwrap();
                 let (tokens, targets) = tokens(600, 2000, 1);
                 let work = &mut Workspace::new(Level::detect());
                 let mut seen = Vec::new();
@@ -255,7 +258,9 @@ fn bf16_products_stay_near_those_of_f32() {
 
 #[test]
 fn weights_are_counted_and_named_once() {
-    let gpt = Gpt::new(&Model::preset("small").unwrap(), &sgd(), 1000, 1);
+    let gpt =
+        Gpt::new(&Scope::fresh(&sgd(), 1, Level::detect()), &Model::preset("small").unwrap().into(), 1000, vec![])
+            .unwrap();
     let gains = 6 * (2 * 384 + 2 * 64) + 384;
     assert_eq!(gpt.parameter_count(), 10_616_832 + 1000 * 384 + gains);
     let mut names: Vec<String> = gpt.weight_tensors().into_iter().map(|tensor| tensor.name).collect();
@@ -268,5 +273,10 @@ fn weights_are_counted_and_named_once() {
 #[test]
 #[should_panic(expected = "token 23 is not below the vocabulary 23")]
 fn tokens_beyond_the_vocabulary_are_refused() {
-    Gpt::new(&small(), &sgd(), VOCABULARY, 1).accumulate(&mut Workspace::new(Level::detect()), &[23], &[0], 1);
+    Gpt::new(&Scope::fresh(&sgd(), 1, Level::detect()), &small().into(), VOCABULARY, vec![]).unwrap().accumulate(
+        &mut Workspace::new(Level::detect()),
+        &[23],
+        &[0],
+        1,
+    );
 }

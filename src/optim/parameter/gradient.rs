@@ -12,7 +12,7 @@ impl Parameter {
     ///
     /// [`Error::Memory`] if the system refuses the memory.
     pub fn with_dense_gradient(mut self) -> Result<Self> {
-        self.grad = Grad::Dense(Sums::try_new(&self.name, self.rows(), self.cols())?);
+        self.grad = Grad::Dense(Sums::try_new(&self.name, self.rows(), self.cols(), self.stored.is_planned())?);
         Ok(self)
     }
 
@@ -28,7 +28,7 @@ impl Parameter {
     ///
     /// [`Error::Memory`] if the system refuses the memory.
     pub fn with_row_gradients(mut self) -> Result<Self> {
-        self.grad = Grad::Rows(RowSums::try_new(&self.name, self.rows(), self.cols())?);
+        self.grad = Grad::Rows(RowSums::try_new(&self.name, self.rows(), self.cols(), self.stored.is_planned())?);
         Ok(self)
     }
 

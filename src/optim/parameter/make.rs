@@ -58,16 +58,32 @@ impl Parameter {
         init: Init,
         seed: u64,
     ) -> Result<Self> {
-        let rule = rule.into();
+        let mut parameter = Self::zeros(name, (rows, cols), storage, rule.into(), false)?;
+        parameter.stored.begin(init, name, seed);
+        Ok(parameter)
+    }
+
+    /// A shape with its rule, without memory: see [`Scope::plan`](crate::optim::Scope::plan).
+    pub(in crate::optim) fn planned(
+        name: &str,
+        rows: usize,
+        cols: usize,
+        storage: Storage,
+        rule: Rule,
+    ) -> Result<Self> {
+        Self::zeros(name, (rows, cols), storage, rule, true)
+    }
+
+    fn zeros(name: &str, shape: (usize, usize), storage: Storage, rule: Rule, planned: bool) -> Result<Self> {
         rule.check()?;
         // All memory before any number, so that a refusal costs no time.
-        let mut stored = Stored::try_zeros(name, rows, cols, storage)?;
-        let state = State::try_new(name, &rule, rows, cols)?;
-        if rows as u64 > 1 << 32 {
-            let message = format!("{rows} rows are more than the 4294967296 that row numbers of 32 bits tell apart");
+        let stored = Stored::try_zeros(name, shape, storage, planned)?;
+        let state = State::try_new(name, &rule, shape, planned)?;
+        if shape.0 as u64 > 1 << 32 {
+            let message =
+                format!("{} rows are more than the 4294967296 that row numbers of 32 bits tell apart", shape.0);
             return Err(Error::config(name, message));
         }
-        stored.begin(init, name, seed);
         Ok(Self { name: name.to_owned(), stored, rule, state, grad: Grad::Fused, frozen: false })
     }
 

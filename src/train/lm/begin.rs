@@ -1,11 +1,10 @@
 //! Whether a run can begin, or go on: what would otherwise only be seen after a while, or never.
 
 use super::trainer::shape;
-use super::{Files, plan_bytes, sequences};
+use super::{Component, Files, plan_bytes, sequences};
 use crate::checkpoint::Loaded;
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
-use crate::config::lm::presets::Component;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::machine::Limits;
@@ -24,7 +23,7 @@ pub(super) fn check_can_start(config: &Lm, files: &Files, level: Level) -> Resul
         let message = format!("has {prompt} tokens, where the network reads at most {context}");
         return Err(Error::config("train.sample", message));
     }
-    fits("the run", &plan_bytes(config, config.model.vocabulary, level))
+    fits("the run", &plan_bytes(config, config.model.vocabulary, level)?)
 }
 
 /// Steps of a run with this configuration on `files`.

@@ -1,16 +1,17 @@
 //! What a run will take, before it is started.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::config::IndexName;
 use crate::config::lm::Lm;
-use crate::config::lm::feed_forward::FeedForwardKind;
-use crate::config::lm::head::HeadMode;
-use crate::config::lm::memory::KeysName;
-use crate::config::lm::model::{Activation, Precision};
-use crate::config::lm::presets::{Component, MEMORY_LAYERS};
+use crate::config::lm::model::Precision;
+use crate::error::Result;
 use crate::kernels::Level;
 use crate::kernels::gemm::Precision as Rounding;
+use crate::model::Gpt;
+use crate::module::{Demand, Module};
+use crate::optim::{Parameter, Scope, fits};
 use crate::train::estimate::{product_rate, snapshot};
 
 /// Share of the time of a step that products take; the rest are attention, norms, losses and packing. With this number a run
@@ -45,96 +46,169 @@ pub struct Estimate {
 const PROGRAM: u64 = 16 << 20;
 const TOKENIZER: u64 = 640;
 
+/// A part of a network and of its run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Component {
+    /// What it is: `embedding and head`, `attention`, `feed-forward`, ...
+    pub name: &'static str,
+    /// Weights.
+    pub parameters: u64,
+    /// Memory in training: weights, gradients, the optimiser's state and packed copies.
+    pub bytes: u64,
+}
+
+/// Components by patterns on the names of parameters: the first that fits has the parameter.
+const COMPONENTS: [(&str, &str); 8] = [
+    ("ngram.*", "n-gram tables"),
+    ("memory.values.*", "memory keys and values"),
+    ("blocks.*.memory.keys.weight", "memory keys and values"),
+    ("blocks.*.memory.*", "memory layers"),
+    ("*.gain", "norms"),
+    ("blocks.*.attention.*", "attention"),
+    ("blocks.*.feed_forward.*", "feed-forward"),
+    ("*", "embedding and head"),
+];
+
+/// The order in which they are shown.
+const SHOWN: [&str; 8] = [
+    "embedding and head",
+    "attention",
+    "feed-forward",
+    "norms",
+    "n-gram tables",
+    "memory keys and values",
+    "memory layers",
+    "indexes",
+];
+
+fn component(name: &str) -> &'static str {
+    COMPONENTS.iter().find(|(pattern, _)| fits(pattern, name)).expect("the last fits all").1
+}
+
+/// A network without memory, and what its layers take beside their parameters.
+struct Plan {
+    network: Gpt,
+    demand: Demand,
+    /// Operations of a token, and of all pairs of its sequence, that see each other.
+    flops: u64,
+    pair_flops: u64,
+}
+
+impl Plan {
+    fn new(config: &Lm, vocabulary: usize, level: Level) -> Result<Self> {
+        let network =
+            Gpt::new(&Scope::plan(&config.optim, config.train.seed, level), &config.parts(), vocabulary, vec![])?;
+        let (mut all, mut pair_flops, context) = (Demand::default(), 0, config.context());
+        network.demands(&mut |_, demand| {
+            all.bytes += demand.bytes;
+            all.scratch_bytes += demand.scratch_bytes;
+            all.activation_bytes += demand.activation_bytes;
+            all.kept_bytes += demand.kept_bytes;
+            all.flops += demand.flops;
+            let window = demand.window.min(context);
+            pair_flops += demand.pair_flops * (context * window - window * window.saturating_sub(1) / 2) as u64;
+        });
+        Ok(Self { network, demand: all, flops: all.flops, pair_flops })
+    }
+
+    /// The network's parts: those that there are none of are left out.
+    fn components(&self) -> Vec<Component> {
+        let mut found: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for parameter in self.network.parameters() {
+            let (count, bytes) = found.entry(component(parameter.name())).or_default();
+            *count += (parameter.rows() * parameter.cols()) as u64;
+            *bytes += parameter.bytes() + parameter.gradient_bytes();
+        }
+        self.network.demands(&mut |name, demand| found.entry(component(name)).or_default().1 += demand.bytes);
+        let indexes = self.network.indexes().iter().map(|(_, index)| index.statistics().bytes as u64).sum();
+        found.insert("indexes", (0, indexes));
+        let component = |name| found.get(name).map(|&(parameters, bytes)| Component { name, parameters, bytes });
+        SHOWN.into_iter().filter_map(component).filter(|component| component.bytes > 0).collect()
+    }
+
+    /// Bytes of a checkpoint.
+    fn saved(&self) -> u64 {
+        let indexes = self.network.indexes().iter().map(|(_, index)| index.statistics().bytes as u64).sum::<u64>();
+        self.network.parameters().iter().map(|parameter| parameter.bytes()).sum::<u64>() + indexes
+    }
+
+    /// All that a run takes.
+    fn run(&self, config: &Lm) -> Vec<Component> {
+        let (context, sequences) = (config.context(), config.sequences());
+        let tokens = [config.micro_batch() * context, sequences * context].map(|tokens| tokens as u64);
+        let Demand { activation_bytes, kept_bytes, scratch_bytes, .. } = self.demand;
+        let mut components = self.components();
+        for (name, bytes) in [
+            ("copy for a checkpoint", snapshot(self.saved(), config.train.snapshot_bytes)),
+            ("activations", tokens[0] * activation_bytes + scratch_bytes + tokens[1] * kept_bytes),
+            ("program and tokenizer", PROGRAM + TOKENIZER * self.network.vocabulary() as u64),
+        ] {
+            components.push(Component { name, parameters: 0, bytes });
+        }
+        components
+    }
+}
+
+/// Where the memory of the network alone goes.
+pub(super) fn plan_network(config: &Lm, vocabulary: usize, level: Level) -> Result<Vec<Component>> {
+    Ok(Plan::new(config, vocabulary, level)?.components())
+}
+
 /// Where the memory of a run at `level` goes whose network knows `vocabulary` tokens: its parts, the copy for a checkpoint,
 /// activations, program and tokenizer. Token files come on top as far as there is room: they are mapped, and pages that were read
 /// count as resident until the system wants them back.
 ///
+/// # Errors
+///
+/// [`Error::Config`](crate::error::Error::Config) if the network cannot be, [`Error::Memory`](crate::error::Error::Memory) if no
+/// machine could hold it.
+///
 /// ```
 /// use hotrow::{config::lm::Lm, kernels::Level, train::lm::plan_bytes};
 /// let lm = Lm::preset("memory-7b")?;
-/// let bytes: u64 = plan_bytes(&lm, 50_257, Level::detect()).iter().map(|part| part.bytes).sum();
+/// let bytes: u64 = plan_bytes(&lm, 50_257, Level::detect())?.iter().map(|part| part.bytes).sum();
 /// assert!(bytes > 14 << 30 && bytes < 20 << 30);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
-pub fn plan_bytes(config: &Lm, vocabulary: usize, level: Level) -> Vec<Component> {
-    let parts = config.parts();
-    let mut components = parts.components(vocabulary, &config.optim, level);
-    let saved = components.iter().map(|part| part.saved_bytes).sum::<u64>();
-    let (context, sequences) = (config.context(), config.sequences());
-    let working = parts.working_bytes(vocabulary, config.micro_batch() * context, sequences * context);
-    let copied = snapshot(saved, config.train.snapshot_bytes);
-    let program = PROGRAM + TOKENIZER * vocabulary as u64;
-    for (name, bytes) in
-        [("copy for a checkpoint", copied), ("activations", working), ("program and tokenizer", program)]
-    {
-        components.push(Component { name, parameters: 0, bytes, saved_bytes: 0, dense: false });
-    }
-    components
-}
-
-/// Operations of a token in indexes that compare with every row; others take few beside the products.
-fn compared(config: &Lm, vocabulary: usize) -> usize {
-    let Lm { model, feed_forward, memory, head, .. } = config;
-    let mut numbers = 0;
-    if head.mode == HeadMode::Sampled && head.index == IndexName::Exact {
-        numbers += vocabulary * model.width;
-    }
-    if feed_forward.kind == FeedForwardKind::Sampled && feed_forward.index == IndexName::Exact {
-        numbers += model.layers * model.inner() * model.width;
-    }
-    if memory.is_on() && memory.keys == KeysName::Exact {
-        numbers += memory.blocks(model).len() * memory.heads * memory.slots * memory.key_width;
-    }
-    2 * numbers
+pub fn plan_bytes(config: &Lm, vocabulary: usize, level: Level) -> Result<Vec<Component>> {
+    Ok(Plan::new(config, vocabulary, level)?.run(config))
 }
 
 /// Estimates a run of `steps` steps of a network that knows `vocabulary` tokens.
 ///
+/// # Errors
+///
+/// As [`plan_bytes`].
+///
 /// ```
-/// use hotrow::{config::{Optim, lm::Lm}, kernels::Level, model::Gpt, module::Module, train::lm::estimate};
+/// use hotrow::{config::lm::Lm, kernels::Level, model::Gpt, module::Module, optim::Scope, train::lm::estimate};
 /// let lm = Lm::preset("tiny")?;
-/// let network = Gpt::new(&lm.model, &Optim::default(), 300, 1);
-/// assert_eq!(estimate(&lm, 300, 10, Level::detect(), 1).parameters, network.parameter_count());
+/// let network = Gpt::new(&Scope::fresh(&lm.optim, 1, Level::detect()), &lm.parts(), 300, vec![])?;
+/// assert_eq!(estimate(&lm, 300, 10, Level::detect(), 1)?.parameters, network.parameter_count());
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
-pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, threads: usize) -> Estimate {
-    let Lm { model, feed_forward, head, .. } = config;
-    let (width, layers) = (model.width, model.layers);
-    let components = plan_bytes(config, vocabulary, level);
-    // A table that is only looked up in is no product, a sampled head multiplies with few rows, and so do chosen neurons.
-    let rows = head.computed(vocabulary);
-    let neurons = match (feed_forward.kind, model.activation) {
-        (FeedForwardKind::Sampled, _) => 2 * feed_forward.active.min(model.inner()),
-        (FeedForwardKind::Blocks, _) => 2 * feed_forward.chosen * feed_forward.neurons,
-        (FeedForwardKind::Dense, Activation::Swiglu) => 3 * model.inner(),
-        (FeedForwardKind::Dense, Activation::ReluSquared) => 2 * model.inner(),
-    };
-    let around_tables =
-        components.iter().filter(|part| part.name == MEMORY_LAYERS).map(|part| part.parameters as usize);
-    let multiplied = width * (rows + layers * (4 * width + neurons)) + around_tables.sum::<usize>();
-    let (context, sequences) = (config.context(), config.sequences());
-    let tokens = sequences * context;
-    let window = if model.window == 0 { context } else { model.window.min(context) };
-    // Two products forward and five backward, which computes the scores anew, for each pair that sees each other.
-    let pairs = context * window - window * (window - 1) / 2;
-    let attention = sequences * layers * 14 * width * pairs;
-    let flops = (tokens * (6 * multiplied + compared(config, vocabulary)) + attention) as u64;
+pub fn estimate(config: &Lm, vocabulary: usize, steps: u64, level: Level, threads: usize) -> Result<Estimate> {
+    let plan = Plan::new(config, vocabulary, level)?;
+    let components = plan.run(config);
+    let (sequences, tokens) = (config.sequences() as u64, (config.sequences() * config.context()) as u64);
+    let flops = tokens * plan.flops + sequences * plan.pair_flops;
     // Weights and their state are read and written, gradients written and read. Of tables a step moves a few rows.
-    let moved: u64 =
-        components.iter().filter(|part| part.dense).map(|part| 2 * part.saved_bytes + 8 * part.parameters).sum();
-    let rounding = match model.precision {
+    let moved = |parameter: &&Parameter| parameter.moves_all_rows();
+    let bytes = |parameter: &Parameter| 2 * parameter.bytes() + 8 * (parameter.rows() * parameter.cols()) as u64;
+    let moved: u64 = plan.network.parameters().into_iter().filter(moved).map(bytes).sum();
+    let rounding = match config.model.precision {
         Precision::F32 => Rounding::F32,
         Precision::Bf16 => Rounding::Bf16,
     };
     let rate = product_rate(level, rounding) * threads as f64 * PRODUCTS;
-    Estimate {
-        parameters: components.iter().map(|component| component.parameters).sum(),
+    Ok(Estimate {
+        parameters: plan.network.parameter_count(),
         memory_bytes: components.iter().map(|component| component.bytes).sum(),
         components,
         steps,
-        step_tokens: tokens as u64,
-        union_rows: rows as u64,
+        step_tokens: tokens,
+        union_rows: config.head.computed(vocabulary) as u64,
         flops_per_step: flops,
         seconds_per_step: flops as f64 / rate + moved as f64 / (5e9 * threads as f64),
-    }
+    })
 }

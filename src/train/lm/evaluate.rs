@@ -63,14 +63,15 @@ impl Evaluation {
 /// ```
 /// use hotrow::config::{Optim, lm::Model};
 /// use hotrow::data::tokens::{TokenFile, TokenWriter};
-/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, train::lm::evaluate};
+/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, optim::Scope, train::lm::evaluate};
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("some.tokens");
 /// let mut writer = TokenWriter::create(&path, 10, None, 7)?;
 /// writer.append(&[1, 2, 3, 4, 5, 6], 12)?;
 /// writer.finish()?;
 /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
-/// let (mut gpt, work) = (Gpt::new(&model, &Optim::default(), 10, 1), &mut Workspace::new(Level::detect()));
+/// let scope = Scope::fresh(&Optim::default(), 1, Level::detect());
+/// let (mut gpt, work) = (Gpt::new(&scope, &model.into(), 10, vec![])?, &mut Workspace::new(Level::detect()));
 /// let untrained = evaluate(&mut gpt, work, &TokenFile::open(&path)?, 4);
 /// assert!(untrained.tokens == 5 && (untrained.loss() - 10_f64.ln()).abs() < 0.2);
 /// # Ok::<(), hotrow::error::Error>(())
@@ -102,11 +103,12 @@ pub fn try_evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, c
 /// ```
 /// use hotrow::config::{Optim, lm::Model};
 /// use hotrow::data::tokens::{TokenFile, Tokenizer};
-/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, train::lm::evaluate_with};
+/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, optim::Scope, train::lm::evaluate_with};
 /// let tokenizer = Tokenizer::train_on("to be or not to be", 260)?;
 /// let file = TokenFile::of_text("to be or not to be", &tokenizer)?;
 /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
-/// let (mut gpt, work) = (Gpt::new(&model, &Optim::default(), 260, 1), &mut Workspace::new(Level::detect()));
+/// let scope = Scope::fresh(&Optim::default(), 1, Level::detect());
+/// let (mut gpt, work) = (Gpt::new(&scope, &model.into(), 260, vec![])?, &mut Workspace::new(Level::detect()));
 /// assert_eq!(evaluate_with(&mut gpt, work, &file, 4, 1).tokens, file.len() as u64 - 1);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
@@ -202,12 +204,16 @@ mod tests {
     use crate::config::{Optim, lm::Model};
     use crate::data::tokens::TokenWriter;
     use crate::kernels::Level;
+    use crate::optim::Scope;
 
     const CONTEXT: usize = 8;
 
     fn network() -> (Gpt, Workspace) {
         let model = Model { width: 8, heads: 2, layers: 1, context: CONTEXT, ..Model::default() };
-        (Gpt::new(&model, &Optim::default(), 10, 1), Workspace::new(Level::detect()))
+        (
+            Gpt::new(&Scope::fresh(&Optim::default(), 1, Level::detect()), &model.clone().into(), 10, vec![]).unwrap(),
+            Workspace::new(Level::detect()),
+        )
     }
 
     fn file(tokens: usize) -> TokenFile {

@@ -7,7 +7,6 @@ use super::begin::fits;
 use super::*;
 use crate::config::lm::feed_forward::{FeedForwardKind, FeedForwardOptions};
 use crate::config::lm::model::{Activation, Precision};
-use crate::config::lm::presets::Component;
 use crate::config::lm::{Head, Memory, Model, Ngram, head::HeadMode, memory::KeysName};
 use crate::config::{IndexName, OptimizerName, Storage};
 use crate::data::tokens::{TokenFile, TokenWriter};
@@ -253,7 +252,7 @@ fn estimated_operations_are_near_those_that_are_counted() {
         configs.push((format!("memory {keys:?}"), Lm { memory: memory(keys), ..lm(0) }));
     }
     for (name, config) in configs {
-        let want = estimate(&config, VOCABULARY, 1, Level::detect(), 1).flops_per_step as f64;
+        let want = estimate(&config, VOCABULARY, 1, Level::detect(), 1).unwrap().flops_per_step as f64;
         let mut sequences = Sequences::new(file(200), config.context(), config.sequences(), 1).unwrap();
         let mut trainer = Trainer::new(config, vec![0, 1], 10, Level::detect()).unwrap();
         trainer.step(&mut sequences).unwrap();
@@ -264,7 +263,7 @@ fn estimated_operations_are_near_those_that_are_counted() {
 
 #[test]
 fn what_is_far_too_large_for_the_machine_is_refused_with_its_largest_part() {
-    let part = |name, bytes| Component { name, parameters: 0, bytes, saved_bytes: 0, dense: false };
+    let part = |name, bytes| Component { name, parameters: 0, bytes };
     assert!(fits("the run", &[part("attention", 1 << 20)]).is_ok());
     let error = fits("the run", &[part("attention", 1 << 20), part("n-gram tables", 1 << 60)]).unwrap_err().to_string();
     assert!(error.contains("the run takes about") && error.contains("for n-gram tables"), "{error}");

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::begin::fits;
+use super::estimate::plan_network;
 use crate::checkpoint::{Contents, Loaded, TrainerState};
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
@@ -18,7 +19,7 @@ use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::model::Gpt;
 use crate::module::Module;
-use crate::optim::{Step, learning_rate};
+use crate::optim::{Scope, Step, learning_rate};
 use crate::run::Component;
 use crate::train::state::{MODEL, files, fill_state, fill_weights, open_weights, other_kind, restore_each};
 
@@ -93,8 +94,8 @@ impl Trainer {
     pub fn new(config: Lm, hot: Vec<u32>, total_steps: u64, level: Level) -> Result<Self> {
         let vocabulary = config.model.vocabulary;
         assert!(vocabulary > 0, "a vocabulary of no tokens");
-        let seed = config.train.seed;
-        let network = Gpt::with_parts(&config.parts(), &config.optim, vocabulary, hot.clone(), seed, level)?;
+        let scope = Scope::fresh(&config.optim, config.train.seed, level);
+        let network = Gpt::new(&scope, &config.parts(), vocabulary, hot.clone())?;
         let (work, tokens, targets) = (Workspace::new(level), Vec::new(), Vec::new());
         Ok(Self { config, network, work, steps: 0, total_steps, hot, tokens, targets })
     }
@@ -222,7 +223,7 @@ impl Trainer {
         if let Some(hot) = shape.hot.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(loaded.refuse("config.json", format!("hot: {hot} is not below the vocabulary ({vocabulary})")));
         }
-        fits("the network", &shape.config.parts().components(vocabulary, &shape.config.optim, level))?;
+        fits("the network", &plan_network(&shape.config, vocabulary, level)?)?;
         Ok((Self::new(shape.config, shape.hot, shape.total_steps, level)?, tokenizer))
     }
 

@@ -165,7 +165,7 @@ fn plan_without_data(arguments: &Arguments) -> Result<(Lm, u64, Option<f64>), Fa
 fn dry_run(arguments: &Arguments, options: &lm::Options, out: &mut impl Write) -> Result<(), Failure> {
     let (config, steps, epochs) = plan(arguments, options)?;
     let lm::Options { level, threads, .. } = *options;
-    let estimate = estimate(&config, config.model.vocabulary, steps, level, threads);
+    let estimate = estimate(&config, config.model.vocabulary, steps, level, threads)?;
     let rate = estimate.step_tokens as f64 / estimate.seconds_per_step;
     let seconds = estimate.seconds_per_step * steps as f64;
     let limits = Limits::read();

@@ -33,7 +33,7 @@ fn everything() -> Parts {
 }
 
 fn made(parts: &Parts, optim: &Optim) -> Gpt {
-    let mut gpt = Gpt::with_parts(parts, optim, VOCABULARY, vec![0, 1], 5, Level::detect()).unwrap();
+    let mut gpt = Gpt::new(&Scope::fresh(optim, 5, Level::detect()), parts, VOCABULARY, vec![0, 1]).unwrap();
     for tensor in gpt.weight_tensors_mut() {
         let ElementsMut::F32(elements) = tensor.elements else { panic!("weights are f32") };
         match tensor.name.as_str() {
@@ -60,7 +60,8 @@ fn a_model_with_memories_follows_the_gradient() {
     let (tokens, targets) = tokens(30, VOCABULARY, 0);
     let (mut gpt, mut stepped, work) =
         (made(&parts, &optim), made(&parts, &optim), &mut Workspace::new(Level::detect()));
-    assert_eq!(gpt.parameter_count(), parts.parameters(VOCABULARY));
+    let plan = Gpt::new(&Scope::plan(&optim, 5, Level::detect()), &parts, VOCABULARY, vec![]).unwrap();
+    assert_eq!(gpt.parameter_count(), plan.parameter_count());
     let value = stepped.accumulate(work, &tokens, &targets, 10);
     stepped.update(work, &step(&optim, 1));
     for tensor in 0..gpt.weight_tensors().len() {
@@ -134,7 +135,7 @@ fn training_with_everything_learns_and_is_the_same_for_any_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let (hot, level) = ((0..20).collect(), Level::detect());
-            let mut gpt = Gpt::with_parts(&parts, &optim, 600, hot, 5, level).unwrap();
+            let mut gpt = Gpt::new(&Scope::fresh(&optim, 5, level), &parts, 600, hot).unwrap();
             let (tokens, targets) = tokens(300, 600, 2);
             let (work, mut losses) = (&mut Workspace::new(level), Vec::new());
             for number in 1..=6 {
@@ -169,7 +170,7 @@ fn networks_whose_tokens_choose_neurons_learn_and_generate_what_they_were_traine
         let feed_forward = FeedForwardOptions { kind, index, active: 12, neurons: 8, chosen: 2, ..Default::default() };
         let parts = Parts { model: small(), feed_forward, ..Parts::default() };
         let level = Level::detect();
-        let mut gpt = Gpt::with_parts(&parts, &optim, VOCABULARY, vec![], 5, level).unwrap();
+        let mut gpt = Gpt::new(&Scope::fresh(&optim, 5, level), &parts, VOCABULARY, vec![]).unwrap();
         let (work, (tokens, targets)) = (&mut Workspace::new(level), tokens(10, VOCABULARY, 3));
         let first = gpt.accumulate(work, &tokens, &targets, 10);
         for number in 1..=20 {

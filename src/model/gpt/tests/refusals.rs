@@ -11,7 +11,7 @@ use crate::train::lm::try_evaluate;
 fn memory_that_the_system_refuses_is_an_error_with_its_name_wherever_it_is_asked_for() {
     for tied in [true, false] {
         let model = Model { tied, ..small() };
-        match Gpt::try_new(&model, &sgd(), 1 << 58, 5) {
+        match Gpt::new(&Scope::fresh(&sgd(), 5, Level::detect()), &model.clone().into(), 1 << 58, vec![]) {
             Err(Error::Memory { what, bytes }) => {
                 assert!(what.contains("embedding.weight"), "{what}");
                 assert_eq!(bytes, (1 << 58) * 12 * 4);
@@ -19,10 +19,13 @@ fn memory_that_the_system_refuses_is_an_error_with_its_name_wherever_it_is_asked
             other => panic!("{other:?}"),
         }
         let parts = Parts { model, ngram: Ngram { rows: 50, ..Ngram::default() }, ..Parts::default() };
-        let refused = Gpt::with_parts(&parts, &sgd(), 1 << 58, vec![], 5, Level::detect());
+        let refused = Gpt::new(&Scope::fresh(&sgd(), 5, Level::detect()), &parts, 1 << 58, vec![]);
         assert!(matches!(refused, Err(Error::Memory { .. })), "{refused:?}");
     }
-    assert!(matches!(Gpt::try_new(&small(), &sgd(), 0, 5), Err(Error::Config { .. })));
+    assert!(matches!(
+        Gpt::new(&Scope::fresh(&sgd(), 5, Level::detect()), &small().into(), 0, vec![]),
+        Err(Error::Config { .. })
+    ));
 }
 
 #[test]
