@@ -214,8 +214,8 @@ pub(crate) const MAX_LANES: usize = 16;
 pub trait Weight: Copy + Default + Send + Sync + std::fmt::Debug + bytemuck::Pod + Sealed + 'static {
     /// Name in benches, messages and file headers.
     const NAME: &'static str;
-    /// Whether [`Weight::load_pair`] gives the numbers as they stand.
-    const PAIRS_IN_ORDER: bool;
+    /// Whether the numbers are stored as they are computed with. [`Weight::load_pair`] gives them as they stand then.
+    const IS_F32: bool;
     /// The stored value.
     fn to_f32(self) -> f32;
     /// The nearest stored value, ties to even.
@@ -240,7 +240,7 @@ pub trait Weight: Copy + Default + Send + Sync + std::fmt::Debug + bytemuck::Pod
 
 impl Weight for f32 {
     const NAME: &'static str = "f32";
-    const PAIRS_IN_ORDER: bool = true;
+    const IS_F32: bool = true;
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self
@@ -285,7 +285,7 @@ impl Weight for f32 {
 
 impl Weight for bf16 {
     const NAME: &'static str = "bf16";
-    const PAIRS_IN_ORDER: bool = false;
+    const IS_F32: bool = false;
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f32::from_bits((self.to_bits() as u32) << 16)

@@ -216,10 +216,8 @@ fn dots_of<S: Simd, const R: usize>(
 /// `row` as f32: itself, or a copy that all of its samples share.
 #[inline(always)]
 fn widen<'a, S: Simd, W: Weight>(s: S, row: &'a [W], buffer: &'a mut [f32; BLOCK]) -> &'a [f32] {
-    if let Ok(same) = bytemuck::try_cast_slice(row)
-        && W::NAME == f32::NAME
-    {
-        return same;
+    if W::IS_F32 {
+        return bytemuck::cast_slice(row);
     }
     let (mut to, mut from) = (buffer[..row.len()].chunks_exact_mut(S::LANES), row.chunks_exact(S::LANES));
     for (to, from) in (&mut to).zip(&mut from) {

@@ -62,7 +62,7 @@ fn check_vector_kernels<W: Weight>(dim: usize, ids: &[u32], rows: usize, seed: u
 
 /// Each duplicate rounds the stored row once more, to the nearest of the storage type.
 fn check_outer<W: Weight>(dim: usize, ids: &[u32], c: &[f32], x: &[f32], before: MatRef<W>, after: MatRef<W>) {
-    let storage_eps = if W::NAME == "bf16" { 2f64.powi(-8) } else { f32::EPSILON as f64 };
+    let storage_eps = if W::IS_F32 { f32::EPSILON as f64 } else { 2f64.powi(-8) };
     for row in 0..before.rows() {
         for j in 0..dim {
             let mut want = before.row(row)[j].to_f32() as f64;
