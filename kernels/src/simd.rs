@@ -12,8 +12,10 @@
 //! `for_each`) is compiled without the level's instructions and costs a call for each operation. Kernels use plain loops,
 //! and mark closures that they hand to their own inlined functions `#[inline(always)]`.
 
+mod detect;
 mod portable;
 mod tiles;
+pub use detect::instruction_sets;
 pub use portable::Portable;
 pub use tiles::{Ahead, ConfiguredTiles, Tiles};
 
