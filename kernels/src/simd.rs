@@ -1,16 +1,17 @@
 //! The SIMD token trait that every kernel is written over.
 //!
-//! A token ([`Portable`], `Avx2`, `Avx512`, `Neon`) is a zero-sized value that only detection can make: *holding it is the
-//! proof that the CPU has the instructions*. A kernel is one generic function over `S: Simd`, marked `#[inline(always)]`,
-//! and is instantiated per level by [`dispatch!`](crate::dispatch) at the edge of the crate, outside loops.
+//! A token ([`Portable`], `Avx2`, `Avx512`, `Neon`) is a zero-sized value that only detection can make. *Holding it is
+//! the proof that the CPU has the instructions*. A kernel is one generic function over `S: Simd`, marked
+//! `#[inline(always)]`. [`dispatch!`](crate::dispatch) instantiates it for each level at the edge of the crate, outside
+//! loops.
 //!
 //! A vector has [`Simd::LANES`] lanes of 32 bits. Loads and stores take slices, check their length, and need no
-//! alignment. The `_partial` forms take up to `LANES` elements and read zeros for the rest, so a tail is one more step of
-//! the same loop.
+//! alignment. The `_partial` forms take up to `LANES` elements and read zeros for the rest. So a tail is one more step
+//! of the same loop.
 //!
-//! One trap: a closure that uses these operations and is handed to a library function (`array::map`, `array::from_fn`,
-//! `for_each`) is compiled without the level's instructions and costs a call for each operation. Kernels use plain loops,
-//! and mark closures that they hand to their own inlined functions `#[inline(always)]`.
+//! There is one trap. Do not hand a closure with these operations to a library function (`array::map`,
+//! `array::from_fn`, `for_each`): it is compiled without the level's instructions and costs a call for each operation.
+//! Kernels use plain loops. They mark closures for their own inlined functions `#[inline(always)]`.
 
 mod detect;
 mod portable;
