@@ -68,7 +68,7 @@ fn one_vector<W: Weight>(input: &mut Input) {
     let mut got = w.clone();
     rows_outer(Level::PORTABLE, got.view_mut(), active, &c, &x);
     got.assert_gaps_untouched();
-    if W::NAME == "f32" {
+    if W::IS_F32 {
         for row in 0..rows {
             let mut sums: Vec<Sum> = w.exact(row).iter().map(|&w| Sum::of(w, &[], &[])).collect();
             for (&c, _) in c.iter().zip(&ids).filter(|&(_, &id)| id as usize == row) {

@@ -10,9 +10,9 @@
 //! | [`f32_rows_from_i8`] | `x[r] = scale[r] * q[r]` |
 //! | [`rows_dot_i8`] | `out[a] = scale[active[a]] * <q[active[a]], x>` |
 //!
-//! All but the dot product give the same bits on every level: they are integer arithmetic, or one correctly rounded
-//! operation an element. Random bits are a function of a [`RandomKey`] and the number of the element, never of the level, the thread
-//! or what was converted before.
+//! All but the dot product give the same bits on every level. They are integer arithmetic, or one correctly rounded
+//! operation an element. Random bits depend on a [`RandomKey`] and the number of the element. They do not depend on the
+//! level, the thread or what was converted before.
 
 mod half_rows;
 mod int8;

@@ -9,17 +9,17 @@
 //! | [`batched_gemm`] | many products of one shape, also causal: attention, forward and backward | (M, K) (K, N) |
 //! | [`gemm`] | the product of two panels that the caller packed | (M, K) (K, N) |
 //!
-//! Each is two steps. **Packing** copies a factor ([`Operand`]: any rows of a strided matrix, transposed or not, f32
-//! or bf16) into the order in which the product reads it ([`PackedPanel`]). **Multiplying** reads only packed panels,
-//! so gathered, strided, transposed and dense factors cost the same from there on. The three named products pack a
-//! block of rows at a time, just before it is multiplied.
+//! Each function has two steps. **Packing** copies a factor into the order in which the product reads it
+//! ([`PackedPanel`]). A factor ([`Operand`]) is any rows of a strided matrix, transposed or not, f32 or bf16.
+//! **Multiplying** reads packed panels only, so gathered, strided, transposed and dense factors cost the same from
+//! there on. The three gathered products pack a block of rows just before they multiply it.
 //!
 //! # How it is fast
 //!
-//! The micro-kernel keeps a block of sums in registers (8 rows x 3 vectors where there are 32 registers, 4 x 3 where
-//! there are 16) and for each contraction index loads 3 vectors of the right factor, broadcasts each number of the
-//! left, and does nothing else but fused multiply-adds: 24 for 11 loads. What the loops around it do was chosen by
-//! measurement (one core of Zen 4, 256 x 4096 x 512, f32, share of the FMA peak of the same run):
+//! The micro-kernel keeps a block of sums in registers: 8 rows x 3 vectors where there are 32 registers, 4 x 3 where
+//! there are 16. For each contraction index it loads 3 vectors of the right factor and broadcasts each number of the
+//! left. That makes 24 fused multiply-adds for 11 loads. The loops around it were chosen by measurement (one core of
+//! Zen 4, 256 x 4096 x 512, f32, share of the FMA peak of the same run):
 //!
 //! - Passes over the contraction are as long as 768: 128 deep reached 80 %, 256 deep 85 %, 512 and more 90 %. Writing
 //!   and re-reading the output costs more than streaming the right strip (3 vectors x depth) from the second-level
@@ -33,12 +33,11 @@
 //!
 //! # Precision
 //!
-//! Sums are f32. With [`Precision::Bf16`] factors are rounded to bf16, on every level alike. Where the level has a matrix
-//! unit ([`Level::tiles`](crate::Level::tiles)), the product then runs there: on AMX tiles, or on `vdpbf16ps` in AVX-512
-//! registers where that is faster than f32 (AMD; the block of sums reached nine tenths of the instruction's rate, twice
-//! that of f32, on Zen 4). Such a unit takes denormal factors as zero. Elsewhere the panel holds the rounded numbers as
-//! f32 and the product is the f32 one, so bf16 halves the bytes read when packing and levels differ by the order of
-//! additions only.
+//! Sums are f32. [`Precision::Bf16`] rounds factors to bf16 on every level. A level with a matrix unit
+//! ([`Level::tiles`](crate::Level::tiles)) multiplies there: on AMX tiles, or with `vdpbf16ps` in AVX-512 registers
+//! where that is faster than f32. Such a unit takes denormal factors as zero. On AMD's Zen 4 the block of sums reached
+//! nine tenths of the instruction's rate, twice that of f32. Other levels hold the rounded numbers as f32 and run the
+//! f32 product. There bf16 halves the bytes that packing reads, and levels differ by the order of additions only.
 
 mod batched;
 mod gathered;

@@ -1,4 +1,5 @@
-//! Locality-sensitive hashing: vectors to bucket ids, so that near vectors meet in a bucket; and hashing of n-grams.
+//! Hashes of vectors to bucket ids, so that near vectors meet in a bucket (locality-sensitive hashing), and hashes of
+//! n-grams.
 //!
 //! | parameters | near means | a code is | bits a code |
 //! |---|---|---|---|
@@ -8,12 +9,12 @@
 //! | [`MinHash`] | like sets of non-zero coordinates | low bits of the smallest hash in a bin | as asked for |
 //! | [`NgramHash`] | equal n-grams | the bucket itself | |
 //!
-//! The first four are used through [`BucketHash`]: `K` codes side by side are one bucket id, and there are `L` tables
-//! with codes of their own, so a vector gets `L` ids ([`Buckets`]). The parameters are made once from a seed by a
-//! constructor that allocates; hashing allocates nothing and writes into the caller's slices.
+//! [`BucketHash`] has the functions of the first four. `K` codes side by side are one bucket id. There are `L` tables
+//! with codes of their own, so a vector gets `L` ids ([`Buckets`]). A constructor makes the parameters from a seed and
+//! allocates. Hashing allocates nothing and writes into the caller's slices.
 //!
-//! Every result is the same on every level, to the bit: either integers and comparisons are all there is, or the floats
-//! are added in the same order (the Walsh-Hadamard butterflies are element-wise and their order is fixed).
+//! Every level gives the same ids. Either integers and comparisons are all there is, or floats are added in a fixed
+//! order.
 
 mod buckets;
 mod cross_polytope;

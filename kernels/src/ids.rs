@@ -1,4 +1,4 @@
-//! Index lists, checked once at the door: kernels take these types and rely on them.
+//! Index lists. Constructors check them once, so kernels rely on them.
 
 use crate::IndexError;
 
@@ -51,8 +51,8 @@ impl<'a> RowIds<'a> {
     }
 }
 
-/// Strictly increasing row numbers, each below `limit`: what a kernel that writes rows asks for, because each row then
-/// has one writer.
+/// Strictly increasing row numbers, each below `limit`. Kernels that write rows ask for them, because each row then has
+/// one writer.
 ///
 /// ```
 /// use hotrow_kernels::{RowIds, UniqueRowIds};

@@ -6,10 +6,10 @@ use crate::simd::Neon;
 use crate::simd::{Amx, Avx2, Avx512};
 use crate::simd::{Portable, Simd, Tiles};
 
-/// An instruction set that this machine has: a value, detected once by whoever owns the data and passed to every kernel.
+/// An instruction set that this machine has. Whoever owns the data detects it once and passes it to every kernel.
 ///
-/// Results differ between levels by the order of additions only. A run that must repeat to the bit on another machine
-/// passes [`Level::PORTABLE`].
+/// Results differ between levels by the order of additions only. Pass [`Level::PORTABLE`] if a run must repeat to the
+/// bit on another machine.
 ///
 /// ```
 /// use hotrow_kernels::Level;
@@ -128,8 +128,8 @@ impl Level {
         }
     }
 
-    /// The level whose vectors this one computes with: itself, but [`Level::Avx512`] for AMX, which adds tiles to them. One
-    /// instance of a kernel serves both.
+    /// The level whose vectors this one computes with. That is [`Level::Avx512`] for AMX, which adds tiles to them, and
+    /// itself for all others. One instance of a kernel serves both.
     ///
     /// ```
     /// assert_eq!(hotrow_kernels::Level::PORTABLE.vectors().name(), "portable");
@@ -155,7 +155,7 @@ impl Level {
         crate::dispatch!(self, s => lanes(s))
     }
 
-    /// The matrix unit of this level, if it has one: [`Level::Amx`] does, and [`Level::Avx512`] on CPUs whose
+    /// The matrix unit of this level, if it has one. [`Level::Amx`] does. [`Level::Avx512`] does on CPUs whose
     /// instruction for bf16 pairs is faster than f32 (AMD).
     ///
     /// ```
@@ -231,9 +231,9 @@ fn neon() -> Result<Level, LevelError> {
 
 /// Runs an expression with the SIMD token of a [`Level`], compiled for that level's instructions.
 ///
-/// `dispatch!(level, s => kernel(s, ..))`: `kernel` is generic over `S: Simd` and `#[inline(always)]`, as is everything
-/// it calls. Use it once at the edge of a kernel, outside loops; a closure sent to another thread from inside loses the
-/// instruction set. See [`Simd`](crate::simd::Simd) for an example.
+/// `dispatch!(level, s => kernel(s, ..))`: `kernel` is generic over `S: Simd`. It and everything that it calls is
+/// `#[inline(always)]`. Use the macro once at the edge of a kernel, outside loops. A closure that is sent to another
+/// thread from inside loses the instruction set. See [`Simd`](crate::simd::Simd) for an example.
 #[macro_export]
 macro_rules! dispatch {
     ($level:expr, $s:ident => $body:expr) => {

@@ -11,17 +11,18 @@
 //! | [`adam_settle`] | the same | brings every row up to date, before weights are read as a whole |
 //! | [`adam_dense`] | [`Moments`] | Adam in which every row moves in every step |
 //!
-//! Each works on [`Weights`] in f32, in bf16 with stochastic rounding, or in bf16 with an f32 master copy, and on [`RowGrads`]: the
-//! gradients of a list of rows, or of all rows in order (a dense layer). Adam's moments are f32 or 8-bit.
+//! Each works on [`Weights`] and on [`RowGrads`]. Weights are f32, bf16 with stochastic rounding, or bf16 with an f32
+//! master copy. Gradients belong to a list of rows, or to all rows in order (a dense layer). Adam's moments are f32 or
+//! 8-bit.
 //!
 //! What holds for all of them:
 //! - Gradients are multiplied by `grad_scale` as they are read: the factor of gradient clipping, or 1 / the loss scale.
 //! - Weight decay is decoupled (Loshchilov and Hutter 2019): `w *= 1 - lr * weight_decay` before the step of a row.
-//! - A NaN or infinite gradient reaches the weight and the state of its element (a NaN: of its row in the row-wise
-//!   optimisers; both: of its block in 8-bit moments); nothing is skipped in silence. (In
-//!   the row-wise optimisers an infinite one leaves an infinite state, with which the row no longer moves.) Rows without a gradient keep their bits, save
-//!   where a kernel says otherwise.
-//! - A row depends on its own numbers, the parameters, the step and the seed: never on the other rows of the call, so rows may be
+//! - Rows without a gradient keep their bits, unless a kernel says otherwise.
+//! - Nothing is skipped in silence. A NaN or infinite gradient reaches the weight and the state of its element. In 8-bit moments both
+//!   reach the whole block. In the row-wise optimisers a NaN reaches the whole row. An infinite gradient leaves an infinite state there,
+//!   and the row no longer moves.
+//! - A row depends on its own numbers, the parameters, the step and the seed, never on the other rows of the call. So rows may be
 //!   split over threads in any way.
 //! - All but the row-wise optimisers give the same bits on every level that has fused multiply-add.
 

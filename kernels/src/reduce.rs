@@ -10,8 +10,9 @@
 //! | [`rms_norm`], [`rms_norm_backward`], [`layer_norm`], [`layer_norm_backward`] | of the rows of a matrix |
 //! | [`rope`], [`rope_backward`] | rotary position embedding of the heads of a row |
 //!
-//! Logits, scores, gradients and the rows that are normalised are f32; parameters, and what is reduced, activated or turned
-//! in place, are f32 or bf16. Any length is allowed. What is stated about NaN and infinities holds on every level.
+//! Logits, scores, gradients and normalised rows are f32. Parameters are f32 or bf16, and so are slices that are
+//! reduced, activated or turned in place. Any length is allowed. What is stated about NaN and infinities holds on every
+//! level.
 
 mod activation;
 mod logistic;

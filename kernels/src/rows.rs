@@ -1,4 +1,4 @@
-//! The three products of a sparse layer with the rows of its matrix, for one vector and for a batch walked by row.
+//! The three products of a sparse layer with the rows of its matrix: for one vector, and for a batch row by row.
 //!
 //! | kernel | meaning |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | [`gather_dot`], [`rows_gather_dot`] | sparse vector x dense row(s) |
 //! | [`sparse_dot`], [`scatter_axpy`] | sparse x sparse, and the gradient of a sparse product |
 //!
-//! `W` is (rows, D) row-major with any stride, f32 or bf16; vectors are f32; arithmetic is f32.
+//! `W` is (rows, D), row-major with any stride, f32 or bf16. Vectors and arithmetic are f32.
 
 mod batch;
 mod gather;

@@ -1,19 +1,22 @@
 //! The SIMD token trait that every kernel is written over.
 //!
-//! A token ([`Portable`], `Avx2`, `Avx512`, `Neon`) is a zero-sized value that only detection can make: *holding it is the
-//! proof that the CPU has the instructions*. A kernel is one generic function over `S: Simd`, marked `#[inline(always)]`,
-//! and is instantiated per level by [`dispatch!`](crate::dispatch) at the edge of the crate, outside loops.
+//! A token ([`Portable`], `Avx2`, `Avx512`, `Neon`) is a zero-sized value that only detection can make. *Holding it is
+//! the proof that the CPU has the instructions*. A kernel is one generic function over `S: Simd`, marked
+//! `#[inline(always)]`. [`dispatch!`](crate::dispatch) instantiates it for each level at the edge of the crate, outside
+//! loops.
 //!
 //! A vector has [`Simd::LANES`] lanes of 32 bits. Loads and stores take slices, check their length, and need no
-//! alignment. The `_partial` forms take up to `LANES` elements and read zeros for the rest, so a tail is one more step of
-//! the same loop.
+//! alignment. The `_partial` forms take up to `LANES` elements and read zeros for the rest. So a tail is one more step
+//! of the same loop.
 //!
-//! One trap: a closure that uses these operations and is handed to a library function (`array::map`, `array::from_fn`,
-//! `for_each`) is compiled without the level's instructions and costs a call for each operation. Kernels use plain loops,
-//! and mark closures that they hand to their own inlined functions `#[inline(always)]`.
+//! There is one trap. Do not hand a closure with these operations to a library function (`array::map`,
+//! `array::from_fn`, `for_each`): it is compiled without the level's instructions and costs a call for each operation.
+//! Kernels use plain loops. They mark closures for their own inlined functions `#[inline(always)]`.
 
+mod detect;
 mod portable;
 mod tiles;
+pub use detect::instruction_sets;
 pub use portable::Portable;
 pub use tiles::{Ahead, ConfiguredTiles, Tiles};
 
@@ -214,8 +217,8 @@ pub(crate) const MAX_LANES: usize = 16;
 pub trait Weight: Copy + Default + Send + Sync + std::fmt::Debug + bytemuck::Pod + Sealed + 'static {
     /// Name in benches, messages and file headers.
     const NAME: &'static str;
-    /// Whether [`Weight::load_pair`] gives the numbers as they stand.
-    const PAIRS_IN_ORDER: bool;
+    /// Whether the numbers are stored as they are computed with. [`Weight::load_pair`] gives them as they stand then.
+    const IS_F32: bool;
     /// The stored value.
     fn to_f32(self) -> f32;
     /// The nearest stored value, ties to even.
@@ -240,7 +243,7 @@ pub trait Weight: Copy + Default + Send + Sync + std::fmt::Debug + bytemuck::Pod
 
 impl Weight for f32 {
     const NAME: &'static str = "f32";
-    const PAIRS_IN_ORDER: bool = true;
+    const IS_F32: bool = true;
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self
@@ -285,7 +288,7 @@ impl Weight for f32 {
 
 impl Weight for bf16 {
     const NAME: &'static str = "bf16";
-    const PAIRS_IN_ORDER: bool = false;
+    const IS_F32: bool = false;
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f32::from_bits((self.to_bits() as u32) << 16)

@@ -102,9 +102,9 @@ impl Kernel {
     fn step<W: Weight>(self, level: Level, tables: &mut [Table], rows: UniqueRowIds, grads: &[f32], step: u32) {
         let grads = RowGrads::new(rows, MatRef::new(grads, rows.len(), DIM));
         let (weights, state) = tables.split_first_mut().expect("the weights");
-        let weights = match W::NAME {
-            "f32" => Weights::F32(weights.matrix()),
-            _ => Weights::Bf16 { weights: weights.matrix(), seed: 1 },
+        let weights = match W::IS_F32 {
+            true => Weights::F32(weights.matrix()),
+            false => Weights::Bf16 { weights: weights.matrix(), seed: 1 },
         };
         let adam = Adam { lr: LR, ..Adam::default() };
         match (self, state) {
@@ -167,7 +167,7 @@ impl Kernel {
                 // Each of fewer than 16 operations on a number rounds by half an ulp, the mean of squares, all of one sign,
                 // by DIM more; a stored bf16 is off by less than 2^-7 of its size.
                 let bound = (16.0 + DIM as f64) * f32::EPSILON as f64 * (old.abs() + (LR as f64 * direction).abs())
-                    + if W::NAME == "f32" { 0.0 } else { want.abs() / 128.0 };
+                    + if W::IS_F32 { 0.0 } else { want.abs() / 128.0 };
                 assert!((got - want).abs() <= bound, "{}: row {row}, column {i}: {got} is not {want}", self.name());
             }
         }

@@ -7,8 +7,8 @@ use super::{Noise, RandomKey};
 
 /// `out[i]` = the bf16 nearest to `xs[i]`, ties to even: what `half::bf16::from_f32` gives, to the bit, on every level.
 ///
-/// Numbers beyond the largest bf16 by half a step or more become infinite; a NaN keeps its sign and upper payload and becomes
-/// quiet.
+/// Numbers beyond the largest bf16 by half a step or more become infinite. A NaN keeps its sign and upper payload and
+/// becomes quiet.
 ///
 /// # Panics
 ///
@@ -44,13 +44,14 @@ pub fn f32_from_bf16(level: Level, out: &mut [f32], xs: &[bf16]) {
     dispatch!(level, s => copy(s, out, xs))
 }
 
-/// `out[i]` = one of the two bf16 around `xs[i]`, `low <= x < high`, and `high` with probability `(x - low) / (high - low)`: its
-/// mean is `x`, its variance `(x - low)(high - x)`. Numbers that bf16 holds are kept. The same bits on every level.
+/// Rounds each number up or down at random: `out[i]` is one of the two bf16 around `xs[i]`, `low <= x < high`. It is
+/// `high` with probability `(x - low) / (high - low)`, so its mean is `x` and its variance `(x - low)(high - x)`.
+/// Numbers that bf16 holds are kept. Every level gives the same bits.
 ///
-/// Weights in bf16 are updated this way because round-to-nearest drops every update below half a step (Gupta et al. 2015). An
-/// f32 has 16 bits more than a bf16; adding 16 random bits there and cutting them off is exactly this rule.
+/// Weights in bf16 are updated this way because round-to-nearest drops every update below half a step (Gupta et al.
+/// 2015). An f32 has 16 bits more than a bf16. The function adds 16 random bits there and cuts them off.
 ///
-/// Above the largest bf16 the next number up is taken to be 2^128, stored as infinity: only numbers beyond the largest bf16 can
+/// Above the largest bf16 the next number is 2^128, stored as infinity. So only numbers beyond the largest bf16 can
 /// become infinite. A NaN stays NaN, as in [`bf16_from_f32`].
 ///
 /// # Panics

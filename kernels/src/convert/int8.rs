@@ -9,12 +9,12 @@ use super::{Noise, RandomKey};
 /// The largest code: the range is symmetric, -128 is never written, so `-x` has the negated codes of `x`.
 const LARGEST: f32 = 127.0;
 
-/// `scales[r] = max|x[r]| / 127`, `out[r, i] = round(x[r, i] / scales[r])`, ties to even: `out` and `x` (rows, D), `scales`
-/// (rows). The same bits on every level.
+/// Rounds rows to 8 bits: `scales[r] = max|x[r]| / 127` and `out[r, i] = round(x[r, i] / scales[r])`, ties to even.
+/// `out` and `x` (rows, D), `scales` (rows). Every level gives the same bits.
 ///
-/// `|scale * q - x| <= scale * (1/2 + 127 eps)`. A row of zeros has scale 0. A scale is otherwise at least `f32::MIN_POSITIVE`, so that
-/// rows of denormals keep this bound too. A row with a NaN or an infinity gets scale NaN and zero codes: all of it reads
-/// back as NaN, and the fault is seen.
+/// `|scale * q - x| <= scale * (1/2 + 127 eps)`. A row of zeros has scale 0. Any other scale is at least
+/// `f32::MIN_POSITIVE`, so rows of denormals keep this bound too. A row with a NaN or an infinity gets scale NaN and
+/// zero codes. All of it reads back as NaN, so the fault is seen.
 ///
 /// # Panics
 ///
@@ -38,8 +38,9 @@ pub fn i8_rows_from_f32(level: Level, mut out: MatMut<i8>, scales: &mut [f32], x
     })
 }
 
-/// As [`i8_rows_from_f32`], but rounds `y = x / scale` up with probability `y - floor(y)`, to 16 bits of that fraction: the mean of
-/// `q` is `y` within 2^-17, its variance `(y - floor(y))(ceil(y) - y)`. Row `r` takes the random bits of row `key.row + r`.
+/// As [`i8_rows_from_f32`], but rounds `y = x / scale` up with probability `y - floor(y)`, to 16 bits of that fraction.
+/// The mean of `q` is `y` within 2^-17, its variance `(y - floor(y))(ceil(y) - y)`. Row `r` takes the random bits of
+/// row `key.row + r`.
 ///
 /// # Panics
 ///
@@ -73,7 +74,8 @@ pub fn i8_rows_from_f32_stochastic(
     })
 }
 
-/// `out[r, i] = scales[r] * q[r, i]`: `out` and `q` (rows, D), `scales` (rows). One rounding; the same bits on every level.
+/// `out[r, i] = scales[r] * q[r, i]`: `out` and `q` (rows, D), `scales` (rows). There is one rounding. Every level
+/// gives the same bits.
 ///
 /// # Panics
 ///
@@ -97,8 +99,8 @@ pub fn f32_rows_from_i8(level: Level, mut out: MatMut<f32>, q: MatRef<i8>, scale
 
 /// `out[a] = scales[active[a]] * <q[active[a], :], x>`: `out` and `active` (A), `q` (rows, D), `scales` (rows), `x` (D).
 ///
-/// Any order of `active` and duplicates are allowed. Accumulated in f32 and scaled at the end, so it differs from the exact one by
-/// at most `(D + 2) * eps * scale * sum |q||x|`.
+/// `active` may have any order and duplicates. Sums are f32 and scaled at the end. A product differs from the exact one
+/// by at most `(D + 2) * eps * scale * sum |q||x|`.
 ///
 /// # Panics
 ///

@@ -2,10 +2,10 @@
 
 use crate::simd::Simd;
 
-/// Which random bits: each triple names a sequence of its own, and element `i` of a row takes its own 16 bits of it. So the bits depend
-/// on nothing but the key and the column, and rows may be converted in any order, on any thread.
+/// Names random bits. Each key has a sequence of its own, and element `i` of a row takes its own 16 bits of it. So the
+/// bits depend on the key and the column only. Rows may be converted in any order, on any thread.
 ///
-/// A sequence repeats after 2^33 elements. Good enough to round with, not for secrets.
+/// A sequence repeats after 2^33 elements. It is good enough for rounding, not for secrets.
 ///
 /// ```
 /// use hotrow_kernels::convert::RandomKey;

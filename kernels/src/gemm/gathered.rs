@@ -27,8 +27,8 @@ pub struct GemmScratch {
     pub right: PackedPanel,
 }
 
-/// `C = W[active, :] X^T`: `w` (U, D) is `Operand::gathered(w, active)` or, for all rows, `Operand::new(w)`; `x` (B,
-/// D); `out` (U, B). Either may be f32 or bf16.
+/// Forward: `C = W[active, :] X^T`. `w` (U, D) is `Operand::gathered(w, active)` or, for all rows, `Operand::new(w)`.
+/// `x` (B, D), `out` (U, B). Factors may be f32 or bf16.
 ///
 /// Rows are packed 128 at a time, just before they are multiplied. Accuracy is that of [`gemm`](super::gemm).
 ///
@@ -61,9 +61,9 @@ pub fn gathered_forward<W: Weight, X: Weight>(
     rows_at_a_time(level, precision, scratch, out, w, Operand::new(x).transposed());
 }
 
-/// `dX = dC^T W[active, :]`: `w` (U, D) as in [`gathered_forward`], `dc` (U, B), `dx` (B, D).
+/// Backward to the inputs: `dX = dC^T W[active, :]`. `w` (U, D) as in [`gathered_forward`], `dc` (U, B), `dx` (B, D).
 ///
-/// The contraction runs over the active rows, 512 at a time: they are copied, not transposed.
+/// The contraction runs over the active rows, 512 at a time. They are copied, not transposed.
 ///
 /// # Panics
 ///
@@ -101,8 +101,8 @@ pub fn gathered_backward_input<W: Weight, X: Weight>(
     }
 }
 
-/// `dW[active, :] = dC X`: `dc` (U, B), `x` (B, D), `dw` (U, D), or the active rows of a matrix through
-/// [`Output::scattered`]; with [`Output::added`] a gradient is accumulated.
+/// Backward to the rows: `dW[active, :] = dC X`. `dc` (U, B), `x` (B, D), `dw` (U, D). [`Output::scattered`] writes to
+/// the active rows of a matrix, [`Output::added`] adds to what stands there.
 ///
 /// # Panics
 ///

@@ -71,10 +71,9 @@ pub(super) enum Layout {
 
 /// One factor of a product, copied into the order in which the product reads it.
 ///
-/// The caller owns it and packs into it again and again; a factor that does not change (weights in evaluation, one
-/// batch for two products) is packed once. **Packing is the one place of the family that may allocate**: only when a
-/// larger factor arrives than any before, so never once warm, and never after [`PackedPanel::with_capacity`] was
-/// generous.
+/// The caller owns a panel and packs into it again and again. A factor that does not change is packed once. **Only
+/// packing may allocate in this family**, when a factor is larger than any before. It never allocates within the room
+/// that [`PackedPanel::with_capacity`] made.
 ///
 /// A panel belongs to the [`Level`] it was packed at.
 ///

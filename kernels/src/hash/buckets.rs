@@ -47,7 +47,7 @@ pub(super) fn in_range(what: &'static str, value: usize, least: usize, most: usi
 
 /// How a hash fills its buckets: `L` tables, `K` codes in each, a number of bits for each code.
 ///
-/// Code `k` of a table stands in bits `k * bits .. (k + 1) * bits` of the bucket id, and nothing else does: two ids are
+/// Code `k` of a table stands in bits `k * bits .. (k + 1) * bits` of the bucket id. Nothing else does: two ids are
 /// equal exactly if all `K` codes are.
 ///
 /// ```
@@ -153,11 +153,12 @@ pub trait Family {
     fn hash_sparse<S: Simd>(&self, s: S, out: &mut [u32], x: SparseRow, scratch: &mut [f32]);
 }
 
-/// What [`SimHash`](super::SimHash), [`CrossPolytope`](super::CrossPolytope), [`Dwta`](super::Dwta) and
-/// [`MinHash`](super::MinHash) have in common: a vector in, one bucket id a table out.
+/// The functions of [`SimHash`](super::SimHash), [`CrossPolytope`](super::CrossPolytope), [`Dwta`](super::Dwta) and
+/// [`MinHash`](super::MinHash). A vector gets one bucket id a table.
 ///
-/// A dense vector and its sparse form have the same ids, and so has every level. Hashing allocates nothing; `scratch`
-/// is working space of at least [`BucketHash::scratch_len`] words whose content before and after means nothing. Sealed.
+/// A dense vector and its sparse form have the same ids on every level. Hashing allocates nothing. `scratch` is working
+/// space of at least [`BucketHash::scratch_len`] words; its content has no meaning before or after. The trait is
+/// sealed.
 ///
 /// ```
 /// use hotrow_kernels::{Level, SparseRow, hash::{BucketHash, SimHash}};

@@ -5,13 +5,13 @@ use super::hadamard::{Rotations, padded};
 use crate::SparseRow;
 use crate::simd::{Simd, Weight};
 
-/// Parameters of cross-polytope hashing: a code is the nearest of the `2 * coordinates` points `+e_i` and `-e_i`
-/// after a pseudo-random rotation, `2 * i + (1 if negative)`.
+/// Parameters of cross-polytope hashing. A code names the nearest of the `2 * coordinates` points `+e_i` and `-e_i`
+/// after a pseudo-random rotation: `2 * i + (1 if negative)`.
 ///
-/// The rotation is three times random signs and a fast Walsh-Hadamard transform, as in the paper. `dim` is padded with
-/// zeros to `n`, a power of two of at least 16, and one rotation of `n` coordinates yields `n / coordinates` codes,
-/// each from coordinates of its own. Of coordinates equal in magnitude the first wins; NaN never does; a code without
-/// any coordinate apart from zeros and NaN is 0.
+/// The rotation is three rounds of random signs and a fast Walsh-Hadamard transform, as in the paper. `dim` is padded
+/// with zeros to `n`, a power of two of at least 16. A rotation of `n` coordinates yields `n / coordinates` codes, each
+/// from coordinates of its own. The first of equal magnitudes wins. NaN never wins. A code is 0 if all of its
+/// coordinates are zero or NaN.
 ///
 /// [`CrossPolytope::probes`] lists the next-best buckets of a query.
 #[derive(Clone, Debug)]

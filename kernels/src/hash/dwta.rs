@@ -6,13 +6,13 @@ use super::random::Random;
 use crate::SparseRow;
 use crate::simd::{Simd, Weight};
 
-/// Parameters of densified winner-take-all: a code is the place of the largest of `bin` randomly drawn coordinates,
-/// so only the order of the coordinates counts.
+/// Parameters of densified winner-take-all. A code is the place of the largest of `bin` randomly drawn coordinates.
+/// Only the order of the coordinates counts.
 ///
-/// Bins are cut one after the other from a stream of random permutations of the coordinates, so that they draw every
-/// coordinate equally often. A coordinate that is zero, NaN or `-inf` is absent, in dense and in sparse vectors alike;
-/// of equal values the first wins. A bin with all coordinates absent borrows the code of another bin (of any table),
-/// found by a fixed random probe sequence; a vector without any coordinate has code 0 everywhere.
+/// A stream of random permutations is cut into bins, so the bins draw every coordinate equally often. A coordinate that
+/// is zero, NaN or `-inf` is absent, in dense and in sparse vectors alike. The first of equal values wins. A bin
+/// without coordinates borrows the code of another bin of any table. A fixed random probe sequence finds that bin. A
+/// vector without any coordinate has code 0 everywhere.
 #[derive(Clone, Debug)]
 pub struct Dwta {
     buckets: Buckets,

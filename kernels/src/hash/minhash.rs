@@ -6,12 +6,12 @@ use super::random::mix;
 use crate::SparseRow;
 use crate::simd::{Simd, Weight};
 
-/// Parameters of MinHash over the set of coordinates that are not zero (NaN is not zero).
+/// Parameters of MinHash over the set of coordinates that are not zero. NaN is not zero.
 ///
-/// One hash of each index, in place of a permutation for each code, names a bin and a value; the code of a bin is the
-/// low `bits` bits of its smallest value. An empty bin borrows from another, found by a fixed random probe sequence
-/// (optimal densification, Shrivastava 2017). Two sets then agree in a code with probability `J + (1 - J) / 2^bits`,
-/// `J` their Jaccard similarity. The empty set has code 0 everywhere.
+/// One hash of an index names a bin and a value. It takes the place of a permutation for each code. The code of a bin
+/// is the low `bits` bits of its smallest value. An empty bin borrows from another, which a fixed random probe sequence
+/// finds (optimal densification, Shrivastava 2017). Two sets agree in a code with probability `J + (1 - J) / 2^bits`,
+/// where `J` is their Jaccard similarity. The empty set has code 0 everywhere.
 #[derive(Clone, Debug)]
 pub struct MinHash {
     buckets: Buckets,

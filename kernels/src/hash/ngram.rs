@@ -6,12 +6,12 @@ use super::random::Random;
 use crate::simd::Simd;
 use crate::{Level, MatMut, dispatch};
 
-/// Parameters of hashing each n-gram of a text to one bucket in each of `heads` tables.
+/// Parameters that hash each n-gram of a text to one bucket in each of `heads` tables.
 ///
-/// With random 64-bit numbers `a_j` and `b` of each head, the n-gram of the tokens `t_0` (newest) to `t_(n-1)` has
+/// Each head has random 64-bit numbers `a_j` and `b`. The n-gram of the tokens `t_0` (newest) to `t_(n-1)` has the hash
 /// `h = (b + sum_j a_j t_j mod 2^64) >> 32` and the bucket `h * buckets >> 32`. `h` is strongly universal: over the
-/// choice of the seed, the pair of hashes of two different n-grams is uniform over all pairs, so two n-grams share a
-/// bucket with probability at most `1 / buckets + 2^-32`, and independently in each head.
+/// choice of the seed, the hashes of two different n-grams are uniform over all pairs. So two n-grams share a bucket
+/// with probability at most `1 / buckets + 2^-32`, independently in each head.
 ///
 /// ```
 /// use hotrow_kernels::{Level, MatMut, hash::NgramHash};

@@ -59,14 +59,14 @@ impl CrossPolytope {
         self.rotations.n() + 6 * probes + SKIPPED
     }
 
-    /// The buckets of `table` in which near neighbours of `x` (dim) are most likely, best first and without repetition,
-    /// into `out`; returns how many there are: `out.len()`, or less if the table has fewer buckets (or coordinates
-    /// are NaN).
+    /// Writes the buckets of `table` in which near neighbours of `x` (dim) are most likely into `out`, best first and
+    /// without repetition. Returns how many there are: `out.len()`, or fewer if the table has fewer buckets or
+    /// coordinates are NaN.
     ///
-    /// The first is the bucket of `x` itself. A neighbour is `x` plus a small random step, and is nearest to another
-    /// vertex if the step bridges the gap between the coordinate of that vertex and the largest one; for a Gaussian
-    /// step the logarithm of that probability falls with the square of the gap. So the loss of a bucket is the sum
-    /// over its K codes of the squared gap, and buckets come in the order of their loss.
+    /// The first is the bucket of `x` itself. A neighbour is `x` plus a small random step. It is nearest to another
+    /// vertex if the step bridges the gap between that vertex's coordinate and the largest one. For a Gaussian step the
+    /// logarithm of that probability falls with the square of the gap. So the loss of a bucket is the sum of the
+    /// squared gaps of its K codes, and buckets come in the order of their loss.
     ///
     /// # Panics
     ///

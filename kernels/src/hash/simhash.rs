@@ -1,4 +1,4 @@
-//! SimHash (Charikar 2002): signs of random projections, so that one bit agrees with probability `1 - angle / pi`.
+//! SimHash (Charikar 2002): signs of random projections. A bit of two vectors agrees with probability `1 - angle / pi`.
 
 use super::buckets::{Buckets, Family, HashError, in_range};
 use super::hadamard::{Rotations, Sink};
@@ -7,12 +7,12 @@ use crate::simd::{Simd, Weight};
 
 /// Parameters of SimHash: `K * L` bits, each the sign of one coordinate of a pseudo-random rotation.
 ///
-/// A rotation is `rounds` times random signs followed by a fast Walsh-Hadamard transform, `n log2(n)` additions for `n`
-/// bits where a dense projection needs `n * dim`; `n` is `dim`, padded with zeros to a power of two of at least 16.
-/// More bits than `n` come from further, independent rotations.
+/// A rotation has `rounds` rounds of random signs and a fast Walsh-Hadamard transform. That is `n log2(n)` additions
+/// for `n` bits, where a dense projection needs `n * dim`. `n` is `dim`, padded with zeros to a power of two of at
+/// least 16. More bits than `n` come from further, independent rotations.
 ///
-/// A bit is set where the coordinate is above zero: the zero vector, and every coordinate that became NaN (from NaN,
-/// infinities or overflow), have bits 0. Vectors with few non-zero values of equal size meet exact ties, which count as
+/// A bit is set where the coordinate is above zero. The zero vector has bits 0, and so has every coordinate that became
+/// NaN (from NaN, infinities or overflow). Vectors with few non-zero values of equal size meet exact ties, which give
 /// bits 0 too.
 #[derive(Clone, Debug)]
 pub struct SimHash {
@@ -47,10 +47,10 @@ impl SimHash {
 
     /// The same with `rounds` in 1..=4.
     ///
-    /// One round costs about two thirds of two and is enough when every vector spreads its energy over all coordinates; with
-    /// a few dominant coordinates the bits of one round depend on each other (their covariance is the Walsh spectrum
-    /// of the energies `x_i^2`). Two flatten the energies first. Three also break the symmetry of two for vectors
-    /// with one single non-zero value, whose outputs after two rounds are permutations of each other.
+    /// One round costs about two thirds of two. It is enough when every vector spreads its energy over all coordinates.
+    /// With a few dominant coordinates the bits of one round depend on each other: their covariance is the Walsh
+    /// spectrum of the energies `x_i^2`. Two rounds flatten the energies first. Three also serve vectors with one
+    /// single non-zero value, whose outputs after two rounds are permutations of each other.
     ///
     /// # Errors
     ///

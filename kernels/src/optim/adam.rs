@@ -1,4 +1,4 @@
-//! Adam and AdamW on rows, with three meanings of a step in which a row has no gradient.
+//! Adam and AdamW on rows. The functions differ in what a step means for a row without a gradient.
 
 use super::moments::{BlockwiseMoments, F32Moments, MomentStore};
 use super::rows::{Store, StoredRow, each_row, load, with_store};
@@ -44,11 +44,12 @@ impl Default for Adam {
     }
 }
 
-/// Adam in which time stands still for a row without a gradient: `row_steps[r]` counts the steps of row `r`, this one included, and
-/// is its `t`. `weights` and `moments` (rows, D), `row_steps` (rows, zeros at the start), `grads` (A, D).
+/// Adam that counts the steps of each row. Time stands still for a row without a gradient. `row_steps[r]` counts the
+/// steps of row `r`, this one included, and is its `t`. `weights` and `moments` (rows, D), `row_steps` (rows, zeros at
+/// the start), `grads` (A, D).
 ///
-/// Rows without a gradient keep weights, moments and decay as they are. With [`RowGrads::all`] this is [`adam_dense`]. bf16 weights are
-/// rounded with the bits of the row's own step.
+/// Rows without a gradient keep weights, moments and decay as they are. With [`RowGrads::all`] this is [`adam_dense`].
+/// bf16 weights are rounded with the bits of the row's own step.
 ///
 /// # Panics
 ///
@@ -88,24 +89,25 @@ pub fn adam_lazy(
     })
 }
 
-/// Adam in which a row makes up, at its next gradient, for the steps it slept through: the default meaning for sparse layers.
-/// `weights` and `moments` (rows, D), `last_steps[r]` the step at which row `r` was last brought up to date (rows, zeros at the
-/// start; set to `step` for rows with a gradient), `grads` (A, D); `step` is that of the run.
+/// Adam in which a row makes up for the steps it slept through, at its next gradient: the default for sparse layers.
+/// `weights` and `moments` (rows, D), `grads` (A, D); `step` is that of the run. `last_steps` (rows) starts as zeros.
+/// `last_steps[r]` is the step at which row `r` was last brought up to date. The function sets it to `step` for rows
+/// with a gradient.
 ///
-/// A row that slept `k` steps first gets what [`adam_dense`] would have done to it in those, with the parameters of this call: its
-/// moments decay by `beta1^k` and `beta2^k`, its weights by `(1 - lr * weight_decay)^k`, and move along the old first moment by the
-/// sum of the `k` steps, in which only `eps` is simplified: it is taken as if `v` had the same bias correction and decay relative to
-/// it in all of them as in the first. For `k` = 0 the result is that of [`adam_dense`] to the bit; for `k` = 1 up to rounding;
-/// for more, sleep step `j` is too long by the share `(r_1 / r_j - 1) eps / (r_1 sqrt(v) + eps)` with
-/// `r_j = sqrt(beta2^j / (1 - beta2^(last + j)))`, which is small wherever `eps` is small against `sqrt(v)`.
-/// A row that never had a gradient has moved by decay only.
+/// A row that slept `k` steps first gets what [`adam_dense`] would have done to it, with the parameters of this call.
+/// Its moments decay by `beta1^k` and `beta2^k`, its weights by `(1 - lr * weight_decay)^k`. Weights also move along
+/// the old first moment by the sum of the `k` steps. Only `eps` is simplified in this sum: bias correction and decay of
+/// `v` relative to it are those of the first sleep step in all of them. For `k` = 0 the result is that of
+/// [`adam_dense`] to the bit, for `k` = 1 up to rounding. For more, sleep step `j` is too long by the share
+/// `(r_1 / r_j - 1) eps / (r_1 sqrt(v) + eps)` with `r_j = sqrt(beta2^j / (1 - beta2^(last + j)))`. This is small
+/// wherever `eps` is small against `sqrt(v)`. A row that never had a gradient has moved by decay only.
 ///
-/// Until then its weights are those of its last step; [`adam_settle`] brings all rows up to date.
+/// Until then a row has the weights of its last step. [`adam_settle`] brings all rows up to date.
 ///
 /// # Panics
 ///
-/// If the shapes disagree, a parameter is out of its range (see [`Adam`]; and `beta1^2 < beta2`, so that what a row sleeps through
-/// comes to an end), or a row with a gradient is already at `step` or later.
+/// If the shapes disagree, a parameter is out of its range, or a row with a gradient is already at `step` or later. The
+/// ranges are those of [`Adam`], and `beta1^2 < beta2`, so that what a row sleeps through comes to an end.
 ///
 /// ```
 /// use hotrow_kernels::{Level, MatMut, MatRef, UniqueRowIds, optim::{Adam, Moments, RowGrads, Weights, adam_catch_up}};
@@ -147,8 +149,9 @@ pub fn adam_catch_up(
     })
 }
 
-/// Brings every row up to date with `step`, as [`adam_catch_up`] does before a gradient: for evaluation, for a checkpoint, and
-/// before the parameters change by much. `weights` and `moments` (rows, D), `last_steps` (rows): all `step` afterwards.
+/// Brings every row up to date with `step`, as [`adam_catch_up`] does before a gradient. Call it before an evaluation,
+/// before a checkpoint, and before the parameters change by much. `weights` and `moments` (rows, D). `last_steps`
+/// (rows) is `step` everywhere afterwards.
 ///
 /// # Panics
 ///
@@ -182,10 +185,10 @@ pub fn adam_settle(level: Level, weights: Weights, moments: Moments, last_steps:
     })
 }
 
-/// Adam of the textbook: every row moves in every step, those without a gradient as if it were zero. `weights` and `moments`
-/// (rows, D), `grads` (A, D); `step` is that of the run.
+/// Adam of the textbook. Every row moves in every step, and a row without a gradient moves as if its gradient were
+/// zero. `weights` and `moments` (rows, D), `grads` (A, D); `step` is that of the run.
 ///
-/// Reads and writes everything, in order, without ever building the dense gradient.
+/// Reads and writes all rows in order. Never builds the dense gradient.
 ///
 /// # Panics
 ///

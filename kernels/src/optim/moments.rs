@@ -5,13 +5,13 @@ use super::rows::{each_vector, load, prefetch_head, store};
 use crate::MatMut;
 use crate::simd::{Simd, is_nan};
 
-/// Columns that share a scale in [`Moments::Blockwise`]: row after row, the last block of a row being shorter where the
-/// width does not divide. A block belongs to one row, because a row has one owner; Dettmers et al. (2022) take 2048 of a flat tensor,
+/// Columns that share a scale in [`Moments::Blockwise`]. The last block of a row is shorter where the width does not
+/// divide. A block belongs to one row, because a row has one owner. Dettmers et al. (2022) take 2048 of a flat tensor,
 /// more than most rows here have. The two scales cost 3 % of the codes.
 pub const BLOCK: usize = 256;
 
-/// The moments of all rows: running means of the gradient (`m`) and of its square (`v`). They start as zeros, and zeroed memory
-/// is that in both forms.
+/// The moments of all rows: running means of the gradient (`m`) and of its square (`v`). They start as zeros. Zeroed
+/// memory is that in both forms.
 ///
 /// ```
 /// use hotrow_kernels::{MatMut, optim::{BLOCK, Moments}};
@@ -36,14 +36,16 @@ pub enum Moments<'a> {
         /// Means of squared gradients.
         v: MatMut<'a, f32>,
     },
-    /// 8-bit codes of [`signed_map`](crate::optim::signed_map) and [`unsigned_map`](crate::optim::unsigned_map) in units of the largest magnitude of their block of [`BLOCK`] columns
-    /// (Dettmers et al. 2022): `m` and `v` (rows, D), the scales (rows, D / [`BLOCK`] rounded up).
+    /// 8-bit codes of [`signed_map`](crate::optim::signed_map) and [`unsigned_map`](crate::optim::unsigned_map), in
+    /// units of the largest magnitude of their block of [`BLOCK`] columns (Dettmers et al. 2022). `m` and `v` (rows,
+    /// D), the scales (rows, D / [`BLOCK`] rounded up).
     ///
-    /// A step reads the codes, computes in f32, moves the weights by the exact new moments and rounds these when they are stored:
-    /// each by at most half the bin it falls into, so at most `0.00704` (`m`) and `0.00352` (`v`) of the scale of its block. A `v`
-    /// above zero is never stored as zero but as at least `3.25e-7` of its scale. If one moment of a block is NaN or infinite, all of
-    /// that kind in the block are NaN from then on. Twenty steps with random gradients of 1 to 2 in size lead 0.23 of one
-    /// step length away from what f32 moments give (the test derives a bound for each element from the roundings).
+    /// A step reads the codes, computes in f32 and moves the weights by the exact new moments. It rounds these when it
+    /// stores them, by at most half a bin: at most `0.00704` (`m`) and `0.00352` (`v`) of the scale of the block. A `v`
+    /// above zero is stored as at least `3.25e-7` of its scale, never as zero. If one moment of a block is NaN or
+    /// infinite, all of that kind in the block are NaN from then on. Twenty steps with random gradients of 1 to 2 in
+    /// size lead 0.23 of one step length away from what f32 moments give (the test derives a bound for each element
+    /// from the roundings).
     Blockwise {
         /// Codes of the means of gradients.
         m: MatMut<'a, u8>,

@@ -16,16 +16,16 @@ use crate::{MatMut, MatRef, UniqueRowIds, bf16};
 pub enum Weights<'a> {
     /// f32.
     F32(MatMut<'a, f32>),
-    /// bf16, rounded stochastically with bits that depend on `seed`, the step, the row and the column only: see
-    /// [`bf16_from_f32_stochastic`](crate::convert::bf16_from_f32_stochastic) with a key of these three.
+    /// bf16, rounded stochastically. The random bits depend on `seed`, the step, the row and the column only:
+    /// [`bf16_from_f32_stochastic`](crate::convert::bf16_from_f32_stochastic) with a key of the first three.
     Bf16 {
         /// The stored weights.
         weights: MatMut<'a, bf16>,
         /// The seed of the run.
         seed: u64,
     },
-    /// f32 weights that are updated, and the nearest bf16 to each of them for the forward and backward pass. What `weights` held
-    /// before is not read.
+    /// f32 weights that are updated, and the nearest bf16 to each of them for the forward and backward pass. The former
+    /// content of `weights` is not read.
     Bf16WithMaster {
         /// Written: the nearest bf16 to `master`.
         weights: MatMut<'a, bf16>,

@@ -50,8 +50,8 @@ impl Default for RowwiseRmsprop {
 /// `sums[r] += mean(g^2)`, then `w = (1 - lr * weight_decay) w - lr * g / (sqrt(sums[r]) + eps)` with `g` the scaled gradient of
 /// row `r`: `weights` (rows, D), `sums` (rows), `grads` (A, D).
 ///
-/// Adagrad (Duchi et al. 2011) with one accumulator a row, the practice of recommendation models (Naumov et al. 2019, DLRM): the state is
-/// 1 / D of the weights. `step` enters only into the rounding of bf16 weights.
+/// Adagrad (Duchi et al. 2011) with one sum a row, as recommendation models have it (Naumov et al. 2019, DLRM). The
+/// state takes 1 / D of the weights. `step` enters only into the rounding of bf16 weights.
 ///
 /// # Panics
 ///
@@ -84,8 +84,8 @@ pub fn rowwise_adagrad(
 /// `means[r] = alpha * means[r] + (1 - alpha) * mean(g^2)`, then `w = (1 - lr * weight_decay) w - lr * g / (sqrt(means[r]) + eps)`
 /// with `g` the scaled gradient of row `r`: `weights` (rows, D), `means` (rows), `grads` (A, D).
 ///
-/// RMSprop (Tieleman and Hinton 2012) with one average a row. The average of a row without a gradient rests: it is over the
-/// row's own steps. `step` enters only into the rounding of bf16 weights.
+/// RMSprop (Tieleman and Hinton 2012) with one average a row. The average of a row without a gradient rests, so it is
+/// over the row's own steps. `step` enters only into the rounding of bf16 weights.
 ///
 /// # Panics
 ///

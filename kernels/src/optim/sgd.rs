@@ -96,9 +96,9 @@ fn sgd_rows<S: Simd, R: Store>(s: S, rows: &mut R, grads: RowGrads, params: &Sgd
     );
 }
 
-/// `u = momentum * u + grad_scale * g`, then `w = (1 - lr * weight_decay) w - lr * u` (Polyak 1964), or with `nesterov`
-/// `- lr * (grad_scale * g + momentum * u)` (Sutskever et al. 2013, in the form of PyTorch), for each row with a
-/// gradient: `weights` and `velocity` (rows, D), `grads` (A, D). The velocity starts at zero.
+/// `u = momentum * u + grad_scale * g`, then `w = (1 - lr * weight_decay) w - lr * u` (Polyak 1964), for each row with
+/// a gradient. With `nesterov` the last term is `lr * (grad_scale * g + momentum * u)` (Sutskever et al. 2013, in the
+/// form of PyTorch). `weights` and `velocity` (rows, D), `grads` (A, D). The velocity starts at zero.
 ///
 /// The velocity of a row without a gradient rests as its weights do. `step` enters only into the rounding of bf16 weights.
 ///

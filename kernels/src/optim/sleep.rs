@@ -18,16 +18,8 @@ use super::Adam;
 
 /// `base^n` by squaring: the same bits everywhere, which `powi` does not promise.
 #[inline(always)]
-pub(super) fn power(mut base: f64, mut n: u32) -> f64 {
-    let mut product = 1.0;
-    while n > 0 {
-        if n & 1 == 1 {
-            product *= base;
-        }
-        base *= base;
-        n >>= 1;
-    }
-    product
+pub(super) fn power(base: f64, n: u32) -> f64 {
+    num_traits::pow(base, n as usize)
 }
 
 /// Terms are added until one is below this share of the first, bias corrections aside. The sum being geometric, what is left out is

@@ -48,7 +48,7 @@ impl Activation {
         })
     }
 
-    /// `d[i] *= f'(x[i])`: `d` is the gradient of the output, and becomes that of the input `x` (before the activation).
+    /// `d[i] *= f'(x[i])`: turns the gradient `d` of the output into that of the input `x` (before the activation).
     ///
     /// # Panics
     ///

@@ -4,12 +4,12 @@ use super::math::{ln_1p_of_unit, sigmoid};
 use crate::simd::Simd;
 use crate::{Level, UniqueRowIds, dispatch};
 
-/// Loss and gradient of independent yes-or-no decisions: `logits` and `weights` (A, each 1 where not given), `targets` the
-/// positions whose answer is yes.
+/// Loss and gradient of independent yes-or-no decisions. `logits` and `weights` (A); a weight is 1 where not given.
+/// `targets` are the positions whose answer is yes.
 ///
-/// The loss is `sum_a weights[a] * (ln(1 + exp(z[a])) - y[a] z[a])` in nats, `y` being 1 at `targets` and 0 elsewhere;
-/// `logits` becomes its gradient `weights * (sigmoid(z) - y)`. A row drawn with probability `pi` enters with weight `1 / pi`.
-/// An infinite logit on the wrong side makes the loss infinite, NaN makes it NaN.
+/// The loss is `sum_a weights[a] * (ln(1 + exp(z[a])) - y[a] z[a])` in nats, where `y` is 1 at `targets` and 0
+/// elsewhere. `logits` becomes its gradient `weights * (sigmoid(z) - y)`. A row that was drawn with probability `pi`
+/// takes weight `1 / pi`. An infinite logit on the wrong side makes the loss infinite. NaN makes it NaN.
 ///
 /// # Panics
 ///

@@ -1,16 +1,16 @@
 //! RMSNorm and LayerNorm over the rows of a matrix, forward and backward.
 //!
-//! The backward kernels *add* to what they write, as a residual stream and a batch in parts want it.
+//! The backward kernels *add* to what they write: a residual stream and a batch in parts need that.
 
 use super::sums::{accumulate, squares};
 use super::{load_at, store_at};
 use crate::simd::{Simd, Weight};
 use crate::{Level, MatMut, MatRef, dispatch};
 
-/// `out = x * rstd * gain` with `rstd = 1 / sqrt(mean(x^2) + epsilon)` of each row (Zhang and Sennrich 2019, equation 4):
-/// `out` and `x` (N, D), `gain` (D), `rstd` (N), which the backward needs.
+/// `out = x * rstd * gain` with `rstd = 1 / sqrt(mean(x^2) + epsilon)` of each row (Zhang and Sennrich 2019, equation
+/// 4). `out` and `x` (N, D), `gain` (D). The backward needs `rstd` (N).
 ///
-/// A row whose squares overflow has `rstd` 0; a NaN or an infinity makes its row NaN or 0 and touches no other.
+/// A row whose squares overflow has `rstd` 0. A NaN or an infinity makes its row NaN or 0 and touches no other row.
 ///
 /// # Panics
 ///
@@ -52,8 +52,8 @@ fn rms_norm_row<S: Simd, W: Weight>(s: S, out: &mut [f32], x: &[f32], gain: &[W]
     rstd
 }
 
-/// Gradient of [`rms_norm`]: `dx` (N, D) and `dgain` (D) are added to; `dy` and `x` (N, D), `gain` (D), `rstd` (N) as
-/// the forward wrote it.
+/// Gradient of [`rms_norm`]. Adds to `dx` (N, D) and `dgain` (D). `dy` and `x` (N, D), `gain` (D), `rstd` (N) as the
+/// forward wrote it.
 ///
 /// With `n = x * rstd` and `h = gain * dy`: `dgain += sum dy * n`, `dx += rstd * (h - n * mean(h * n))`.
 ///
@@ -139,11 +139,11 @@ pub struct AffineGrad<'a> {
     pub dbias: &'a mut [f32],
 }
 
-/// `out = (x - mean) * rstd * gain + bias` with `rstd = 1 / sqrt(variance + epsilon)` of each row (Ba et al. 2016, equation 4):
-/// `out` and `x` (N, D), `affine` (D), `moments` (N), which the backward needs.
+/// `out = (x - mean) * rstd * gain + bias` with `rstd = 1 / sqrt(variance + epsilon)` of each row (Ba et al. 2016,
+/// equation 4). `out` and `x` (N, D), `affine` (D). The backward needs `moments` (N).
 ///
-/// The variance is taken around the mean in a second pass, so a large mean does not cancel it. A NaN or an infinity makes
-/// its row NaN and touches no other.
+/// A second pass takes the variance around the mean, so a large mean does not cancel it. A NaN or an infinity makes its
+/// row NaN and touches no other row.
 ///
 /// # Panics
 ///
@@ -199,7 +199,7 @@ fn layer_norm_row<S: Simd, W: Weight>(s: S, out: &mut [f32], x: &[f32], affine: 
     Moments { mean, rstd }
 }
 
-/// Gradient of [`layer_norm`]: `dx` (N, D) and `grad` (D) are added to; `dy` and `x` (N, D), `gain` (D), `moments` (N) as
+/// Gradient of [`layer_norm`]. Adds to `dx` (N, D) and `grad` (D). `dy` and `x` (N, D), `gain` (D), `moments` (N) as
 /// the forward wrote them.
 ///
 /// With `n = (x - mean) * rstd` and `h = gain * dy`: `dgain += sum dy * n`, `dbias += sum dy`,

@@ -1,5 +1,5 @@
-//! Rotary position embedding (Su et al. 2021): pairs of numbers of a head are turned by an angle that grows with the
-//! position, so that the product of two turned vectors depends on the distance of their positions only.
+//! Rotary position embedding (Su et al. 2021). An angle that grows with the position turns pairs of numbers of a head.
+//! So the product of two turned vectors depends on the distance of their positions only.
 
 use super::{load_at, store_at};
 use crate::simd::{Simd, Weight};
@@ -32,8 +32,8 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// The table for positions `0..positions` and heads of `head_dim`, computed in f64 by the standard library and rounded
-    /// once. The only function of this family that allocates: build it once.
+    /// The table for positions `0..positions` and heads of `head_dim`, computed in f64 by the standard library and
+    /// rounded once. Build it once: no other function of this family allocates.
     ///
     /// # Panics
     ///
@@ -75,8 +75,8 @@ impl RopeTable {
     }
 }
 
-/// Turns every head of every row of `x` (tokens, heads * D) in place; row `t` is at position `first + t`. bf16 is rounded to
-/// nearest.
+/// Turns every head of every row of `x` (tokens, heads * D) in place. Row `t` is at position `first + t`. bf16 is
+/// rounded to nearest.
 ///
 /// A pair `(a, b)` becomes `(a cos - b sin, a sin + b cos)`: within 2 eps of `|a| + |b|`. The levels with a fused
 /// multiply-add agree to the bit.
@@ -99,8 +99,8 @@ pub fn rope<W: Weight>(level: Level, x: MatMut<W>, table: &RopeTable, first: usi
     dispatch!(level, s => turn_all(s, x, table, first, pairs, 1.0));
 }
 
-/// Gradient of [`rope`] in place: `d` (tokens, heads * D) is that of the turned rows and becomes that of the rows before,
-/// by turning back. It is also the inverse, within rounding.
+/// Gradient of [`rope`] in place. `d` (tokens, heads * D) is the gradient of the turned rows and becomes that of the
+/// rows before, by turning back. It is also the inverse, within rounding.
 ///
 /// # Panics
 ///

@@ -1,6 +1,6 @@
 //! Log-sum-exp, softmax and its cross-entropy over the logits of an active set.
 //!
-//! `log_weights[a]` is *added* to logit `a` before anything else: a row that was drawn with probability `pi` enters with
+//! `log_weights[a]` is *added* to logit `a` before anything else. A row that was drawn with probability `pi` takes
 //! `-ln pi`, so that the sum of exponentials estimates that of all rows (sampled softmax: Bengio and Senecal 2008).
 
 use crate::simd::Simd;
@@ -21,8 +21,8 @@ pub struct CrossEntropy {
 
 /// `ln sum_a exp(logits[a] + log_weights[a])`: `logits` and `log_weights` (A).
 ///
-/// -infinity for an empty set or one of -infinities only, infinity if any term is infinite, NaN if any is NaN. Otherwise
-/// within `(A + 3 m + 6) * eps` and 3 eps of itself, `m` being the largest `|logit| + |log_weight|`.
+/// It is -infinity for an empty set or one of -infinities only, infinity if a term is infinite, and NaN if one is NaN.
+/// Otherwise it is within `(A + 3 m + 6) * eps` and 3 eps of itself, where `m` is the largest `|logit| + |log_weight|`.
 ///
 /// # Panics
 ///
@@ -56,8 +56,9 @@ pub fn log_sum_exp(level: Level, logits: &[f32], log_weights: Option<&[f32]>) ->
 
 /// `z = softmax(logits + log_weights)` in place of `logits` (A); returns the log-sum-exp that it divided by.
 ///
-/// Probabilities are within `(A + 3 m + 6) * eps` of themselves, `m` being the largest `|logit| + |log_weight|`. NaN, an infinite logit, or a set of -infinities
-/// only (nothing to choose from) make every probability NaN; a -infinity among numbers has probability 0.
+/// Probabilities are within `(A + 3 m + 6) * eps` of themselves, where `m` is the largest `|logit| + |log_weight|`.
+/// A -infinity among numbers has probability 0. NaN, an infinite logit, or a set of -infinities only makes every
+/// probability NaN.
 ///
 /// # Panics
 ///
@@ -81,12 +82,12 @@ pub fn softmax(level: Level, logits: &mut [f32], log_weights: Option<&[f32]>) ->
     })
 }
 
-/// Loss and gradient of a softmax over an active set: `logits` and `log_weights` (A), `targets` (T) positions in the set,
-/// `target_weights` (T), each `1 / T` where not given.
+/// Loss and gradient of a softmax over an active set. `logits` and `log_weights` (A), `targets` (T) positions in the
+/// set, `target_weights` (T), each `1 / T` where not given.
 ///
-/// With `z = logits + log_weights`, the loss is `sum_t target_weights[t] * (log_z - z[targets[t]])`; `logits` becomes its
-/// gradient `sum(target_weights) * softmax(z) - sum_t target_weights[t] * e(targets[t])`. Duplicates among the targets
-/// add up. Without targets both loss and gradient are 0. NaN and infinities as in [`softmax`].
+/// With `z = logits + log_weights`, the loss is `sum_t target_weights[t] * (log_z - z[targets[t]])`. `logits` becomes
+/// its gradient `sum(target_weights) * softmax(z) - sum_t target_weights[t] * e(targets[t])`. Duplicates among the
+/// targets add up. Without targets both loss and gradient are 0. NaN and infinities are treated as in [`softmax`].
 ///
 /// # Panics
 ///
@@ -117,8 +118,8 @@ pub fn softmax_cross_entropy(
     dispatch!(level, s => cross_entropy(s, logits, log_weights, targets.as_slice(), target_weights))
 }
 
-/// [`softmax_cross_entropy`] of each row of `logits` (B, A) with its own `targets` (B), each of weight one over their
-/// number, and `log_weights` (A) shared by all; `out` (B).
+/// [`softmax_cross_entropy`] of each row of `logits` (B, A) with its own `targets` (B), which share a weight of one.
+/// All rows share `log_weights` (A). `out` (B).
 ///
 /// # Panics
 ///

@@ -5,7 +5,7 @@ use crate::{Level, dispatch};
 
 use super::{lanes, load_padded};
 
-/// The largest of `x` (N): -infinity if there is none, NaN if any is NaN. The same on every level, but for the sign
+/// The largest of `x` (N): -infinity if there is none, NaN if any is NaN. Every level gives the same, but for the sign
 /// of a zero.
 ///
 /// ```

@@ -6,13 +6,13 @@ use crate::{Level, dispatch};
 /// Vectors whose maximum is compared with the threshold at once: one rarely taken branch for all of them.
 const BLOCK: usize = 8;
 
-/// The `k` largest of `scores` (N) in descending order: `ids` and `values` (k) receive their positions and themselves.
-/// Returns how many there are, `min(k, N)`; what lies beyond in `ids` and `values` keeps what was there.
+/// The `k` largest of `scores` (N) in descending order: `ids` (k) receives their positions, `values` (k) the scores.
+/// Returns how many there are, `min(k, N)`. The rest of `ids` and `values` stays as it was.
 ///
-/// Among equal scores (-0 equals 0) the lower position comes first; NaN ranks below everything, -infinity included. Exact,
-/// so the same on every level. The outputs double as the heap: nothing is allocated. Where scores come in no particular
-/// order, all but about `k ln(N / k)` of them cost a comparison in a vector; ascending
-/// scores, the worst case, cost `log k` steps each.
+/// The lower position comes first among equal scores; -0 equals 0. NaN ranks below everything, -infinity included. The
+/// result is exact, so every level gives the same. The outputs are the heap, so nothing is allocated. If scores come in
+/// no particular order, all but about `k ln(N / k)` of them cost a comparison in a vector. Ascending scores are the
+/// worst case: they cost `log k` steps each.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! A batch against a list of rows, walked *by row*: a row, once loaded, serves every sample that wants it.
+//! A batch against a list of rows, row by row. A row that is loaded serves every sample that wants it.
 
 use super::pairs::{BLOCK, block_columns};
 use super::vector::{add_to, check, dot_group, pick, prefetch_ahead};
@@ -8,7 +8,7 @@ use crate::{IndexError, Level, MatMut, MatRef, RowIds, dispatch};
 /// Samples that share one load of a row where there are 32 registers: two sums each, and the row. Otherwise half as many.
 const GROUP: usize = 8;
 
-/// For each row of a list, the samples that want it: the non-zero pattern of an active batch, transposed.
+/// The samples that want each row of a list: the non-zero pattern of an active batch, transposed.
 ///
 /// Row `rows[i]` is wanted by `samples[e]` for the entries `offsets[i] <= e < offsets[i + 1]`:
 ///
@@ -81,7 +81,7 @@ impl<'a> RowBatch<'a> {
 
 /// Sampled dense-dense product: `out[e] = <W[row of e, :], X[sample of e, :]>`. `out` (E), `w` (rows, D), `x` (samples, D).
 ///
-/// The same bound as [`rows_dot`](super::rows_dot).
+/// The bound of [`rows_dot`](super::rows_dot) holds.
 ///
 /// # Panics
 ///
@@ -140,7 +140,7 @@ pub fn spmm<W: Weight>(level: Level, mut dx: MatMut<f32>, batch: RowBatch, c: &[
 }
 
 /// The gradient of each row of the batch: `dw[i, :] = sum of c[e] * X[sample of e, :]` over the entries `e` of row `i`.
-/// `dw` (R, D) is overwritten (a row without entries becomes zero), `c` (E), `x` (samples, D).
+/// `dw` (R, D) is overwritten, `c` (E), `x` (samples, D). A row without entries becomes zero.
 ///
 /// # Panics
 ///
@@ -216,10 +216,8 @@ fn dots_of<S: Simd, const R: usize>(
 /// `row` as f32: itself, or a copy that all of its samples share.
 #[inline(always)]
 fn widen<'a, S: Simd, W: Weight>(s: S, row: &'a [W], buffer: &'a mut [f32; BLOCK]) -> &'a [f32] {
-    if let Ok(same) = bytemuck::try_cast_slice(row)
-        && W::NAME == f32::NAME
-    {
-        return same;
+    if W::IS_F32 {
+        return bytemuck::cast_slice(row);
     }
     let (mut to, mut from) = (buffer[..row.len()].chunks_exact_mut(S::LANES), row.chunks_exact(S::LANES));
     for (to, from) in (&mut to).zip(&mut from) {

@@ -6,8 +6,8 @@ use crate::{Level, MatRef, RowIds, SparseRow, dispatch};
 
 /// `<x, row>` of a sparse `x` with `nnz` values and a dense `row` (dim).
 ///
-/// Accumulated in f32: within `(nnz + 1) * eps * sum |x||row|` of the exact value. Rows may be as long as indices reach,
-/// 2^32 numbers.
+/// Sums are f32, within `(nnz + 1) * eps * sum |x||row|` of the exact value. Rows may be as long as indices reach: 2^32
+/// numbers.
 ///
 /// # Panics
 ///
@@ -53,7 +53,7 @@ pub fn rows_gather_dot<W: Weight>(level: Level, out: &mut [f32], active: RowIds,
 
 /// `<a, b>` of two sparse vectors: the sum over the indices that both hold, in increasing order.
 ///
-/// The same bits on every level: it is a merge, and runs on scalars.
+/// Every level gives the same bits, because this is a merge of scalars.
 ///
 /// # Panics
 ///

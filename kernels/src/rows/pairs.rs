@@ -13,7 +13,7 @@ pub(super) const BLOCK: usize = 1024;
 /// Columns worked on at a time: a block where a copy is needed, otherwise all.
 #[inline(always)]
 pub(super) fn block_columns<W: Weight>(cols: usize) -> usize {
-    if W::PAIRS_IN_ORDER { cols.max(1) } else { BLOCK }
+    if W::IS_F32 { cols.max(1) } else { BLOCK }
 }
 
 /// Room for one block in pair order.
@@ -28,7 +28,7 @@ impl Pairs {
     /// `x` in the pair order of `W`; what is left after whole pairs of vectors keeps its order.
     #[inline(always)]
     pub fn arrange<'a, S: Simd, W: Weight>(&'a mut self, s: S, x: &'a [f32]) -> &'a [f32] {
-        if W::PAIRS_IN_ORDER {
+        if W::IS_F32 {
             return x;
         }
         let out = &mut self.0[..x.len()];
@@ -45,7 +45,7 @@ impl Pairs {
     /// Runs `f` on `y` in the pair order of `W`, and puts what it leaves there back in order.
     #[inline(always)]
     pub fn with_arranged<S: Simd, W: Weight>(&mut self, s: S, y: &mut [f32], f: impl FnOnce(&mut [f32])) {
-        if W::PAIRS_IN_ORDER {
+        if W::IS_F32 {
             return f(y);
         }
         let arranged = &mut self.0[..y.len()];

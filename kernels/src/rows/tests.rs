@@ -7,8 +7,8 @@ use crate::testing::*;
 use crate::{Level, MatMut, MatRef, RowIds, SparseRow, Weight, bf16};
 
 /// The definition: `sum a b`, and the `sum |a b|` of its error bound.
-fn dot(a: &[f64], b: &[f64]) -> (f64, f64) {
-    let products = a.iter().zip(b).map(|(a, b)| a * b);
+fn dot(a: &[impl Weight], b: &[impl Weight]) -> (f64, f64) {
+    let products = exact(a).into_iter().zip(exact(b)).map(|(a, b)| a * b);
     (products.clone().sum(), products.map(f64::abs).sum())
 }
 
@@ -41,15 +41,15 @@ fn check_vector_kernels<W: Weight>(dim: usize, ids: &[u32], rows: usize, seed: u
         let mut out = vec![f32::NAN; ids.len()];
         rows_dot(level, &mut out, active, w, &x);
         for (&got, &id) in out.iter().zip(ids) {
-            let (want, magnitude) = dot(&exact(w.row(id as usize)), &exact(&x));
+            let (want, magnitude) = dot(w.row(id as usize), &x);
             assert_within(got, want, sum_bound(dim, magnitude), format!("dot, dim {dim}, row {id}"));
         }
 
         let mut y = Misaligned::new(&x, 2);
         rows_axpy(level, &mut y, active, &c, w);
         for (j, &got) in y.iter().enumerate() {
-            let column: Vec<f64> = ids.iter().map(|&id| w.row(id as usize)[j].to_f32() as f64).collect();
-            let (sum, magnitude) = dot(&column, &exact(&c));
+            let column: Vec<W> = ids.iter().map(|&id| w.row(id as usize)[j]).collect();
+            let (sum, magnitude) = dot(&column, &c);
             let (want, magnitude) = (sum + x[j] as f64, magnitude + x[j].abs() as f64);
             assert_within(got, want, sum_bound(ids.len(), magnitude), format!("axpy, dim {dim}, column {j}"));
         }
@@ -62,7 +62,7 @@ fn check_vector_kernels<W: Weight>(dim: usize, ids: &[u32], rows: usize, seed: u
 
 /// Each duplicate rounds the stored row once more, to the nearest of the storage type.
 fn check_outer<W: Weight>(dim: usize, ids: &[u32], c: &[f32], x: &[f32], before: MatRef<W>, after: MatRef<W>) {
-    let storage_eps = if W::NAME == "bf16" { 2f64.powi(-8) } else { f32::EPSILON as f64 };
+    let storage_eps = if W::IS_F32 { f32::EPSILON as f64 } else { 2f64.powi(-8) };
     for row in 0..before.rows() {
         for j in 0..dim {
             let mut want = before.row(row)[j].to_f32() as f64;
@@ -128,7 +128,7 @@ fn check_batch_kernels<W: Weight>(dim: usize, rows: &[u32], offsets: &[u32], sam
         let mut out = vec![f32::NAN; samples.len()];
         sddmm(level, &mut out, batch, w, x);
         for (e, &got) in out.iter().enumerate() {
-            let (want, magnitude) = dot(&exact(w.row(row_of(e))), &exact(x.row(samples[e] as usize)));
+            let (want, magnitude) = dot(w.row(row_of(e)), x.row(samples[e] as usize));
             assert_within(got, want, sum_bound(dim, magnitude), format!("sddmm, dim {dim}, entry {e}"));
         }
 
@@ -150,9 +150,8 @@ fn check_batch_kernels<W: Weight>(dim: usize, rows: &[u32], offsets: &[u32], sam
             }
             for i in 0..rows.len() {
                 let entries = offsets[i] as usize..offsets[i + 1] as usize;
-                let column: Vec<f64> =
-                    samples[entries.clone()].iter().map(|&sample| x.row(sample as usize)[j] as f64).collect();
-                let (want, magnitude) = dot(&column, &exact(&c[entries]));
+                let column: Vec<f32> = samples[entries.clone()].iter().map(|&s| x.row(s as usize)[j]).collect();
+                let (want, magnitude) = dot(&column, &c[entries]);
                 let bound = sum_bound(samples.len(), magnitude);
                 assert_within(dw.view().row(i)[j], want, bound, format!("row gradient {i}, column {j}"));
             }
@@ -186,7 +185,7 @@ fn check_sparse_kernels<W: Weight>(dim: usize, keep: (u64, u64), seed: u64) {
         x.indices().iter().zip(x.values()).for_each(|(&i, &v)| out[i as usize] = v);
         out
     };
-    let (want, magnitude) = dot(&exact(&dense(a)), &exact(&dense(b)));
+    let (want, magnitude) = dot(&dense(a), &dense(b));
     assert_within(sparse_dot(a, b), want, sum_bound(a.nnz(), magnitude), format!("sparse x sparse, dim {dim}"));
     assert_eq!(sparse_dot(a, b).to_bits(), sparse_dot(b, a).to_bits());
 
@@ -203,7 +202,7 @@ fn check_sparse_kernels<W: Weight>(dim: usize, keep: (u64, u64), seed: u64) {
         rows_gather_dot(level, &mut out, RowIds::new(&ids, 3).unwrap(), table.view(), a);
         for (&got, &id) in out.iter().zip(&ids) {
             let row = table.view().row(id as usize);
-            let (want, magnitude) = dot(&exact(&dense(a)), &exact(row));
+            let (want, magnitude) = dot(&dense(a), row);
             assert_within(got, want, sum_bound(a.nnz(), magnitude), format!("sparse x row {id}, dim {dim}"));
             assert_eq!(got.to_bits(), gather_dot(level, a, row).to_bits());
         }
@@ -252,8 +251,8 @@ proptest! {
             let (mut forward, mut backward) = (vec![0.0; ids.len()], vec![0.0; dim]);
             rows_dot(level, &mut forward, active, table.view(), &x);
             rows_axpy(level, &mut backward, active, &c, table.view());
-            let (left, _) = dot(&exact(&forward), &exact(&c));
-            let (right, _) = dot(&exact(&backward), &exact(&x));
+            let (left, _) = dot(&forward, &c);
+            let (right, _) = dot(&backward, &x);
             // Every |w|, |x|, |c| is at most 1, so each side is a sum of at most A * D products of magnitude 1.
             let terms = (ids.len() * dim) as f64;
             let bound = (ids.len() + dim + 2) as f64 * f32::EPSILON as f64 * terms;

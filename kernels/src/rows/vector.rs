@@ -1,9 +1,9 @@
 //! One dense vector against a list of rows.
 //!
-//! Rows are taken four at a time, so that one load of the vector serves four rows, and bf16 rows are read in pair order.
-//! Rows that stand one after the other in memory are read one after the other instead, which is what the hardware fetches
-//! ahead best: 100 MB of rows of 1 KiB came at 27 GB/s to one core of Zen 4 that way and at 10 GB/s four at a time, 38 and 21 to
-//! two.
+//! Four rows are taken at a time, so one load of the vector serves four rows. bf16 rows are read in pair order. Rows
+//! that follow one another in memory are read one by one instead, because the hardware fetches those ahead best. 100 MB
+//! of rows of 1 KiB came to one core of Zen 4 at 27 GB/s one by one and at 10 GB/s four at a time. Two cores got 38 and
+//! 21.
 
 use super::pairs::{Pairs, block_columns};
 use crate::simd::{MAX_LANES, Simd, Weight};
@@ -31,8 +31,8 @@ pub(crate) fn prefetch_ahead<S: Simd, W>(s: S, w: MatRef<W>, ids: &[u32], at: us
 
 /// `out[a] = <W[active[a], :], x>`: `out` and `active` (A), `w` (rows, D), `x` (D).
 ///
-/// Any order of `active` and duplicates are allowed. Each dot product is accumulated in f32, so it differs from the exact one
-/// by at most `(D + 1) * eps * sum |w||x|`.
+/// `active` may have any order and duplicates. Sums are f32, so a product differs from the exact one by at most
+/// `(D + 1) * eps * sum |w||x|`.
 ///
 /// # Panics
 ///
@@ -56,8 +56,8 @@ pub fn rows_dot<W: Weight>(level: Level, out: &mut [f32], active: RowIds, w: Mat
 
 /// `y += sum_a c[a] * W[active[a], :]`: `y` (D), `active` and `c` (A), `w` (rows, D).
 ///
-/// Any order of `active` is allowed; duplicates count as often as they stand there. Each element is accumulated in f32: it
-/// differs from the exact one by at most `(A + 1) * eps * (|y| + sum_a |c||w|)`.
+/// `active` may have any order. Duplicates count as often as they stand there. Sums are f32, so an element differs from
+/// the exact one by at most `(A + 1) * eps * (|y| + sum_a |c||w|)`.
 ///
 /// # Panics
 ///
@@ -79,8 +79,8 @@ pub fn rows_axpy<W: Weight>(level: Level, y: &mut [f32], active: RowIds, c: &[f3
     dispatch!(level, s => axpy_all(s, y, active.as_slice(), c, w))
 }
 
-/// `W[active[a], :] += c[a] * x`: `w` (rows, D), `active` and `c` (A), `x` (D). bf16 rows are rounded to nearest; the
-/// optimisers of this crate round stochastically instead.
+/// `W[active[a], :] += c[a] * x`: `w` (rows, D), `active` and `c` (A), `x` (D). bf16 rows are rounded to nearest;
+/// [`optim`](crate::optim) rounds stochastically instead.
 ///
 /// Duplicates are allowed and add up in order.
 ///

@@ -17,9 +17,7 @@ mod emulator {
     }
 }
 
-use std::arch::x86_64::{__cpuid_count, _xgetbv, CpuidResult};
-
-use super::Avx512;
+use super::{Avx512, detect};
 
 /// [`Avx512`] and AMX (`amx-tile`, `amx-bf16`), with the operating system's permission to use tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +34,11 @@ impl Amx {
     /// that the emulator would see only half of the instructions.
     pub fn detect() -> Result<Self, &'static str> {
         let avx512 = Avx512::detect().ok_or("the avx512 level, on which it builds, is absent")?;
-        let absent = if !cpu_has_tiles() {
+        let absent = if !detect::cpu_has_tiles() {
             "the CPU lacks amx-tile or amx-bf16"
-        } else if !system_saves_tiles() {
+        } else if !detect::has(&["amx-tile", "amx-bf16"]) {
             "the operating system does not save tile registers"
-        } else if !permitted() {
+        } else if !detect::tiles_permitted() {
             return Err("the kernel refused the tile data permission (arch_prctl)");
         } else {
             return Ok(Self { avx512, emulated: false });
@@ -57,42 +55,4 @@ impl Amx {
     pub fn is_emulated(self) -> bool {
         self.emulated
     }
-}
-
-/// `cpuid` became a safe function after the oldest compiler this crate is written for.
-#[allow(unused_unsafe)]
-fn cpuid(leaf: u32, sub_leaf: u32) -> CpuidResult {
-    // SAFETY: every x86-64 CPU has the instruction.
-    unsafe { __cpuid_count(leaf, sub_leaf) }
-}
-
-fn cpu_has_tiles() -> bool {
-    const BF16: u32 = 1 << 22;
-    const TILE: u32 = 1 << 24;
-    cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & (BF16 | TILE) == BF16 | TILE
-}
-
-fn system_saves_tiles() -> bool {
-    const OSXSAVE: u32 = 1 << 27;
-    const TILE_STATE: u64 = 0b11 << 17;
-    #[target_feature(enable = "xsave")]
-    fn enabled() -> u64 {
-        // SAFETY: register 0 exists wherever `xgetbv` does.
-        unsafe { _xgetbv(0) }
-    }
-    // SAFETY: OSXSAVE says that `xgetbv` may be executed.
-    cpuid(1, 0).ecx & OSXSAVE != 0 && unsafe { enabled() } & TILE_STATE == TILE_STATE
-}
-
-#[cfg(target_os = "linux")]
-fn permitted() -> bool {
-    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
-    const XFEATURE_XTILEDATA: libc::c_long = 18;
-    // SAFETY: this request reads no memory of ours; it only widens what the process may use.
-    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn permitted() -> bool {
-    false
 }

@@ -3,7 +3,7 @@
 use half::bf16;
 use std::arch::x86_64::*;
 
-use super::{Sealed, Simd, ops};
+use super::{Sealed, Simd, detect, ops};
 
 /// AVX2 and FMA: eight lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Avx2(());
 impl Avx2 {
     /// The token, if this CPU has `avx2` and `fma` and the system saves the registers.
     pub fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        detect::has(&["avx2", "fma"]).then_some(Self(()))
     }
 }
 

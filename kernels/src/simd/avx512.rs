@@ -3,7 +3,7 @@
 use half::bf16;
 use std::arch::x86_64::*;
 
-use super::{Sealed, Simd, avx2, ops};
+use super::{Sealed, Simd, avx2, detect, ops};
 
 /// AVX-512 with the f, bw, dq and vl groups: sixteen lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,13 +12,7 @@ pub struct Avx512(());
 impl Avx512 {
     /// The token, if this CPU has the four feature groups (and FMA) and the system saves the registers.
     pub fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma"))
-        .then_some(Self(()))
+        detect::has(&["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"]).then_some(Self(()))
     }
 }
 

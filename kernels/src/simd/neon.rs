@@ -3,7 +3,7 @@
 use half::bf16;
 use std::arch::aarch64::*;
 
-use super::{Sealed, Simd, ops};
+use super::{Sealed, Simd, detect, ops};
 
 /// NEON: four lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Neon(());
 impl Neon {
     /// The token, if this CPU has NEON.
     pub fn detect() -> Option<Self> {
-        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+        detect::has(&["neon"]).then_some(Self(()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
-use super::{Ahead, Avx512, Tiles};
+use super::{Ahead, Avx512, Tiles, detect};
 
 /// Rows of a block whose sums are kept in registers: 8 x 2 vectors hide the latency of 6 cycles, and leave room for
 /// two vectors of the right factor.
@@ -23,7 +23,7 @@ impl Bf16Pairs {
     /// maker of the CPU decides. Tests use it wherever it exists.
     pub fn detect(avx512: Avx512) -> Option<Self> {
         static PAYS: OnceLock<bool> = OnceLock::new();
-        let pays = || is_x86_feature_detected!("avx512bf16") && (cfg!(test) || made_by_amd());
+        let pays = || detect::has(&["avx512bf16"]) && (cfg!(test) || detect::made_by_amd());
         PAYS.get_or_init(pays).then_some(Self(avx512))
     }
 
@@ -37,13 +37,6 @@ impl Bf16Pairs {
         // SAFETY: `self` exists, so the CPU has both feature groups; the lengths are as the contract says.
         unsafe { block(a, b, c, ahead) }
     }
-}
-
-#[allow(unused_unsafe)]
-fn made_by_amd() -> bool {
-    // SAFETY: every x86-64 CPU has the instruction.
-    let leaf = unsafe { __cpuid(0) };
-    [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
 }
 
 /// # Safety

@@ -12,7 +12,7 @@ use absent::Unit;
 use present::Unit;
 
 /// A matrix unit that multiplies 32 x 32 blocks of bf16: AMX, or AVX-512 registers where the CPU multiplies bf16 pairs
-/// faster than f32. The type exists on every architecture, its values only where
+/// faster than f32. The type exists on every architecture. A value exists only where
 /// [`Level::tiles`](crate::Level::tiles) found the unit.
 ///
 /// # Layout
@@ -65,10 +65,10 @@ impl Tiles {
 
     /// Runs `work` with the unit configured, and releases it afterwards, also when `work` panics.
     ///
-    /// The pair costs about 0.15 us, as much as several steps of a block: enter once per product, not per block.
-    /// Nesting is allowed and free: the outermost scope of a thread configures and releases. What `work` is given stays
-    /// on this thread; another thread enters its own scope. `work` must not call code that configures or releases tiles
-    /// by other means (another library's AMX kernels): the next block would then end the process by SIGILL.
+    /// Starting and ending cost about 0.15 us, as much as several steps of a block. Enter once a product, not once a
+    /// block. Nesting is allowed and free: the outermost scope of a thread configures and releases. What `work` is
+    /// given stays on this thread; another thread enters its own scope. `work` must not call code that configures or
+    /// releases tiles by other means (another library's AMX kernels). The next block would end the process by SIGILL.
     ///
     /// See [`Tiles`] for an example.
     pub fn configured<R>(self, work: impl FnOnce(&ConfiguredTiles) -> R) -> R {
@@ -110,8 +110,8 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The matrix unit inside [`Tiles::configured`]. Cannot leave the scope or the thread: the configuration is a register of
-/// the thread.
+/// The matrix unit inside [`Tiles::configured`]. It cannot leave the scope or the thread, because the configuration is
+/// a register of the thread.
 ///
 /// ```compile_fail,E0277
 /// fn on_another_thread(tiles: hotrow_kernels::simd::Tiles) {
@@ -140,12 +140,12 @@ impl ConfiguredTiles {
         Self { unit, thread: PhantomData }
     }
 
-    /// `c += A B` for one 32 x 32 block: `a` and `b` in the layout of [`Tiles`], the same number of steps each, `c`
-    /// row-major. No alignment is asked for; multiples of 64 bytes are fastest. No steps leave `c` as it is.
+    /// `c += A B` for one 32 x 32 block. `a` and `b` are in the layout of [`Tiles`] and have the same number of steps.
+    /// `c` is row-major. Any alignment is allowed; multiples of 64 bytes are fastest. No steps leave `c` as it is.
     ///
-    /// Products are accumulated in f32, rounded to nearest even, in an order of the unit's own: `c` differs from the
-    /// exact result by at most `(n + 1) * eps * (|c| + sum |a||b|)` for `n` inner values. Denormal inputs, `c` among
-    /// them, count as zero and denormal results become zero.
+    /// Sums are f32, rounded to nearest even, in an order of the unit's own. `c` differs from the exact result by at
+    /// most `(n + 1) * eps * (|c| + sum |a||b|)` for `n` inner values. Denormal inputs, `c` among them, count as zero,
+    /// and denormal results become zero.
     ///
     /// # Panics
     ///
@@ -166,8 +166,8 @@ impl ConfiguredTiles {
         self.tile_block_ahead(a, b, c, &Ahead::default());
     }
 
-    /// The same, and asks for memory that will be needed next, spread over the products where the unit's instructions allow it:
-    /// a CPU waits when it is asked for more lines than it can await.
+    /// The same, and asks for memory that will be needed next. The requests are spread over the products where the
+    /// unit's instructions allow it, because a CPU waits when it is asked for more lines than it can await.
     ///
     /// # Panics
     ///
