@@ -6,7 +6,7 @@ use super::line_reader::LineReader;
 use super::lines::{self, Fault, first_line, for_each_block};
 use super::records::{Records, Scratch};
 use super::samples::{Limits, Policy};
-use super::sink::Sink;
+use super::sink::{Sink, dimensions};
 use super::source::is_header;
 use super::text::Featurizer;
 use super::text_lines::{Census, Columns, Labels, TextParser};
@@ -263,16 +263,4 @@ fn census(input: Input, skip: usize, columns: &Columns, skip_bad: bool) -> Resul
         Ok(())
     })?;
     Ok(total)
-}
-
-/// Sets the dimensions: the training set's, else those `known` beforehand, else what was seen.
-pub(crate) fn dimensions(vocabulary: Option<&Vocabulary>, sink: &mut impl Sink, known: Option<(u64, u64)>) {
-    let summary = sink.summary();
-    let (features, labels) = match (vocabulary, known) {
-        (Some(vocabulary), _) => (vocabulary.features() as u64, vocabulary.labels() as u64),
-        (None, Some(known)) => known,
-        (None, None) => (0, 0),
-    };
-    summary.features = summary.features.max(features);
-    summary.labels = summary.labels.max(labels);
 }

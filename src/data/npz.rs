@@ -6,11 +6,10 @@ mod csr;
 mod npy;
 
 use super::Vocabulary;
-use super::fill::dimensions;
 use super::input::Input;
 use super::records::{Entry, Records, Scratch};
 use super::samples::{Limits, Policy, keep};
-use super::sink::Sink;
+use super::sink::{Sink, dimensions};
 use crate::error::{Error, Result};
 use csr::{Archives, Csr};
 

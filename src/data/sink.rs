@@ -1,8 +1,8 @@
 //! Where samples go: a cache, or memory.
 
-use super::Summary;
 use super::cache::Writer;
 use super::records::Records;
+use super::{Summary, Vocabulary};
 use crate::error::Result;
 
 /// What takes samples in order.
@@ -35,4 +35,16 @@ impl Sink for Records {
     fn summary(&mut self) -> &mut Summary {
         &mut self.summary
     }
+}
+
+/// Sets the dimensions: the training set's, else those `known` beforehand, else what was seen.
+pub(crate) fn dimensions(vocabulary: Option<&Vocabulary>, sink: &mut impl Sink, known: Option<(u64, u64)>) {
+    let summary = sink.summary();
+    let (features, labels) = match (vocabulary, known) {
+        (Some(vocabulary), _) => (vocabulary.features() as u64, vocabulary.labels() as u64),
+        (None, Some(known)) => known,
+        (None, None) => (0, 0),
+    };
+    summary.features = summary.features.max(features);
+    summary.labels = summary.labels.max(labels);
 }

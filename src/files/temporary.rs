@@ -123,7 +123,7 @@ impl Temporary {
     pub fn persist(self, path: &Path) -> Result<()> {
         self.file.sync_all().map_err(Error::io(&self.given))?;
         registry().publish(self.id, path)?.map_err(Error::io(&self.given))?;
-        super::output::sync_folder(parent(path)).map_err(Error::io(&self.given))
+        sync_folder(parent(path)).map_err(Error::io(&self.given))
     }
 
     /// The file without its name: it goes when it is closed, whatever becomes of the program.
@@ -178,6 +178,14 @@ pub(crate) const SCRATCH: &str = "scratch";
 /// ```
 pub fn anonymous(folder: &Path) -> Result<File> {
     Temporary::with_mode(&folder.join(SCRATCH), folder, 0o600)?.into_anonymous()
+}
+
+/// Waits until the names in a folder are on the disk. A file system that cannot do this is not to blame.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Locks what was just made; `false` if a sweep was faster.

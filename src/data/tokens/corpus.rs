@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+
 use super::cuts::Cuts;
-use super::documents::{Beside, Part, Text};
-use super::end_of_text::EndOfText;
-use super::prepare::{LeftOut, Reading, TextOptions};
-use super::tokenizer::Tokenizer;
+use super::documents::{Beside, Part, Text, TextOptions};
+use super::tokenizer::{EndOfText, Tokenizer};
 use super::train::{MOST_BYTES, Words};
 use super::writer::TokenWriter;
 use crate::data::input::Input;
@@ -21,6 +21,28 @@ const NEAR: u64 = 10;
 
 /// See [`NEAR`].
 const FARTHEST: u64 = 1 << 16;
+
+/// What became of text that is not as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Records that were left out (see [`TextOptions::skip_bad`]).
+    pub bad_records: u64,
+    /// What is wrong with the first of them, and where it stands.
+    pub first_bad_record: Option<String>,
+    /// How often a text has the name of the end-of-text token, which is text like any other (unless it separates documents).
+    pub end_of_text_names: u64,
+}
+
+/// How far a pass of [`tokenize_with`] over its files is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What it does: `measuring`, `counting words`, `learning` (which reads nothing), `encoding`.
+    pub pass: &'static str,
+    /// Bytes that it has read, of packed files packed ones.
+    pub bytes: u64,
+    /// Bytes of its files.
+    pub of: u64,
+}
 
 /// One reading of some of the files.
 struct Pass<'a> {

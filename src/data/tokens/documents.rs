@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 
 use super::cuts::Cuts;
-use super::prepare::TextOptions;
+use super::tokenizer::EndOfText;
 use crate::data::lines::{BLOCK, Fault, after_line, lines};
 use crate::rng::rng;
 
@@ -35,6 +35,35 @@ impl TextFormat {
             Self::Objects => true,
         }
     }
+}
+
+/// What is made into tokens.
+#[derive(Clone, Debug, Default)]
+pub struct TextOptions {
+    /// Files of text, or of JSON objects a line (see `format`), each also packed (gzip, zstd). A text file is one document (see
+    /// `document_separator`), a line of objects is one.
+    pub files: Vec<PathBuf>,
+    /// The same for validation.
+    pub valid: Vec<PathBuf>,
+    /// The field of an object that is its text.
+    pub field: String,
+    /// Share of `files` that goes to validation instead: of objects any, of a text file its end, from a line or a word on if one
+    /// begins nearby.
+    pub valid_share: f64,
+    /// What `valid_share` draws with.
+    pub seed: u64,
+    /// What the files are.
+    pub format: TextFormat,
+    /// Stands between the documents of a text file, and is no text itself. If it has a line of its own, the end of that line goes
+    /// with it. Empty documents do not count.
+    pub document_separator: Option<String>,
+    /// Which token stands in front of each document.
+    pub end_of_text: EndOfText,
+    /// So many records may be left out, of all files together: lines that are no object, whose field is missing or no text, or
+    /// that are not UTF-8 (of a text file, only these).
+    pub skip_bad: u64,
+    /// Text is brought into the normal form that the tokenizer wants, see [`Tokenizer::normalizing`]; bytes are those of that form.
+    pub normalize: bool,
 }
 
 /// A file, and which part of it is for training.

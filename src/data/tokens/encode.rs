@@ -5,23 +5,16 @@ use std::path::Path;
 use rayon::prelude::*;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper};
+use tokenizers::{AddedToken, NormalizedString, Normalizer, NormalizerWrapper};
 
 use super::cuts::Cuts;
-use super::end_of_text::NAMES;
-use super::tokenizer::{TOKENIZER, Tokenizer, found, no_tokenizer};
+use super::load::{found, no_tokenizer};
+use super::tokenizer::{NAMES, TOKENIZER, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files;
 
 /// Pieces that are encoded at the same time: memory holds their tokens twice.
 const TOGETHER: usize = 256;
-
-/// Makes it encode whole texts and find no special tokens in them; whether it is one of the kind that is used here.
-pub(super) fn set_up(inner: &mut tokenizers::Tokenizer) -> bool {
-    inner.with_truncation(None).expect("nothing cannot be wrong").with_padding(None);
-    inner.set_encode_special_tokens(true);
-    matches!(inner.get_model(), ModelWrapper::BPE(_))
-}
 
 impl Tokenizer {
     /// The tokenizer with the merges in `path` and the vocabulary beside them.

@@ -7,13 +7,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
-#[cfg(not(feature = "text"))]
-use {
-    super::tokenizer::{TOKENIZER, Tokenizer},
-    crate::error::{Error, Result},
-    std::path::Path,
-};
-
 /// A token beside those of the model.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub(super) struct Added {
@@ -98,37 +91,4 @@ impl Names {
 /// Whether it is one of the kind that is used here.
 pub(super) fn set_up(names: &mut Names) -> bool {
     names.is_bpe
-}
-
-#[cfg(not(feature = "text"))]
-const LEFT_OUT: &str = "text takes a tokenizer that encodes it, and this build is without the feature `text`";
-
-#[cfg(not(feature = "text"))]
-impl Tokenizer {
-    pub(super) fn from_merges(path: &Path) -> Result<Self> {
-        Err(Error::data(path, 0, 0, "merges are read by builds with the feature `text` only; here by a tokenizer.json"))
-    }
-
-    /// The tokens of `text`: none of an empty one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] for any other, as this build is without the feature `text`.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        match text {
-            "" => Ok(Vec::new()),
-            _ => Err(Error::data(TOKENIZER, 0, 0, LEFT_OUT)),
-        }
-    }
-
-    pub(crate) fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
-        self.encode(text)
-    }
-
-    pub(super) fn encode_text(&self, text: &str, _tokens: &mut Vec<u32>) -> Result<u64, String> {
-        match text {
-            "" => Ok(0),
-            _ => Err(LEFT_OUT.into()),
-        }
-    }
 }

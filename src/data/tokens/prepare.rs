@@ -5,43 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::corpus::Corpus;
-use super::documents::TextFormat;
-use super::end_of_text::{EndOfText, NAMES};
+use super::corpus::{Corpus, LeftOut, Reading};
+use super::documents::TextOptions;
 use super::replace::Replacement;
-use super::tokenizer::{TOKENIZER, Tokenizer};
+use super::tokenizer::{EndOfText, NAMES, TOKENIZER, Tokenizer};
 use super::{TokenSummary, TokenWriter};
 use crate::error::{Error, Result};
 use crate::files::Made;
-
-/// What is made into tokens.
-#[derive(Clone, Debug, Default)]
-pub struct TextOptions {
-    /// Files of text, or of JSON objects a line (see `format`), each also packed (gzip, zstd). A text file is one document (see
-    /// `document_separator`), a line of objects is one.
-    pub files: Vec<PathBuf>,
-    /// The same for validation.
-    pub valid: Vec<PathBuf>,
-    /// The field of an object that is its text.
-    pub field: String,
-    /// Share of `files` that goes to validation instead: of objects any, of a text file its end, from a line or a word on if one
-    /// begins nearby.
-    pub valid_share: f64,
-    /// What `valid_share` draws with.
-    pub seed: u64,
-    /// What the files are.
-    pub format: TextFormat,
-    /// Stands between the documents of a text file, and is no text itself. If it has a line of its own, the end of that line goes
-    /// with it. Empty documents do not count.
-    pub document_separator: Option<String>,
-    /// Which token stands in front of each document.
-    pub end_of_text: EndOfText,
-    /// So many records may be left out, of all files together: lines that are no object, whose field is missing or no text, or
-    /// that are not UTF-8 (of a text file, only these).
-    pub skip_bad: u64,
-    /// Text is brought into the normal form that the tokenizer wants, see [`Tokenizer::normalizing`]; bytes are those of that form.
-    pub normalize: bool,
-}
 
 /// Where the tokenizer comes from.
 #[derive(Clone, Debug)]
@@ -75,28 +45,6 @@ pub struct Prepared {
     pub document_separators: Option<u64>,
     /// What is not in the files, or not as it may be meant.
     pub left_out: LeftOut,
-}
-
-/// What became of text that is not as it should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// Records that were left out (see [`TextOptions::skip_bad`]).
-    pub bad_records: u64,
-    /// What is wrong with the first of them, and where it stands.
-    pub first_bad_record: Option<String>,
-    /// How often a text has the name of the end-of-text token, which is text like any other (unless it separates documents).
-    pub end_of_text_names: u64,
-}
-
-/// How far a pass of [`tokenize_with`] over its files is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// What it does: `measuring`, `counting words`, `learning` (which reads nothing), `encoding`.
-    pub pass: &'static str,
-    /// Bytes that it has read, of packed files packed ones.
-    pub bytes: u64,
-    /// Bytes of its files.
-    pub of: u64,
 }
 
 /// How much a token file holds.

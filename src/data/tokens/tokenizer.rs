@@ -1,22 +1,34 @@
 //! Byte-level BPE: what its tokens are, and what they stand for, to the byte.
 
-use std::path::{Path, PathBuf};
-
 #[cfg(feature = "text")]
 use tokenizers::Tokenizer as Inner;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::bytes::{bytes_of, characters};
-use super::end_of_text::{EndOfText, NAMES};
+#[cfg(feature = "text")]
+use super::cuts::Cuts;
 #[cfg(not(feature = "text"))]
 use super::names::{Names as Inner, set_up};
-#[cfg(feature = "text")]
-use super::{cuts::Cuts, encode::set_up};
-use crate::error::{Error, Result};
-use crate::files;
 
 /// The file that tokenizers are kept in, beside token files and in checkpoints.
 pub const TOKENIZER: &str = "tokenizer.json";
+
+/// What stands in front of each document, in tokenizers that hotrow makes; then what others call it. Turns of a conversation end
+/// with other tokens (`<|im_end|>`, `<|eot_id|>`), which are never guessed.
+pub(super) const NAMES: [&str; 5] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>"];
+
+/// Which token stands in front of each document, and ends what is generated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum EndOfText {
+    /// What a `tokenizer_config.json`, `special_tokens_map.json` or `generation_config.json` beside the tokenizer names
+    /// (`eos_token`, `eos_token_id`); else a special token with a usual name, such as `<|endoftext|>`.
+    #[default]
+    Detect,
+    /// The token with this name.
+    Token(String),
+    /// None: documents run together.
+    Absent,
+}
 
 /// A byte-level BPE tokenizer, trained or loaded, in the format of the crate (and the Python package) `tokenizers`.
 ///
@@ -49,33 +61,6 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// As [`load_with`](Self::load_with), with the end-of-text token that is named beside it.
-    ///
-    /// # Errors
-    ///
-    /// As [`load_with`](Self::load_with).
-    pub fn load(path: &Path) -> Result<Self> {
-        Self::load_with(path, &EndOfText::Detect)
-    }
-
-    /// Loads a `tokenizer.json`, or `vocab.bpe` or `merges.txt` with the `encoder.json` or `vocab.json` beside it (GPT-2's files). A
-    /// folder stands for such files in it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if a file cannot be read, [`Error::Data`] if it is no tokenizer, or not a byte-level one, or if a file beside it
-    /// names an end-of-text token that it does not have; [`Error::Config`] if `end_of_text` does.
-    pub fn load_with(path: &Path, end_of_text: &EndOfText) -> Result<Self> {
-        let path = if path.is_dir() { found(path, &[TOKENIZER, "vocab.bpe", "merges.txt"])? } else { path.to_owned() };
-        if path.extension().is_none_or(|extension| extension == "json") {
-            let json = files::read(&path)?;
-            let (inner, hash) = parse(&json).map_err(|reason| no_tokenizer(&path, reason))?;
-            let tokenizer = Self::of(inner, json, hash).map_err(|message| Error::data(&path, 0, 0, message))?;
-            return tokenizer.choose(end_of_text, &path);
-        }
-        Self::from_merges(&path)?.choose(end_of_text, &path)
-    }
-
     /// The tokenizer with this `tokenizer.json`, or what is wrong with it.
     pub(crate) fn from_json(json: Vec<u8>) -> Result<Self, String> {
         let (inner, hash) = parse(&json)?;
@@ -83,7 +68,7 @@ impl Tokenizer {
     }
 
     /// The tokenizer `inner`, if it is of the kind that is used here.
-    fn of(mut inner: Inner, json: Vec<u8>, hash: u128) -> Result<Self, String> {
+    pub(super) fn of(mut inner: Inner, json: Vec<u8>, hash: u128) -> Result<Self, String> {
         if !set_up(&mut inner) {
             return Err("is no BPE tokenizer, the only kind that hotrow uses".into());
         }
@@ -186,7 +171,7 @@ impl Tokenizer {
 }
 
 /// What a `tokenizer.json` describes, and its hash.
-fn parse(json: &[u8]) -> Result<(Inner, u128), String> {
+pub(super) fn parse(json: &[u8]) -> Result<(Inner, u128), String> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
     // Layout and the order of keys are no part of a tokenizer.
     let hash = xxh3_128(&serde_json::to_vec(&value).expect("JSON is JSON"));
@@ -194,18 +179,10 @@ fn parse(json: &[u8]) -> Result<(Inner, u128), String> {
     Ok((inner, hash))
 }
 
-/// The error for a file that is nothing of what can be loaded. What a parser has missed in it helps nobody who has named another
-/// file than he wanted to.
-pub(super) fn no_tokenizer(path: &Path, reason: impl std::fmt::Display) -> Error {
-    let kinds =
-        "is no tokenizer.json, and no vocab.bpe (or merges.txt) of GPT-2's beside its encoder.json (or vocab.json)";
-    Error::data(path, 0, 0, format!("{kinds}: {reason}"))
-}
-
-/// The first of `names` that is in `folder`.
-pub(super) fn found(folder: &Path, names: &[&str]) -> Result<PathBuf> {
-    // The folder of a file named without one.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let path = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    path.ok_or_else(|| Error::data(folder, 0, 0, format!("has none of {}", names.join(", "))))
+/// Makes it encode whole texts and find no special tokens in them; whether it is one of the kind that is used here.
+#[cfg(feature = "text")]
+fn set_up(inner: &mut tokenizers::Tokenizer) -> bool {
+    inner.with_truncation(None).expect("nothing cannot be wrong").with_padding(None);
+    inner.set_encode_special_tokens(true);
+    matches!(inner.get_model(), tokenizers::ModelWrapper::BPE(_))
 }

@@ -8,8 +8,7 @@ use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, 
 
 use super::bytes::characters;
 use super::cuts::Cuts;
-use super::end_of_text::NAMES;
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{NAMES, Tokenizer};
 use crate::error::{Error, Result};
 
 /// Bytes that a vocabulary is learnt from at most: the trainer counts pairs in 31 bits, and no pair can come more often than

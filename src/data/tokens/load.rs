@@ -1,36 +1,47 @@
-//! Which token stands between documents: the one that is asked for, or named by the files beside a tokenizer.
+//! Loads tokenizers, and finds the token between documents: the one that the caller names, or the one in the files beside them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{EndOfText, NAMES, TOKENIZER, Tokenizer, parse};
 use crate::error::{Error, Result};
-
-/// What stands in front of each document, in tokenizers that hotrow makes; then what others call it. Turns of a conversation end
-/// with other tokens (`<|im_end|>`, `<|eot_id|>`), which are never guessed.
-pub(super) const NAMES: [&str; 5] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>"];
+use crate::files;
 
 /// Files beside a `tokenizer.json` that name it, the first that does counts.
 const FILES: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
 
-/// Which token stands in front of each document, and ends what is generated.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum EndOfText {
-    /// What a `tokenizer_config.json`, `special_tokens_map.json` or `generation_config.json` beside the tokenizer names
-    /// (`eos_token`, `eos_token_id`); else a special token with a usual name, such as `<|endoftext|>`.
-    #[default]
-    Detect,
-    /// The token with this name.
-    Token(String),
-    /// None: documents run together.
-    Absent,
-}
-
 impl Tokenizer {
+    /// As [`load_with`](Self::load_with), with the end-of-text token that is named beside it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_with`](Self::load_with).
+    pub fn load(path: &Path) -> Result<Self> {
+        Self::load_with(path, &EndOfText::Detect)
+    }
+
+    /// Loads a `tokenizer.json`, or `vocab.bpe` or `merges.txt` with the `encoder.json` or `vocab.json` beside it (GPT-2's files). A
+    /// folder stands for such files in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if a file cannot be read, [`Error::Data`] if it is no tokenizer, or not a byte-level one, or if a file beside it
+    /// names an end-of-text token that it does not have; [`Error::Config`] if `end_of_text` does.
+    pub fn load_with(path: &Path, end_of_text: &EndOfText) -> Result<Self> {
+        let path = if path.is_dir() { found(path, &[TOKENIZER, "vocab.bpe", "merges.txt"])? } else { path.to_owned() };
+        if path.extension().is_none_or(|extension| extension == "json") {
+            let json = files::read(&path)?;
+            let (inner, hash) = parse(&json).map_err(|reason| no_tokenizer(&path, reason))?;
+            let tokenizer = Self::of(inner, json, hash).map_err(|message| Error::data(&path, 0, 0, message))?;
+            return tokenizer.choose(end_of_text, &path);
+        }
+        Self::from_merges(&path)?.choose(end_of_text, &path)
+    }
+
     /// The same tokenizer with the token that `end_of_text` says; `path` is its file.
-    pub(super) fn choose(self, end_of_text: &EndOfText, path: &Path) -> Result<Self> {
+    fn choose(self, end_of_text: &EndOfText, path: &Path) -> Result<Self> {
         match end_of_text {
             EndOfText::Absent => Ok(self.with_end_of_text(None)),
             EndOfText::Token(name) => {
@@ -99,4 +110,20 @@ impl Tokenizer {
         let token = NAMES.iter().find_map(|name| self.token(name));
         self.with_end_of_text(token)
     }
+}
+
+/// The error for a file that is nothing of what can be loaded. What a parser has missed in it helps nobody who has named another
+/// file than he wanted to.
+pub(super) fn no_tokenizer(path: &Path, reason: impl std::fmt::Display) -> Error {
+    let kinds =
+        "is no tokenizer.json, and no vocab.bpe (or merges.txt) of GPT-2's beside its encoder.json (or vocab.json)";
+    Error::data(path, 0, 0, format!("{kinds}: {reason}"))
+}
+
+/// The first of `names` that is in `folder`.
+pub(super) fn found(folder: &Path, names: &[&str]) -> Result<PathBuf> {
+    // The folder of a file named without one.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let path = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    path.ok_or_else(|| Error::data(folder, 0, 0, format!("has none of {}", names.join(", "))))
 }
