@@ -18,6 +18,7 @@ mod compare;
 mod contest;
 mod data;
 mod document;
+mod drawing;
 mod figures;
 mod group;
 mod markdown;

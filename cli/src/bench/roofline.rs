@@ -1,6 +1,7 @@
 //! What the machine allows, and what every family of kernels reaches of it (Williams, Waterman and Patterson, "Roofline",
 //! CACM 2009). One thread.
 
+mod case;
 mod families;
 mod kernels;
 mod peak;
@@ -82,7 +83,7 @@ pub fn roofline(effort: &Effort) -> Roofline {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     // Without threads to be had, the rate of all of them is the best guess.
     let bandwidth = one.map_or_else(|_| super::bandwidth(), |pool| pool.install(super::bandwidth));
-    let sizes = if effort.quick { kernels::Sizes::QUICK } else { kernels::Sizes::FULL };
+    let sizes = if effort.quick { case::Sizes::QUICK } else { case::Sizes::FULL };
     let (mut peaks, mut rates) = (Vec::new(), Vec::new());
     for &level in &effort.levels {
         peaks.extend(peak::of(level, effort.repeats));
@@ -95,9 +96,9 @@ pub fn roofline(effort: &Effort) -> Roofline {
     Roofline { heading, peak: peaks, bandwidth_bytes_per_second: bandwidth, kernels: rates }
 }
 
-fn rate(mut case: kernels::Case, level: Level, repeats: usize) -> KernelRate {
+fn rate(mut case: case::Case, level: Level, repeats: usize) -> KernelRate {
     case.check(level);
-    let kernels::Case { family, name, dtype, shape, flops, bytes, mut call, .. } = case;
+    let case::Case { family, name, dtype, shape, flops, bytes, mut call, .. } = case;
     let timing = measure(vec![super::timing::Contender::new(name, || call(level, None))], repeats).remove(0);
     let seconds = timing.median;
     KernelRate {
@@ -124,14 +125,14 @@ mod tests {
     fn every_kernel_gives_the_answers_of_the_portable_level() {
         for level in Level::available() {
             for make in kernels::ALL {
-                make(kernels::Sizes::QUICK).iter_mut().for_each(|case| case.check(level));
+                make(case::Sizes::QUICK).iter_mut().for_each(|case| case.check(level));
             }
         }
     }
 
     #[test]
     fn every_family_is_on_it() {
-        let names = kernels::ALL.iter().flat_map(|make| make(kernels::Sizes::QUICK)).map(|case| case.family);
+        let names = kernels::ALL.iter().flat_map(|make| make(case::Sizes::QUICK)).map(|case| case.family);
         let mut families: Vec<_> = names.collect();
         families.dedup();
         assert_eq!(families, ["rows", "gemm", "hash", "optim", "reduce", "convert"]);

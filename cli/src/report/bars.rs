@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::canvas::{Area, Drawing, Drawn, PIXEL, SYMBOL, legend, legend_lines, text};
+use super::canvas::{Area, Drawn, PIXEL, SYMBOL, legend, legend_lines, text};
 use super::number::{one_line, percent, quantity, short};
 use super::theme::{BLACK, GRID, PIECES, Tone, WHITE, light};
 
@@ -40,10 +40,10 @@ impl Bars {
         Bars { title: title.to_owned(), unit, pieces, bars }
     }
 
-    /// The drawing, or nothing if there is nothing in any bar.
-    pub fn drawing(mut self) -> Option<Drawing> {
+    /// What of it can be drawn, or nothing if there is nothing in any bar.
+    pub fn drawable(mut self) -> Option<Self> {
         self.bars.retain(|(_, amounts)| amounts.iter().sum::<f64>() > 0.0);
-        (!self.bars.is_empty()).then_some(Drawing::Bars(self))
+        (!self.bars.is_empty()).then_some(self)
     }
 
     pub fn size(&self) -> (u32, u32) {

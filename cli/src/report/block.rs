@@ -1,7 +1,7 @@
 //! What a report consists of, before it is HTML or Markdown: headings, sentences, tables, pictures.
 
 use super::Origin;
-use super::canvas::Drawing;
+use super::drawing::Drawing;
 
 /// A piece of a report.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::axis::{Axis, Scale};
-use super::canvas::{Area, Drawing, Drawn, PIXEL, SCALE, SYMBOL, legend, mark, text, tone};
+use super::canvas::{Area, Drawn, PIXEL, SCALE, SYMBOL, legend, mark, text, tone};
 use super::number::{short, tick};
 use super::theme::{GRID, INK};
 
@@ -62,8 +62,8 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// The drawing, or nothing if no line has a point that can be drawn.
-    pub fn drawing(mut self) -> Option<Drawing> {
+    /// What of it can be drawn, or nothing if no line has a point that can be drawn.
+    pub fn drawable(mut self) -> Option<Self> {
         for line in &mut self.lines {
             line.points.retain(|&(x, y)| self.scales.0.allows(x) && self.scales.1.allows(y));
             if line.look != Look::Marks {
@@ -72,7 +72,7 @@ impl Chart {
         }
         self.lines.retain(|line| !line.points.is_empty());
         self.target = self.target.filter(|&(_, y)| self.scales.1.allows(y));
-        (!self.lines.is_empty()).then_some(Drawing::Chart(self))
+        (!self.lines.is_empty()).then_some(self)
     }
 
     pub fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {

@@ -3,8 +3,8 @@
 use super::axis::Scale;
 use super::bars::Bars;
 use super::block::{Figure, origins};
-use super::canvas::Drawing;
 use super::chart::{Chart, Line, Look};
+use super::drawing::Drawing;
 use super::group::{Contender, Workload};
 use super::number::{one_line, short};
 use super::{Health, Origin, Point, RunReport};
@@ -20,9 +20,20 @@ pub(super) struct Figures<'a> {
 }
 
 impl Figures<'_> {
-    fn figure(&self, file: &str, title: &str, drawing: Option<Drawing>, runs: &[&RunReport]) -> Option<Figure> {
+    fn figure(
+        &self,
+        file: &str,
+        title: &str,
+        drawing: Option<impl Into<Drawing>>,
+        runs: &[&RunReport],
+    ) -> Option<Figure> {
         let origins = origins(runs.iter().map(|run| &run.origin).filter(|origin| **origin != Origin::default()));
-        Some(Figure { file: format!("{}{file}", self.prefix), title: title.to_owned(), drawing: drawing?, origins })
+        Some(Figure {
+            file: format!("{}{file}", self.prefix),
+            title: title.to_owned(),
+            drawing: drawing?.into(),
+            origins,
+        })
     }
 
     /// The metric on the validation part, all runs, medians of those that differ in their seed only, and the target:
@@ -42,7 +53,7 @@ impl Figures<'_> {
             for (file, against, x, place) in all {
                 let (of, _) = metric.split_once('@').unwrap_or((&metric, ""));
                 let title = format!("{} against {against}", shown(&metric));
-                let drawing = self.quality_chart(&title, &metric, x, place).drawing();
+                let drawing = self.quality_chart(&title, &metric, x, place).drawable();
                 let runs: Vec<&RunReport> = self.workload.runs().filter(|run| run.metric == metric).collect();
                 let file = match metrics(self.workload).len() {
                     1 => format!("quality-{file}"),
@@ -111,7 +122,7 @@ impl Figures<'_> {
         let place = |point: &Point| if samples { point.samples } else { Some(point.step as f64) };
         let lines = self.curves(|point| Some((place(point)?, point.loss?)), 1.0);
         let chart = chart(title, x, "loss (nats)", WHOLE, Scale::Linear, lines);
-        self.figure("loss", title, chart.drawing(), &self.workload.runs().collect::<Vec<_>>())
+        self.figure("loss", title, chart.drawable(), &self.workload.runs().collect::<Vec<_>>())
     }
 
     /// What a step computes of the output layer, as training goes on.
@@ -124,7 +135,7 @@ impl Figures<'_> {
         let figure = |(file, title, y, share): &(&str, &str, &str, Share)| {
             let lines = self.curves(|point| Some((point.step as f64, share(point)?)), 100.0);
             let chart = chart(title, "step", y, HALF, Scale::FromZero, lines);
-            self.figure(file, title, chart.drawing(), &self.workload.runs().collect::<Vec<_>>())
+            self.figure(file, title, chart.drawable(), &self.workload.runs().collect::<Vec<_>>())
         };
         shares.iter().filter_map(figure).collect()
     }
@@ -137,7 +148,7 @@ impl Figures<'_> {
         let bars = runs.iter().map(|(contender, run)| (contender.name.to_owned(), parts(run))).collect();
         let order = Phase::ALL.map(|phase| phase.name());
         let title = "Where the time goes, by phase";
-        let drawing = Bars::new(title, "s", &order, bars).drawing();
+        let drawing = Bars::new(title, "s", &order, bars).drawable();
         self.figure("phases", title, drawing, &runs.iter().map(|(_, run)| *run).collect::<Vec<_>>())
     }
 
@@ -147,7 +158,7 @@ impl Figures<'_> {
             self.workload.contenders.iter().map(|contender| (contender, contender.middle_run())).collect();
         let bars = runs.iter().map(|(contender, run)| (contender.name.to_owned(), run.components.clone())).collect();
         let title = "Memory by component";
-        let drawing = Bars::new(title, "B", &[], bars).drawing();
+        let drawing = Bars::new(title, "B", &[], bars).drawable();
         self.figure("memory", title, drawing, &runs.iter().map(|(_, run)| *run).collect::<Vec<_>>())
     }
 
@@ -180,7 +191,7 @@ impl Figures<'_> {
                 run.index_health.iter().filter_map(at).collect()
             };
             let chart = chart(title, "step", y, HALF, Scale::FromZero, self.lines(points));
-            drawn.extend(self.figure(file, title, chart.drawing(), &sources));
+            drawn.extend(self.figure(file, title, chart.drawable(), &sources));
         }
         drawn.extend(self.occupancy(&middle));
         for (i, (contender, run)) in middle.iter().enumerate() {
@@ -196,7 +207,7 @@ impl Figures<'_> {
             let lines = shares.iter().enumerate().map(line).collect();
             let title = format!("Who named the active rows: {}", short(contender.name, 24));
             let chart = chart(&title, "step", "share of the active set (%)", HALF, Scale::FromZero, lines);
-            drawn.extend(self.figure(&format!("shares-{}", i + 1), &title, chart.drawing(), &[run]));
+            drawn.extend(self.figure(&format!("shares-{}", i + 1), &title, chart.drawable(), &[run]));
         }
         drawn
     }
@@ -215,7 +226,7 @@ impl Figures<'_> {
             scales: (Scale::Log, Scale::FromZero),
             ..chart(title, "rows in a bucket", "buckets", HALF, Scale::FromZero, lines)
         };
-        self.figure("occupancy", title, drawing.drawing(), &sources)
+        self.figure("occupancy", title, drawing.drawable(), &sources)
     }
 
     /// A line for each run, in the legend once for each contender.

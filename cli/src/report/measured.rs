@@ -4,6 +4,7 @@ use super::Origin;
 use super::axis::Scale;
 use super::block::{Block, Cell, Figure, Table};
 use super::chart::{Chart, Line, Look};
+use super::drawing::Drawing;
 use super::number::{one_line, percent, quantity};
 
 const WHOLE: (u32, u32) = (760, 480);
@@ -168,7 +169,7 @@ impl Roofline {
             lines,
             target: None,
         };
-        let figure = chart.drawing().map(|drawing| vec![figure(file, title, drawing, &self.origin)]);
+        let figure = chart.drawable().map(|drawing| vec![figure(file, title, drawing, &self.origin)]);
         let row = |(i, kernel): (usize, &Kernel)| -> Vec<Cell> {
             let roof = self.roof(&kernel.level, &kernel.dtype, kernel.flops_per_byte);
             // Without operations memory is all there is to reach.
@@ -222,7 +223,7 @@ impl BreakEven {
                 lines: ways.iter().enumerate().map(line).collect(),
                 target: None,
             };
-            let drawing = chart.drawing();
+            let drawing = chart.drawable();
             figures.extend(drawing.map(|drawing| figure(&format!("{file}-{}", i + 1), name, drawing, &self.origin)));
             let below = |sparse: &str, dense: &str| below(group, sparse, dense).into();
             rows.push(vec![
@@ -321,7 +322,7 @@ impl Sweep {
                 lines,
                 target: None,
             };
-            Some(figure(&format!("{file}-{}", super::slug(axis)), &title, chart.drawing()?, &self.origin))
+            Some(figure(&format!("{file}-{}", super::slug(axis)), &title, chart.drawable()?, &self.origin))
         });
         let figures: Vec<Figure> = figures.collect();
         let row = |row: &SweepRow| -> Vec<Cell> {
@@ -339,9 +340,9 @@ impl Sweep {
     }
 }
 
-fn figure(file: &str, title: &str, drawing: super::canvas::Drawing, origin: &Origin) -> Figure {
+fn figure(file: &str, title: &str, drawing: impl Into<Drawing>, origin: &Origin) -> Figure {
     let origins = if *origin == Origin::default() { Vec::new() } else { vec![origin.clone()] };
-    Figure { file: file.to_owned(), title: title.to_owned(), drawing, origins }
+    Figure { file: file.to_owned(), title: title.to_owned(), drawing: drawing.into(), origins }
 }
 
 #[cfg(test)]
