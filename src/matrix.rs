@@ -1,4 +1,4 @@
-//! Owned row-major matrices in memory that the system is asked to back with huge pages.
+//! Owned row-major matrices, on huge pages if the system has them.
 
 use bytemuck::Pod;
 use memmap2::{Advice, MmapMut};
@@ -6,8 +6,8 @@ use memmap2::{Advice, MmapMut};
 use crate::error::{Error, Result};
 use crate::kernels::{MatMut, MatRef};
 
-/// A row-major matrix that starts at a page. Its memory comes from the system as zeros, and only pages that are written
-/// are ever filled: a table of which few rows are used costs what these rows cost.
+/// A row-major matrix that starts at a page boundary. The system fills a page when it is first written. So a table with
+/// few used rows takes the memory of those rows.
 ///
 /// ```
 /// use hotrow::matrix::Matrix;
@@ -24,11 +24,11 @@ pub struct Matrix<T> {
 }
 
 impl<T: Pod> Matrix<T> {
-    /// `rows` x `cols` zeros.
+    /// A matrix (`rows`, `cols`) of zeros.
     ///
     /// # Panics
     ///
-    /// If the system has not so much memory: see [`try_zeros`](Self::try_zeros).
+    /// If the system refuses the memory. [`try_zeros`](Self::try_zeros) returns an error instead.
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).rows(), 2);
@@ -38,12 +38,13 @@ impl<T: Pod> Matrix<T> {
         Self::try_zeros("a matrix", rows, cols).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// `rows` x `cols` zeros, for `what`: its name in the error.
+    /// A matrix (`rows`, `cols`) of zeros. `what` names it in the error.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if the system refuses so much, or no machine could have it. A system that promises more than it has
-    /// refuses later, when pages are written, by ending the program: whoever knows what fits asks for no more.
+    /// [`Error::Memory`] if the system refuses the memory, or no address space could hold it. A system that overcommits
+    /// refuses later, by ending the program when pages are written. So compare plans with
+    /// [`Limits`](crate::machine::Limits) first.
     ///
     /// ```
     /// use hotrow::matrix::Matrix;
@@ -55,11 +56,12 @@ impl<T: Pod> Matrix<T> {
     pub fn try_zeros(what: &str, rows: usize, cols: usize) -> Result<Self> {
         let bytes = rows.checked_mul(cols).and_then(|len| len.checked_mul(size_of::<T>()));
         let refused = || Error::Memory { what: what.to_owned(), bytes: bytes.map_or(u64::MAX, |bytes| bytes as u64) };
-        // No slice is longer than an isize counts, whatever the system would map.
+        // A slice cannot be longer than an isize counts, whatever the system would map.
         let mapped = bytes.filter(|&bytes| bytes <= isize::MAX as usize).ok_or_else(refused)?;
-        // The system maps no empty piece of memory.
+        // The system maps no empty range.
         let memory = MmapMut::map_anon(mapped.max(1)).map_err(|_| refused())?;
-        // Random rows of a large table arrive up to twice as fast from huge pages. A system without them says no.
+        // Random rows of a large table arrive up to twice as fast from huge pages. A system without them ignores the
+        // advice.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(Advice::HugePage);
         Ok(Self { memory, rows, cols, elements: std::marker::PhantomData })
@@ -107,7 +109,7 @@ impl<T: Pod> Matrix<T> {
     ///
     /// # Panics
     ///
-    /// If there is no such row.
+    /// If `r` is not below the number of rows.
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).row(1), &[0.0; 3]);
@@ -121,7 +123,7 @@ impl<T: Pod> Matrix<T> {
     ///
     /// # Panics
     ///
-    /// If there is no such row.
+    /// If `r` is not below the number of rows.
     ///
     /// ```
     /// hotrow::matrix::Matrix::<f32>::zeros(2, 3).row_mut(1).fill(2.0);
@@ -132,7 +134,7 @@ impl<T: Pod> Matrix<T> {
         &mut self.as_mut_slice()[r * cols..][..cols]
     }
 
-    /// The matrix as kernels take it.
+    /// The matrix as kernels read it.
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).view().cols(), 3);
@@ -151,7 +153,7 @@ impl<T: Pod> Matrix<T> {
         MatMut::new(self.as_mut_slice(), rows, cols)
     }
 
-    /// Bytes that it takes when every page has been written.
+    /// Its bytes once every page has been written.
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).bytes(), 24);
