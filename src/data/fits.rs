@@ -1,19 +1,19 @@
-//! Whether a machine could hold what the ids of a training file ask for, before anything of that size is made.
+//! Checks that a machine can hold what the ids of a training file ask for, before anything of that size is made.
 
 use super::Summary;
 use crate::error::{Error, Result};
 use crate::machine::Limits;
 use std::path::Path;
 
-/// Bytes of a label, whatever the network: its count (8), one weight (2, as bf16) and its bias (4).
+/// Bytes of a label in any network: its count (8), one bf16 weight (2) and its bias (4).
 const LABEL: u64 = 14;
 /// Bytes of a feature: one weight.
 const FEATURE: u64 = 2;
-/// And the number of samples that have it, for TF-IDF.
+/// Bytes of a feature's count, for TF-IDF.
 const FREQUENCY: u64 = 4;
 
-/// An error if labels or features of `path` are too many for a process with these limits. (A network of some width needs far
-/// more; that is for its plan to say, when it is known.)
+/// Refuses `path` if its labels or features are too many for a process with these limits. A network with some width
+/// needs far more; its own plan checks that.
 pub(crate) fn check(path: &Path, summary: &Summary, tf_idf: bool, limits: &Limits) -> Result<()> {
     let Some(memory) = limits.bytes() else { return Ok(()) };
     let per_feature = FEATURE + if tf_idf { FREQUENCY } else { 0 };

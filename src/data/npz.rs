@@ -1,6 +1,5 @@
-//! Pairs of CSR arrays in npz files, as `scipy.sparse.save_npz` writes them and PECOS uses them.
-//!
-//! The arrays are read side by side as streams: the files may be larger than memory.
+//! Pairs of CSR arrays in npz files, as `scipy.sparse.save_npz` and PECOS write them. Both arrays are read side by side
+//! as streams, so the files may be larger than memory.
 
 mod csr;
 mod npy;
@@ -13,10 +12,10 @@ use super::sink::{Sink, dimensions};
 use crate::error::{Error, Result};
 use csr::{Archives, Csr};
 
-/// Samples that are handed on together.
+/// Samples that go to the sink together.
 const PIECE: usize = 4096;
 
-/// Reads the features of the first file, and the labels of the second; without a second, there are none.
+/// Reads the features of the first file and the labels of the second. Without a second file there are no labels.
 pub(crate) fn fill(
     inputs: &[Input],
     policy: Policy,
@@ -75,14 +74,15 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// Keeps the entries below `limit`; returns how many are gone.
+/// Keeps the entries below `limit`. Returns how many it removes.
 fn known(entries: &mut Vec<Entry>, limit: u64) -> u64 {
     let before = entries.len();
     entries.retain(|entry| u64::from(entry.index) < limit);
     (before - entries.len()) as u64
 }
 
-/// Gives the features of each row of the first array, of which `limit` are known, to `take`, until that says no.
+/// Passes the features below `limit` of each row of the first array to `take`, with the number of others, until it
+/// returns false.
 pub(crate) fn each_row(input: &Input, limit: u64, mut take: impl FnMut(Vec<Entry>, u64) -> bool) -> Result<()> {
     let mut archives = Archives::open(input)?;
     let mut features = archives.csr()?;

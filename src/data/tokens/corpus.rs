@@ -1,4 +1,4 @@
-//! Files of text, and which parts of them are for training: read in blocks, in parallel, in the order of the files.
+//! Reads files of text in blocks, in parallel and in order, and divides them between training and validation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,36 +15,37 @@ use crate::data::input::Input;
 use crate::data::lines::{Cut, Fault, for_each_cut};
 use crate::error::{Error, Result};
 
-/// Text is cut between training and validation at the end of a line, or of a word, if that changes neither part by more than a
-/// tenth, nor by more than [`FARTHEST`] bytes.
+/// The cut between training and validation moves to the end of a line, or of a word. It moves by at most a tenth of
+/// either part, and by at most [`FARTHEST`] bytes.
 const NEAR: u64 = 10;
 
 /// See [`NEAR`].
 const FARTHEST: u64 = 1 << 16;
 
-/// What became of text that is not as it should be.
+/// Records that were left out, and text that may not be meant as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Records that were left out (see [`TextOptions::skip_bad`]).
+    /// The number of records left out (see [`TextOptions::skip_bad`]).
     pub bad_records: u64,
-    /// What is wrong with the first of them, and where it stands.
+    /// The fault of the first of them, with its place.
     pub first_bad_record: Option<String>,
-    /// How often a text has the name of the end-of-text token, which is text like any other (unless it separates documents).
+    /// How often the text contains the name of the end-of-text token. It is text like any other, unless it separates
+    /// documents.
     pub end_of_text_names: u64,
 }
 
-/// How far a pass of [`tokenize_with`] over its files is.
+/// The progress of a pass of [`tokenize_with`](super::tokenize_with) over its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// What it does: `measuring`, `counting words`, `learning` (which reads nothing), `encoding`.
+    /// The pass: `measuring`, `counting words`, `learning` (which reads nothing) or `encoding`.
     pub pass: &'static str,
-    /// Bytes that it has read, of packed files packed ones.
+    /// Bytes read so far. Packed files count as packed.
     pub bytes: u64,
-    /// Bytes of its files.
+    /// Bytes of all files of the pass.
     pub of: u64,
 }
 
-/// One reading of some of the files.
+/// One pass over some of the files.
 struct Pass<'a> {
     name: &'static str,
     of: u64,
@@ -54,7 +55,7 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new<'b>(name: &'static str, files: impl Iterator<Item = &'b Path>, tell: &'a mut dyn FnMut(Reading)) -> Self {
-        // Whether a file can be read is found out by reading it.
+        // Reading finds out whether a file can be read.
         let of = files.map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum();
         Self { name, of, read: AtomicU64::new(0), tell }
     }
@@ -74,15 +75,15 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The files.
+/// The files, divided between training and validation.
 pub(super) struct Corpus<'a> {
     texts: Vec<Text<'a>>,
     options: &'a TextOptions,
 }
 
-/// Refuses a pipe that would have to be read twice: the second reading finds nothing, or waits for ever.
+/// Refuses a pipe that would have to be read twice. The second reading would find nothing, or wait for ever.
 fn can_be_read_again(path: &Path, options: &TextOptions, learns: bool) -> Result<()> {
-    // A file that is not there is found out by reading it, and a folder has an error of its own.
+    // Reading finds out whether the file exists. A folder has an error of its own.
     let flows = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
     let refuse = |why: &str| Err(Error::data(path, 0, 0, format!("is a pipe or device; {why}")));
     if flows && learns {
@@ -94,17 +95,17 @@ fn can_be_read_again(path: &Path, options: &TextOptions, learns: bool) -> Result
     Ok(())
 }
 
-/// What a block gives to training, or to validation.
+/// The part of a block for training, or for validation.
 #[derive(Default)]
 struct Side {
-    /// What goes on with the document of the block before.
+    /// The rest of the document that the block before began.
     continued: Tokens,
-    /// Documents that begin here.
+    /// Documents that begin in this block.
     opened: Tokens,
     documents: u64,
-    /// Whether there is something of the last document that was begun.
+    /// Whether the last document begun has any text yet; `None` if none was begun.
     begun: Option<bool>,
-    /// How often the text has the name of the end-of-text token.
+    /// How often the text contains the name of the end-of-text token.
     names: u64,
 }
 
@@ -136,7 +137,7 @@ impl Side {
         Ok(())
     }
 
-    /// Writes it; `begun` says whether there is something of the current document already.
+    /// Writes it. `begun` tells whether the current document has any text yet.
     fn write(&self, writer: &mut TokenWriter, begun: &mut bool) -> Result<()> {
         if !self.continued.tokens.is_empty() && !std::mem::replace(begun, true) {
             writer.begin_document()?;
@@ -147,7 +148,7 @@ impl Side {
     }
 }
 
-/// Counts records that are left out, and says which one is too much.
+/// Counts the records left out. One too many is an error.
 #[derive(Default)]
 struct Bad {
     total: u64,
@@ -155,7 +156,7 @@ struct Bad {
 }
 
 impl Bad {
-    /// Those of a block that begins behind `line` lines of the file.
+    /// Adds those of a block that begins after `line` lines of the file.
     fn add(&mut self, text: &Text, line: &mut u64, beside: Beside, most: u64) -> Result<()> {
         for fault in beside.bad {
             self.total += 1;
@@ -171,7 +172,7 @@ impl Bad {
 }
 
 impl<'a> Corpus<'a> {
-    /// `learns` says whether [`words`](Self::words) will be called.
+    /// Opens the files. `learns` tells whether [`words`](Self::words) will be called.
     pub fn open(options: &'a TextOptions, learns: bool, tell: &mut dyn FnMut(Reading)) -> Result<Self> {
         options.files.iter().try_for_each(|path| can_be_read_again(path, options, learns))?;
         let cut = options.files.iter().map(PathBuf::as_path).filter(|path| !options.format.holds_objects(path));
@@ -206,7 +207,7 @@ impl<'a> Corpus<'a> {
         Ok(Self { texts: texts.collect::<Result<_>>()?, options })
     }
 
-    /// The words of what is trained on.
+    /// The words of the part for training.
     pub fn words(&self, tell: &mut dyn FnMut(Reading)) -> Result<Words> {
         let (mut total, mut used, mut bad) = (Words::default(), 0, Bad::default());
         let cuts = Cuts::known().around(self.options.document_separator.as_deref());
@@ -240,7 +241,7 @@ impl<'a> Corpus<'a> {
         Ok(total)
     }
 
-    /// Writes what is for training to the first of `writers`, the rest to the second.
+    /// Writes the part for training to the first of `writers`, and the rest to the second.
     ///
     /// # Errors
     ///
@@ -254,7 +255,7 @@ impl<'a> Corpus<'a> {
         let options = self.options;
         let name = tokenizer.end_of_text().and_then(|token| tokenizer.name_of(token));
         let name = name.filter(|name| !name.is_empty());
-        // None of either lies in two blocks.
+        // Neither the separator nor the name lies across two blocks.
         let cuts = tokenizer.cuts().clone().around(options.document_separator.as_deref()).around(name.as_deref());
         let allowed = tokenizer.end_of_text().is_some() || options.end_of_text == EndOfText::Absent;
         let (mut bad, mut names, mut separators) = (Bad::default(), 0, 0);

@@ -1,4 +1,4 @@
-//! Loads tokenizers, and finds the token between documents: the one that the caller names, or the one in the files beside them.
+//! Loads tokenizers, and finds their end-of-text token.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use super::tokenizer::{EndOfText, NAMES, TOKENIZER, Tokenizer, parse};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// Files beside a `tokenizer.json` that name it, the first that does counts.
+/// Files beside a `tokenizer.json` that may name its end-of-text token. The first one that does counts.
 const FILES: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
 
 impl Tokenizer {
-    /// As [`load_with`](Self::load_with), with the end-of-text token that is named beside it.
+    /// As [`load_with`](Self::load_with) with [`EndOfText::Detect`].
     ///
     /// # Errors
     ///
@@ -22,13 +22,13 @@ impl Tokenizer {
         Self::load_with(path, &EndOfText::Detect)
     }
 
-    /// Loads a `tokenizer.json`, or `vocab.bpe` or `merges.txt` with the `encoder.json` or `vocab.json` beside it (GPT-2's files). A
-    /// folder stands for such files in it.
+    /// Loads a `tokenizer.json`, or GPT-2's `vocab.bpe` or `merges.txt` with the `encoder.json` or `vocab.json` beside
+    /// it. A folder stands for such files in it.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if a file cannot be read, [`Error::Data`] if it is no tokenizer, or not a byte-level one, or if a file beside it
-    /// names an end-of-text token that it does not have; [`Error::Config`] if `end_of_text` does.
+    /// [`Error::Io`] if a file cannot be read; [`Error::Data`] if it is no byte-level tokenizer, or a file beside it
+    /// names an end-of-text token that it lacks; [`Error::Config`] if `end_of_text` names one that it lacks.
     pub fn load_with(path: &Path, end_of_text: &EndOfText) -> Result<Self> {
         let path = if path.is_dir() { found(path, &[TOKENIZER, "vocab.bpe", "merges.txt"])? } else { path.to_owned() };
         if path.extension().is_none_or(|extension| extension == "json") {
@@ -40,7 +40,7 @@ impl Tokenizer {
         Self::from_merges(&path)?.choose(end_of_text, &path)
     }
 
-    /// The same tokenizer with the token that `end_of_text` says; `path` is its file.
+    /// The same tokenizer with the token that `end_of_text` asks for. `path` is its file.
     fn choose(self, end_of_text: &EndOfText, path: &Path) -> Result<Self> {
         match end_of_text {
             EndOfText::Absent => Ok(self.with_end_of_text(None)),
@@ -62,7 +62,7 @@ impl Tokenizer {
         }
     }
 
-    /// What the file at `path` names, if there is one and it names something.
+    /// The token that the file at `path` names, if it exists and names one.
     fn named_in(&self, path: &Path) -> Result<Option<u32>> {
         if !path.is_file() {
             return Ok(None);
@@ -70,13 +70,13 @@ impl Tokenizer {
         let json = fs::read(path).map_err(Error::io(path))?;
         let wrong = |message: String| Error::data(path, 0, 0, message);
         let value: Value = serde_json::from_slice(&json).map_err(|error| wrong(format!("is no JSON: {error}")))?;
-        // A name, or an object that has it.
+        // A name, or an object with the name.
         let name = &value["eos_token"];
         if let Some(name) = name.as_str().or(name["content"].as_str()) {
             let missing = || wrong(format!("names {name:?} as eos_token, which the tokenizer does not have"));
             return self.token(name).map(Some).ok_or_else(missing);
         }
-        // A number, or several that end a text.
+        // A number, or a list of those that end a text.
         let number = &value["eos_token_id"];
         let Some(number) = number.as_u64().or(number[0].as_u64()) else { return Ok(None) };
         let token = u32::try_from(number).ok().filter(|&token| self.name_of(token).is_some());
@@ -84,7 +84,7 @@ impl Tokenizer {
         token.map(Some).ok_or_else(missing)
     }
 
-    /// What an end-of-text token may be chosen from.
+    /// The tokens to choose an end-of-text token from, for messages.
     fn offer(&self) -> String {
         let names = self.special_names();
         match names.len() {
@@ -94,7 +94,7 @@ impl Tokenizer {
         }
     }
 
-    /// For several documents of a tokenizer that does not say what stands between them.
+    /// The error for several documents and a tokenizer without an end-of-text token.
     #[cfg(feature = "text")]
     pub(super) fn no_end_of_text(&self) -> Error {
         let message = format!(
@@ -105,24 +105,24 @@ impl Tokenizer {
         Error::config("end_of_text", message)
     }
 
-    /// What versions before end-of-text tokens were kept took for it: the first of the usual names, special or not.
+    /// The choice of versions that did not save end-of-text tokens: the first usual name, special or not.
     pub(crate) fn with_usual_end_of_text(self) -> Self {
         let token = NAMES.iter().find_map(|name| self.token(name));
         self.with_end_of_text(token)
     }
 }
 
-/// The error for a file that is nothing of what can be loaded. What a parser has missed in it helps nobody who has named another
-/// file than he wanted to.
+/// The error for a file that is no tokenizer. It names the possible kinds first: whoever named a wrong file needs
+/// those, not what a parser missed.
 pub(super) fn no_tokenizer(path: &Path, reason: impl std::fmt::Display) -> Error {
     let kinds =
         "is no tokenizer.json, and no vocab.bpe (or merges.txt) of GPT-2's beside its encoder.json (or vocab.json)";
     Error::data(path, 0, 0, format!("{kinds}: {reason}"))
 }
 
-/// The first of `names` that is in `folder`.
+/// The first of `names` in `folder`.
 pub(super) fn found(folder: &Path, names: &[&str]) -> Result<PathBuf> {
-    // The folder of a file named without one.
+    // The folder of a file without one.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let path = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     path.ok_or_else(|| Error::data(folder, 0, 0, format!("has none of {}", names.join(", "))))

@@ -1,6 +1,6 @@
-//! The tokens of a `tokenizer.json` by name and number, read without the crate `tokenizers`: what builds without the feature `text`
-//! know of a tokenizer. They encode no text.
-// Beside that crate it is there for the test that both read the same.
+//! The tokens of a `tokenizer.json` by name and number, without the crate `tokenizers`. Builds without the feature
+//! `text` use it; it encodes no text.
+// With the feature it serves a test that both readers agree.
 #![cfg_attr(feature = "text", allow(dead_code))]
 
 use std::collections::{BTreeMap, HashMap};
@@ -35,7 +35,7 @@ struct File {
 struct Model {
     #[serde(rename = "type")]
     kind: String,
-    /// Of another kind than a map, or missing, in models that are no BPE.
+    /// Models that are no BPE have another type here, or nothing.
     #[serde(default)]
     vocab: serde_json::Value,
 }
@@ -51,8 +51,8 @@ impl Names {
         let mut names: HashMap<u32, String> = model.iter().map(|(name, &id)| (id, name.clone())).collect();
         let (mut added, mut next) = (BTreeMap::new(), model.len());
         for token in file.added_tokens.into_iter().filter(|_| is_bpe) {
-            // A number of the model's, or the next one behind them all. Files with others exist; what becomes of these is not
-            // guessed here.
+            // The model's own number, or the next one after all others. Other numbers exist, but what they lead to is
+            // not guessed here.
             let id = model.get(&token.content).copied();
             next += usize::from(id.is_none());
             let expected = id.map_or(next - 1, |id| id as usize);
@@ -88,7 +88,7 @@ impl Names {
     }
 }
 
-/// Whether it is one of the kind that is used here.
+/// Whether it is a BPE tokenizer, the kind that hotrow uses.
 pub(super) fn set_up(names: &mut Names) -> bool {
     names.is_bpe
 }

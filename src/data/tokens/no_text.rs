@@ -1,4 +1,4 @@
-//! What a tokenizer does with text in a build without the feature `text`: it says so.
+//! Stands in for `encode` in builds without the feature `text`: it refuses text.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ impl Tokenizer {
         Err(Error::data(path, 0, 0, "merges are read by builds with the feature `text` only; here by a tokenizer.json"))
     }
 
-    /// The tokens of `text`: none of an empty one.
+    /// The tokens of `text`: none for an empty one.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for any other, as this build is without the feature `text`.
+    /// [`Error::Data`] for any other text, as this build lacks the feature `text`.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         match text {
             "" => Ok(Vec::new()),

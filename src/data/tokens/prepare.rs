@@ -1,4 +1,4 @@
-//! From files of text to a folder of token files and their tokenizer, all of them or none.
+//! Turns files of text into a folder of token files and their tokenizer, all of them or none.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,53 +16,53 @@ use crate::files::Made;
 /// Where the tokenizer comes from.
 #[derive(Clone, Debug)]
 pub enum TokenizerSource {
-    /// Learnt from what is trained on, with so many tokens.
+    /// Learnt from the text for training, with this many tokens.
     Train(usize),
-    /// See [`Tokenizer::load`].
+    /// Loaded; see [`Tokenizer::load`].
     Load(PathBuf),
 }
 
-/// What [`tokenize`] has made.
+/// The result of [`tokenize`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prepared {
-    /// The token file to train on.
+    /// The token file for training.
     pub train: PathBuf,
-    /// The one to measure on.
+    /// The token file for validation.
     pub valid: Option<PathBuf>,
     /// The `tokenizer.json`.
     pub tokenizer: PathBuf,
-    /// Tokens that there are.
+    /// Size of the vocabulary.
     pub vocabulary: usize,
-    /// Hash of the tokenizer.
+    /// Hash of the tokenizer, in hexadecimal digits.
     pub tokenizer_hash: String,
-    /// Tokens, documents and bytes of text of both files.
+    /// Tokens, documents and bytes of each token file.
     pub counts: Vec<Counts>,
-    /// The name of the token in front of each document.
+    /// The name of the token before each document.
     pub end_of_text: Option<String>,
-    /// The share of all bytes of text that is for validation, as it came out.
+    /// The share of the text's bytes that went to validation.
     pub valid_share: f64,
-    /// How often the text has the [`document_separator`](TextOptions::document_separator), if there is to be one.
+    /// How often the text contains the [`document_separator`](TextOptions::document_separator), if there is one.
     pub document_separators: Option<u64>,
-    /// What is not in the files, or not as it may be meant.
+    /// What was left out, or may not be meant as it stands.
     pub left_out: LeftOut,
 }
 
-/// How much a token file holds.
+/// The size of a token file.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Counts {
-    /// Tokens, those between documents included.
+    /// Number of tokens, with those between documents.
     pub tokens: u64,
-    /// Documents.
+    /// Number of documents.
     pub documents: u64,
-    /// Bytes of text.
+    /// Bytes of the text.
     pub source_bytes: u64,
-    /// Bytes of text a token.
+    /// Bytes of text divided by tokens.
     pub bytes_per_token: f64,
 }
 
-/// Makes `train.tokens`, `valid.tokens` (if files or a share are for validation) and `tokenizer.json` in the folder `out`, made if
-/// need be. Memory does not depend on the size of the files. A file that is read more than once cannot be a pipe: to learn a
-/// tokenizer, or to give the end of a text to validation.
+/// Writes `train.tokens`, `tokenizer.json` and, with files or a share for validation, `valid.tokens` to the folder
+/// `out`. The folder is made if needed. Memory does not depend on the size of the files. Learning a tokenizer, or
+/// giving the end of a text to validation, reads a file twice, so it cannot be a pipe.
 ///
 /// ```
 /// use hotrow::data::tokens::{TextOptions, TokenizerSource, tokenize};
@@ -77,17 +77,18 @@ pub struct Counts {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if an option cannot be, if `out` has a `valid.tokens` that would stay, if the share leaves nothing for
-/// validation, or if there are several documents and no end-of-text token is known; [`Error::Data`] with file and line for
-/// what is not UTF-8, no object, or has no such field, and for files without text; [`Error::Io`] if the system refuses.
+/// [`Error::Config`] if an option is out of range, if an old `valid.tokens` would stay in `out`, if the share leaves no
+/// text for validation, or if there are several documents and no end-of-text token; [`Error::Data`] with file and line
+/// for a record that is not UTF-8, no object or without the field, and for files without text; [`Error::Io`] if the
+/// system refuses.
 ///
-/// Files that were there before are as they were: all new ones are complete and on the disk before the first takes its name. Only
-/// a failure of the system between these last renames leaves some of both.
+/// After an error, old files are unchanged: all new ones are complete and on the disk before the first gets its name.
+/// Only a failure between these last renames leaves some of both.
 pub fn tokenize(options: &TextOptions, source: &TokenizerSource, out: &Path) -> Result<Prepared> {
     tokenize_with(options, source, out, &mut |_| ())
 }
 
-/// As [`tokenize`]; tells again and again how far it is.
+/// As [`tokenize`], calling `progress` again and again.
 ///
 /// # Errors
 ///
@@ -159,10 +160,10 @@ pub fn tokenize_with(
     json.file.write_all(tokenizer.json()).map_err(Error::io(&paths[2]))?;
     json.complete()?;
     replacements.push(json);
-    // No rename needs room, so little can stop them halfway: a crash, or a failing disk. In a new folder that leaves a set
-    // without tokenizer.json, the last one, and so no set. In an old one it leaves token files of another tokenizer than the one
-    // beside them, which are refused because of its hash. Only if the tokenizer is the same as before, and the text another,
-    // is a new train.tokens beside an old valid.tokens taken for a set.
+    // Renaming needs no room, so only a crash or a failing disk can stop it halfway. A new folder then lacks
+    // tokenizer.json, the last file, and is no set. An old folder then has token files of another tokenizer than the
+    // one beside them, and their hash gets them refused. Only with the same tokenizer and another text would a new
+    // train.tokens beside an old valid.tokens pass as a set.
     replacements.into_iter().try_for_each(Replacement::rename)?;
     made.keep();
     let [train, valid, json] = paths;
@@ -182,8 +183,8 @@ pub fn tokenize_with(
     })
 }
 
-/// Refuses a folder in the place of a file, which would stop the renames halfway, and an old `valid.tokens` that would stay: beside
-/// new files it would be taken for one of them.
+/// Refuses a folder in the place of a file, which would stop the renames halfway. Refuses an old `valid.tokens` that
+/// would stay and pass as one of the new files.
 fn can_be_replaced(paths: &[PathBuf; 3], has_valid: bool) -> Result<()> {
     let wrong = |path: &Path, message: &str| Err(Error::config("out", format!("{} {message}", path.display())));
     if let Some(path) = paths.iter().find(|path| path.is_dir()) {

@@ -1,4 +1,4 @@
-//! Byte-level BPE: what its tokens are, and what they stand for, to the byte.
+//! Byte-level BPE tokenizers: their tokens, and the bytes that tokens stand for.
 
 #[cfg(feature = "text")]
 use tokenizers::Tokenizer as Inner;
@@ -10,33 +10,33 @@ use super::cuts::Cuts;
 #[cfg(not(feature = "text"))]
 use super::names::{Names as Inner, set_up};
 
-/// The file that tokenizers are kept in, beside token files and in checkpoints.
+/// The name of a tokenizer's file, beside token files and in checkpoints.
 pub const TOKENIZER: &str = "tokenizer.json";
 
-/// What stands in front of each document, in tokenizers that hotrow makes; then what others call it. Turns of a conversation end
+/// The end-of-text token of tokenizers that hotrow makes, then its usual names elsewhere. Turns of a conversation end
 /// with other tokens (`<|im_end|>`, `<|eot_id|>`), which are never guessed.
 pub(super) const NAMES: [&str; 5] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>"];
 
-/// Which token stands in front of each document, and ends what is generated.
+/// The token before each document. It also ends generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EndOfText {
-    /// What a `tokenizer_config.json`, `special_tokens_map.json` or `generation_config.json` beside the tokenizer names
-    /// (`eos_token`, `eos_token_id`); else a special token with a usual name, such as `<|endoftext|>`.
+    /// The token that a `tokenizer_config.json`, `special_tokens_map.json` or `generation_config.json` beside the
+    /// tokenizer names (`eos_token`, `eos_token_id`), else a special token with a usual name, such as `<|endoftext|>`.
     #[default]
     Detect,
     /// The token with this name.
     Token(String),
-    /// None: documents run together.
+    /// No token: documents run together.
     Absent,
 }
 
-/// A byte-level BPE tokenizer, trained or loaded, in the format of the crate (and the Python package) `tokenizers`.
+/// A byte-level BPE tokenizer, trained or loaded, in the format of the crate and the Python package `tokenizers`.
 ///
-/// Every text has tokens, and the tokens give back its bytes. Special tokens are never found in text: a text that reads
-/// `<|endoftext|>` is that text.
+/// Every text has tokens, and they give back its bytes. Text never yields special tokens: `<|endoftext|>` in a text is
+/// text.
 ///
-/// Without the feature `text` a `tokenizer.json` can be loaded, and gives back the bytes of tokens; text is encoded to tokens, and
-/// tokenizers are learnt, with it only.
+/// Without the feature `text`, a tokenizer can be loaded and decodes tokens. Encoding text and learning tokenizers need
+/// the feature.
 ///
 /// ```
 /// use hotrow::data::tokens::Tokenizer;
@@ -51,7 +51,7 @@ pub struct Tokenizer {
     pub(super) inner: Inner,
     json: Vec<u8>,
     hash: u128,
-    /// What each token stands for; nothing for special tokens and for numbers that are no token.
+    /// The bytes of each token; empty for special tokens and unused numbers.
     bytes: Vec<Vec<u8>>,
     end_of_text: Option<u32>,
     #[cfg(feature = "text")]
@@ -61,20 +61,20 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// The tokenizer with this `tokenizer.json`, or what is wrong with it.
+    /// The tokenizer of this `tokenizer.json`, or what is wrong with it.
     pub(crate) fn from_json(json: Vec<u8>) -> Result<Self, String> {
         let (inner, hash) = parse(&json)?;
         Self::of(inner, json, hash)
     }
 
-    /// The tokenizer `inner`, if it is of the kind that is used here.
+    /// The tokenizer `inner`, if it is of a kind that hotrow uses.
     pub(super) fn of(mut inner: Inner, json: Vec<u8>, hash: u128) -> Result<Self, String> {
         if !set_up(&mut inner) {
             return Err("is no BPE tokenizer, the only kind that hotrow uses".into());
         }
         let vocabulary = inner.get_vocab(true);
         let size = vocabulary.values().max().map_or(0, |&last| last as usize + 1);
-        // Some numbers may be unused, but a table of nothing else is a mistake or an attack.
+        // Some numbers may be unused. A table of little else is a mistake or an attack.
         if size == 0 || size / 16 > vocabulary.len() {
             return Err(format!("has {} tokens, numbered up to {size}", vocabulary.len()));
         }
@@ -108,7 +108,7 @@ impl Tokenizer {
         })
     }
 
-    /// The token with a name.
+    /// The token with this name.
     pub(super) fn token(&self, name: &str) -> Option<u32> {
         self.inner.token_to_id(name)
     }
@@ -118,7 +118,7 @@ impl Tokenizer {
         self.inner.id_to_token(token)
     }
 
-    /// The names of its special tokens, in the order of their numbers.
+    /// The names of the special tokens, in the order of their numbers.
     pub(super) fn special_names(&self) -> Vec<String> {
         let mut added: Vec<_> =
             self.inner.get_added_tokens_decoder().into_iter().filter(|(_, of)| of.special).collect();
@@ -126,7 +126,7 @@ impl Tokenizer {
         added.into_iter().map(|(_, token)| token.content).collect()
     }
 
-    /// The same tokenizer with another token between documents, or none.
+    /// The same tokenizer with another end-of-text token, or none.
     ///
     /// # Panics
     ///
@@ -139,47 +139,48 @@ impl Tokenizer {
         self
     }
 
-    /// What a token stands for: nothing, if it is a special one or none.
+    /// The bytes of a token; empty if it is special or does not exist.
     pub fn bytes_of(&self, token: u32) -> &[u8] {
         self.bytes.get(token as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// What tokens stand for.
+    /// The bytes of several tokens.
     pub fn bytes(&self, tokens: &[u32]) -> Vec<u8> {
         tokens.iter().flat_map(|&token| self.bytes_of(token)).copied().collect()
     }
 
-    /// Every token is below it.
+    /// The size of the vocabulary. Every token is below it.
     pub fn vocabulary(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The token between documents, if there is one.
+    /// The token before each document, if there is one.
     pub fn end_of_text(&self) -> Option<u32> {
         self.end_of_text
     }
 
-    /// Hash of the contents of its `tokenizer.json`: what token files and checkpoints know it by.
+    /// The hash of its `tokenizer.json`. It identifies the tokenizer in token files and checkpoints.
     pub fn hash(&self) -> u128 {
         self.hash
     }
 
-    /// Its `tokenizer.json`, as it was loaded or made.
+    /// Its `tokenizer.json`, as loaded or made.
     pub fn json(&self) -> &[u8] {
         &self.json
     }
 }
 
-/// What a `tokenizer.json` describes, and its hash.
+/// The tokenizer that a `tokenizer.json` describes, and its hash.
 pub(super) fn parse(json: &[u8]) -> Result<(Inner, u128), String> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
-    // Layout and the order of keys are no part of a tokenizer.
+    // Layout and the order of keys do not change the tokenizer.
     let hash = xxh3_128(&serde_json::to_vec(&value).expect("JSON is JSON"));
     let inner = Inner::from_bytes(json).map_err(|error| format!("is no tokenizer: {error}"))?;
     Ok((inner, hash))
 }
 
-/// Makes it encode whole texts and find no special tokens in them; whether it is one of the kind that is used here.
+/// Makes it encode whole texts without special tokens. Returns whether it is a BPE tokenizer, the kind that hotrow
+/// uses.
 #[cfg(feature = "text")]
 fn set_up(inner: &mut tokenizers::Tokenizer) -> bool {
     inner.with_truncation(None).expect("nothing cannot be wrong").with_padding(None);
