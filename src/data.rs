@@ -23,9 +23,9 @@
 
 mod bytes;
 mod cache;
+mod capacity;
 mod dataset;
 mod fill;
-mod fits;
 mod ids;
 mod input;
 mod line_reader;

@@ -42,7 +42,7 @@ pub(crate) fn fill(
     let mut whole = true;
     for row in 0..features.rows {
         features.row(&mut scratch.features, &mut out.summary.duplicate_features)?;
-        out.summary.unknown_features += known(&mut scratch.features, limits.known_features);
+        out.summary.unknown_features += retain_known(&mut scratch.features, limits.known_features);
         if let Some(labels) = &mut labels {
             labels.row(&mut of_row, &mut out.summary.duplicate_labels)?;
             if let Some(Entry { index, value, .. }) = of_row.iter().find(|entry| entry.value < 0.0) {
@@ -52,7 +52,7 @@ pub(crate) fn fill(
         }
         // A stored 0 is no label.
         of_row.retain(|entry| entry.value != 0.0);
-        let unseen = known(&mut of_row, limits.known_labels) as u32;
+        let unseen = retain_known(&mut of_row, limits.known_labels) as u32;
         scratch.labels.clear();
         scratch.labels.extend(of_row.iter().map(|entry| entry.index));
         let first = out.len();
@@ -75,7 +75,7 @@ pub(crate) fn fill(
 }
 
 /// Keeps the entries below `limit`. Returns how many it removes.
-fn known(entries: &mut Vec<Entry>, limit: u64) -> u64 {
+fn retain_known(entries: &mut Vec<Entry>, limit: u64) -> u64 {
     let before = entries.len();
     entries.retain(|entry| u64::from(entry.index) < limit);
     (before - entries.len()) as u64
@@ -89,7 +89,7 @@ pub(crate) fn each_row(input: &Input, limit: u64, mut take: impl FnMut(Vec<Entry
     for _ in 0..features.rows {
         let (mut row, mut twice) = (Vec::new(), 0);
         features.row(&mut row, &mut twice)?;
-        let gone = known(&mut row, limit);
+        let gone = retain_known(&mut row, limit);
         if !take(row, gone) {
             return Ok(());
         }

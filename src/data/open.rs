@@ -3,7 +3,7 @@
 use super::cache::{Cache, Shelf};
 use super::fill::fill;
 use super::source::Source;
-use super::{Dataset, Vocabulary, fits, lines};
+use super::{Dataset, Vocabulary, capacity, lines};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::machine::Limits;
@@ -76,7 +76,7 @@ pub fn open_unkept<P: AsRef<OsStr> + ?Sized>(
     config: &config::Data,
     scratch: &Path,
 ) -> Result<Datasets> {
-    open_on(train.as_ref(), valid.map(AsRef::as_ref), config, Shelf::Passing { look: None, scratch: &[scratch] })
+    open_on(train.as_ref(), valid.map(AsRef::as_ref), config, Shelf::Passing { existing: None, scratch: &[scratch] })
 }
 
 /// As [`open_unkept`], but reuses the caches in the folder `cache`. Parsed data goes to the folder `scratch`, or to the
@@ -89,14 +89,14 @@ pub(crate) fn open_from<P: AsRef<OsStr> + ?Sized>(
     scratch: &Path,
 ) -> Result<Datasets> {
     let scratch = [scratch, &std::env::temp_dir()];
-    let shelf = Shelf::Passing { look: Some(cache), scratch: &scratch };
+    let shelf = Shelf::Passing { existing: Some(cache), scratch: &scratch };
     open_on(train.as_ref(), valid.map(AsRef::as_ref), config, shelf)
 }
 
 fn open_on(train: &OsStr, valid: Option<&OsStr>, config: &config::Data, shelf: Shelf) -> Result<Datasets> {
     let source = Source::find(train, config, None)?;
     let samples = Arc::new(cached(&source, config, None, shelf)?);
-    fits::check(&source.paths[0], &samples.meta.summary, config.tf_idf, &Limits::read())?;
+    capacity::check(&source.paths[0], &samples.meta.summary, config.tf_idf, &Limits::read())?;
     let frequencies = config.tf_idf.then(|| document_frequencies(&samples));
     let dimensions = (samples.features(), samples.labels());
     let names = samples.meta.names.clone();

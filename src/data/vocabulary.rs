@@ -186,7 +186,7 @@ impl Vocabulary {
     /// As [`open`](Self::open).
     pub fn open_unkept(&self, path: &(impl AsRef<OsStr> + ?Sized), kept: &Path) -> Result<Dataset> {
         let scratch = [crate::files::parent(kept), &std::env::temp_dir()];
-        super::open::with_vocabulary(path.as_ref(), self, Shelf::Passing { look: Some(kept), scratch: &scratch })
+        super::open::with_vocabulary(path.as_ref(), self, Shelf::Passing { existing: Some(kept), scratch: &scratch })
     }
 
     /// Adds the sample of one line, in the format of the training set, to `batch`. It needs no label. An empty line

@@ -23,7 +23,7 @@ use {
 /// Writes ` word word ` in lower case to `lower`, and the ranges of the words to `words`.
 #[cfg(feature = "text")]
 pub(super) fn unicode(text: &str, lower: &mut String, words: &mut Vec<Range<usize>>) {
-    begin(lower, words);
+    start(lower, words);
     let mut folded = String::new();
     // Cutting at ASCII first keeps whole texts out of the slow path.
     for part in text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
@@ -44,7 +44,7 @@ pub(super) fn unicode(text: &str, lower: &mut String, words: &mut Vec<Range<usiz
 
 /// The same with runs of letters and digits as words. Combining marks cut here.
 pub(super) fn runs(text: &str, lower: &mut String, words: &mut Vec<Range<usize>>) {
-    begin(lower, words);
+    start(lower, words);
     for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
         match word.is_ascii() {
             true => push_ascii(word, lower, words),
@@ -53,7 +53,7 @@ pub(super) fn runs(text: &str, lower: &mut String, words: &mut Vec<Range<usize>>
     }
 }
 
-fn begin(lower: &mut String, words: &mut Vec<Range<usize>>) {
+fn start(lower: &mut String, words: &mut Vec<Range<usize>>) {
     lower.clear();
     words.clear();
     lower.push(' ');

@@ -125,7 +125,7 @@ fn a_run_that_has_begun_or_that_somebody_else_holds_is_not_taken_back() {
         let path = folder.path().join(name);
         let run = create(&path).unwrap();
         if !held {
-            run.begun();
+            run.keep();
         }
         let _held = held.then_some(run);
         RunDir::discard(&path);

@@ -14,7 +14,7 @@ use super::read;
 use super::workload::{Task, Variant, Workload, digest, file_digest};
 use hotrow::data::tokens::{TextOptions, TokenizerSource, tokenize};
 use hotrow::error::{Error, Result};
-use hotrow::files::{self, Made, Temporary};
+use hotrow::files::{self, Rollback, Temporary};
 use hotrow::machine::Machine;
 use hotrow::provenance;
 use hotrow::run::{Observer, Signals};
@@ -83,7 +83,7 @@ pub fn run(
         plans.push((workload, seeds(workload, options)?, variants(workload, options)?));
         workload.check_data()?;
     }
-    let made = Made::folder(&options.out)?;
+    let made = Rollback::folder(&options.out)?;
     // Folders of runs whose program was killed.
     files::sweep(&options.out, |name| name == RUN);
     for (workload, seeds, variants) in &plans {
@@ -226,7 +226,7 @@ impl Series<'_> {
         outcome.cost = options.prices.cost(&outcome.machine.cpu, outcome.seconds.total);
         outcome.write(&options.out)?;
         // Whatever fails later, this is worth keeping.
-        files::begun(&options.out);
+        files::keep(&options.out);
         observer.note(&format!("{title}: {}", told(&outcome)));
         self.finished.outcomes.push(outcome);
         Ok(())
@@ -313,7 +313,7 @@ fn files(workload: &Workload, out: &Path) -> Result<Inputs> {
         return Ok((vec![("--train", path(&data.train)), ("--valid", path(&data.valid))], BTreeMap::new()));
     }
     let folder = out.join(".cache").join(format!("{}-{}", workload.name, &digest(workload.hash.as_bytes())[..8]));
-    Made::folder(&folder)?.keep();
+    Rollback::folder(&folder)?.keep();
     let paths = |names: &str| absolute(names).into_iter().map(PathBuf::from).collect();
     let options = TextOptions {
         files: paths(&data.train),

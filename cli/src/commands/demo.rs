@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hotrow::config::{Config, Format, IndexName};
 use hotrow::error::{Error, Result};
-use hotrow::files::{self, Made};
+use hotrow::files::{self, Rollback};
 use hotrow::kernels::Level;
 use hotrow::run::{Observer, Signals, restart_peak_memory};
 use hotrow::train::xmc;
@@ -36,9 +36,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut impl Write) -> Result<(), Failure> {
     let threads = arguments.threads.start()?;
     let folder = folder(arguments.out.as_deref())?;
-    let made = Made::folder(&folder)?;
+    let made = Rollback::folder(&folder)?;
     let data = folder.join("data");
-    let inner = Made::folder(&data)?;
+    let inner = Rollback::folder(&data)?;
     for (name, bytes) in [("train.tsv.zst", TRAIN), ("valid.tsv.zst", VALID)] {
         let path = data.join(name);
         files::write(&path, bytes)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hotrow::error::Result;
-use hotrow::files::{Made, write_all};
+use hotrow::files::{Rollback, write_all};
 use hotrow_cli::report;
 
 use super::Failure;
@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     }
     let mut files = vec![(arguments.out.clone(), report::html(&report).into_bytes())];
     let mut said = vec![format!("report: {}", arguments.out.display())];
-    let made = arguments.png.as_deref().map(Made::folder).transpose()?;
+    let made = arguments.png.as_deref().map(Rollback::folder).transpose()?;
     if let Some(folder) = &arguments.png {
         let pictures = report::pictures(&report);
         said.push(format!("pictures: {} in {}", pictures.len(), folder.display()));
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
         said.push(format!("markdown: {}", path.display()));
     }
     write_all(&files)?;
-    made.into_iter().for_each(Made::keep);
+    made.into_iter().for_each(Rollback::keep);
     said.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     Ok(())
 }

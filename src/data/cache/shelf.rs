@@ -16,7 +16,7 @@ pub(crate) enum Shelf<'a> {
     Kept(&'a Path),
     /// Nothing stays. A cache in the folder `existing` is reused. Other data goes to an unnamed file in the first
     /// folder of `scratch` that takes one.
-    Passing { look: Option<&'a Path>, scratch: &'a [&'a Path] },
+    Passing { existing: Option<&'a Path>, scratch: &'a [&'a Path] },
 }
 
 impl Shelf<'_> {
@@ -28,7 +28,7 @@ impl Shelf<'_> {
                 files::sweep(folder, |name| name.ends_with(SUFFIX) || name == files::SCRATCH);
                 folder
             }
-            Self::Passing { look, .. } => look?,
+            Self::Passing { existing, .. } => existing?,
         };
         Cache::open(&folder.join(file_name(name)), key).ok()
     }

@@ -3,7 +3,7 @@
 use super::{Cache, HEADER, Header, Meta};
 use crate::data::records::Records;
 use crate::error::{Error, Result};
-use crate::files::{self, Made, Temporary};
+use crate::files::{self, Rollback, Temporary};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) struct Writer {
     table: BufWriter<File>,
     /// Dropped before the folder that was made for it.
     named: Option<Temporary>,
-    made: Option<Made>,
+    made: Option<Rollback>,
     digests: [Xxh3; 2],
     words: u64,
     meta: Meta,
@@ -27,7 +27,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Creates the cache `name` in `folder`, which is made if needed.
     pub fn create(folder: &Path, name: &str, key: u128) -> Result<Self> {
-        let made = Made::folder(folder)?;
+        let made = Rollback::folder(folder)?;
         let path = folder.join(name);
         let named = Temporary::file(&path)?;
         let records = named.handle().try_clone().map_err(Error::io(&path))?;
@@ -45,7 +45,7 @@ impl Writer {
         key: u128,
         [records, table]: [File; 2],
         named: Option<Temporary>,
-        made: Option<Made>,
+        made: Option<Rollback>,
     ) -> Result<Self> {
         let [records, table] = [records, table].map(|file| BufWriter::with_capacity(1 << 20, file));
         let (digests, meta) = ([Xxh3::new(), Xxh3::new()], Meta::default());
@@ -88,7 +88,7 @@ impl Writer {
         let cache = cache.map_err(|message| Error::data(&self.path, 0, 0, message))?;
         match self.named.map(|named| named.persist(&self.path)) {
             None => {}
-            Some(Ok(())) => self.made.into_iter().for_each(Made::keep),
+            Some(Ok(())) => self.made.into_iter().for_each(Rollback::keep),
             Some(Err(Error::Interrupted)) => return Err(Error::Interrupted),
             // This program can use a cache without a name as well.
             Some(Err(_)) => {}

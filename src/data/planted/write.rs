@@ -3,7 +3,7 @@
 use super::{Part, Planted, Sample};
 use crate::data::{Batch, Samples};
 use crate::error::{Error, Result};
-use crate::files::{Made, Output};
+use crate::files::{Output, Rollback};
 use rayon::prelude::*;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -36,7 +36,7 @@ impl Planted {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn write(&self, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
-        let made = Made::folder(folder)?;
+        let made = Rollback::folder(folder)?;
         let total = (self.options.train + self.options.valid) as u64;
         let mut done = 0;
         let mut advance = |more| {

@@ -50,14 +50,18 @@ struct Pass<'a> {
     name: &'static str,
     of: u64,
     read: AtomicU64,
-    tell: &'a mut dyn FnMut(Reading),
+    progress: &'a mut dyn FnMut(Reading),
 }
 
 impl<'a> Pass<'a> {
-    fn new<'b>(name: &'static str, files: impl Iterator<Item = &'b Path>, tell: &'a mut dyn FnMut(Reading)) -> Self {
+    fn new<'b>(
+        name: &'static str,
+        files: impl Iterator<Item = &'b Path>,
+        progress: &'a mut dyn FnMut(Reading),
+    ) -> Self {
         // Reading finds out whether a file can be read.
         let of = files.map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum();
-        Self { name, of, read: AtomicU64::new(0), tell }
+        Self { name, of, read: AtomicU64::new(0), progress }
     }
 
     /// As [`for_each_cut`].
@@ -69,7 +73,7 @@ impl<'a> Pass<'a> {
         mut take: impl FnMut(T) -> Result<()>,
     ) -> Result<()> {
         for_each_cut(Input::Counted(path, &self.read), cut, parse, |part| {
-            (self.tell)(Reading { pass: self.name, bytes: self.read.load(Ordering::Relaxed), of: self.of });
+            (self.progress)(Reading { pass: self.name, bytes: self.read.load(Ordering::Relaxed), of: self.of });
             take(part)
         })
     }
@@ -82,7 +86,7 @@ pub(super) struct Corpus<'a> {
 }
 
 /// Refuses a pipe that would have to be read twice. The second reading would find nothing, or wait for ever.
-fn can_be_read_again(path: &Path, options: &TextOptions, learns: bool) -> Result<()> {
+fn check_rereadable(path: &Path, options: &TextOptions, learns: bool) -> Result<()> {
     // Reading finds out whether the file exists. A folder has an error of its own.
     let flows = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
     let refuse = |why: &str| Err(Error::data(path, 0, 0, format!("is a pipe or device; {why}")));
@@ -173,10 +177,10 @@ impl Bad {
 
 impl<'a> Corpus<'a> {
     /// Opens the files. `learns` tells whether [`words`](Self::words) will be called.
-    pub fn open(options: &'a TextOptions, learns: bool, tell: &mut dyn FnMut(Reading)) -> Result<Self> {
-        options.files.iter().try_for_each(|path| can_be_read_again(path, options, learns))?;
+    pub fn open(options: &'a TextOptions, learns: bool, progress: &mut dyn FnMut(Reading)) -> Result<Self> {
+        options.files.iter().try_for_each(|path| check_rereadable(path, options, learns))?;
         let cut = options.files.iter().map(PathBuf::as_path).filter(|path| !options.format.holds_objects(path));
-        let mut pass = Pass::new("measuring", cut, tell);
+        let mut pass = Pass::new("measuring", cut, progress);
         let trained = options.files.iter().map(|path| (path, 1.0 - options.valid_share));
         let files = trained.chain(options.valid.iter().map(|path| (path, 0.0)));
         let texts = files.enumerate().map(|(number, (path, share))| {
@@ -208,11 +212,11 @@ impl<'a> Corpus<'a> {
     }
 
     /// The words of the part for training.
-    pub fn words(&self, tell: &mut dyn FnMut(Reading)) -> Result<Words> {
+    pub fn words(&self, progress: &mut dyn FnMut(Reading)) -> Result<Words> {
         let (mut total, mut used, mut bad) = (Words::default(), 0, Bad::default());
         let cuts = Cuts::known().around(self.options.document_separator.as_deref());
         let trained = self.texts.iter().filter(|text| text.share > 0.0);
-        let mut pass = Pass::new("counting words", trained.clone().map(|text| text.path), tell);
+        let mut pass = Pass::new("counting words", trained.clone().map(|text| text.path), progress);
         for text in trained {
             let (mut bytes, mut line) = (0, 0);
             let count = |block: &[u8], start: u64| {
@@ -250,7 +254,7 @@ impl<'a> Corpus<'a> {
         &self,
         tokenizer: &Tokenizer,
         writers: &mut [TokenWriter; 2],
-        tell: &mut dyn FnMut(Reading),
+        progress: &mut dyn FnMut(Reading),
     ) -> Result<(LeftOut, u64)> {
         let options = self.options;
         let name = tokenizer.end_of_text().and_then(|token| tokenizer.name_of(token));
@@ -259,7 +263,7 @@ impl<'a> Corpus<'a> {
         let cuts = tokenizer.cuts().clone().around(options.document_separator.as_deref()).around(name.as_deref());
         let allowed = tokenizer.end_of_text().is_some() || options.end_of_text == EndOfText::Absent;
         let (mut bad, mut names, mut separators) = (Bad::default(), 0, 0);
-        let mut pass = Pass::new("encoding", self.texts.iter().map(|text| text.path), tell);
+        let mut pass = Pass::new("encoding", self.texts.iter().map(|text| text.path), progress);
         for text in &self.texts {
             let encode = |block: &[u8], start: u64| {
                 let mut sides = [Side::default(), Side::default()];

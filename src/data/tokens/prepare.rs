@@ -11,7 +11,7 @@ use super::replace::Replacement;
 use super::tokenizer::{EndOfText, NAMES, TOKENIZER, Tokenizer};
 use super::{TokenSummary, TokenWriter};
 use crate::error::{Error, Result};
-use crate::files::Made;
+use crate::files::Rollback;
 
 /// Where the tokenizer comes from.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ pub fn tokenize_with(
     options: &TextOptions,
     source: &TokenizerSource,
     out: &Path,
-    tell: &mut dyn FnMut(Reading),
+    progress: &mut dyn FnMut(Reading),
 ) -> Result<Prepared> {
     if !(0.0..1.0).contains(&options.valid_share) {
         return Err(Error::config("valid_share", format!("{} is not at least 0 and below 1", options.valid_share)));
@@ -121,12 +121,12 @@ pub fn tokenize_with(
     }
     let has_valid = options.valid_share > 0.0 || !options.valid.is_empty();
     let paths = ["train.tokens", "valid.tokens", TOKENIZER].map(|name| out.join(name));
-    can_be_replaced(&paths, has_valid)?;
-    let corpus = Corpus::open(options, matches!(source, TokenizerSource::Train(_)), tell)?;
+    check_replaceable(&paths, has_valid)?;
+    let corpus = Corpus::open(options, matches!(source, TokenizerSource::Train(_)), progress)?;
     let tokenizer = match source {
         TokenizerSource::Train(vocabulary) => {
-            let words = corpus.words(tell)?;
-            tell(Reading { pass: "learning", bytes: 0, of: 0 });
+            let words = corpus.words(progress)?;
+            progress(Reading { pass: "learning", bytes: 0, of: 0 });
             let tokenizer = words.learn(*vocabulary)?;
             match options.end_of_text {
                 EndOfText::Absent => tokenizer.with_end_of_text(None),
@@ -136,11 +136,11 @@ pub fn tokenize_with(
         TokenizerSource::Load(path) => Tokenizer::load_with(path, &options.end_of_text)?,
     };
     let tokenizer = if options.normalize { tokenizer.normalizing() } else { tokenizer };
-    let made = Made::folder(out)?;
+    let made = Rollback::folder(out)?;
     let create =
         |path: &PathBuf| TokenWriter::create(path, tokenizer.vocabulary(), tokenizer.end_of_text(), tokenizer.hash());
     let mut writers = [create(&paths[0])?, create(&paths[1])?];
-    let (left_out, separators) = corpus.write(&tokenizer, &mut writers, tell)?;
+    let (left_out, separators) = corpus.write(&tokenizer, &mut writers, progress)?;
     let [train, valid] = writers;
     if train.summary().tokens == 0 {
         return Err(Error::data(&options.files[0], 0, 0, "there is no text to train on"));
@@ -185,7 +185,7 @@ pub fn tokenize_with(
 
 /// Refuses a folder in the place of a file, which would stop the renames halfway. Refuses an old `valid.tokens` that
 /// would stay and pass as one of the new files.
-fn can_be_replaced(paths: &[PathBuf; 3], has_valid: bool) -> Result<()> {
+fn check_replaceable(paths: &[PathBuf; 3], has_valid: bool) -> Result<()> {
     let wrong = |path: &Path, message: &str| Err(Error::config("out", format!("{} {message}", path.display())));
     if let Some(path) = paths.iter().find(|path| path.is_dir()) {
         return wrong(path, "is a folder, where a file is to be written");
