@@ -1,4 +1,4 @@
-//! `hotrow demo`: the same network dense and sparse, on real data that comes with the program.
+//! `hotrow demo`: one network, dense and sparse, on real data inside the program.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,14 +19,14 @@ const VALID: &[u8] = include_bytes!("../../../data/demo/valid.tsv.zst");
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Folder for both runs and the report: must not exist [default: the first of hotrow-demo, hotrow-demo-2, ... that
-    /// does not]
+    /// Folder for both runs and the report; it must not exist [default: the first of hotrow-demo, hotrow-demo-2, ...
+    /// that does not]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Passes over the 60 000 titles
     #[arg(long, value_name = "N", default_value_t = 3)]
     epochs: u64,
-    /// Changes both networks, such as optim.lr=0.002 (repeatable)
+    /// Sets one key of both configurations, such as optim.lr=0.002 (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         runs.push(run);
     }
     progress.finish();
-    // A run that has begun has kept it already.
+    // A run that has started has kept it already.
     made.keep();
     let mut report = report::from_runs(&runs)?;
     report.title = "The same network, dense and sparse".to_owned();
@@ -82,14 +82,14 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
     Ok(())
 }
 
-/// The options of both networks; all that differs is `index`.
+/// The options of both networks. They differ in `index` only.
 fn config(arguments: &Arguments, index: IndexName) -> Result<Config> {
     let mut sets = vec![
         "data.label=2".to_owned(),
         "data.text=3".to_owned(),
         "data.word_ngrams=2".to_owned(),
         "data.hash_size=131072".to_owned(),
-        // Seven labels a sample: the labels of a batch alone are a thousand rows.
+        // A sample has seven labels, so those of a batch alone are a thousand rows.
         "sparse.active=2560".to_owned(),
         "train.log_every=10".to_owned(),
         "sparse.inspect_every=50".to_owned(),

@@ -1,4 +1,4 @@
-//! `hotrow report`: runs and measurements as one page.
+//! `hotrow report`: a page about runs and measurements.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use super::Failure;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Folders of training runs, files that `hotrow bench` has written, or folders of either
+    /// Folders of training runs, files from `hotrow bench`, or folders of either
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// The page: HTML with its drawings in it
+    /// The page: HTML with its drawings inside
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
     /// The same as Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// The drawings as PNG files, in this folder
+    /// Folder for the drawings as PNG files
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
     /// Title of the page
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder of the pictures as the Markdown file has to name it: from where that file is, if both are below one folder.
+/// The path of the pictures' folder for the Markdown file: relative, if both are below one folder.
 fn link(markdown: &Path, pictures: &Path) -> String {
     let beside = markdown.parent().unwrap_or(Path::new(""));
     pictures.strip_prefix(beside).unwrap_or(pictures).to_string_lossy().into_owned()

@@ -1,4 +1,4 @@
-//! What drawings are drawn on: SVG for pages, pixels for PNG files; text, and legends.
+//! The canvas of drawings: sizes, text, legends and marks.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -6,16 +6,16 @@ use plotters::prelude::*;
 use super::number::short;
 use super::theme::{self, INK, Tone};
 
-/// Drawn at twice the size it is shown at, because plotters rounds to whole pixels.
+/// Drawings are this much larger than shown, because plotters rounds to whole pixels.
 pub(super) const SCALE: u32 = 2;
-/// The same for places.
+/// The same as a coordinate.
 pub(super) const PIXEL: i32 = SCALE as i32;
 
-/// What drawing may end with.
+/// The result of drawing.
 pub(super) type Drawn<DB, T = ()> = Result<T, DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 pub(super) type Area<DB> = DrawingArea<DB, Shift>;
 
-/// Text of `size` points on the page, in its ink.
+/// A style for text of `size` points on the page.
 pub(super) fn text(size: u32) -> TextStyle<'static> {
     // plotters divides by 1.24 on the way to SVG.
     ("sans-serif", f64::from(size * SCALE) * 1.24).into_font().color(&INK.light)
@@ -24,7 +24,7 @@ pub(super) fn text(size: u32) -> TextStyle<'static> {
 /// Half the width of a legend's symbol.
 pub(super) const SYMBOL: i32 = 10 * PIXEL;
 
-/// Writes the title and under it the entries, in as many lines as they need; gives the height that it took.
+/// Writes the title, and below it the entries on as many lines as they need. Returns the height used.
 pub(super) fn legend<DB: DrawingBackend, T: Copy>(
     area: &Area<DB>,
     title: &str,
@@ -40,7 +40,7 @@ pub(super) fn legend<DB: DrawingBackend, T: Copy>(
     let (mut x, mut y) = (left, 38 * PIXEL);
     for &(name, style) in entries {
         let name = short(name, 48);
-        // 0.6 em is wider than the mean letter of any common face; a short name may have wide ones only.
+        // 0.6 em is wider than the mean letter of any common face. A short name may have wide letters only.
         let needed = 2 * SYMBOL + 6 * PIXEL + (name.chars().count() as i32 * 12 * PIXEL * 6) / 10 + 14 * PIXEL;
         if x > left && x + needed > width {
             (x, y) = (left, y + line);
@@ -52,15 +52,15 @@ pub(super) fn legend<DB: DrawingBackend, T: Copy>(
     Ok(y + 20 * PIXEL)
 }
 
-/// Height of a legend, for drawings that grow with it: as many lines as `legend` needs, at most.
+/// The most lines that `legend` needs, for drawings that grow with it.
 pub(super) fn legend_lines(names: &[String], width: u32) -> u32 {
     let letters: usize = names.iter().map(|name| short(name, 48).chars().count()).sum();
-    // Each name has a symbol and gaps; a line may end before its last tenth.
+    // Each name has a symbol and gaps. A line may end before its last tenth.
     let needed = letters as u32 * 72 / 10 + 40 * names.len() as u32;
     needed.div_ceil((width - 28) * 4 / 5).max(1)
 }
 
-/// A circle, a triangle, a cross or a square at a place in pixels, by turns.
+/// Draws a circle, a triangle, a cross or a square, by turns, at a position in pixels.
 pub(super) fn mark<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), style: usize, size: i32) -> Drawn<DB> {
     let colour = tone(style).light;
     match (style + style / theme::SERIES.len()) % 4 {

@@ -12,7 +12,7 @@ use super::chart::Chart;
 use super::number::{escape, one_line};
 use super::theme;
 
-/// A picture; all of it is data, so that the same one is drawn on pages and in files.
+/// A picture as data, so that pages and files show the same one.
 #[derive(Clone, Debug)]
 pub(super) enum Drawing {
     Chart(Chart),
@@ -32,7 +32,7 @@ impl From<Bars> for Drawing {
 }
 
 impl Drawing {
-    /// As shown, in pixels.
+    /// In pixels of the page.
     pub fn size(&self) -> (u32, u32) {
         match self {
             Drawing::Chart(chart) => chart.size,
@@ -54,7 +54,7 @@ impl Drawing {
         }
     }
 
-    /// An SVG element without outside references, in the colours of the page.
+    /// The drawing as an SVG element, self-contained, in the colours of the page.
     pub fn svg(&self) -> String {
         load_font();
         let (width, height) = (self.size().0 * SCALE, self.size().1 * SCALE);
@@ -68,7 +68,7 @@ impl Drawing {
         format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">{rest}")
     }
 
-    /// A PNG file of twice the size it is shown at, on white.
+    /// The drawing as a PNG file on white, [`SCALE`] times as large as on the page.
     pub fn png(&self) -> Vec<u8> {
         load_font();
         let (width, height) = (self.size().0 * SCALE, self.size().1 * SCALE);
@@ -77,7 +77,7 @@ impl Drawing {
             let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
             self.draw(&area).and_then(|()| area.present()).expect("drawing on memory does not fail");
         }
-        // Smooth edges in 16 steps: nobody sees it, and the file is half as large.
+        // Smooth edges in 16 steps: nobody sees the difference, and the file is half as large.
         pixels.iter_mut().for_each(|value| *value = (*value / 16) * 17);
         encode(&pixels, width, height).expect("writing to memory does not fail")
     }
@@ -95,7 +95,7 @@ fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::Encodi
     Ok(file.into_inner())
 }
 
-/// Pixels need letters; pages have those of the reader.
+/// PNG files need a font; pages use the reader's.
 fn load_font() {
     static LOADED: Once = Once::new();
     LOADED.call_once(|| {

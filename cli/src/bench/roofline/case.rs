@@ -5,12 +5,12 @@ use rand::RngExt;
 use hotrow::kernels::Level;
 use hotrow::rng::rng;
 
-/// How large everything is.
+/// The sizes of all cases.
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
     /// Rows of a table.
     pub rows: usize,
-    /// Rows that are active.
+    /// Active rows.
     pub active: usize,
     pub batch: usize,
     pub dim: usize,
@@ -21,7 +21,7 @@ impl Sizes {
     pub const QUICK: Sizes = Sizes { rows: 512, active: 64, batch: 16, dim: 64 };
 }
 
-/// A call at a level, which hands out some of its answers if it is asked to.
+/// A call at a level. It hands out some of its answers if asked to.
 pub(super) type Call = Box<dyn FnMut(Level, Option<&mut Vec<f64>>)>;
 
 /// One kernel on one shape, with its data.
@@ -33,9 +33,9 @@ pub(super) struct Case {
     pub flops: usize,
     pub bytes: usize,
     pub call: Call,
-    /// How far the answers of two levels may be from each other.
+    /// How far the answers of two levels may differ.
     bound: f64,
-    /// What the portable level answers to the first call.
+    /// The portable level's answers to the first call.
     reference: Vec<f64>,
 }
 
@@ -53,7 +53,7 @@ impl Case {
     }
 }
 
-/// How many answers are compared.
+/// The number of answers that are compared.
 const ANSWERS: usize = 256;
 
 /// Numbers of magnitude below 1.
@@ -75,8 +75,9 @@ pub(super) fn hand_out<T: Copy + Into<f64>>(answers: Option<&mut Vec<f64>>, from
     }
 }
 
-/// How far two sums of `terms` products of numbers below 1 can be apart: each is within `n eps` of the sum of magnitudes,
-/// which is at most `n`.
+/// How far two sums of `terms` products of numbers below 1 may differ. Each is within `n eps` of the sum of magnitudes,
+/// which is at most
+/// `n`.
 pub(super) fn sums(terms: usize) -> f64 {
     2.0 * (terms * terms) as f64 * f64::from(f32::EPSILON)
 }
@@ -88,7 +89,7 @@ pub(super) struct Naming<'a> {
     pub shape: &'a str,
 }
 
-/// `make` makes the data and the call; it is called twice, because calls change their data.
+/// A case. `make` makes the data and the call; it runs twice, because calls change their data.
 pub(super) fn case(naming: Naming, (flops, bytes): (usize, usize), bound: f64, make: impl Fn() -> Call) -> Case {
     let mut reference = Vec::new();
     make()(Level::PORTABLE, Some(&mut reference));

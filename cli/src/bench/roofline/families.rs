@@ -1,4 +1,4 @@
-//! Cases of the families beside `rows`.
+//! Cases of every family but `rows`.
 
 use super::case::{Call, Case, Naming, Sizes, case, hand_out, numbers, some_rows, sums};
 use hotrow::kernels::convert::{bf16_from_f32, f32_from_bf16};
@@ -12,7 +12,7 @@ use hotrow::kernels::optim::{
 use hotrow::kernels::reduce::{rms_norm, softmax_cross_entropy, top_k};
 use hotrow::kernels::{Level, MatMut, MatRef, RowIds, UniqueRowIds, Weight, bf16};
 
-/// Elementwise arithmetic of a few operations on numbers of magnitude about 1.
+/// The bound for a few elementwise operations on numbers of magnitude about 1.
 const ELEMENTWISE: f64 = 1e-5;
 
 pub(super) fn gemm(sizes: Sizes) -> Vec<Case> {
@@ -33,7 +33,7 @@ fn gemm_of<W: Weight>(
     let flops = 2 * active * batch * dim;
     let (of_rows, of_x, of_c) = (active * dim * size_of::<W>(), 4 * batch * dim, 4 * active * batch);
     let table = move || store(numbers(rows * dim, 1));
-    // Both levels round factors to the same bf16: only the order of additions differs.
+    // Both levels round factors to the same bf16, so only the order of additions differs.
     vec![
         case(naming("gathered_forward"), (flops, of_rows + of_x + of_c), sums(dim), || {
             let (w, x, ids) = (table(), numbers(batch * dim, 2), some_rows(sizes));
@@ -99,7 +99,7 @@ pub(super) fn optim(sizes: Sizes) -> Vec<Case> {
     let touched = active * dim;
     let new = || {
         let mut ids = some_rows(sizes);
-        // A list of different rows goes up.
+        // A list of unique rows must increase.
         ids.sort_unstable();
         (numbers(rows * dim, 1), numbers(touched, 2), ids)
     };

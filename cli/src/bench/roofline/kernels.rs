@@ -1,11 +1,11 @@
-//! The kernels that are measured: one or more of every family, on tables larger than the caches.
+//! The kernels to measure: one or more of every family, on tables larger than the caches.
 
 use super::case::{Case, Naming, Sizes, case, hand_out, numbers, some_rows, sums};
 use super::families::{convert, gemm, hash, optim, reduce};
 use hotrow::kernels::rows::{rows_axpy, rows_dot, rows_outer};
 use hotrow::kernels::{MatMut, MatRef, RowIds, Weight, bf16};
 
-/// The makers of cases, a family each.
+/// Makes the cases of each family.
 pub(super) const ALL: &[fn(Sizes) -> Vec<Case>] = &[rows, gemm, hash, optim, reduce, convert];
 
 fn rows(sizes: Sizes) -> Vec<Case> {
@@ -21,7 +21,7 @@ fn rows_of<W: Weight + Into<f64>>(dtype: &'static str, sizes: Sizes, store: fn(V
     let naming = |name| Naming { family: "rows", name, dtype, shape: &shape };
     let (flops, bytes) = (2 * active * dim, active * dim * size_of::<W>());
     let table = move || store(numbers(rows * dim, 1));
-    // What is stored in bf16 is rounded to 8 bits.
+    // bf16 keeps 8 significant bits.
     let stored = if size_of::<W>() == 2 { 2.0_f64.powi(-7) } else { f64::from(f32::EPSILON) * 4.0 };
     vec![
         case(naming("rows_dot"), (flops, bytes), sums(dim), || {
