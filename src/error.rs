@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 /// The exit codes of the program: number, name, and when it is used. `--help` and the documentation show this table.
 pub const EXIT_CODES: [(u8, &str, &str); 7] = [
-    (0, "done", "the answer is complete; also when the reader of standard output has closed it"),
+    (0, "done", "the answer is complete, or the reader of standard output has closed it"),
     (1, "failed at run time", "the system refused a file, memory, threads or room on a disk"),
-    (2, "usage", "an option or a configuration cannot be, or its plan does not fit this machine; nothing was made"),
+    (2, "usage", "an option or a configuration is invalid, or its plan does not fit this machine; nothing was made"),
     (3, "diverged", "a number of the network is no longer finite; the message names the last good checkpoint"),
     (
         4,
         "bad data",
-        "a file is not what it should be, has changed under a resumed run, or has ids that no machine could hold",
+        "a file is invalid, has changed under a resumed run, or has ids that no machine could hold",
     ),
     (
         75,
