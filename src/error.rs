@@ -9,11 +9,7 @@ pub const EXIT_CODES: [(u8, &str, &str); 7] = [
     (1, "failed at run time", "the system refused a file, memory, threads or room on a disk"),
     (2, "usage", "an option or a configuration is invalid, or its plan does not fit this machine; nothing was made"),
     (3, "diverged", "a number of the network is no longer finite; the message names the last good checkpoint"),
-    (
-        4,
-        "bad data",
-        "a file is invalid, has changed under a resumed run, or has ids that no machine could hold",
-    ),
+    (4, "bad data", "a file is invalid, has changed under a resumed run, or has ids that no machine could hold"),
     (
         75,
         "stopped",
@@ -94,7 +90,7 @@ pub enum Error {
     #[error("interrupted before there was anything to keep")]
     Interrupted,
     /// A signal asked the run to end. Its state is saved.
-    #[error("stopped at step {step}; go on with --resume {}", run.display())]
+    #[error("stopped at step {step}; continue with --resume {}", run.display())]
     Stopped {
         /// Steps done.
         step: u64,

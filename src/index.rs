@@ -139,7 +139,7 @@ pub trait Index: Send + Sync + Debug {
         true
     }
 
-    /// Whether its answers depend on earlier rebuilds and updates. An index that reads the rows themselves, or ignores
+    /// Whether its answers depend on earlier rebuilds and moved rows. An index that reads the rows themselves, or ignores
     /// them, needs neither.
     fn follows_weights(&self) -> bool {
         true
@@ -152,13 +152,13 @@ pub trait Index: Send + Sync + Debug {
     /// Tells the index that the weights of `touched` have changed. It may show the change after the next rebuild only:
     /// hash indexes mark the rows here, so a row is hashed once a rebuild and not once a step. An index that rebuilds
     /// from all rows, or never, can ignore this.
-    fn update(&mut self, _rows: &Rows, _touched: UniqueRowIds) {}
+    fn mark_moved(&mut self, _rows: &Rows, _touched: UniqueRowIds) {}
 
     /// Makes `select` find the rows `ids.row(q)` for queries like `queries` (Q, D) from now on, whatever their weights.
     /// BOLT inserts labels under the samples that have them. An index that cannot do this ignores it.
     fn insert(&mut self, _queries: MatRef<f32>, _ids: &Ragged<u32>) {}
 
-    /// Builds the index from all rows, and forgets what `insert` added. Rows that no `update` named may stay where
+    /// Builds the index from all rows, and forgets what `insert` added. Rows that no [`mark_moved`](Self::mark_moved) named may stay where
     /// their old weights put them.
     fn rebuild(&mut self, _rows: &Rows) {}
 

@@ -151,7 +151,7 @@ impl RunDir {
             Ok(()) if files::is_at(&file, &name) => Ok(RunDir { path: path.to_owned(), _lock: file }),
             Ok(()) => RunDir::lock(path, flag),
             Err(TryLockError::WouldBlock) => {
-                Err(Error::config(flag, format!("another program is at work in {}", path.display())))
+                Err(Error::config(flag, format!("another program is using {}", path.display())))
             }
             Err(TryLockError::Error(error)) => Err(Error::io(name)(error)),
         }
@@ -285,7 +285,7 @@ pub fn run_of(path: &Path) -> &Path {
 fn refuse_used(path: &Path) -> Result<()> {
     let refuse = |message: &str| Err(Error::config("out", format!("{} {message}", path.display())));
     if path.join(CONFIG).exists() {
-        return refuse(&format!("holds a run: go on with --resume {}, or choose another folder", path.display()));
+        return refuse(&format!("holds a run: resume it with --resume {}, or choose another folder", path.display()));
     }
     let names = fs::read_dir(path).map_err(Error::io(path))?.flatten().map(|entry| entry.file_name());
     match names.into_iter().find(|name| !name.to_str().is_some_and(|name| is_left_over(path, name))) {

@@ -20,7 +20,7 @@ mod workload;
 
 pub use breakeven::{BreakEven, Crossing, DensityRow, Rule, breakeven};
 pub use compare::{Comparison, Pair, Side, compare};
-pub use outcome::{Cost, CurvePoint, Energy, KIND, Outcome, Place, Reached, Times};
+pub use outcome::{Cost, CurvePoint, Energy, Host, KIND, Outcome, Reached, Times};
 pub use prices::Prices;
 pub use probe::{bandwidth, load_average};
 pub use roofline::{KernelRate, PeakRate, Roofline, roofline};

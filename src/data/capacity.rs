@@ -53,7 +53,10 @@ mod tests {
             refused("0 1:1\n\n0 4294967294:1\n").starts_with("a.svm:3: feature 4294967294 in line 3 is the largest")
         );
         let header = refused("1 3 4000000000\n1 1:1\n");
-        assert!(header.starts_with("a.svm: 4000000000 labels are asked for by the file's header"), "{header}");
+        assert!(
+            header.starts_with("a.svm: the file's header, its shape or data.hash_size asks for 4000000000 labels"),
+            "{header}"
+        );
         let large = read("0 1000000000:1\n");
         assert!(check("a.svm".as_ref(), &large, false, &machine(8_000_000_000)).is_ok());
         assert!(check("a.svm".as_ref(), &large, true, &machine(4_000_000_000)).is_err(), "the counts of TF-IDF");

@@ -112,8 +112,7 @@ pub(crate) fn sort(features: &mut Vec<Entry>, what: &str, twice: &mut u64) -> Re
     *twice += (before - features.len()) as u64;
     match features.iter().find(|entry| !entry.value.is_finite()) {
         Some(Entry { index, column, .. }) => {
-            let message =
-                format!("the values of {what} {index}, which stands more than once, add up to no finite number");
+            let message = format!("the values of {what} {index}, which is repeated, have no finite sum");
             Err(Fault::at(*column as usize, message))
         }
         None => Ok(()),

@@ -46,7 +46,7 @@ impl<'a> LineReader<'a> {
             return Ok(None);
         }
         if line.last() != Some(&b'\n') && line.len() as u64 > self.longest {
-            let message = format!("cannot be read on: a line has more than {} bytes", self.longest);
+            let message = format!("cannot be read further: a line has more than {} bytes", self.longest);
             return Err(Error::data(&self.name, self.lines + 1, 0, message));
         }
         if self.lines == 0 && line.starts_with("\u{feff}".as_bytes()) {
@@ -84,7 +84,7 @@ mod tests {
     fn a_line_without_an_end_is_refused_with_its_place() {
         assert_eq!(all(b"one\n123456\n1234567", 7).unwrap().len(), 3);
         let error = all(b"one\n123456789", 7).unwrap_err();
-        assert_eq!(error.to_string(), "input:2: cannot be read on: a line has more than 7 bytes");
+        assert_eq!(error.to_string(), "input:2: cannot be read further: a line has more than 7 bytes");
         assert_eq!(error.exit_code(), 4);
     }
 }

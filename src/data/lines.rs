@@ -182,7 +182,7 @@ fn for_each<T: Send>(
 pub(crate) fn unreadable(path: &Path, line: u64, error: io::Error) -> Error {
     match error.raw_os_error() {
         Some(_) => Error::io(path)(error),
-        None => Error::data(path, line + 1, 0, format!("cannot be read on: {error}")),
+        None => Error::data(path, line + 1, 0, format!("cannot be read further: {error}")),
     }
 }
 

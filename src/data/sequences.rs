@@ -64,7 +64,8 @@ impl Sequences {
     pub fn new(file: Arc<TokenFile>, context: usize, per_step: usize, seed: u64) -> Result<Self> {
         assert!(context > 0 && per_step > 0, "{per_step} sequences of {context} tokens a step");
         if file.len() <= context {
-            let message = format!("{context} tokens and one that follows, where the training file has {}", file.len());
+            let message =
+                format!("{context} tokens and the next one are more than the {} of the training file", file.len());
             return Err(Error::config("model.context", message));
         }
         let sequences = Self { file, context, per_step, seed, epoch: None };

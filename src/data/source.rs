@@ -119,7 +119,7 @@ pub(crate) fn by_first_line(input: Input, config: &config::Data) -> Result<Forma
     } else if line.contains(&b':') || line.starts_with(b"#") {
         Ok(Format::Svmlight)
     } else {
-        Err(Error::data(input.path(), 1, 0, "the format cannot be told from this line; set data.format"))
+        Err(Error::data(input.path(), 1, 0, "this line does not show the format; set data.format"))
     }
 }
 

@@ -159,6 +159,6 @@ impl Summary {
 fn why(what: &str, count: u64, largest: Option<Largest>) -> String {
     match largest {
         Some(Largest { id, line }) if id + 1 == count => format!("{what} {id} in line {line} is the largest"),
-        _ => format!("{count} {what}s are asked for by the file's header, its shape or data.hash_size"),
+        _ => format!("the file's header, its shape or data.hash_size asks for {count} {what}s"),
     }
 }

@@ -38,7 +38,7 @@ pub use tokenizer::{EndOfText, TOKENIZER, Tokenizer};
 pub use writer::TokenWriter;
 
 #[cfg(feature = "text")]
-pub use corpus::{LeftOut, Reading};
+pub use corpus::{LeftOut, PassProgress};
 #[cfg(feature = "text")]
 pub use documents::{TextFormat, TextOptions};
 #[cfg(feature = "text")]

@@ -81,7 +81,7 @@ pub fn write_all(files: &[(impl AsRef<Path>, impl AsRef<[u8]>)]) -> Result<()> {
         let path = path.as_ref();
         let end = place::end(path)?.unwrap_or_else(|| path.to_owned());
         if !places.insert(super::real(&end).unwrap_or(end)) {
-            return Err(Error::config(path.display().to_string(), "is asked for twice"));
+            return Err(Error::config(path.display().to_string(), "is named twice"));
         }
     }
     for (path, bytes) in first.into_iter().chain(then) {

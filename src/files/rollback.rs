@@ -44,7 +44,7 @@ impl Rollback {
         let undo = |folders: &[PathBuf]| folders.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
         let root = made.inspect_err(|_| undo(&folders)).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                Error::config(path.display().to_string(), "cannot be made: a file is there that is no folder")
+                Error::config(path.display().to_string(), "cannot be made: a file is in its place")
             }
             _ => Error::io(path)(error),
         })?;

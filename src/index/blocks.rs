@@ -28,7 +28,7 @@ use groups::Groups;
 ///   of the best blocks. It reads enough blocks to hold 4 rows for each one asked for, and `probes` more.
 /// - **Clusters** are by angle. Rows enter with their biases, and without their mean.
 /// - **A rebuild** moves the groups to the means of a sample of the rows, assigns every row to the nearest group, and
-///   bisects all groups again. Updates do nothing.
+///   bisects all groups again. Moved rows are not tracked.
 /// - **Inserted rows** ([`Index::insert`]) stand beside the query's best block. Queries with this best block get them
 ///   first.
 ///
@@ -180,7 +180,7 @@ impl Index for Blocks {
         self.answer(rows, queries, k.min(rows.len()))
     }
 
-    fn update(&mut self, rows: &Rows, _: UniqueRowIds) {
+    fn mark_moved(&mut self, rows: &Rows, _: UniqueRowIds) {
         check(rows, self.rows, self.dim);
     }
 

@@ -7,7 +7,7 @@
 //! - Pools of 1, 2, 3 and 8 threads give the same rows, each with an index of its own.
 //! - A query gets the same rows alone as among others.
 //! - A restored index gives the same rows.
-//! - After a rebuild, queries that point at a row find it. After an update and another rebuild, so do queries at a row
+//! - After a rebuild, queries that point at a row find it. After `mark_moved` and another rebuild, so do queries at a row
 //!   whose weights have changed. See [`Claims::found`].
 //! - The query that a row was inserted for finds it, and the next rebuild forgets it. See [`Claims::inserts`].
 //!
@@ -203,7 +203,7 @@ fn changed_rows_are_found(
     }
     weights.copy_from_slice(&shifted(&queries));
     let rows = Rows { weights: WeightsRef::F32(MatRef::new(&weights, ROWS, DIM)), biases, level };
-    index.update(&rows, UniqueRowIds::new(&touched, ROWS).expect("increasing and below the rows"));
+    index.mark_moved(&rows, UniqueRowIds::new(&touched, ROWS).expect("increasing and below the rows"));
     index.rebuild(&rows);
     well_formed(&*index, &rows, &queries);
     found(&*index, &rows, &queries, least);

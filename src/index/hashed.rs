@@ -61,7 +61,7 @@ impl Default for HashOptions {
 /// - **Candidates** are the rows in the query's bucket of each table, ranked by the number of tables (see
 ///   [`HashOptions::rescore`]). A fixed permutation of the row numbers breaks ties. A bucket of more than 256 rows
 ///   gives 256 consecutive ones, from a position drawn from the step, the table and the bucket.
-/// - **Updates** mark rows. The next rebuild hashes the marked rows and sorts the tables again. It hashes all rows if
+/// - **Moved rows** are marked. The next rebuild hashes the marked rows and sorts the tables again. It hashes all rows if
 ///   the mean has moved by more than a tenth of the root mean square distance of rows from it.
 /// - **Inserted rows** ([`Index::insert`]) stand beside the tables: at most four for each row and table; more are
 ///   ignored. While there are any, candidates are not rescored, and inserted rows come first.
@@ -266,7 +266,7 @@ impl Index for Hashed {
         each_query(queries, k.min(rows.len()), &SCRATCH, find)
     }
 
-    fn update(&mut self, rows: &Rows, touched: UniqueRowIds) {
+    fn mark_moved(&mut self, rows: &Rows, touched: UniqueRowIds) {
         check(rows, self.tables.rows, self.dim);
         for &row in touched.as_slice() {
             self.touched[row as usize / 64] |= 1 << (row % 64);

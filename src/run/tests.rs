@@ -59,10 +59,10 @@ fn folders_with_something_in_them_are_left_alone() {
 fn one_program_at_a_time_is_at_work_in_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let run = create(folder.path()).unwrap();
-    assert!(message(RunDir::resume(folder.path())).starts_with("resume: another program is at work in "));
+    assert!(message(RunDir::resume(folder.path())).starts_with("resume: another program is using "));
     drop(run);
     assert!(RunDir::resume(folder.path()).is_ok());
-    assert!(message(create(folder.path())).contains("holds a run: go on with --resume "));
+    assert!(message(create(folder.path())).contains("holds a run: resume it with --resume "));
     // Killed between its first steps in the folder: it is no run yet.
     fs::remove_file(folder.path().join(CONFIG)).unwrap();
     fs::write(folder.path().join(".tmp-0123456789abcdef-env.json"), "{").unwrap();

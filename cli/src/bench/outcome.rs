@@ -61,7 +61,7 @@ pub struct Outcome {
     /// The start (UTC).
     pub started: String,
     /// The machine.
-    pub machine: Place,
+    pub machine: Host,
     /// Versions of the software.
     pub software: BTreeMap<String, String>,
     /// The xxh3-128 of each file that was made from the workload's data before the run.
@@ -130,7 +130,7 @@ impl Default for Outcome {
             runs_few: false,
             command: Vec::new(),
             started: String::new(),
-            machine: Place::default(),
+            machine: Host::default(),
             software: BTreeMap::new(),
             data: BTreeMap::new(),
             seconds: Times::default(),
@@ -162,7 +162,7 @@ impl Default for Outcome {
 /// The machine of a run, and its load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Place {
+pub struct Host {
     /// Name of the CPU.
     pub cpu: String,
     /// Logical CPUs.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::outcome::{Outcome, Place};
+use super::outcome::{Host, Outcome};
 use super::prices::Prices;
 use super::probe::{self, EnergyMeter, load_average};
 use super::read;
@@ -238,9 +238,9 @@ impl Series<'_> {
         commit == Some(provenance::COMMIT) && machine == (self.options.level.as_str(), self.options.threads)
     }
 
-    fn machine(&self) -> Place {
+    fn machine(&self) -> Host {
         let machine = Machine::read();
-        Place {
+        Host {
             cpu: machine.cpu,
             cores: machine.cores,
             memory_bytes: machine.memory_bytes.unwrap_or(0),
@@ -248,7 +248,7 @@ impl Series<'_> {
             threads: self.options.threads,
             bandwidth_bytes_per_second: self.bandwidth,
             system: probe::system(),
-            ..Place::default()
+            ..Host::default()
         }
     }
 
@@ -329,7 +329,7 @@ fn files(workload: &Workload, out: &Path) -> Result<Inputs> {
         tokens => TokenizerSource::Train(tokens),
     };
     let made = tokenize(&options, &source, &folder)?;
-    let valid = made.valid.ok_or_else(|| Error::config("data.valid", "there is nothing to measure on"))?;
+    let valid = made.valid.ok_or_else(|| Error::config("data.valid", "there is nothing for validation"))?;
     let files = vec![("--train", made.train), ("--valid", valid), ("--tokenizer", made.tokenizer)];
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let digests = files.iter().map(|(_, path)| Ok((name(path), file_digest(path)?))).collect::<Result<_>>()?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::compare::median;
-use super::outcome::Place;
+use super::outcome::Host;
 use super::probe::{self, load_average};
 use hotrow::machine::Machine;
 use hotrow::provenance;
@@ -94,7 +94,7 @@ pub struct Heading {
     /// Its kind.
     pub kind: String,
     /// The machine. The bandwidth is that of all threads.
-    pub machine: Place,
+    pub machine: Host,
     /// Versions.
     pub software: BTreeMap<String, String>,
     /// The command that repeats it.
@@ -115,7 +115,7 @@ impl Heading {
         Heading {
             schema: super::workload::SCHEMA,
             kind: format!("hotrow-bench-{kind}"),
-            machine: Place {
+            machine: Host {
                 cpu: machine.cpu,
                 cores: machine.cores,
                 memory_bytes: machine.memory_bytes.unwrap_or(0),
@@ -124,7 +124,7 @@ impl Heading {
                 bandwidth_bytes_per_second: probe::bandwidth(),
                 load_average_before: load_average(),
                 system: probe::system(),
-                ..Place::default()
+                ..Host::default()
             },
             software: versions.map(|(name, version)| (name.to_owned(), version.to_owned())).into(),
             command: effort.command.clone(),

@@ -48,15 +48,11 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
     let cache = Some(data.join("cache"));
     let options = xmc::Options { level, threads, command: super::command_line(), cache, other_level: false };
     let mut progress = Progress::stderr();
-    progress.note("60 000 titles of papers; the key words of each are to be found among 35 686.");
+    progress.note("60 000 paper titles: the network predicts the keywords of each, out of 35 686.");
     let mut runs = Vec::new();
     for (name, note, index) in [
         ("dense", "1 of 2: every key word is computed in every step.", IndexName::All),
-        (
-            "sparse",
-            "2 of 2: the same network, of which a step computes the rows that an index names.",
-            IndexName::Blocks,
-        ),
+        ("sparse", "2 of 2: the same network; a step computes only the rows that an index names.", IndexName::Blocks),
     ] {
         progress.note(note);
         restart_peak_memory();

@@ -35,21 +35,21 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
         report.title.clone_from(title);
     }
     let mut files = vec![(arguments.out.clone(), report::html(&report).into_bytes())];
-    let mut said = vec![format!("report: {}", arguments.out.display())];
+    let mut lines = vec![format!("report: {}", arguments.out.display())];
     let made = arguments.png.as_deref().map(Rollback::folder).transpose()?;
     if let Some(folder) = &arguments.png {
         let pictures = report::pictures(&report);
-        said.push(format!("pictures: {} in {}", pictures.len(), folder.display()));
+        lines.push(format!("pictures: {} in {}", pictures.len(), folder.display()));
         files.extend(pictures.into_iter().map(|(name, bytes)| (folder.join(name), bytes)));
     }
     if let Some(path) = &arguments.markdown {
         let images = arguments.png.as_ref().map(|folder| link(path, folder));
         files.push((path.clone(), report::markdown(&report, images.as_deref()).into_bytes()));
-        said.push(format!("markdown: {}", path.display()));
+        lines.push(format!("markdown: {}", path.display()));
     }
     write_all(&files)?;
     made.into_iter().for_each(Rollback::keep);
-    said.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use hotrow::data::tokens::{
-    Counts, EndOfText, LeftOut, Reading, TextFormat, TextOptions, TokenizerSource, tokenize_with,
+    Counts, EndOfText, LeftOut, PassProgress, TextFormat, TextOptions, TokenizerSource, tokenize_with,
 };
 use hotrow_cli::Progress;
 
@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
         (None, None) => return Err(Failure::Usage("--vocabulary or --tokenizer is needed".to_owned())),
     };
     let mut progress = Progress::stderr();
-    let mut show = |Reading { pass, bytes, of }: Reading| progress.bytes(pass, bytes, of);
+    let mut show = |PassProgress { pass, bytes, of }: PassProgress| progress.bytes(pass, bytes, of);
     let made = tokenize_with(&options, &source, &arguments.out, &mut show);
     progress.finish();
     let made = made?;

@@ -144,7 +144,7 @@ impl Reader {
         report.subtitle = names.join(" · ");
         report.environment = environment(&self.environments);
         if !self.passed_over.is_empty() {
-            report.notes.push(format!("Passed over, being of a kind not known here: {}.", self.passed_over.join(", ")));
+            report.notes.push(format!("Ignored, because their kind is unknown: {}.", self.passed_over.join(", ")));
         }
         self.report
     }

@@ -147,5 +147,5 @@ fn reals<'a>(path: &Path, array: Array<'a>) -> Result<Numbers<'a, f64>> {
 }
 
 fn not_taken(path: &Path, kind: &str) -> Error {
-    wrong(path, format!("numbers of type '{kind}' are not taken"))
+    wrong(path, format!("numbers of type '{kind}' are not supported"))
 }

@@ -70,7 +70,7 @@ impl Planted {
     pub fn write_new(&self, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
         // A link exists even if its target does not.
         match NAMES.map(|name| folder.join(name)).iter().find(|path| path.symlink_metadata().is_ok()) {
-            Some(path) => Err(Error::config("out", format!("{} is there already", path.display()))),
+            Some(path) => Err(Error::config("out", format!("{} exists already", path.display()))),
             None => self.write(folder, progress),
         }
     }

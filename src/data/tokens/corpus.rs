@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use super::cuts::Cuts;
-use super::documents::{Beside, Part, Text, TextOptions};
+use super::documents::{BlockInfo, Part, Text, TextOptions};
 use super::tokenizer::{EndOfText, Tokenizer};
 use super::train::{MOST_BYTES, Words};
 use super::writer::TokenWriter;
@@ -36,7 +36,7 @@ pub struct LeftOut {
 
 /// The progress of a pass of [`tokenize_with`](super::tokenize_with) over its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct PassProgress {
     /// The pass: `measuring`, `counting words`, `learning` (which reads nothing) or `encoding`.
     pub pass: &'static str,
     /// Bytes read so far. Packed files count as packed.
@@ -50,14 +50,14 @@ struct Pass<'a> {
     name: &'static str,
     of: u64,
     read: AtomicU64,
-    progress: &'a mut dyn FnMut(Reading),
+    progress: &'a mut dyn FnMut(PassProgress),
 }
 
 impl<'a> Pass<'a> {
     fn new<'b>(
         name: &'static str,
         files: impl Iterator<Item = &'b Path>,
-        progress: &'a mut dyn FnMut(Reading),
+        progress: &'a mut dyn FnMut(PassProgress),
     ) -> Self {
         // Reading finds out whether a file can be read.
         let of = files.map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum();
@@ -73,7 +73,7 @@ impl<'a> Pass<'a> {
         mut take: impl FnMut(T) -> Result<()>,
     ) -> Result<()> {
         for_each_cut(Input::Counted(path, &self.read), cut, parse, |part| {
-            (self.progress)(Reading { pass: self.name, bytes: self.read.load(Ordering::Relaxed), of: self.of });
+            (self.progress)(PassProgress { pass: self.name, bytes: self.read.load(Ordering::Relaxed), of: self.of });
             take(part)
         })
     }
@@ -161,8 +161,8 @@ struct Bad {
 
 impl Bad {
     /// Adds those of a block that begins after `line` lines of the file.
-    fn add(&mut self, text: &Text, line: &mut u64, beside: Beside, most: u64) -> Result<()> {
-        for fault in beside.bad {
+    fn add(&mut self, text: &Text, line: &mut u64, info: BlockInfo, most: u64) -> Result<()> {
+        for fault in info.bad {
             self.total += 1;
             let error = || Error::data(text.path, *line + fault.line + 1, fault.column, fault.message.clone());
             if self.total > most {
@@ -170,14 +170,14 @@ impl Bad {
             }
             self.first.get_or_insert_with(|| error().to_string());
         }
-        *line += beside.lines;
+        *line += info.lines;
         Ok(())
     }
 }
 
 impl<'a> Corpus<'a> {
     /// Opens the files. `learns` tells whether [`words`](Self::words) will be called.
-    pub fn open(options: &'a TextOptions, learns: bool, progress: &mut dyn FnMut(Reading)) -> Result<Self> {
+    pub fn open(options: &'a TextOptions, learns: bool, progress: &mut dyn FnMut(PassProgress)) -> Result<Self> {
         options.files.iter().try_for_each(|path| check_rereadable(path, options, learns))?;
         let cut = options.files.iter().map(PathBuf::as_path).filter(|path| !options.format.holds_objects(path));
         let mut pass = Pass::new("measuring", cut, progress);
@@ -212,7 +212,7 @@ impl<'a> Corpus<'a> {
     }
 
     /// The words of the part for training.
-    pub fn words(&self, progress: &mut dyn FnMut(Reading)) -> Result<Words> {
+    pub fn words(&self, progress: &mut dyn FnMut(PassProgress)) -> Result<Words> {
         let (mut total, mut used, mut bad) = (Words::default(), 0, Bad::default());
         let cuts = Cuts::known().around(self.options.document_separator.as_deref());
         let trained = self.texts.iter().filter(|text| text.share > 0.0);
@@ -220,21 +220,21 @@ impl<'a> Corpus<'a> {
         for text in trained {
             let (mut bytes, mut line) = (0, 0);
             let count = |block: &[u8], start: u64| {
-                let (mut words, mut beside) = (Words::default(), Beside::default());
+                let (mut words, mut info) = (Words::default(), BlockInfo::default());
                 if used + start + block.len() as u64 <= MOST_BYTES {
-                    beside = text.each(block, start, self.options, |part| match part.train {
+                    info = text.each(block, start, self.options, |part| match part.train {
                         true => words.count(part.text),
                         false => Ok(()),
                     })?;
                 }
-                Ok((words, beside, block.len() as u64))
+                Ok((words, info, block.len() as u64))
             };
             pass.read(
                 text.path,
                 &|bytes| text.end_of_block(&cuts, bytes, self.options),
                 count,
-                |(words, beside, length)| {
-                    bad.add(text, &mut line, beside, self.options.skip_bad)?;
+                |(words, info, length)| {
+                    bad.add(text, &mut line, info, self.options.skip_bad)?;
                     bytes += length;
                     total.add(words);
                     Ok(())
@@ -254,7 +254,7 @@ impl<'a> Corpus<'a> {
         &self,
         tokenizer: &Tokenizer,
         writers: &mut [TokenWriter; 2],
-        progress: &mut dyn FnMut(Reading),
+        progress: &mut dyn FnMut(PassProgress),
     ) -> Result<(LeftOut, u64)> {
         let options = self.options;
         let name = tokenizer.end_of_text().and_then(|token| tokenizer.name_of(token));
@@ -267,17 +267,17 @@ impl<'a> Corpus<'a> {
         for text in &self.texts {
             let encode = |block: &[u8], start: u64| {
                 let mut sides = [Side::default(), Side::default()];
-                let beside = text.each(block, start, options, |part| {
+                let info = text.each(block, start, options, |part| {
                     let side = &mut sides[usize::from(!part.train)];
                     side.names += name.as_ref().map_or(0, |name| part.text.matches(name).count() as u64);
                     side.add(&part, tokenizer)
                 })?;
-                Ok((sides, beside))
+                Ok((sides, info))
             };
             let (mut begun, mut line) = ([false; 2], 0);
-            pass.read(text.path, &|bytes| text.end_of_block(&cuts, bytes, options), encode, |(sides, beside)| {
-                separators += beside.separators;
-                bad.add(text, &mut line, beside, options.skip_bad)?;
+            pass.read(text.path, &|bytes| text.end_of_block(&cuts, bytes, options), encode, |(sides, info)| {
+                separators += info.separators;
+                bad.add(text, &mut line, info, options.skip_bad)?;
                 for ((side, writer), begun) in sides.iter().zip(&mut *writers).zip(&mut begun) {
                     side.write(writer, begun)?;
                     names += side.names;

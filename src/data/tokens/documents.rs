@@ -87,9 +87,9 @@ pub(super) struct Part<'a> {
     pub text: &'a str,
 }
 
-/// What a block holds beside its text.
+/// Counts of a block, apart from its text.
 #[derive(Debug, Default)]
-pub(super) struct Beside {
+pub(super) struct BlockInfo {
     /// The number of lines that end in it.
     pub lines: u64,
     /// The records left out, up to one too many.
@@ -128,12 +128,12 @@ impl Text<'_> {
         start: u64,
         options: &TextOptions,
         take: impl FnMut(Part) -> Result<(), String>,
-    ) -> Result<Beside, Fault> {
+    ) -> Result<BlockInfo, Fault> {
         let (bad, separators) = match self.objects {
             true => (self.each_object(block, start, options, take)?, 0),
             false => self.each_text(block, start, options, take)?,
         };
-        Ok(Beside { lines: block.iter().filter(|&&byte| byte == b'\n').count() as u64, bad, separators })
+        Ok(BlockInfo { lines: block.iter().filter(|&&byte| byte == b'\n').count() as u64, bad, separators })
     }
 
     fn each_text(

@@ -98,8 +98,7 @@ impl Tokenizer {
     #[cfg(feature = "text")]
     pub(super) fn no_end_of_text(&self) -> Error {
         let message = format!(
-            "there are several documents, and nothing says which token stands between them: name one, or say none \
-             to let them run together; {}",
+            "there are several documents and no end-of-text token: name one, or none to let documents run together; {}",
             self.offer()
         );
         Error::config("end_of_text", message)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::corpus::{Corpus, LeftOut, Reading};
+use super::corpus::{Corpus, LeftOut, PassProgress};
 use super::documents::TextOptions;
 use super::replace::Replacement;
 use super::tokenizer::{EndOfText, NAMES, TOKENIZER, Tokenizer};
@@ -97,7 +97,7 @@ pub fn tokenize_with(
     options: &TextOptions,
     source: &TokenizerSource,
     out: &Path,
-    progress: &mut dyn FnMut(Reading),
+    progress: &mut dyn FnMut(PassProgress),
 ) -> Result<Prepared> {
     if !(0.0..1.0).contains(&options.valid_share) {
         return Err(Error::config("valid_share", format!("{} is not at least 0 and below 1", options.valid_share)));
@@ -108,7 +108,7 @@ pub fn tokenize_with(
     if let (TokenizerSource::Train(_), EndOfText::Token(name)) = (source, &options.end_of_text)
         && name != NAMES[0]
     {
-        let message = format!("is {name:?}, where a tokenizer that is learnt has {:?}", NAMES[0]);
+        let message = format!("is {name:?}, but a learnt tokenizer has {:?}", NAMES[0]);
         return Err(Error::config("end_of_text", message));
     }
     if options.document_separator.as_deref() == Some("") {
@@ -126,7 +126,7 @@ pub fn tokenize_with(
     let tokenizer = match source {
         TokenizerSource::Train(vocabulary) => {
             let words = corpus.words(progress)?;
-            progress(Reading { pass: "learning", bytes: 0, of: 0 });
+            progress(PassProgress { pass: "learning", bytes: 0, of: 0 });
             let tokenizer = words.learn(*vocabulary)?;
             match options.end_of_text {
                 EndOfText::Absent => tokenizer.with_end_of_text(None),
@@ -191,10 +191,7 @@ fn check_replaceable(paths: &[PathBuf; 3], has_valid: bool) -> Result<()> {
         return wrong(path, "is a folder, where a file is to be written");
     }
     if !has_valid && paths[1].exists() {
-        return wrong(
-            &paths[1],
-            "is there from before and would not be replaced: remove it, or give --valid or --valid-share",
-        );
+        return wrong(&paths[1], "exists and would not be replaced: remove it, or give --valid or --valid-share");
     }
     Ok(())
 }

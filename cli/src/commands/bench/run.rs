@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         false => print(&finished, &arguments.out, out)?,
     }
     match finished.stopped {
-        true => Err(Failure::Stopped("stopped; the same command goes on after the results that there are".to_owned())),
+        true => Err(Failure::Stopped("stopped; the same command continues after the existing results".to_owned())),
         false => Ok(()),
     }
 }
