@@ -1,9 +1,10 @@
-//! Which rows take part: the labels, what the index names, and a random tail that stands for all the rest.
+//! Active sets: the rows that take part in a step. They are the labels, the hits of an index, and a random tail.
 //!
-//! With `H` the labels and hits, and `T` the `m` rows drawn evenly from the others, a sample's partition function
-//! `Z = sum over all rows of exp(z)` is estimated by `sum over H of exp(z) + (rows - |H|) / m * sum over T of exp(z)`. Given
-//! `H`, which does not depend on the draw, that has the right mean (Spring and Shrivastava 2017; Mussmann and Ermon 2016): tail
-//! rows enter with `log((rows - |H|) / m)` added to their logits, the rows of `H` with nothing, whoever brought them in.
+//! The tail stands for all other rows. Let `H` be the labels and hits, and `T` the `m` rows drawn uniformly from the
+//! others. A sample's partition function `Z = sum over all rows of exp(z)` is estimated by
+//! `sum over H of exp(z) + (rows - |H|) / m * sum over T of exp(z)`. Given `H`, which does not depend on the draw, the
+//! estimate is unbiased (Spring and Shrivastava 2017; Mussmann and Ermon 2016). So tail rows enter with
+//! `log((rows - |H|) / m)` added to their logits, and the rows of `H` with nothing.
 
 use rand::{Rng, RngExt};
 
@@ -11,35 +12,35 @@ use crate::kernels::UniqueRowIds;
 use crate::optim::RowSet;
 use crate::order::ByRow;
 
-/// How large active sets are and what they are made of.
+/// The size of active sets, and what they consist of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActiveOptions {
     /// Rows of the layer.
     pub rows: usize,
-    /// Rows of a set; more if there are more labels.
+    /// Rows in a set. A set with more labels than this has more rows.
     pub active: usize,
-    /// Share of `active` that is random rows.
+    /// The share of `active` that is drawn at random.
     pub tail: f32,
     /// Whether random rows are weighted by the inverse of their probability.
     pub correction: bool,
 }
 
-/// The active rows of samples that share them.
+/// The active rows that several samples share.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ActiveSet {
-    /// Increasing; empty where all rows take part.
+    /// Increasing; empty if all rows take part.
     rows: Vec<u32>,
-    /// What is added to the logits of each row, if anything is.
+    /// What is added to the logit of each row; empty if nothing is.
     log_weights: Vec<f32>,
-    /// All so many rows take part.
+    /// The number of rows, if all take part.
     all: Option<usize>,
     /// Rows of the layer.
     limit: usize,
-    /// Where the rows came from.
+    /// How many rows came from where.
     pub sources: Sources,
 }
 
-/// Rows by where they came from.
+/// Counts of rows by their source.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sources {
     /// The samples' labels.
@@ -59,7 +60,7 @@ impl std::ops::AddAssign for Sources {
 }
 
 impl ActiveSet {
-    /// All rows.
+    /// The set of all rows: nothing is listed and no logit is corrected.
     ///
     /// ```
     /// assert_eq!(hotrow::active::ActiveSet::all(7).len(), 7);
@@ -68,11 +69,11 @@ impl ActiveSet {
         Self { all: Some(rows), limit: rows, ..Self::default() }
     }
 
-    /// These rows of `limit`, which increase, as they are: no logit is corrected.
+    /// The set of these rows of `limit`. No logit is corrected.
     ///
     /// # Panics
     ///
-    /// If they do not increase or are not rows.
+    /// If the rows do not increase strictly, or one is not below `limit`.
     ///
     /// ```
     /// assert_eq!(hotrow::active::ActiveSet::of(vec![2, 5], 7).listed(), [2, 5]);
@@ -83,22 +84,22 @@ impl ActiveSet {
         Self { rows, limit, ..Self::default() }
     }
 
-    /// The rows, increasing; none are listed where all take part.
+    /// The rows, increasing; empty if all rows take part.
     pub fn listed(&self) -> &[u32] {
         &self.rows
     }
 
-    /// How many rows take part.
+    /// The number of active rows.
     pub fn len(&self) -> usize {
         self.all.unwrap_or(self.rows.len())
     }
 
-    /// Whether none does.
+    /// Whether no row is active.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The rows, for layers.
+    /// The rows in the form that layers take.
     pub fn rows(&self) -> RowSet<'_> {
         match self.all {
             Some(rows) => RowSet::All(rows),
@@ -106,33 +107,33 @@ impl ActiveSet {
         }
     }
 
-    /// Forgets the weights of random rows: for hidden layers, in which no sum over all rows is estimated.
+    /// Drops the weights of random rows. Hidden layers need none: they estimate no sum over all rows.
     pub fn uncorrected(&mut self) {
         self.log_weights.clear();
     }
 
-    /// Rows of the layer, active or not.
+    /// The number of rows of the layer, active or not.
     pub fn rows_of_layer(&self) -> usize {
         self.limit
     }
 
-    /// What is added to the logit of each row.
+    /// What is added to the logit of each row; `None` if nothing is.
     pub fn log_weights(&self) -> Option<&[f32]> {
         (!self.log_weights.is_empty()).then_some(&self.log_weights)
     }
 }
 
-/// Makes active sets; keeps a mark for each row so that nothing is allocated but the sets.
+/// Makes active sets. It keeps one bit a row, so only the sets are allocated.
 #[derive(Debug)]
 pub struct Selector {
     options: ActiveOptions,
-    /// A bit for each row: it is in the set that is being made. 84 KB for 670 091 rows, which stay
-    /// in the second-level cache; a word for each did not.
+    /// A bit for each row: whether it is in the set that is being made. The bits of 670 091 rows (84 KB) stay in the
+    /// second-level cache; a word for each row did not.
     marks: Vec<u64>,
 }
 
 impl Selector {
-    /// For the rows of one layer.
+    /// A selector for the rows of one layer.
     ///
     /// ```
     /// use hotrow::active::{ActiveOptions, Selector};
@@ -147,8 +148,8 @@ impl Selector {
         Self { options, marks: vec![0; options.rows.div_ceil(64)] }
     }
 
-    /// One set for several samples: all `labels`; then hits, the best of each sample before the second-best of any, as
-    /// long as there is room for them; then the random tail.
+    /// One set for several samples. It holds all `labels`. Then come the hits: the best of each sample before the
+    /// second-best of any, while there is room. The random tail fills the rest.
     ///
     /// # Panics
     ///
@@ -201,15 +202,15 @@ impl Selector {
         }
     }
 
-    /// Adds `count` rows that are not marked, each as likely as any other.
+    /// Adds `count` rows that are not marked, each with the same probability.
     fn fill(&mut self, count: usize, rows: &mut Vec<u32>, rng: &mut impl Rng) {
         let goal = rows.len() + count;
-        // Draws again what is taken already: at most two draws a row on average while half of the rows are free.
+        // Draws again if a row is taken: at most two draws a row on average while half of the rows are free.
         while rows.len() < goal && goal <= self.options.rows / 2 {
             self.add(rng.random_range(0..self.options.rows as u32), rows);
         }
-        // Nearly all rows are wanted: the free ones in order, each kept with the chance that the count comes out right
-        // (selection sampling, Knuth 3.4.2).
+        // Nearly all rows are wanted. So this walks the free rows in order and keeps each with the probability that
+        // makes the count come out right (selection sampling, Knuth 3.4.2).
         let mut free = self.options.rows - rows.len();
         for row in 0..self.options.rows as u32 {
             if rows.len() == goal {
@@ -224,7 +225,7 @@ impl Selector {
         }
     }
 
-    /// Sorts the rows, of which those after the first `hard` are the tail, and takes their marks away.
+    /// Sorts the rows and clears their marks. The rows after the first `hard` are the tail.
     fn finish(&mut self, set: &mut ActiveSet, hard: usize) {
         set.rows.iter().for_each(|&row| self.marks[row as usize / 64] = 0);
         let (rows, tail) = (self.options.rows, set.rows.len() - hard);

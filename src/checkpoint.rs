@@ -1,4 +1,4 @@
-//! Checkpoints: tensors, the trainer's state and its options, in folders that are either complete or not there.
+//! Checkpoints: tensors, the trainer's state and its options, in folders that are complete or absent.
 //!
 //! ```text
 //! run/latest                                 names the last complete checkpoint
@@ -8,10 +8,10 @@
 //!                       manifest.json        length and digest of each of them, and of itself
 //! ```
 //!
-//! A checkpoint is written to a folder with a name of its own (`.tmp-...`), synced and renamed; then `latest` is replaced.
-//! Whenever the program is killed, `latest` names a complete checkpoint, or there never was one. That is done while training goes
-//! on where a copy of the tensors may be made ([`Saver`]). Digests are against
-//! accidents (a truncated copy, a flipped bit), not against somebody who forges files.
+//! A checkpoint is written to a temporary folder (`.tmp-...`), synced and renamed; then `latest` is replaced. So at any
+//! kill `latest` names a complete checkpoint, or there never was one. Where memory allows a copy of the tensors,
+//! training continues meanwhile ([`Saver`]). Digests detect accidents such as a truncated copy or a flipped bit, not
+//! forgery.
 
 mod contents;
 mod digest;
@@ -33,18 +33,18 @@ use serde::{Deserialize, Serialize};
 
 pub use contents::Contents;
 pub use digest::digest;
-pub(crate) use folder::has_name;
-pub(crate) use folder::is_one;
+pub(crate) use folder::has_checkpoint_name;
+pub(crate) use folder::is_checkpoint;
 pub use folder::{clean, contains};
 pub use owned::{OwnedElements, OwnedTensor};
 pub use read::{Loaded, open, open_without};
 pub use save::save;
 pub(crate) use save::write_tensors;
 pub use saver::Saver;
-/// What the trainer's state and its options are given as.
+/// The type of the trainer's state and its options.
 pub use serde_json::Value;
 
-/// What these files look like; a reader refuses those of a later one.
+/// The version of the files. A reader refuses later ones.
 const SCHEMA: u32 = 1;
 
 /// The file of [`TrainerState`].
@@ -52,9 +52,9 @@ const STATE: &str = "trainer_state.json";
 /// The file of the options.
 const CONFIG: &str = "config.json";
 
-/// Where a run stands, apart from its tensors: written to `trainer_state.json`.
+/// The position of a run, apart from its tensors, as in `trainer_state.json`.
 ///
-/// Numbers come back to the bit, `f64` included; JSON has no NaN and no infinities.
+/// Numbers return to the bit, even `f64`. JSON has no NaN and no infinities.
 ///
 /// ```
 /// let mut state = hotrow::checkpoint::TrainerState::new(500, 1, 7);
@@ -69,22 +69,22 @@ pub struct TrainerState {
     pub step: u64,
     /// Epochs done.
     pub epoch: u64,
-    /// Everything random follows from it.
+    /// The seed of everything random.
     pub seed: u64,
-    /// Whatever is counted: samples, operations.
+    /// Counts, such as samples and operations.
     pub counters: BTreeMap<String, u64>,
-    /// Whatever else the trainer wants back.
+    /// Whatever else the trainer keeps.
     pub other: serde_json::Value,
 }
 
 impl TrainerState {
-    /// Without counters and `other`.
+    /// A state without counters and `other`.
     pub fn new(step: u64, epoch: u64, seed: u64) -> Self {
         Self { schema: SCHEMA, step, epoch, seed, counters: BTreeMap::new(), other: serde_json::Value::Null }
     }
 }
 
-/// The checkpoint that `latest` of the run names, if it names one; its files are not looked at.
+/// The checkpoint that `latest` of the run names, if any. Its files are not read.
 ///
 /// ```
 /// assert_eq!(hotrow::checkpoint::last("no/such/run".as_ref()), None);

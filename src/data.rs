@@ -1,28 +1,31 @@
-//! Samples: sparse features and labels, from files to batches.
+//! Data: sparse samples and text, from files to batches.
 //!
-//! [`open`] reads a training set (and a validation set) into memory-mapped caches, [`Vocabulary`] is what later files need
-//! to be read in the same way, [`Stream`] reads what is to be predicted as it comes, and [`Loader`] puts batches together in the order of training while others are trained on.
+//! [`open`] reads a training set, and a validation set, into memory-mapped caches. [`Vocabulary`] holds what later
+//! files need to be read the same way. [`Stream`] reads samples to predict as they come. [`Loader`] assembles batches
+//! ahead of training.
 //!
 //! | format | a sample is | dimensions |
 //! |---|---|---|
-//! | `xc` | a line `label,label feature:value feature:value` after the header `samples features labels` | the header's |
+//! | `xc` | a line `label,label feature:value feature:value`, after the header `samples features labels` | the header's |
 //! | `xc`, two files | a line `feature:value ..` of one and `label:1 ..` of the other, each after its header `samples columns` | the headers' |
-//! | `svmlight` | the same line; `#` begins a comment, empty lines are none | largest id + 1 |
+//! | `svmlight` | the same line; `#` begins a comment, empty lines are skipped | largest id + 1 |
 //! | `npz` | a row of each of two CSR arrays, features and labels (`scipy.sparse.save_npz`) | the arrays' |
-//! | `tsv` | a line of columns, one of text, one of labels (`4,17` or names) | buckets of the hash, largest label + 1 |
-//! | `jsonl` | an object a line, one field of text, one of labels (a list, a number, or `"4,17"`) | the same |
+//! | `tsv` | a line of columns, one with text, one with labels (`4,17` or names) | buckets of the hash, largest label + 1 |
+//! | `jsonl` | an object a line, one field with text, one with labels (a list, a number, or `"4,17"`) | the same |
 //!
-//! Ids count from 0. Files of lines may be packed (gzip, zstd) and have any line ends. Features need not be in order; the
-//! values of one that stands twice are added. Labels of text files are ids or names ([`crate::config::Labels`]); the training
-//! set numbers names by frequency. Samples without a label are left out of training (or refused: `data.unlabelled`), but never
-//! out of later files. Labels of later files that the training set has not are counted for each sample, because they are true
-//! and missed. [`Summary::left_out`] has the counts of all that was left out.
+//! Ids count from 0. Files of lines may be packed (gzip, zstd) and have any line ends. Features may stand in any order;
+//! values of a repeated feature are added. Labels of text files are ids or names ([`crate::config::Labels`]). The
+//! training set numbers names by frequency.
+//!
+//! Training leaves out samples without a label, or refuses them (`data.unlabelled`). Later files keep them. Labels that
+//! the training set lacks are counted for each sample of a later file, because they are true and missed.
+//! [`Summary::left_out`] counts everything that was left out.
 
 mod bytes;
 mod cache;
+mod capacity;
 mod dataset;
 mod fill;
-mod fits;
 mod ids;
 mod input;
 mod line_reader;
@@ -83,12 +86,13 @@ pub struct Batch {
     pub features: SparseBatch,
     /// The labels of each sample, strictly increasing.
     pub labels: Ragged<u32>,
-    /// How many labels more each sample has that training has not seen; where the list is shorter, the rest has none.
+    /// The number of true labels of each sample that the training set lacks. Samples beyond the end of the list have
+    /// none.
     pub unseen: Vec<u32>,
 }
 
 impl Batch {
-    /// No samples, of `features` numbers each.
+    /// An empty batch with feature vectors of length `features`.
     ///
     /// ```
     /// assert!(hotrow::data::Batch::new(100).is_empty());
@@ -106,7 +110,7 @@ impl Batch {
         self.labels.len()
     }
 
-    /// Whether there is no sample.
+    /// Whether there are no samples.
     ///
     /// ```
     /// assert!(hotrow::data::Batch::new(100).is_empty());
@@ -126,7 +130,7 @@ impl Batch {
         self.unseen.clear();
     }
 
-    /// How many labels of sample `sample` training has not seen: they are true, and none can be predicted.
+    /// The number of true labels of sample `sample` that the training set lacks, so none of them can be predicted.
     ///
     /// ```
     /// assert_eq!(hotrow::data::Batch::new(100).unseen_of(0), 0);
@@ -135,7 +139,7 @@ impl Batch {
         self.unseen.get(sample).copied().unwrap_or(0)
     }
 
-    /// Says so of the sample that was added last.
+    /// Sets that number for the sample added last.
     pub(crate) fn set_unseen(&mut self, unseen: u32) {
         if unseen > 0 {
             self.unseen.resize(self.len() - 1, 0);
@@ -144,17 +148,17 @@ impl Batch {
     }
 }
 
-/// A set of samples that can be read in any order, from several threads.
+/// Samples that can be read in any order, from several threads.
 pub trait Samples: Send + Sync {
     /// Number of samples.
     fn len(&self) -> usize;
     /// Length of the feature vectors.
     fn features(&self) -> usize;
-    /// Number of labels: each label is below it.
+    /// The number of labels. Each label is below it.
     fn labels(&self) -> usize;
     /// Adds sample `sample` to `batch`.
     fn read(&self, sample: usize, batch: &mut Batch);
-    /// Whether there is no sample.
+    /// Whether there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,19 +1,15 @@
-//! What can go wrong outside of the program's own hands, and the exit code that says so.
+//! The error of every fallible function, and the exit codes of the program.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The exit codes of the program: the number, its name, and the rule for it. `--help` and the documentation show this table.
+/// The exit codes of the program: number, name, and when it is used. `--help` and the documentation show this table.
 pub const EXIT_CODES: [(u8, &str, &str); 7] = [
-    (0, "done", "the answer is complete; also when the reader of standard output has closed it"),
+    (0, "done", "the answer is complete, or the reader of standard output has closed it"),
     (1, "failed at run time", "the system refused a file, memory, threads or room on a disk"),
-    (2, "usage", "an option or a configuration cannot be, or its plan does not fit this machine; nothing was made"),
+    (2, "usage", "an option or a configuration is invalid, or its plan does not fit this machine; nothing was made"),
     (3, "diverged", "a number of the network is no longer finite; the message names the last good checkpoint"),
-    (
-        4,
-        "bad data",
-        "a file is not what it should be, has changed under a resumed run, or has ids that no machine could hold",
-    ),
+    (4, "bad data", "a file is invalid, has changed under a resumed run, or has ids that no machine could hold"),
     (
         75,
         "stopped",
@@ -26,49 +22,49 @@ pub const EXIT_CODES: [(u8, &str, &str); 7] = [
     ),
 ];
 
-/// The result of everything that meets the world.
+/// The result of every function that can meet wrong data, files or options.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Wrong data, files, configuration, or a run that ended early. A wrong call panics instead.
+/// Wrong data, files or options, or a run that ended early. A wrong call panics instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
+    /// The operating system refused an operation.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A data file is not what it should be.
+    /// A data file has wrong contents.
     #[error("{}{}: {message}", path.display(), place(*line, *column))]
     Data {
         /// The file.
         path: PathBuf,
-        /// Line, from 1; 0 where a file has none.
+        /// The line, from 1; 0 if the file has no lines.
         line: u64,
-        /// Byte of the line, from 1; 0 where it is of no use.
+        /// The byte of the line, from 1; 0 if it does not help.
         column: u64,
         /// What is wrong, with the number at fault and its limit.
         message: String,
     },
-    /// An option cannot be, or cannot be together with another.
+    /// An option is out of range, or contradicts another.
     #[error("{key}: {message}")]
     Config {
-        /// `section.key`, or the flag.
+        /// `section.key`, or the name of the flag.
         key: String,
-        /// What is wrong and what would be right.
+        /// What is wrong, and what would be right.
         message: String,
     },
     /// A checkpoint cannot be used.
     #[error("{}: {message}{}", path.display(), usable(previous.as_deref()))]
     Checkpoint {
-        /// The checkpoint's folder or the file in it.
+        /// The checkpoint's folder, or the file in it.
         path: PathBuf,
         /// What is wrong.
         message: String,
-        /// An older one that is complete.
+        /// An older checkpoint that is complete.
         previous: Option<PathBuf>,
     },
     /// A number in the network is no longer finite.
@@ -76,25 +72,25 @@ pub enum Error {
     Diverged {
         /// The step, from 1.
         step: u64,
-        /// Where it was seen first.
+        /// The first layer in which it was found.
         layer: String,
-        /// The last checkpoint.
+        /// The latest checkpoint.
         last_good: Option<PathBuf>,
     },
-    /// The system refuses memory for something. What is known to be too much is a [`Config`](Self::Config) or
-    /// [`Data`](Self::Data) error before anything is asked for.
+    /// The system refused memory. A size that is known to be too large beforehand is a [`Config`](Self::Config) or
+    /// [`Data`](Self::Data) error instead, and nothing is allocated.
     #[error("{what}: the system refuses {bytes} bytes of memory")]
     Memory {
-        /// What it is for.
+        /// What the memory is for.
         what: String,
-        /// How much was asked for.
+        /// The bytes that were asked for.
         bytes: u64,
     },
-    /// A signal ended the program while nothing was worth keeping; nothing is left behind.
+    /// A signal ended the program before there was anything to keep. Nothing is left behind.
     #[error("interrupted before there was anything to keep")]
     Interrupted,
-    /// A signal asked the run to end; its state is saved.
-    #[error("stopped at step {step}; go on with --resume {}", run.display())]
+    /// A signal asked the run to end. Its state is saved.
+    #[error("stopped at step {step}; continue with --resume {}", run.display())]
     Stopped {
         /// Steps done.
         step: u64,
@@ -104,7 +100,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The same, where options of `[sparse]` were made from those of another section.
+    /// The same error about `section`: its options were copied to those of `[sparse]`.
     pub(crate) fn of_section(self, section: &str) -> Self {
         match self {
             Self::Config { key, message } if key.starts_with("sparse.") => {
@@ -128,7 +124,7 @@ fn usable(path: Option<&Path>) -> String {
 }
 
 impl Error {
-    /// For `map_err`: the system's answer, with the path it was about.
+    /// For `map_err`: turns an error of the system into one about `path`.
     ///
     /// ```
     /// use hotrow::error::Error;
@@ -140,7 +136,7 @@ impl Error {
         move |source| Error::Io { path, source }
     }
 
-    /// Wrong data at a line and column (both from 1, 0 for none).
+    /// An error about wrong data at a line and column. Both count from 1; 0 means none.
     ///
     /// ```
     /// let error = hotrow::error::Error::data("train.txt", 3, 7, "label 9 is not below 9");
@@ -150,7 +146,7 @@ impl Error {
         Error::Data { path: path.into(), line, column, message: message.into() }
     }
 
-    /// A wrong option.
+    /// An error about a wrong option.
     ///
     /// ```
     /// let error = hotrow::error::Error::config("optim.lr", "-1 is not above 0");
@@ -160,7 +156,7 @@ impl Error {
         Error::Config { key: key.into(), message: message.into() }
     }
 
-    /// The exit code of a program that ends with this error; see [`EXIT_CODES`].
+    /// The exit code of a program that ends with this error. See [`EXIT_CODES`].
     ///
     /// ```
     /// assert_eq!(hotrow::error::Error::config("optim.lr", "-1 is not above 0").exit_code(), 2);

@@ -1,40 +1,41 @@
-//! Files: written where the user pointed, read only if they can be, and nothing half-made left behind.
+//! Files: writes them whole, reads those that users name, and leaves nothing half-made behind.
 //!
-//! | to | there is |
+//! | to | use |
 //! |---|---|
-//! | write a small file where the user pointed, all at once | [`write`](fn@write) |
-//! | write a large one, which replaces another when it is complete | [`Output`] |
+//! | write a small file to a user's path, all at once | [`write`](fn@write), [`write_all`] |
+//! | write a large file that replaces another when complete | [`Output`] |
 //! | keep something for a while | [`Temporary`], [`anonymous`] |
-//! | take back what was made, if the work cannot begin | [`Made`] |
-//! | remove what killed programs have left | [`sweep`] |
+//! | remove what was made if the work cannot start | [`Rollback`] |
+//! | remove what killed programs left | [`sweep`] |
 //! | end at once and leave nothing | [`remove_all`] |
-//! | read a file that the user has named | [`open`], [`read`], [`read_settings`], [`regular`] |
-//! | ask for room | [`free_bytes`] |
+//! | read a file that a user has named | [`open`], [`read`], [`read_settings`], [`regular`] |
+//! | find out how much room is left | [`free_bytes`] |
 //!
-//! Whatever has not got its last name yet stands in one registry of the process, so that a program that is interrupted can
-//! remove it without knowing who was at what.
+//! One registry of the process lists every file without its final name. So an interrupted program can remove them all
+//! without knowing who was writing what.
 
-mod made;
 mod output;
 mod place;
 mod read;
 mod registry;
+mod rollback;
 mod sweep;
 mod temporary;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use made::note;
-pub use made::{Made, begun, take_back};
 pub use output::{Output, write, write_all};
 pub use read::{MOST_SETTINGS, open, read, read_settings, regular};
 pub use registry::{ending, remove_all};
+pub(crate) use rollback::record;
+pub use rollback::{Rollback, keep, roll_back};
 pub(crate) use sweep::is_held;
-pub use sweep::{left_by_killed, sweep};
-pub(crate) use temporary::{Listed, SCRATCH, is_at};
+pub use sweep::{original_name, sweep};
+pub(crate) use temporary::{Registered, SCRATCH, is_at};
 pub use temporary::{Temporary, anonymous};
 
-/// Bytes that this user can still write to the disk of `path`, which need not exist yet; `None` if the system does not say.
+/// The bytes that this user can still write to the disk of `path`, which need not exist yet; `None` if the system does
+/// not say.
 ///
 /// ```
 /// assert!(hotrow::files::free_bytes("no/such/folder".as_ref()).is_some_and(|bytes| bytes > 0));
@@ -50,12 +51,12 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The name of a file as it stands in the names of temporaries.
+/// A file's name, as it appears in the names of temporaries.
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Where a file is, without links in the folders on the way to it. It need not exist.
+/// The path without links in its folders. It need not exist.
 fn real(path: &Path) -> Option<PathBuf> {
     Some(parent(path).canonicalize().ok()?.join(path.file_name()?))
 }

@@ -1,8 +1,8 @@
-//! Arithmetic and memory traffic, counted where it is done, by phase of a step.
+//! Operations and memory traffic by phase of a step, counted where they happen.
 //!
-//! Counted are products, sums of rows, and losses (20 operations a logit, where logits exist as a whole); not norms,
-//! activations, rotations, the softmax of attention, and the optimiser's own rule, which are a few operations a number.
-//! `tests/flops.rs` compares every layer's count with numbers that were found by hand.
+//! Products, sums of rows and losses are counted. A loss counts 20 operations a logit, if all logits exist at once.
+//! Norms, activations, rotations, the softmax of attention and the optimiser's rule are not counted: they take a few
+//! operations a number. `tests/flops.rs` compares the count of every layer with numbers found by hand.
 
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +18,11 @@ pub enum Phase {
     Read,
     /// Forward of everything below the output layer.
     Forward,
-    /// Hashing of queries, and of rows that changed.
+    /// Hashing queries, and rows that have changed.
     Hash,
-    /// Candidates, union, random tail.
+    /// Choosing rows: candidates, union, random tail.
     Select,
-    /// Gathering and packing of active rows.
+    /// Gathering and packing active rows.
     Gather,
     /// Products of the output layer.
     Gemm,
@@ -35,7 +35,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// All phases, in the order of a step.
+    /// All phases, in the order in which a step goes through them.
     pub const ALL: [Phase; 9] = [
         Phase::Read,
         Phase::Forward,
@@ -48,7 +48,7 @@ impl Phase {
         Phase::Update,
     ];
 
-    /// The name in logs.
+    /// The phase's name in logs.
     ///
     /// ```
     /// assert_eq!(hotrow::flops::Phase::Gemm.name(), "gemm");
@@ -68,16 +68,16 @@ impl Phase {
     }
 }
 
-/// What one phase has cost.
+/// The cost of one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Floating-point operations that were executed; a multiply-add is two.
+    /// Floating-point operations executed. A multiply-add is two.
     pub flops: u64,
-    /// What a network that computes every row would have executed.
+    /// Operations that a network computing every row would have executed.
     pub dense_flops: u64,
-    /// Bytes of weights and optimiser state that were read or written.
+    /// Bytes of weights and optimiser state read or written.
     pub bytes: u64,
-    /// Time, of all phases together the time of the step.
+    /// Seconds. The sum over all phases is the time of the step.
     pub seconds: f64,
 }
 
@@ -129,7 +129,7 @@ impl Costs {
         self.0[phase as usize].seconds += time.as_secs_f64();
     }
 
-    /// All phases together.
+    /// The sum over all phases.
     ///
     /// ```
     /// assert_eq!(hotrow::flops::Costs::default().total().bytes, 0);
@@ -141,7 +141,7 @@ impl Costs {
     }
 }
 
-/// A count that several threads add to: the order of additions changes nothing, because they are whole numbers.
+/// A count that several threads add to. It holds whole numbers, so the order of additions changes nothing.
 #[derive(Debug, Default)]
 pub struct Meter(AtomicU64);
 
@@ -157,7 +157,7 @@ impl Meter {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// All that was added.
+    /// The sum of everything added.
     pub fn total(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Text that a language model goes on with: draws of tokens, one after the other, given out as text while they come.
+//! Generates text with a language model: it draws token after token, and gives out the text as it comes.
 
 mod sampling;
 mod stop;
@@ -15,20 +15,20 @@ use crate::model::Gpt;
 use crate::rng::rng;
 use stop::Stop;
 
-/// How a text goes on.
+/// The options of a generation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generation {
     /// How each token is drawn.
     pub sampling: Sampling,
-    /// What is drawn with: the same seed, network and prompt give the same text.
+    /// The seed of the draws. The same seed, network and prompt give the same text.
     pub seed: u64,
-    /// Most tokens.
+    /// The most tokens to draw.
     pub max_tokens: usize,
-    /// Texts before which it ends; they are not given out.
+    /// Generation ends before any of these texts. They are not given out.
     pub stop: Vec<String>,
-    /// Of a prompt that is longer than the network's context, the last tokens are read; else it is an error.
+    /// Whether a prompt longer than the network's context is cut to its last tokens. Otherwise it is an error.
     pub truncate_prompt: bool,
-    /// The logarithm of the probability of each token is kept.
+    /// Whether to keep the logarithm of each token's probability.
     pub logprobs: bool,
 }
 
@@ -39,41 +39,42 @@ impl Default for Generation {
     }
 }
 
-/// Why a text ended.
+/// Why generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// The network said so: it drew the end-of-text token.
+    /// The network drew the end-of-text token.
     EndOfText,
-    /// At one of the texts to stop at.
+    /// One of the stop texts came.
     Stop,
-    /// It has as many tokens as it may have.
+    /// The most tokens were drawn.
     MaxTokens,
 }
 
-/// What was generated, apart from the text that was given out.
+/// What was generated, apart from the text itself.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Generated {
-    /// Tokens of the prompt that the network has read.
+    /// The number of prompt tokens that the network read.
     pub prompt_tokens: usize,
-    /// Tokens that were drawn.
+    /// The number of tokens drawn.
     pub tokens: usize,
-    /// The tokens of the prompt that the network has read.
+    /// The prompt tokens that the network read.
     pub prompt_ids: Vec<u32>,
-    /// The tokens that were drawn; the last may be the end-of-text token.
+    /// The tokens drawn. The last one may be the end-of-text token.
     pub ids: Vec<u32>,
-    /// If [asked for](Generation::logprobs), the natural logarithm of the probability that the network gave each of `ids`: before
-    /// temperature and the rest of [`Sampling`].
+    /// The natural logarithm of the network's probability of each of `ids`, before temperature and the rest of
+    /// [`Sampling`]. Empty unless [asked for](Generation::logprobs).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logprobs: Vec<f32>,
-    /// Why there are no more.
+    /// Why generation ended.
     pub ended: Ended,
 }
 
-/// Goes on from `prompt`, and gives the text to `write` as soon as it is certain: whole characters, and none that could be of a
-/// text to stop at. An empty prompt stands for the beginning of a document.
+/// Generates a continuation of `prompt`, and passes its text to `write` as soon as it is final: in whole characters,
+/// and without what could begin a stop text. An empty prompt stands for the beginning of a document.
 ///
-/// A network reads at most [`Gpt::context`] tokens; when these are full, it reads the last half of them anew and goes on.
+/// A network reads at most [`Gpt::context`] tokens. When these are full, it reads the last half of them again and
+/// continues.
 ///
 /// ```
 /// use hotrow::config::{Optim, lm::Model};
@@ -95,10 +96,9 @@ pub struct Generated {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if an option cannot be, the tokenizer has more tokens than the network, or the prompt is longer than what the
-/// network can read and may not be truncated; [`Error::Memory`] if the system refuses the memory for its context; [`Error::Data`] if
-/// the scores are
-/// not finite; what `write` returns.
+/// [`Error::Config`] if an option is out of range, the tokenizer has more tokens than the network, or the prompt is too
+/// long and may not be truncated; [`Error::Memory`] if the system refuses the memory for the context; [`Error::Data`]
+/// if the scores are not finite; and whatever `write` returns.
 pub fn generate(
     network: &Gpt,
     work: &mut Workspace,

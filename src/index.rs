@@ -1,7 +1,7 @@
-//! Indexes: which rows of a matrix matter for a query.
+//! Indexes name the rows of a matrix with large scores for a query.
 //!
-//! An index is a guess at the rows with the largest scores `<w, q> + b`. Training is right with any guess, because labels
-//! are always among the active rows and a random tail stands for the rest; the better the guess, the fewer rows do.
+//! An index guesses which rows have the largest scores `<w, q> + b`. Training is right with any guess, because labels
+//! are always active and a random tail stands for the rest. A better guess needs fewer rows.
 
 mod blocks;
 mod centre;
@@ -35,7 +35,7 @@ pub use hashed::{HashOptions, Hashed};
 use plain::Planned;
 pub use plain::{All, Random};
 
-/// Weights in one of the two storage types.
+/// Weights in either storage type.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
 pub enum WeightsRef<'a> {
@@ -43,14 +43,14 @@ pub enum WeightsRef<'a> {
     Bf16(MatRef<'a, bf16>),
 }
 
-/// The rows that an index is over: row `r` scores `<weights[r], q> + biases[r]`.
+/// The matrix that an index is over: row `r` scores `<weights[r], q> + biases[r]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
-    /// (rows, D).
+    /// Shape (rows, D).
     pub weights: WeightsRef<'a>,
-    /// (rows).
+    /// One a row.
     pub biases: &'a [f32],
-    /// What to compute with.
+    /// The instruction set to compute with.
     pub level: Level,
 }
 
@@ -60,12 +60,12 @@ impl Rows<'_> {
         self.biases.len()
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.biases.is_empty()
     }
 
-    /// Length of a row.
+    /// The length of a row.
     pub fn dim(&self) -> usize {
         match self.weights {
             WeightsRef::F32(w) => w.cols(),
@@ -74,27 +74,27 @@ impl Rows<'_> {
     }
 }
 
-/// How an index is doing.
+/// Figures on the state of an index.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Statistics {
-    /// Hash tables, or lists of blocks.
+    /// The number of hash tables, or of lists of blocks.
     pub tables: usize,
-    /// Buckets that hold a row, of all tables.
+    /// The number of buckets that hold a row, over all tables.
     pub used_buckets: usize,
-    /// Rows in a used bucket: mean and largest.
+    /// The mean number of rows in a used bucket.
     pub mean_occupancy: f64,
-    /// As `mean_occupancy`.
+    /// The number of rows in the fullest bucket.
     pub largest_bucket: usize,
-    /// Buckets with 1, 2 to 3, 4 to 7, ... rows; empty where they are not counted.
+    /// How many buckets hold 1, 2 to 3, 4 to 7, ... rows; empty if not counted.
     pub occupancy: Vec<u64>,
-    /// Memory that the index takes, in bytes.
+    /// The memory that the index takes, in bytes.
     pub bytes: usize,
-    /// Since the index was made.
+    /// Rebuilds since the index was made.
     pub rebuilds: u64,
 }
 
 impl Statistics {
-    /// Of an index whose buckets hold so many rows each, in any order; empty ones are not counted.
+    /// The figures of buckets with these numbers of rows, in any order. Empty buckets are not counted.
     ///
     /// ```
     /// let statistics = hotrow::index::Statistics::of_buckets([5, 0, 1, 4].into_iter());
@@ -118,68 +118,70 @@ impl Statistics {
     }
 }
 
-/// Names the rows that matter for a query.
+/// Names the rows with large scores for a query.
 ///
-/// What every implementation promises ([`conformance`] checks it; `examples/custom_index.rs` is an index of one's own):
-/// - `select` returns for each query at most `k` different rows below `rows.len()`, the best guess first. It depends on
-///   the index's state, the arguments and nothing else: not on the number of threads, not on the other queries of the call.
-/// - After `rebuild(rows)` every row can be found: there are queries that find it. Which, and how many of the best rows they
-///   miss, is the quality of the index and not promised.
-/// - `restore` of what `state` gave makes an index that selects the same.
+/// Every implementation promises the following; [`conformance`] checks it, and `examples/custom_index.rs` is a sample:
+/// - `select` returns at most `k` different rows below `rows.len()` for each query, the best guess first. The answer
+///   depends on the state of the index and the arguments alone: not on the number of threads, nor on the other queries
+///   of the call.
+/// - After `rebuild(rows)` some query finds each row. How many of the best rows a query misses is the quality of the
+///   index, and not promised.
+/// - `restore` of what `state` gave makes an index that selects the same rows.
 pub trait Index: Send + Sync + Debug {
     /// The name in configurations: `simhash`, `blocks`, ...
     fn name(&self) -> &'static str;
 
-    /// Whether all rows are to be computed, so that nothing has to be selected.
+    /// Whether the network is to compute all rows, so that nothing is selected.
     fn computes_all(&self) -> bool {
         false
     }
 
-    /// Whether it names rows at all. One that does not leaves the choice to labels and chance.
+    /// Whether it names rows at all. If not, labels and chance choose the active rows.
     fn names_rows(&self) -> bool {
         true
     }
 
-    /// Whether what it selects depends on what rebuilds and updates have told it. One that looks at the rows themselves, or at nothing,
-    /// needs neither.
+    /// Whether its answers depend on earlier rebuilds and moved rows. An index that reads the rows themselves, or ignores
+    /// them, needs neither.
     fn follows_weights(&self) -> bool {
         true
     }
 
-    /// For each query (Q, D) up to `k` rows, best first. `step` is the step of the run, for indexes that draw at random.
+    /// Names up to `k` rows for each query, best first; `queries` is (Q, D). `step` is the step of the run, for indexes
+    /// that draw at random.
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32>;
 
-    /// The weights of `touched` have changed. What that changes may be seen only after the next rebuild, which may leave all
-    /// other rows where they are: hash indexes only mark the touched rows here, so that a row is hashed once for each rebuild
-    /// and not once for each step that touches it.
-    /// Indexes that rebuild from all rows, or never, need not know.
-    fn update(&mut self, _rows: &Rows, _touched: UniqueRowIds) {}
+    /// Tells the index that the weights of `touched` have changed. It may show the change after the next rebuild only:
+    /// hash indexes mark the rows here, so a row is hashed once a rebuild and not once a step. An index that rebuilds
+    /// from all rows, or never, can ignore this.
+    fn mark_moved(&mut self, _rows: &Rows, _touched: UniqueRowIds) {}
 
-    /// Makes `select` find row `ids.row(q)[..]` for queries like `queries` (Q, D) from now on, whatever the rows' weights
-    /// are: labels inserted under the samples that have them (BOLT). Indexes that cannot do so ignore it.
+    /// Makes `select` find the rows `ids.row(q)` for queries like `queries` (Q, D) from now on, whatever their weights.
+    /// BOLT inserts labels under the samples that have them. An index that cannot do this ignores it.
     fn insert(&mut self, _queries: MatRef<f32>, _ids: &Ragged<u32>) {}
 
-    /// Builds the index from all rows; what `insert` added is forgotten. Rows that `update` was not told about may stay where
+    /// Builds the index from all rows, and forgets what `insert` added. Rows that no [`mark_moved`](Self::mark_moved) named may stay where
     /// their old weights put them.
     fn rebuild(&mut self, _rows: &Rows) {}
 
-    /// Floating-point operations done so far, in hashing, in products with what stands for many rows and in scoring rows. The
-    /// number of threads does not change it.
+    /// Floating-point operations so far: hashing, products with means of rows, and scoring rows. The number of threads
+    /// does not change it.
     fn flops(&self) -> u64 {
         0
     }
 
-    /// How it is doing.
+    /// Figures on its state.
     fn statistics(&self) -> Statistics {
         Statistics::default()
     }
 
-    /// What a checkpoint has to keep, hash functions and tables included (or the seed that they follow from).
+    /// The tensors that a checkpoint keeps. They hold the hash functions and tables, or the seed that these follow
+    /// from.
     fn state(&self) -> Vec<Tensor<'_>> {
         Vec::new()
     }
 
-    /// Takes what `state` gave, for an index made with the same options.
+    /// Takes the tensors of `state`, for an index made with the same options.
     ///
     /// # Errors
     ///
@@ -224,7 +226,7 @@ pub fn register(name: &'static str, make: Maker) {
 ///
 /// # Errors
 ///
-/// [`Error::Config`](crate::error::Error::Config) if there cannot be so many codes or tables.
+/// [`Error::Config`](crate::error::Error::Config) if there are too many codes or tables.
 ///
 /// ```
 /// use hotrow::config::{IndexName, IndexOptions};

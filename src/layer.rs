@@ -102,7 +102,7 @@ fn rebuild(work: &mut Workspace, index: &mut dyn Index, rows: &Rows) {
     work.timed(Phase::Hash, |_| {
         // The index may leave rows where they were if they are not said to have moved.
         let all: Vec<u32> = (0..rows.len() as u32).collect();
-        index.update(rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
+        index.mark_moved(rows, UniqueRowIds::new(&all, rows.len()).expect("increasing"));
         index.rebuild(rows);
     });
     work.costs.count(Phase::Hash, index.flops() - before, 0, 0);

@@ -1,75 +1,79 @@
-//! hotrow trains and runs very large networks on CPUs by computing only the rows that matter.
+//! hotrow trains and runs very large neural networks on CPUs. Each step reads, computes and updates only the rows of a weight
+//! matrix that matter for its samples. The crate has layers, indexes that find such rows, readers, checkpoints, and trainers
+//! for extreme classification and language models.
 //!
-//! The program (package `hotrow-cli`) is a thin shell around this library; what it does is here for networks of one's own.
-//! `examples/custom_network.rs` is a whole one.
+//! # The smallest whole program
 //!
-//! # Where to begin
+//! ```
+//! use hotrow::{config::Config, data::Batch, kernels::Level, train::Trainer};
 //!
-//! | to | look at |
+//! // A classifier of 4 features and 3 labels, for 20 steps.
+//! let mut trainer = Trainer::new(Config::default(), 4, 3, 20, Level::detect())?;
+//! let mut batch = Batch::new(4);
+//! batch.features.push(&[0, 2], &[1.0, 0.5])?; // a sample: features 0 and 2 with their values
+//! batch.labels.push([1]);
+//! let first = trainer.step(&batch)?.loss;
+//! let losses = (1..20).map(|_| trainer.step(&batch).map(|step| step.loss)).collect::<Result<Vec<_>, _>>()?;
+//! assert!(losses[18] < first);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Guide
+//!
+//! The program `hotrow` (package `hotrow-cli`) is a thin shell around this crate. Whatever it does, you can call.
+//!
+//! | I want to | look at |
 //! |---|---|
-//! | train on very many labels, or a language model, as the program does | [`train::xmc`], [`train::lm`] |
-//! | run a trained language model | [`model::Gpt`], [`generate`] |
-//! | build a network from layers | [`layer`], [`mod@module`], [`optim`], [`loss`], [`active`] |
-//! | train it: log, clipping, checkpoints, resume | [`train::network`] |
-//! | find the rows of a matrix that score best | [`index`] |
-//! | read files, text and tokens | [`data`] |
-//! | keep and read checkpoints | [`checkpoint`] |
-//! | compute with rows and write threads oneself | [`kernels`], which is a crate of its own |
+//! | train a classifier on files, as the program does | [`train::xmc`] |
+//! | train a classifier on batches in memory | [`train::Trainer`], [`data::Batch`] |
+//! | predict labels with a trained classifier | [`train::Predictor`] |
+//! | train a language model | [`train::lm`] |
+//! | generate text | [`generate()`](generate::generate), [`model::Gpt`] |
+//! | turn text into tokens | [`data::tokens`] |
+//! | build a network of my own from layers | [`layer`], [`mod@module`] |
+//! | train it, with log, clipping, checkpoints and resume | [`train::network`]; `examples/custom_network.rs` is a whole one |
+//! | choose an optimiser, or set one parameter's rule | [`config::Optim`], [`optim`] |
+//! | find the rows with the largest scores for a query | [`index`], [`index::Index`] |
+//! | add an index of my own | [`index::Index`], [`index::conformance`]; `examples/custom_index.rs` is one |
+//! | sample an output layer's rows, and take the loss over them | [`active`], [`loss`] |
+//! | read data files into batches | [`data::open()`], [`data::Loader`] |
+//! | measure rankings: P@k, nDCG@k, PSP@k | [`metrics::Ranking`] |
+//! | read and write checkpoints | [`checkpoint`] |
+//! | hold sparse vectors, or rows of different lengths | [`sparse::SparseBatch`], [`ragged::Ragged`] |
+//! | count operations and memory traffic | [`flops`] |
+//! | call the kernels | [`kernels`], also a crate of its own: `hotrow-kernels` |
 //!
 //! # Which layer
 //!
-//! | its input is | and its rows are | take |
+//! | its input is | its rows are | take |
 //! |---|---|---|
-//! | dense, with a bias; all rows, or some that all samples share | neurons, labels | [`layer::Linear`] |
-//! | the same, with rows that each sample has chosen | neurons, labels | [`layer::Linear`] through [`layer::per_sample`] |
-//! | dense, without a bias; all rows, gradients added up over micro-batches | neurons | [`layer::Dense`] |
+//! | dense, with a bias; all rows, or a set that all samples share | neurons, labels | [`layer::Linear`] |
+//! | the same, with a set of rows for each sample | neurons, labels | [`layer::Linear`] through [`layer::per_sample`] |
+//! | dense, without a bias; all rows, with gradients over micro-batches | neurons | [`layer::Dense`] |
 //! | sparse vectors with values, pooled, with a bias | features | [`layer::Table`] on a [`sparse::SparseBatch`] |
 //! | one id for each output | tokens | [`layer::Embedding`] |
-//! | lists of ids with factors, in any order and with repeats, no bias | whatever is looked up | [`layer::RowTable`] on a [`ragged::Ragged`] |
+//! | lists of ids with factors, in any order, repeats allowed, no bias | any look-up table | [`layer::RowTable`] on a [`ragged::Ragged`] |
 //!
-//! `Table` and `RowTable` both sum rows. `Table` has a bias and pooling, wants features sorted and unique (`SparseBatch::push_bag` makes
-//! them so), writes over its output and is given the batch again for the update. `RowTable` takes ids as they come, adds to its output,
-//! gives the gradient of the factors too, and remembers who touched what until the update.
-//!
-//! # A step
-//!
-//! ```
-//! use hotrow::config::{Optim, OptimizerName, Storage};
-//! use hotrow::kernels::{Level, MatMut, MatRef};
-//! use hotrow::layer::{Linear, Workspace};
-//! use hotrow::module::Module;
-//! use hotrow::optim::{RowSet, Step};
-//!
-//! let optim = Optim { name: OptimizerName::Sgd, ..Optim::default() };
-//! let (mut layer, work) = (Linear::new("layer", 1, 2, Storage::F32, &optim, 7), &mut Workspace::new(Level::detect()));
-//! let (x, target, all) = (MatRef::new(&[1.0, 2.0], 1, 2), 3.0, RowSet::All(1));
-//! let mut losses = (1..=20).map(|number| {
-//!     let mut z = [0.0];
-//!     layer.forward(work, x, all, MatMut::new(&mut z, 1, 1));
-//!     let dz = [z[0] - target];
-//!     layer.accumulate(MatRef::new(&dz, 1, 1), all, x);
-//!     layer.update(work, &Step { number, lr: 0.1, grad_scale: 1.0, seed: 7 });
-//!     dz[0] * dz[0]
-//! });
-//! assert!(losses.next() > losses.last().map(|last| 1000.0 * last));
-//! ```
+//! `Table` and `RowTable` both sum rows. `Table` has a bias and pooling, and takes sorted, unique features, as
+//! [`SparseBatch::push_bag`](sparse::SparseBatch::push_bag) makes them. `RowTable` takes ids as they come, and also gives the gradient of
+//! the factors.
 //!
 //! # Features
 //!
-//! None is on by default. An error names the one that is missing.
+//! None is on by default. An error names the missing one.
 //!
-//! | feature | for |
+//! | feature | adds |
 //! |---|---|
-//! | `text` | text to tokens ([`data::tokens`]), learning tokenizers, words by the rules of Unicode (`data.words = "unicode"`) |
-//! | `packed` | files packed with gzip or zstd |
-//! | `arrays` | arrays of scipy and PECOS (`.npz`) |
-//! | `signals` | `run::Signals::install`, for a program that a signal ends in good order |
+//! | `text` | encoding text ([`data::tokens`]), learning tokenizers, words by Unicode's rules (`data.words = "unicode"`) |
+//! | `packed` | reading files packed with gzip or zstd |
+//! | `arrays` | reading arrays of scipy and PECOS (`.npz`) |
+//! | `signals` | `run::Signals::install`, which lets a signal end a program in good order |
 //!
 //! # Errors and panics
 //!
-//! Wrong data, options and files are an [`error::Error`]. A wrong call panics and says what disagrees; where the arguments may come from
-//! elsewhere there is a form that returns an error instead: [`matrix::Matrix::try_zeros`], `try_new` of parameters, layers and
-//! networks, [`optim::Parameter::try_update_rows`], [`model::Gpt::try_next`], [`train::lm::try_evaluate`].
+//! Wrong data, options and files are an [`error::Error`]. A wrong call panics and says what disagrees. Some calls also have a form that
+//! returns an error: [`matrix::Matrix::try_zeros`], `try_new` of parameters, layers and networks,
+//! [`optim::Parameter::try_update_rows`], [`model::Gpt::try_next`], [`train::lm::try_evaluate`].
 // Not `forbid`: `data::map` maps files.
 #![deny(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Losses over active sets, and their gradients.
+//! Losses over active sets, with their gradients.
 
 use rayon::prelude::*;
 
@@ -9,13 +9,13 @@ use crate::kernels::reduce::{sigmoid_cross_entropy, softmax_cross_entropy};
 use crate::kernels::{Level, MatMut, RowIds, UniqueRowIds};
 use crate::layer::Workspace;
 
-/// Samples of one piece of work.
+/// Samples in one piece of parallel work.
 const SAMPLES: usize = 16;
 
-/// The losses of samples that share an active set, added up. `z` (samples, active) becomes the gradient of that sum; `labels`
-/// are those of each sample, increasing.
+/// The summed loss of samples that share an active set. `z` (samples, active rows) holds the logits and becomes the
+/// gradient of that sum. `labels[s]` are the labels of sample `s`, increasing.
 ///
-/// A label outside of the set is left out, and a sample without any has no softmax loss. The logits of random rows are
+/// A label outside the set is left out. A sample without any label has no softmax loss. The logits of random rows are
 /// corrected as [`active`](crate::active) says; in the logistic loss their terms are multiplied instead.
 ///
 /// # Panics
@@ -64,11 +64,11 @@ pub fn gradient(loss: Loss, work: &mut Workspace, z: MatMut<f32>, active: &Activ
     })
 }
 
-/// As [`gradient`] for samples with sets of their own: `z` (entries, by sample).
+/// As [`gradient`] if each sample has its own set. `z` holds the logits of all entries, sample after sample.
 ///
 /// # Panics
 ///
-/// If the sets are not as long together as `z`.
+/// If the sets have more or fewer entries than `z`.
 #[track_caller]
 pub fn gradient_per_sample(
     loss: Loss,
@@ -105,8 +105,8 @@ pub fn gradient_per_sample(
     })
 }
 
-/// The loss of one sample; `z` becomes its gradient. `weights` are logarithms for the softmax, factors for the logistic
-/// loss; `positions` those of the labels, increasing.
+/// The loss of one sample; `z` becomes its gradient. `weights` are logarithms for the softmax and factors for the
+/// logistic loss. `positions` are those of the labels, increasing.
 fn one(loss: Loss, level: Level, z: &mut [f32], weights: Option<&[f32]>, positions: &[u32]) -> f32 {
     match loss {
         Loss::Softmax => {

@@ -1,6 +1,6 @@
-//! What is known of the machine: CPU, caches, memory, huge pages, and how much of the memory this process may have.
+//! The machine: CPU, caches, memory, huge pages, and how much memory this process may have.
 //!
-//! Reports show it, and plans are compared with [`Limits`] before anything of their size is asked for.
+//! Reports show it. Plans are compared with [`Limits`] before they allocate.
 
 mod limits;
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 pub use limits::Limits;
 
-/// The machine, as far as the operating system tells. What it does not tell is `None` or empty.
+/// The machine, as the operating system describes it. What the system does not say is `None` or empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Name of the CPU; `unknown` where the system does not say.
+    /// The CPU's name; `unknown` if the system does not say.
     pub cpu: String,
     /// Logical CPUs that this process may use.
     pub cores: usize,
@@ -22,18 +22,18 @@ pub struct Machine {
     pub caches: Vec<Cache>,
     /// Main memory, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Main memory that this process may have, in bytes: less than `memory_bytes` in a container with a limit (cgroup v1, v2) or
-    /// under a limit of the address space (`ulimit -v`).
+    /// Main memory that this process may have, in bytes. It is less than `memory_bytes` in a container with a limit
+    /// (cgroup v1, v2) or under `ulimit -v`.
     #[serde(default)]
     pub memory_limit_bytes: Option<u64>,
-    /// Mode of transparent huge pages: `always`, `madvise` or `never`.
+    /// The mode of transparent huge pages: `always`, `madvise` or `never`.
     pub huge_pages: Option<String>,
 }
 
 /// One cache of a CPU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cache {
-    /// 1 is the nearest to the core.
+    /// 1 is nearest to the core.
     pub level: u32,
     /// `data`, `instruction` or `unified`.
     pub kind: String,
@@ -70,7 +70,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// x86 has the name as a string, aarch64 numbers only.
+/// x86 gives the name as a string, aarch64 gives numbers only.
 fn cpu_name(cpuinfo: &str) -> Option<String> {
     let numbers =
         || Some(format!("implementer {} part {}", field(cpuinfo, "CPU implementer")?, field(cpuinfo, "CPU part")?));
@@ -81,7 +81,7 @@ fn memory(meminfo: &str) -> Option<u64> {
     size(field(meminfo, "MemTotal")?)
 }
 
-/// `48K`, `2 M` or `24 kB`, in bytes.
+/// The bytes that `48K`, `2 M` or `24 kB` means.
 fn size(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = match text[digits..].trim().chars().next() {
@@ -94,12 +94,12 @@ fn size(text: &str) -> Option<u64> {
     text[..digits].parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// The word in brackets: `always [madvise] never`.
+/// The word in brackets, as in `always [madvise] never`.
 fn chosen(modes: &str) -> Option<String> {
     modes.split_once('[')?.1.split_once(']').map(|(mode, _)| mode.to_owned())
 }
 
-/// One folder a cache, with the files `level`, `type` and `size`.
+/// Reads one folder a cache, with the files `level`, `type` and `size`.
 fn caches(folder: &Path) -> Vec<Cache> {
     let mut caches: Vec<Cache> = fs::read_dir(folder)
         .into_iter()

@@ -1,4 +1,4 @@
-//! Owned row-major matrices in memory that the system is asked to back with huge pages.
+//! Owned row-major matrices, on huge pages if the system has them.
 
 use bytemuck::Pod;
 use memmap2::{Advice, MmapMut};
@@ -6,8 +6,8 @@ use memmap2::{Advice, MmapMut};
 use crate::error::{Error, Result};
 use crate::kernels::{MatMut, MatRef};
 
-/// A row-major matrix that starts at a page. Its memory comes from the system as zeros, and only pages that are written
-/// are ever filled: a table of which few rows are used costs what these rows cost.
+/// A row-major matrix that starts at a page boundary. The system fills a page when it is first written. So a table with
+/// few used rows takes the memory of those rows.
 ///
 /// ```
 /// use hotrow::matrix::Matrix;
@@ -25,11 +25,11 @@ pub struct Matrix<T> {
 }
 
 impl<T: Pod> Matrix<T> {
-    /// `rows` x `cols` zeros.
+    /// A matrix (`rows`, `cols`) of zeros.
     ///
     /// # Panics
     ///
-    /// If the system has not so much memory: see [`try_zeros`](Self::try_zeros).
+    /// If the system refuses the memory. [`try_zeros`](Self::try_zeros) returns an error instead.
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).rows(), 2);
@@ -39,12 +39,13 @@ impl<T: Pod> Matrix<T> {
         Self::try_zeros("a matrix", rows, cols).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// `rows` x `cols` zeros, for `what`: its name in the error.
+    /// A matrix (`rows`, `cols`) of zeros. `what` names it in the error.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if the system refuses so much, or no machine could have it. A system that promises more than it has
-    /// refuses later, when pages are written, by ending the program: whoever knows what fits asks for no more.
+    /// [`Error::Memory`] if the system refuses the memory, or no address space could hold it. A system that overcommits
+    /// refuses later, by ending the program when pages are written. So compare plans with
+    /// [`Limits`](crate::machine::Limits) first.
     ///
     /// ```
     /// use hotrow::matrix::Matrix;
@@ -139,7 +140,7 @@ impl<T: Pod> Matrix<T> {
     ///
     /// # Panics
     ///
-    /// If there is no such row.
+    /// If `r` is not below the number of rows.
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).row(1), &[0.0; 3]);
@@ -153,7 +154,7 @@ impl<T: Pod> Matrix<T> {
     ///
     /// # Panics
     ///
-    /// If there is no such row.
+    /// If `r` is not below the number of rows.
     ///
     /// ```
     /// hotrow::matrix::Matrix::<f32>::zeros(2, 3).row_mut(1).fill(2.0);
@@ -164,7 +165,7 @@ impl<T: Pod> Matrix<T> {
         &mut self.as_mut_slice()[r * cols..][..cols]
     }
 
-    /// The matrix as kernels take it.
+    /// The matrix as kernels read it.
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).view().cols(), 3);
@@ -183,7 +184,7 @@ impl<T: Pod> Matrix<T> {
         MatMut::new(self.as_mut_slice(), rows, cols)
     }
 
-    /// Bytes that it takes when every page has been written.
+    /// Its bytes once every page has been written.
     ///
     /// ```
     /// assert_eq!(hotrow::matrix::Matrix::<f32>::zeros(2, 3).bytes(), 24);

@@ -9,10 +9,10 @@
 //! PSP@k    = sum_{i <= k, r_i in y} 1 / p(r_i)       /  the same sum for the best ranking there is
 //! ```
 //!
-//! The first three are averaged over the samples; PSP@k is the quotient of the two sums over all samples, as the
-//! extreme-classification repository and napkinXC compute it. True labels that the training set has not seen belong to `y`
-//! ([`Ranking::add_with_missing`]). A sample without true labels counts as a sample with 0 (and
-//! adds nothing to either sum of PSP), as in napkinXC and scikit-learn. A set without samples has 0 everywhere.
+//! P@k, recall@k and nDCG@k are means over the samples. PSP@k is the quotient of two sums over all samples, as in the
+//! extreme-classification repository and napkinXC. True labels that the training set lacks belong to `y`
+//! ([`Ranking::add_with_missing`]). As in napkinXC and scikit-learn, a sample without true labels counts as 0, and adds
+//! nothing to either sum of PSP. An empty set has 0 everywhere.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +22,10 @@ mod tests;
 
 pub use propensity::{Inverse, Propensity, count_labels};
 
-/// The metrics of a set, fed with one ranking a sample.
+/// The metrics of a set. It takes one ranking a sample.
 ///
-/// Sums are kept in whole units of 2^-64, so they are the same bits however the set was cut into parts, in whichever
-/// order the parts came and were [merged](Self::merge).
+/// Sums are kept in whole units of 2^-64. So they are the same bits however the set was cut into parts, and in whatever
+/// order the parts were [merged](Self::merge).
 ///
 /// ```
 /// use hotrow::metrics::Ranking;
@@ -41,9 +41,9 @@ pub struct Ranking {
     ks: Vec<usize>,
     inverse: Option<Inverse>,
     samples: u64,
-    /// `places[i]` has the sums at k = i + 1.
+    /// `places[i]` holds the sums at k = i + 1.
     places: Vec<Sums>,
-    /// Room for a sample's inverse propensities.
+    /// Working memory for a sample's inverse propensities.
     scores: Vec<f64>,
 }
 
@@ -57,12 +57,12 @@ struct Sums {
 }
 
 impl Ranking {
-    /// Nothing seen yet; `ks` are the cuts that [`Self::metrics`] reports. With `inverse`, the inverse propensity of each
-    /// label ([`Propensity::inverse`]), there is PSP too.
+    /// Metrics of no samples yet. `ks` are the cut-offs that [`Self::metrics`] reports. `inverse` is the inverse
+    /// propensity of each label ([`Propensity::inverse`]); with it, there is PSP too.
     ///
     /// # Panics
     ///
-    /// If there is no k, or one is 0.
+    /// If `ks` is empty or holds a 0.
     ///
     /// ```
     /// assert_eq!(hotrow::metrics::Ranking::new(&[5], None).metrics()["p@5"], 0.0);
@@ -84,7 +84,7 @@ impl Ranking {
         self.places.len()
     }
 
-    /// Number of samples seen.
+    /// The number of samples added.
     ///
     /// ```
     /// assert_eq!(hotrow::metrics::Ranking::new(&[1], None).samples(), 0);
@@ -93,12 +93,12 @@ impl Ranking {
         self.samples
     }
 
-    /// One sample: the `predicted` labels, best first and each once, and the `truth`, strictly increasing. Predictions
-    /// after the largest k are not read; where there are fewer, the missing ones are wrong.
+    /// Adds a sample: its `predicted` labels, best first and each once, and its `truth`, strictly increasing.
+    /// Predictions after the largest k are ignored. Missing ones count as wrong.
     ///
     /// # Panics
     ///
-    /// If a prediction comes twice, the truth does not increase strictly, or a label has no propensity.
+    /// If a prediction comes twice, `truth` does not increase strictly, or a label has no propensity.
     ///
     /// ```
     /// let mut ranking = hotrow::metrics::Ranking::new(&[5], None);
@@ -110,9 +110,9 @@ impl Ranking {
         self.add_with_missing(predicted, truth, 0);
     }
 
-    /// The same for a sample with `unseen` true labels more that no prediction can name, because the training set had none of
-    /// them. They are part of `y`: recall is lower for them, and so are nDCG and PSP, whose best ranking has them (with the
-    /// propensity of a label that was seen 0 times).
+    /// Adds a sample with `unseen` further true labels that the training set lacks, so no prediction can name them.
+    /// They are part of `y` and lower recall, nDCG and PSP. The best ranking holds them, with the propensity of a label
+    /// that was seen 0 times.
     ///
     /// # Panics
     ///
@@ -161,7 +161,7 @@ impl Ranking {
         }
     }
 
-    /// Adds what `other` has seen.
+    /// Adds the samples of `other`.
     ///
     /// # Panics
     ///
@@ -194,11 +194,11 @@ impl Ranking {
         }
     }
 
-    /// P@k, for any k up to the largest asked for.
+    /// P@k, for any k up to the largest of `ks`.
     ///
     /// # Panics
     ///
-    /// If k is 0 or larger than that; so do the other metrics.
+    /// If k is 0 or larger than that. So do the other metrics.
     #[track_caller]
     pub fn precision(&self, k: usize) -> f64 {
         self.mean(self.at(k).hits as f64 / k as f64)
@@ -223,7 +223,7 @@ impl Ranking {
         self.inverse.as_ref().map(|_| if best.0 == 0 { 0.0 } else { scored.get() / best.get() })
     }
 
-    /// Everything, by the names of the program's output: `p@1`, `recall@5`, `ndcg@5`, `psp@3`.
+    /// All metrics, under the program's names: `p@1`, `recall@5`, `ndcg@5`, `psp@3`.
     ///
     /// ```
     /// use hotrow::metrics::{Propensity, Ranking};
@@ -262,8 +262,8 @@ fn score(inverse: &Inverse, label: u32) -> f64 {
         .unwrap_or_else(|| panic!("label {label} has no propensity: there are {}", inverse.len()))
 }
 
-/// A sum of numbers that are not negative, in units of 2^-64: additions commute to the bit. A term is rounded by 2^-65 at
-/// most, and 2^64 is never reached by a sum of shares.
+/// A sum of non-negative numbers in units of 2^-64, so additions commute to the bit. Each term is rounded by at most
+/// 2^-65. A sum of shares never reaches 2^64.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sum(u128);
 

@@ -1,7 +1,8 @@
-//! One way to walk a network: over its parameters, indexes and counters, always in the same order.
+//! The walk over a network: its parameters, indexes and counters, always in the same order.
 //!
-//! A layer or a network implements [`Module`], by [`module!`](crate::module!) with a list of its fields or by hand. What holds for
-//! every network is written once over the walk: a step, the gradient's norm, settling, counting, tensors of checkpoints, freezing.
+//! A layer or a network implements [`Module`] with [`module!`](crate::module!) and a list of its fields, or by hand.
+//! What holds for every network is written once over the walk: a step, the gradient's norm, settling, counting, tensors
+//! of checkpoints, freezing.
 //!
 //! ```
 //! use hotrow::config::{Optim, lm::model::Precision};
@@ -26,17 +27,17 @@
 //! ```
 
 use crate::index::Index;
-use crate::optim::{Parameter, Step, fits};
+use crate::optim::{Parameter, Step, matches};
 use crate::tensor::{Tensor, TensorMut};
 use crate::work::Workspace;
 
-/// What a walk comes upon.
+/// What the walk visits.
 pub enum Part<'a> {
     /// Weights with their rule, state and gradient.
     Parameter(&'a Parameter),
     /// An index of rows, with the name of its tensors in checkpoints.
     Index(String, &'a dyn Index),
-    /// Whatever else a checkpoint keeps, beside the optimiser's state.
+    /// Anything else that a checkpoint keeps beside the optimiser's state.
     Counter(Tensor<'a>),
 }
 
@@ -71,8 +72,8 @@ pub enum PartMut<'a> {
 
 /// A layer, or a network of layers, that can be walked.
 ///
-/// [`visit`](Self::visit) and [`visit_mut`](Self::visit_mut) come upon the same parts in the same order, which is that of the tensors
-/// in a checkpoint.
+/// [`visit`](Self::visit) and [`visit_mut`](Self::visit_mut) visit the same parts in the same order, which is that of
+/// the tensors in a checkpoint.
 pub trait Module {
     /// Calls `take` with each part.
     fn visit<'a>(&'a self, take: &mut dyn FnMut(Part<'a>));
@@ -80,7 +81,7 @@ pub trait Module {
     /// The same, to be written.
     fn visit_mut<'a>(&'a mut self, take: &mut dyn FnMut(PartMut<'a>));
 
-    /// What else a step does, once all parameters have moved: indexes that are due are rebuilt, loads are evened out.
+    /// Ends a step, once all parameters have moved: rebuilds the indexes that are due, and balances loads.
     fn after_update(&mut self, _work: &mut Workspace, _step: &Step) {}
 
     /// Calls `take` with what each layer takes beside its parameters, and the layer's name.
@@ -126,12 +127,12 @@ pub trait Module {
         all
     }
 
-    /// Number of weights.
+    /// The number of weights.
     fn parameter_count(&self) -> u64 {
         self.parameters().iter().map(|parameter| (parameter.rows() * parameter.cols()) as u64).sum()
     }
 
-    /// The weights, as `model.safetensors` has them.
+    /// The weights, as in `model.safetensors`.
     fn weight_tensors(&self) -> Vec<Tensor<'_>> {
         self.parameters().into_iter().flat_map(Parameter::weight_tensors).collect()
     }
@@ -141,7 +142,7 @@ pub trait Module {
         self.parameters_mut().into_iter().flat_map(Parameter::weight_tensors_mut).collect()
     }
 
-    /// What the optimiser keeps, and counters: as `optimizer.safetensors` has them.
+    /// The optimiser's state and the counters, as in `optimizer.safetensors`.
     fn state_tensors(&self) -> Vec<Tensor<'_>> {
         let (mut tensors, mut counters) = (Vec::new(), Vec::new());
         self.visit(&mut |part| match part {
@@ -164,32 +165,32 @@ pub trait Module {
         tensors
     }
 
-    /// The squared Euclidean length of all gradients that parameters keep.
+    /// The squared Euclidean length of all kept gradients.
     fn squared_gradient(&mut self, work: &mut Workspace) -> f64 {
         self.parameters_mut().into_iter().map(|parameter| parameter.squared_gradient(work)).sum()
     }
 
-    /// One step along all gradients that parameters keep, which are then empty.
+    /// Takes a step along all kept gradients, and empties them.
     fn update(&mut self, work: &mut Workspace, step: &Step) {
         self.parameters_mut().into_iter().for_each(|parameter| parameter.update(work, step));
         self.after_update(work, step);
     }
 
-    /// Empties all gradients without a step: after one that cannot be taken.
+    /// Empties all gradients without a step, after one that cannot be taken.
     fn forget_gradients(&mut self) {
         self.parameters_mut().into_iter().for_each(Parameter::forget);
     }
 
-    /// Brings rows up to date whose rule lets them make up for steps later, before weights are read as a whole.
+    /// Brings all rows up to date, if their rule defers steps. Call it before weights are read as a whole.
     fn settle(&mut self, work: &Workspace, step: &Step) {
         self.parameters_mut().into_iter().for_each(|parameter| parameter.settle(work.level, step));
     }
 
-    /// From now on no step moves the parameters whose name fits `pattern`, in which `*` stands for any characters. How many there
-    /// are.
+    /// Freezes the parameters whose names match `pattern`: no step moves them. `*` stands for any characters. Returns
+    /// their number.
     fn freeze(&mut self, pattern: &str) -> usize {
-        let fitting = self.parameters_mut().into_iter().filter(|parameter| fits(pattern, parameter.name()));
-        fitting.map(|parameter| parameter.freeze(true)).count()
+        let matching = self.parameters_mut().into_iter().filter(|parameter| matches(pattern, parameter.name()));
+        matching.map(|parameter| parameter.freeze(true)).count()
     }
 }
 
@@ -253,7 +254,7 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
 }
 
-/// For collections: each of the elements, in order.
+/// Visits each element of a collection, in order.
 macro_rules! of_elements {
     ([$($generics:tt)*] $collection:ty) => {
         impl<M: Module, $($generics)*> Module for $collection {

@@ -14,7 +14,7 @@ pub use parameter::Parameter;
 pub use product::LinearGradient;
 pub use rule::Rule;
 pub use schedule::learning_rate;
-pub(crate) use scope::fits;
+pub(crate) use scope::matches;
 pub use scope::{Group, Scope};
 pub use stored::Init;
 

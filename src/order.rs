@@ -1,27 +1,27 @@
-//! Entries by row: what turns the rows of each sample into the samples of each row.
+//! Groups entries by row: from the rows of each sample to the samples of each row.
 
 mod sets;
 
 pub use sets::Sets;
 
-/// Bits of a digit: 2048 counters are 8 KiB, a quarter of a first-level cache, and two digits sort 4 million rows.
+/// Bits of a digit. 2048 counters take 8 KiB, a quarter of a first-level cache. Two digits sort 4 million rows.
 const BITS: u32 = 11;
 
-/// Entries grouped by row. Entries of a row keep their order.
+/// Entries grouped by row, in their old order within a row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ByRow {
     /// Distinct rows, increasing.
     pub rows: Vec<u32>,
-    /// Entries of `rows[r]`: `entries[offsets[r]..offsets[r + 1]]`.
+    /// The entries of `rows[r]` are `entries[offsets[r]..offsets[r + 1]]`.
     pub offsets: Vec<u32>,
-    /// Every entry once.
+    /// Each entry once.
     pub entries: Vec<u32>,
 }
 
 impl ByRow {
-    /// `of_entry` is the row of each entry. A radix sort, a pass for each 11 bits of the largest row. With it the
-    /// backward phase of a step with 19 200 touches of 135 909 features took 0.4 ms while other programs kept both cores
-    /// busy, and 2.7 ms with a parallel comparison sort (0.6 ms on a quiet machine).
+    /// Groups entries; `of_entry` gives the row of each. This is a radix sort with one pass for each 11 bits of the
+    /// largest row. With it, the backward phase of a step with 19 200 touches took 0.4 ms while other programs kept
+    /// both cores busy. A parallel comparison sort took 2.7 ms.
     ///
     /// # Panics
     ///

@@ -1,12 +1,12 @@
-//! Where this build comes from, for `--version`, reports and file headers.
+//! The origin of this build, for `--version`, reports and file headers.
 
 /// Version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit that was checked out at build time; `unknown` outside a checkout of hotrow.
+/// The commit checked out at build time; `unknown` outside a checkout of hotrow.
 pub const COMMIT: &str = env!("HOTROW_COMMIT");
 
-/// The compiler, as `rustc --version` names it.
+/// The compiler, as `rustc --version` prints it.
 pub const RUSTC: &str = env!("HOTROW_RUSTC");
 
 /// The target triple.
@@ -15,7 +15,7 @@ pub const TARGET: &str = env!("HOTROW_TARGET");
 /// The optimisation level: `3` in a release build.
 pub const OPT_LEVEL: &str = env!("HOTROW_OPT_LEVEL");
 
-/// All of it, a line each: what `hotrow --version` prints behind the name.
+/// All of it, one a line: what `hotrow --version` prints after the name.
 pub const LONG: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit ",

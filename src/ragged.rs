@@ -36,8 +36,8 @@ impl<T> Ragged<T> {
         Self { offsets: vec![0], items: Vec::new() }
     }
 
-    /// Row `r` is `items[offsets[r]..offsets[r + 1]]`; `None` if the offsets do not start at 0, do not increase or do not
-    /// end at the number of items.
+    /// The rows `items[offsets[r]..offsets[r + 1]]`. `None` if the offsets do not start at 0, do not increase, or do
+    /// not end at the number of items.
     ///
     /// ```
     /// use hotrow::ragged::Ragged;
@@ -58,7 +58,7 @@ impl<T> Ragged<T> {
         self.offsets.len() - 1
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     ///
     /// ```
     /// assert!(hotrow::ragged::Ragged::<u32>::new().is_empty());
@@ -71,7 +71,7 @@ impl<T> Ragged<T> {
     ///
     /// # Panics
     ///
-    /// If there is no such row.
+    /// If `r` is not below the number of rows.
     ///
     /// ```
     /// let rows: hotrow::ragged::Ragged<u32> = [vec![1], vec![2, 3]].into_iter().collect();
@@ -92,7 +92,7 @@ impl<T> Ragged<T> {
         &self.items
     }
 
-    /// Where each row begins, and the end of the last.
+    /// Where each row begins, and where the last one ends.
     ///
     /// ```
     /// let rows: hotrow::ragged::Ragged<u32> = [vec![1], vec![2, 3]].into_iter().collect();
@@ -138,7 +138,7 @@ impl<T> Ragged<T> {
 }
 
 impl<T: Copy + Default> Ragged<T> {
-    /// `items` by `key`, in `rows` rows: a counting sort that keeps the order inside a row.
+    /// Groups `items` into `rows` rows by `key`. This counting sort keeps the order within a row.
     ///
     /// # Panics
     ///

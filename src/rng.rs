@@ -1,11 +1,11 @@
-//! Random numbers as a function of a seed, a purpose and a counter: nothing to save, nothing shared between threads, and
-//! step 1000 can be drawn without the 999 before it.
+//! Random numbers as a function of a seed, a purpose and a counter. So there is no state to save and nothing to share
+//! between threads, and step 1000 can be drawn without the 999 before it.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The random numbers of one purpose (`"init/output"`, `"tail"`) at one point of a run (a step, an epoch, a row).
+/// The generator for one purpose (`"init/output"`, `"tail"`) at one point of a run (a step, an epoch, a row).
 ///
 /// ```
 /// use rand::RngExt;

@@ -1,4 +1,4 @@
-//! What a run is outside of arithmetic: its folder, its log, its summary, the machine it runs on, and how it is stopped.
+//! A run apart from its arithmetic: its folder, its log, its summary, its environment, and how it is stopped.
 //!
 //! ```text
 //! DIR/config.toml     the resolved configuration, every default written out
@@ -32,7 +32,7 @@ pub use summary::{Flops, PhaseCost, Seconds, Summary};
 use crate::checkpoint::{self, Loaded};
 use crate::config::{self, RunConfig};
 use crate::error::{Error, Result};
-use crate::files::{self, Made};
+use crate::files::{self, Rollback};
 
 const CONFIG: &str = "config.toml";
 const ENVIRONMENT: &str = "env.json";
@@ -40,17 +40,17 @@ const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "summary.json";
 const LOCK: &str = "lock";
 
-/// The folder of a run, held by this program: no other one can be at work in it until this value is dropped.
+/// The folder of a run, locked by this program. No other program can use it until this value is dropped.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    /// Locked. The system gives it back however the program ends.
+    /// Locked. The system releases it however the program ends.
     _lock: File,
 }
 
 impl RunDir {
-    /// Makes the folder of a new run, with its `config.toml` and `env.json`. The folder may exist if it is empty. Until the run has
-    /// [begun](Self::begun), [`files::remove_all`] takes back what was made.
+    /// Makes the folder of a new run, with its `config.toml` and `env.json`. The folder may exist if it is empty. Until
+    /// the run is [kept](Self::keep), [`files::remove_all`] removes what was made.
     ///
     /// ```
     /// use hotrow::{config::Config, kernels::Level, run::{Environment, RunDir}};
@@ -67,26 +67,26 @@ impl RunDir {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if there is a run in the folder already, or something else; [`Error::Io`] if the system refuses.
+    /// [`Error::Config`] if the folder holds a run or anything else; [`Error::Io`] if the system refuses.
     pub fn create(path: &Path, config: &impl RunConfig, environment: &Environment) -> Result<RunDir> {
-        let made = Made::folder(path)?;
+        let made = Rollback::folder(path)?;
         refuse_used(path)?;
         let run = RunDir::lock(path, "out")?;
         // Another program may have come first.
         refuse_used(path)?;
-        // These are not written by `files`, or may be left by a killed program: they go if the run does not begin. Taken back in the
-        // opposite order, the lock is the last.
-        [LOCK, METRICS, ENVIRONMENT].iter().for_each(|name| files::note(&path.join(name)));
-        // A run is recognised by its configuration, so that comes last.
+        // `files` does not write these, or a killed program may have left them. They go if the run does not start. They
+        // are removed in the opposite order, so the lock goes last.
+        [LOCK, METRICS, ENVIRONMENT].iter().for_each(|name| files::record(&path.join(name)));
+        // The configuration identifies a run, so it comes last.
         run.write_environment(environment)?;
         run.write_config(config)?;
         made.leave_pending();
         Ok(run)
     }
 
-    /// Takes up the run in `path` (or the run that the checkpoint `path` belongs to), at the checkpoint that `latest` names
-    /// (or at `path`). `None` if it was stopped before its first checkpoint: then it starts at the beginning. What a killed
-    /// program has left half done is removed.
+    /// Resumes the run in `path`, or the run of the checkpoint `path`: at the checkpoint that `latest` names, or at
+    /// `path`. The checkpoint is `None` if the run was stopped before its first one; the run then starts at the
+    /// beginning. What a killed program left half done is removed.
     ///
     /// ```
     /// use hotrow::{checkpoint, config::Config, kernels::Level, run::{Environment, RunDir}};
@@ -105,40 +105,40 @@ impl RunDir {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if there is no run, or another program is at work in it; [`Error::Checkpoint`] if the checkpoint is
+    /// [`Error::Config`] if there is no run, or another program is using it; [`Error::Checkpoint`] if the checkpoint is
     /// damaged; [`Error::Io`] if the system refuses.
     pub fn resume(path: &Path) -> Result<(RunDir, Option<Loaded>)> {
-        let run = there_is(path)?;
+        let run = existing_run(path)?;
         let held = RunDir::lock(run, "resume")?;
         checkpoint::clean(run)?;
         Ok((held, checkpoint_of(path)?))
     }
 
-    /// The folder and the checkpoint that [`resume`](Self::resume) would take up. Nothing is held or changed.
+    /// The folder and the checkpoint that [`resume`](Self::resume) would use. This locks and changes nothing.
     ///
     /// # Errors
     ///
-    /// As [`resume`](Self::resume), but that another program may be at work in it.
-    pub fn look(path: &Path) -> Result<(&Path, Option<Loaded>)> {
-        Ok((there_is(path)?, checkpoint_of(path)?))
+    /// As [`resume`](Self::resume), except that another program may be using the run.
+    pub fn peek(path: &Path) -> Result<(&Path, Option<Loaded>)> {
+        Ok((existing_run(path)?, checkpoint_of(path)?))
     }
 
-    /// Removes what was made of a run that was [created](RunDir::create) here and then could not begin, for its data could not
-    /// be read; and its folder, if that was made here and nobody has put anything into it since.
+    /// Removes what [`create`](RunDir::create) made of a run that could not start, for example because its data could
+    /// not be read. The folder goes too, if it was new and nobody has put anything into it since.
     pub(crate) fn discard(path: &Path) {
-        // Held, so that nobody begins or takes up a run in it meanwhile. If somebody else has done so, it is theirs. A program that
-        // this process starts holds what this one had locked for a moment.
+        // The lock keeps others from starting or resuming a run here meanwhile. If somebody already has, the run is
+        // theirs. A program that this process starts shares the lock for a moment.
         for _ in 0..50 {
             if let Ok(_held) = RunDir::lock(path, "out") {
-                return files::take_back(path);
+                return files::roll_back(path);
             }
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// The run does its first step: its folder is worth keeping from now on, whatever happens.
-    pub fn begun(&self) {
-        files::begun(&self.path);
+    /// Keeps the folder from now on: the run takes its first step.
+    pub fn keep(&self) {
+        files::keep(&self.path);
     }
 
     fn lock(path: &Path, flag: &str) -> Result<RunDir> {
@@ -146,11 +146,12 @@ impl RunDir {
         let options = File::options().create(true).truncate(false).write(true).open(&name);
         let file = options.map_err(Error::io(&name))?;
         match file.try_lock() {
-            // Whoever had it may have removed it with all of a run that could not begin: then this is the lock of nothing.
+            // Whoever had the lock may have removed it with a run that could not start. Then this is the lock of
+            // nothing.
             Ok(()) if files::is_at(&file, &name) => Ok(RunDir { path: path.to_owned(), _lock: file }),
             Ok(()) => RunDir::lock(path, flag),
             Err(TryLockError::WouldBlock) => {
-                Err(Error::config(flag, format!("another program is at work in {}", path.display())))
+                Err(Error::config(flag, format!("another program is using {}", path.display())))
             }
             Err(TryLockError::Error(error)) => Err(Error::io(name)(error)),
         }
@@ -170,7 +171,7 @@ impl RunDir {
         config_of(&self.path, sets)
     }
 
-    /// Writes `config.toml`, all at once: for a run that goes on with other options.
+    /// Writes `config.toml`, all at once: for a run that continues with other options.
     ///
     /// # Errors
     ///
@@ -189,16 +190,16 @@ impl RunDir {
         files::write(&self.path.join(ENVIRONMENT), &json)
     }
 
-    /// The environment that the run was started in.
+    /// The environment in which the run was started.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if `env.json` cannot be read, [`Error::Data`] if it is none.
+    /// [`Error::Io`] if `env.json` cannot be read; [`Error::Data`] if it is no environment.
     pub fn environment(&self) -> Result<Environment> {
         environment_of(&self.path)
     }
 
-    /// Opens the log of a run that stands at `step`: what was logged later is cut off, because it will happen again.
+    /// Opens the log of a run at `step`. Later events are cut off, because they will happen again.
     ///
     /// # Errors
     ///
@@ -217,8 +218,8 @@ impl RunDir {
     }
 }
 
-/// The folder of the run `path`, which is there.
-fn there_is(path: &Path) -> Result<&Path> {
+/// The folder of the existing run `path`.
+fn existing_run(path: &Path) -> Result<&Path> {
     let run = run_of(path);
     match run.join(CONFIG).is_file() {
         true => Ok(run),
@@ -226,22 +227,22 @@ fn there_is(path: &Path) -> Result<&Path> {
     }
 }
 
-/// The checkpoint that the run `path` goes on from, if it has any.
+/// The checkpoint that the run `path` resumes from, if it has any.
 fn checkpoint_of(path: &Path) -> Result<Option<Loaded>> {
     let any = run_of(path) != path || checkpoint::contains(path);
     any.then(|| checkpoint::open(path)).transpose()
 }
 
-/// Whether `path` is a run or a checkpoint: good or not, finished or not.
+/// Whether `path` is a run or a checkpoint, sound or not, finished or not.
 ///
 /// ```
 /// assert!(!hotrow::run::is_run("no/such/run".as_ref()));
 /// ```
 pub fn is_run(path: &Path) -> bool {
-    path.join(CONFIG).is_file() || checkpoint::contains(path) || checkpoint::is_one(path)
+    path.join(CONFIG).is_file() || checkpoint::contains(path) || checkpoint::is_checkpoint(path)
 }
 
-/// The configuration that the run in the folder `run` was started with, changed by `sets` (see
+/// The configuration with which the run in the folder `run` was started, changed by `sets` (see
 /// [`Config::load`](config::Config::load)).
 ///
 /// # Errors
@@ -251,11 +252,11 @@ pub fn config_of<C: RunConfig>(run: &Path, sets: &[String]) -> Result<C> {
     config::load(C::default(), Some(&run.join(CONFIG)), sets)
 }
 
-/// The environment that the run `path` (or that of the checkpoint `path`) was started in.
+/// The environment in which the run `path`, or that of the checkpoint `path`, was started.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if `env.json` cannot be read, [`Error::Data`] if it is none.
+/// [`Error::Io`] if `env.json` cannot be read; [`Error::Data`] if it is no environment.
 pub fn environment_of(path: &Path) -> Result<Environment> {
     let path = run_of(path).join(ENVIRONMENT);
     let bytes = files::read(&path)?;
@@ -264,7 +265,7 @@ pub fn environment_of(path: &Path) -> Result<Environment> {
     serde_json::from_slice(&bytes).map_err(wrong)
 }
 
-/// The run that a folder is or, for a checkpoint, belongs to.
+/// The folder of a run: `path` itself or, for a checkpoint, the run it belongs to.
 ///
 /// ```
 /// use std::path::Path;
@@ -272,7 +273,7 @@ pub fn environment_of(path: &Path) -> Result<Environment> {
 /// assert_eq!(hotrow::run::run_of(Path::new("runs/a")), Path::new("runs/a"));
 /// ```
 pub fn run_of(path: &Path) -> &Path {
-    let checkpoint = checkpoint::has_name(path) && !path.join(CONFIG).exists();
+    let checkpoint = checkpoint::has_checkpoint_name(path) && !path.join(CONFIG).exists();
     match path.parent() {
         Some(run) if checkpoint && run.as_os_str().is_empty() => Path::new("."),
         Some(run) if checkpoint => run,
@@ -280,11 +281,11 @@ pub fn run_of(path: &Path) -> &Path {
     }
 }
 
-/// An error if anything but a lock is in the folder.
+/// Refuses a folder that holds anything but leftovers.
 fn refuse_used(path: &Path) -> Result<()> {
     let refuse = |message: &str| Err(Error::config("out", format!("{} {message}", path.display())));
     if path.join(CONFIG).exists() {
-        return refuse(&format!("holds a run: go on with --resume {}, or choose another folder", path.display()));
+        return refuse(&format!("holds a run: resume it with --resume {}, or choose another folder", path.display()));
     }
     let names = fs::read_dir(path).map_err(Error::io(path))?.flatten().map(|entry| entry.file_name());
     match names.into_iter().find(|name| !name.to_str().is_some_and(|name| is_left_over(path, name))) {
@@ -293,8 +294,8 @@ fn refuse_used(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether a file is what a program leaves that was killed between its first steps in the folder. A lock is empty; an environment
-/// was written under a lock and has all that one says. Anything else of these names is somebody's own.
+/// Whether a program that was killed at the start of a run left the file. A lock is empty. An environment stands beside
+/// a lock and is complete. Any other file of these names belongs to somebody.
 fn is_left_over(folder: &Path, name: &str) -> bool {
     let is_lock = || folder.join(LOCK).symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
     let is_environment = || {
@@ -304,7 +305,7 @@ fn is_left_over(folder: &Path, name: &str) -> bool {
     match name {
         LOCK => is_lock(),
         ENVIRONMENT => is_lock() && is_environment(),
-        _ => matches!(files::left_by_killed(name), Some(ENVIRONMENT | CONFIG)),
+        _ => matches!(files::original_name(name), Some(ENVIRONMENT | CONFIG)),
     }
 }
 

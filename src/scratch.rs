@@ -1,12 +1,12 @@
-//! Memory that a thread keeps for its pieces of work.
+//! Memory that a thread keeps between pieces of work.
 
 use std::cell::Cell;
 use std::thread::LocalKey;
 
-/// Lends a thread's memory to `work`, with what stood in it last, and keeps it for the next piece.
+/// Lends a thread's memory to `work`, with its last contents, and keeps it for the next piece.
 ///
-/// It is taken away meanwhile: work that waits for other threads may be handed another piece of the same kind, which then begins with
-/// memory of its own instead of finding this one in use.
+/// The memory is taken out meanwhile. A piece that waits for other threads may be handed another piece of the same
+/// kind. That one then begins with fresh memory instead of finding this one in use.
 pub(crate) fn lend<T: Default, R>(memory: &'static LocalKey<Cell<T>>, work: impl FnOnce(&mut T) -> R) -> R {
     let mut own = memory.take();
     let result = work(&mut own);

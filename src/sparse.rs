@@ -1,9 +1,9 @@
-//! Batches of sparse vectors in CSR form, right by construction: indices increase strictly and stay below `dim`.
+//! Batches of sparse vectors in CSR form. Their indices always increase strictly and stay below `dim`.
 
 use crate::error::{Error, Result};
 use crate::kernels::{IndexError, RowIds, SparseRow};
 
-/// Sparse vectors of `dim` numbers.
+/// Sparse vectors of length `dim`.
 ///
 /// ```
 /// use hotrow::sparse::SparseBatch;
@@ -23,7 +23,7 @@ pub struct SparseBatch {
 }
 
 impl SparseBatch {
-    /// No vectors, of `dim` numbers each.
+    /// An empty batch of vectors of length `dim`.
     ///
     /// ```
     /// assert!(hotrow::sparse::SparseBatch::new(10).is_empty());
@@ -32,13 +32,13 @@ impl SparseBatch {
         Self { dim, offsets: vec![0], indices: Vec::new(), values: Vec::new() }
     }
 
-    /// The vectors of a matrix in CSR form, as scipy and others have it: vector `r` is `indices[indptr[r]..indptr[r + 1]]` with the
-    /// values there. Indices may stand in any order and repeat, as in [`push_bag`](Self::push_bag).
+    /// The vectors of a CSR matrix, as scipy has it: vector `r` has the indices `indices[indptr[r]..indptr[r + 1]]` and
+    /// the values at the same places. Indices may stand in any order and repeat, as in [`push_bag`](Self::push_bag).
     ///
     /// # Errors
     ///
-    /// If `indptr` does not begin with 0, falls, or does not end with the number of indices; if there are not as many values as indices; or
-    /// if an index is not below `dim`. The position is that in `indices`.
+    /// If `indptr` does not begin with 0, falls, or does not end with the number of indices; if `values` and `indices`
+    /// differ in length; or if an index is not below `dim`. The error's position is that in `indices`.
     ///
     /// ```
     /// use hotrow::sparse::SparseBatch;
@@ -84,7 +84,7 @@ impl SparseBatch {
     ///
     /// # Errors
     ///
-    /// If there are not as many values as indices, or the indices do not increase strictly below `dim`:
+    /// If `values` and `indices` differ in length, or the indices do not increase strictly below `dim`.
     /// [`push_bag`](Self::push_bag) sorts them.
     ///
     /// ```
@@ -95,12 +95,13 @@ impl SparseBatch {
         Ok(())
     }
 
-    /// Adds a vector given as a bag: indices in any order, the values of those that stand there several times added up in the order
-    /// they stand in. What logs of clicks or words have.
+    /// Adds a vector from a bag, as in logs of clicks or words: indices may stand in any order and repeat. Values of a
+    /// repeated index are added in the order of the bag.
     ///
     /// # Errors
     ///
-    /// If there are not as many values as indices, or an index is not below `dim`; the position is that in the bag.
+    /// If `values` and `indices` differ in length, or an index is not below `dim`. The error's position is that in the
+    /// bag.
     ///
     /// ```
     /// let mut batch = hotrow::sparse::SparseBatch::new(10);
@@ -116,7 +117,7 @@ impl SparseBatch {
         RowIds::new(indices, self.dim)?;
         let begin = self.indices.len();
         let mut bag: Vec<(u32, f32)> = indices.iter().copied().zip(values.iter().copied()).collect();
-        // Stable: sums are taken in the order of the bag.
+        // Stable, so sums are taken in the order of the bag.
         bag.sort_by_key(|&(index, _)| index);
         for (index, value) in bag {
             if self.indices.len() > begin && self.indices.last() == Some(&index) {
@@ -134,7 +135,7 @@ impl SparseBatch {
     ///
     /// # Panics
     ///
-    /// If it is of another dimension.
+    /// If its dimension is another.
     ///
     /// ```
     /// use hotrow::{kernels::SparseRow, sparse::SparseBatch};
@@ -169,7 +170,7 @@ impl SparseBatch {
     ///
     /// # Panics
     ///
-    /// If there is no such vector.
+    /// If `r` is not below the number of vectors.
     ///
     /// ```
     /// let mut batch = hotrow::sparse::SparseBatch::new(3);
@@ -186,7 +187,7 @@ impl SparseBatch {
     ///
     /// # Panics
     ///
-    /// If there is no such vector.
+    /// If `r` is not below the number of vectors.
     ///
     /// ```
     /// let mut batch = hotrow::sparse::SparseBatch::new(3);
@@ -209,7 +210,7 @@ impl SparseBatch {
         self.offsets.len() - 1
     }
 
-    /// Whether there is no vector.
+    /// Whether there are no vectors.
     ///
     /// ```
     /// assert!(hotrow::sparse::SparseBatch::new(3).is_empty());
@@ -227,7 +228,7 @@ impl SparseBatch {
         self.dim
     }
 
-    /// Stored values of all vectors.
+    /// The number of stored values, over all vectors.
     ///
     /// ```
     /// assert_eq!(hotrow::sparse::SparseBatch::new(3).nnz(), 0);
@@ -236,7 +237,7 @@ impl SparseBatch {
         self.indices.len()
     }
 
-    /// Where each vector begins, and the end of the last.
+    /// Where each vector begins, and where the last one ends.
     ///
     /// ```
     /// assert_eq!(hotrow::sparse::SparseBatch::new(3).offsets(), &[0]);

@@ -1,4 +1,4 @@
-//! Names, shapes and elements of what a network and its trainer keep: what checkpoints write and read, whatever it is of.
+//! Names, shapes and elements of everything that a checkpoint keeps.
 
 use half::bf16;
 
@@ -24,14 +24,14 @@ pub enum ElementsMut<'a> {
     U64(&'a mut [u64]),
 }
 
-/// A tensor that someone else owns.
+/// A tensor that borrows its elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor<'a> {
     /// `output.weight`, `output.weight.adam.m`, ...
     pub name: String,
-    /// Lengths of its dimensions, the outermost first.
+    /// Lengths of its dimensions, outermost first.
     pub shape: Vec<usize>,
-    /// As many as the product of `shape`.
+    /// As many elements as the product of `shape`.
     pub elements: Elements<'a>,
 }
 
@@ -46,9 +46,8 @@ pub struct TensorMut<'a> {
     pub elements: ElementsMut<'a>,
 }
 
-/// One visitor over everything that is trained or kept: for checkpoints, digests and gradient checks.
-///
-/// Both functions list the same tensors in the same order.
+/// A walk over everything that is trained or kept: for checkpoints, digests and gradient checks. Both functions list
+/// the same tensors in the same order.
 pub trait Tensors {
     /// The tensors, to be read.
     fn tensors(&self) -> Vec<Tensor<'_>>;
@@ -57,7 +56,7 @@ pub trait Tensors {
 }
 
 impl Elements<'_> {
-    /// The bytes in memory order (little-endian on every machine that hotrow runs on).
+    /// The bytes in memory order, little-endian on every machine that hotrow runs on.
     ///
     /// ```
     /// assert_eq!(hotrow::tensor::Elements::U32(&[1]).bytes(), &1_u32.to_ne_bytes());
@@ -72,7 +71,7 @@ impl Elements<'_> {
         }
     }
 
-    /// The type's name in safetensors files.
+    /// The name of the element type in safetensors files.
     ///
     /// ```
     /// assert_eq!(hotrow::tensor::Elements::F32(&[1.0]).type_name(), "F32");

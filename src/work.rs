@@ -1,4 +1,4 @@
-//! What computing takes: the instruction set, memory that is used again, and the count of what it has cost.
+//! The workspace of computations: the instruction set, reused memory, and counts of their cost.
 
 mod buffer;
 
@@ -11,7 +11,7 @@ use crate::flops::{Costs, Phase};
 use crate::kernels::Level;
 use crate::kernels::gemm::PackedPanel;
 
-/// What layers compute with: the level, memory that is used again, and the count of what it has cost.
+/// A workspace for layers: the level, reused memory, and counts of cost.
 ///
 /// ```
 /// let work = hotrow::work::Workspace::new(hotrow::kernels::Level::detect());
@@ -21,18 +21,18 @@ use crate::kernels::gemm::PackedPanel;
 pub struct Workspace {
     /// The instruction set.
     pub level: Level,
-    /// What has been done so far.
+    /// The cost so far.
     pub costs: Costs,
     /// Packed rows, and packed samples as left and as right factors.
     pub(crate) panels: Vec<PackedPanel>,
     pub(crate) lefts: Vec<PackedPanel>,
     pub(crate) rights: Vec<PackedPanel>,
-    /// Activations and gradients that live as long as a layer works.
+    /// Activations and gradients that live as long as a layer computes.
     pool: buffer::Pool,
 }
 
 impl Workspace {
-    /// Nothing counted yet.
+    /// A workspace with no cost yet.
     pub fn new(level: Level) -> Self {
         Self {
             level,
@@ -44,7 +44,7 @@ impl Workspace {
         }
     }
 
-    /// A buffer (rows, cols) of unspecified numbers, from those that were given back.
+    /// A buffer (rows, cols) of unspecified numbers, from those given back.
     ///
     /// # Panics
     ///
@@ -54,12 +54,12 @@ impl Workspace {
         self.pool.take(rows, cols)
     }
 
-    /// The buffer's memory serves again.
+    /// Takes a buffer back, to reuse its memory.
     pub fn give_back(&mut self, buffer: Buffer) {
         self.pool.give(buffer);
     }
 
-    /// Runs `f` and counts its time to `phase`.
+    /// Runs `f` and adds its time to `phase`.
     pub fn timed<R>(&mut self, phase: Phase, f: impl FnOnce(&mut Self) -> R) -> R {
         let start = Instant::now();
         let result = f(self);

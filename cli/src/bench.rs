@@ -1,8 +1,8 @@
-//! The measuring house: workloads that are run and compared under fixed rules, and measurements of kernels.
+//! Benchmarks: workloads that are run and compared under fixed rules, and measurements of kernels.
 //!
-//! What is to be reached and the data are fixed by a workload's file before anything is timed. The clock includes reading and
-//! evaluation; loading stands apart and in the total. Runs of variants take turns. FLOPs that were saved and time that was
-//! saved are two figures, which nobody multiplies.
+//! A workload's file fixes the target and the data before anything is timed. The clock includes reading and evaluation.
+//! Loading is listed apart and counts in the total. Runs of variants take turns. Saved operations and saved time are
+//! two figures, and nobody multiplies them.
 
 mod breakeven;
 mod compare;
@@ -20,7 +20,7 @@ mod workload;
 
 pub use breakeven::{BreakEven, Crossing, DensityRow, Rule, breakeven};
 pub use compare::{Comparison, Pair, Side, compare};
-pub use outcome::{Cost, CurvePoint, Energy, KIND, Outcome, Place, Reached, Times};
+pub use outcome::{Cost, CurvePoint, Energy, Host, KIND, Outcome, Reached, Times};
 pub use prices::Prices;
 pub use probe::{bandwidth, load_average};
 pub use roofline::{KernelRate, PeakRate, Roofline, roofline};

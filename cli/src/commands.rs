@@ -1,4 +1,4 @@
-//! The command line: what is asked for, where the answer goes, and how the program ends.
+//! The command line: what to do, where results go, and how the program ends.
 //!
 //! Results go to standard output, everything else to standard error. `EXIT_CODES` in `error` has the exit codes.
 
@@ -23,7 +23,7 @@ use hotrow::error::{EXIT_CODES, Error};
 use hotrow::kernels::Level;
 use hotrow::run::{Signals, is_run};
 
-/// More would only get in each other's way.
+/// More threads would only get in each other's way.
 const MOST_THREADS: usize = 512;
 
 const LEVEL_VARIABLE: &str = "HOTROW_LEVEL";
@@ -49,45 +49,45 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Describe this machine: CPU, memory, which instruction sets hotrow can use, and why the others are absent
+    /// Describe this machine: CPU, memory, the instruction sets that hotrow can use, and why others are absent
     Info(info::Arguments),
     /// Train a network
     Train(train::Arguments),
-    /// Measure a trained network on a file
+    /// Evaluate a trained network on a file
     Eval(evaluate::Arguments),
     /// Print the best labels of each sample of a file, or of standard input
     Predict(predict::Arguments),
     /// Generate text with a language model
     Generate(generate::Arguments),
-    /// Turn text into token files for language models, with a tokenizer that is learnt or loaded
+    /// Turn text into token files for language models, with a new tokenizer or a loaded one
     Tokenize(tokenize::Arguments),
-    /// Make data sets that a network can learn
+    /// Make synthetic data sets that a network can learn
     #[command(alias = "gen")]
     MakeData(make_data::Arguments),
-    /// Measure: workloads under fixed rules, comparisons of their results, kernels against the machine
+    /// Run benchmarks: workloads under fixed rules, comparisons of their results, kernels against the machine
     Bench(bench::Arguments),
-    /// Draw runs and measurements: quality, time, operations, memory, cost, as one page, Markdown and pictures
+    /// Draw runs and measurements (quality, time, operations, memory, cost) as one page, Markdown and pictures
     Report(report::Arguments),
-    /// Train the same network dense and sparse on data that comes with the program: a table and a report in about a minute
+    /// Train one network dense and sparse, on built-in data: a table and a report in about a minute
     Demo(demo::Arguments),
-    /// List all commands and their paths, for the test that tries them
+    /// List all commands and their paths, for a test that tries them
     #[command(hide = true)]
     Arguments,
 }
 
-/// How many threads compute.
+/// The number of threads.
 #[derive(Args)]
 struct Threads {
-    /// Threads to compute with; they change the time and no bit of the result [default: all cores]
+    /// Threads to compute with. They change the time and no bit of the result [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 
-/// The variable that rayon reads where `--threads` is not given.
+/// The variable that rayon reads if there is no `--threads`.
 const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 
 impl Threads {
-    /// Starts the threads; how many there are.
+    /// Starts the threads; returns their number.
     fn start(&self) -> Result<usize, Failure> {
         let variable = std::env::var(THREADS_VARIABLE).ok().and_then(|value| value.parse().ok());
         let asked = [("--threads", self.threads), (THREADS_VARIABLE, variable.filter(|&threads| threads > 0))];
@@ -105,15 +105,15 @@ impl Threads {
 
 /// Why the program ends early.
 enum Failure {
-    /// The user asked for something that cannot be.
+    /// The user asked for something impossible.
     Usage(String),
     /// The system refused something that belongs to no file.
     Refused(String),
     /// Writing the result failed.
     Output(io::Error),
-    /// A signal ended something that goes on when it is started again.
+    /// A signal ended something that continues when it is started again.
     Stopped(String),
-    /// Data, files or the run itself.
+    /// An error about data, files or the run.
     Run(Error),
 }
 
@@ -131,14 +131,14 @@ impl From<io::Error> for Failure {
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
-    // Without them, only the message or the exit code is another.
+    // Without it, only the message or the exit code differs.
     let _ = Signals::outlive_abort();
     let _ = Signals::outlive_file_limit();
     let cli = Cli::parse();
     let mut out = io::stdout().lock();
     match execute(&cli, &mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has seen enough (`hotrow info | head -1`).
+        // The reader has seen enough (`hotrow info | head -1`).
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => fail(1, &format!("writing to standard output: {error}")),
         Err(Failure::Refused(message)) => fail(1, &message),
@@ -160,7 +160,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Options of the library that are flags here.
+/// Options of the library and their flags.
 const FLAGS: [&str; 10] = [
     "document_separator",
     "end_of_text",
@@ -174,7 +174,7 @@ const FLAGS: [&str; 10] = [
     "vocabulary",
 ];
 
-/// The same error, with an option of the library called as it is on the command line.
+/// The same error, naming the flag instead of the library's option.
 fn of_flag(error: Error) -> Error {
     match error {
         Error::Config { key, message } if FLAGS.contains(&&*key) => {
@@ -209,7 +209,7 @@ fn exit_codes() -> String {
     format!("Exit codes:\n{}", EXIT_CODES.iter().map(line).collect::<String>())
 }
 
-/// An error unless there is a run, or a checkpoint, in the folder that `flag` names.
+/// Refuses the folder that `flag` names unless it is a run or a checkpoint.
 fn check_run(flag: &str, path: &Path) -> Result<(), Failure> {
     match is_run(path) {
         true => Ok(()),
@@ -222,7 +222,7 @@ fn command_line() -> Vec<String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-/// The level named by `--level`, else by the environment, else the best one. An empty variable counts as unset.
+/// The level that `--level` names, else the one in the environment, else the best. An empty variable counts as unset.
 fn level(option: Option<&str>) -> Result<Level, Failure> {
     let variable = std::env::var_os(LEVEL_VARIABLE).unwrap_or_default();
     let (source, name) = match option {
@@ -234,11 +234,11 @@ fn level(option: Option<&str>) -> Result<Level, Failure> {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    // A signal is ending the program, and has taken away what the error is about.
+    // A signal is ending the program, and has removed what the error is about.
     while hotrow::files::ending() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    // Nobody is left to be told if standard error is closed too.
+    // If standard error is closed too, nobody reads this.
     let _ = writeln!(io::stderr(), "error: {message}");
     ExitCode::from(code)
 }

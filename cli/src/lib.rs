@@ -1,5 +1,5 @@
-//! What the program `hotrow` has beside its commands: the measuring house ([`mod@bench`]), the drawings of its figures ([`report`]) and
-//! the bar that shows where a run is ([`Progress`]). All that trains is in the crate `hotrow`.
+//! The parts of the program `hotrow` beside its commands: benchmarks ([`mod@bench`]), drawings of figures ([`report`])
+//! and the progress bar ([`Progress`]). Training itself is in the crate `hotrow`.
 #![forbid(unsafe_code)]
 
 pub mod bench;

@@ -1,11 +1,11 @@
-//! The bar that shows where a run is.
+//! The progress bar.
 
 use std::io::IsTerminal;
 
 use hotrow::run::{Observer, Report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on standard error, if that is a terminal; otherwise nothing is drawn, and only notes are written, a line each.
+/// A bar on standard error, if that is a terminal. Otherwise only notes are written, one a line.
 ///
 /// ```
 /// use hotrow::run::{Observer, Report};
@@ -21,7 +21,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// On standard error.
+    /// A bar on standard error.
     ///
     /// ```
     /// hotrow_cli::Progress::stderr().finish();
@@ -34,7 +34,7 @@ impl Progress {
         Progress::on(target, true)
     }
 
-    /// Nowhere.
+    /// No bar, and no notes.
     ///
     /// ```
     /// hotrow_cli::Progress::hidden().finish();
@@ -48,7 +48,7 @@ impl Progress {
         Progress { bar: bar.with_style(style("{bar:24} {pos}/{len} {msg} ETA {eta}")), notes }
     }
 
-    /// Shows that a pass over files has read so many bytes of them. Each pass has a speed, and so an ETA, of its own.
+    /// Shows how many bytes of its files a pass has read. Each pass has a speed of its own, and so an ETA.
     ///
     /// ```
     /// let mut bar = hotrow_cli::Progress::hidden();
@@ -85,7 +85,7 @@ impl Observer for Progress {
     fn note(&mut self, text: &str) {
         if self.notes {
             use std::io::Write;
-            // Nobody is left to be told if standard error is closed.
+            // If standard error is closed, nobody reads this.
             self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
         }
     }

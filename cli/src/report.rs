@@ -1,10 +1,10 @@
-//! What training runs and measurements cost and what they reached, side by side: one HTML file, Markdown, or a table for the
+//! Reports: what runs and measurements cost and reached, side by side, as one HTML file, Markdown, or a table for the
 //! terminal.
 //!
-//! A report is a pure function of numbers: [`from_runs`] reads them from files, [`html`], [`markdown`], [`pictures`] and
-//! [`table`] write them down. The page needs nothing but itself (style and drawings are in it, there is no script), follows
-//! the reader's light or dark scheme and prints on paper. What is missing or not finite is left out, and the page says so.
-//! Under each figure stand the machine, the commit and the command that it comes from.
+//! A report is a pure function of numbers. [`from_runs`] reads them from files; [`html`], [`markdown`], [`pictures`]
+//! and [`table`] write them out. The page is self-contained, without scripts. It follows the reader's light or dark
+//! scheme, and prints on paper. Missing and non-finite numbers are left out, and the page says so. Each figure names
+//! its machine, commit and command.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,6 +18,7 @@ mod compare;
 mod contest;
 mod data;
 mod document;
+mod drawing;
 mod figures;
 mod group;
 mod markdown;
@@ -50,7 +51,7 @@ pub fn html(report: &Report) -> String {
     page::page(&document::blocks(report))
 }
 
-/// The report as Markdown: the tables, and the [`pictures`] as links into the folder `images`, if there is one.
+/// The report as Markdown: the tables, and links to the [`pictures`] in the folder `images`, if given.
 ///
 /// ```
 /// use hotrow_cli::report::{markdown, Report, RunReport};
@@ -81,7 +82,7 @@ pub fn pictures(report: &Report) -> Vec<(String, Vec<u8>)> {
     figures.flatten().map(|figure| (format!("{}.png", figure.file), figure.drawing.png())).collect()
 }
 
-/// The comparison as an aligned table, a line for each figure and a column for each run, with a newline at its end.
+/// The comparison as an aligned table with a line for each figure and a column for each run. It ends with a newline.
 ///
 /// ```
 /// use hotrow_cli::report::{table, Report, RunReport};
@@ -115,7 +116,7 @@ pub fn table(report: &Report) -> String {
     text
 }
 
-/// Writes a page, text or picture where the path leads, as [`files::write`](hotrow::files::write()) does.
+/// Writes a page, text or picture to `path`, as [`files::write`](hotrow::files::write()) does.
 ///
 /// ```
 /// let folder = tempfile::tempdir().unwrap();
@@ -127,12 +128,12 @@ pub fn table(report: &Report) -> String {
 ///
 /// # Errors
 ///
-/// [`Error::Io`](hotrow::error::Error::Io) if the system refuses, or if `path` is a folder.
+/// [`Error::Io`](hotrow::error::Error::Io) if the system refuses, or `path` is a folder.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     hotrow::files::write(path, bytes)
 }
 
-/// A name for files: small letters, digits and single dashes.
+/// A file name of lower-case letters, digits and single dashes.
 fn slug(name: &str) -> String {
     let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
     plain.collect::<String>().split_whitespace().collect::<Vec<_>>().join("-")

@@ -1,4 +1,4 @@
-//! What a checkpoint is made of, and the files that this makes.
+//! The contents of a checkpoint, and the files they become.
 
 use std::borrow::Cow;
 
@@ -6,21 +6,21 @@ use super::manifest::MANIFEST;
 use super::{CONFIG, STATE, TrainerState, header};
 use crate::tensor::Tensor;
 
-/// All that a checkpoint holds: tensors from where they are, files of other kinds, and where the run stands.
+/// Everything in a checkpoint: borrowed tensors, other files, and the position of the run.
 #[derive(Clone, Debug)]
 pub struct Contents<'a> {
-    /// Files of tensors: the name, such as `model.safetensors`, and what is in it.
+    /// Files of tensors: the name, such as `model.safetensors`, and its tensors.
     pub tensors: Vec<(&'a str, Vec<Tensor<'a>>)>,
-    /// Other files: a name and the bytes that [`Loaded::bytes`](super::Loaded::bytes) gives back.
+    /// Other files: a name, and the bytes that [`Loaded::bytes`](super::Loaded::bytes) returns.
     pub others: Vec<(&'a str, &'a [u8])>,
-    /// Where the run stands. Its step names the checkpoint.
+    /// The position of the run. Its step names the checkpoint.
     pub state: TrainerState,
-    /// Free-form: what [`Loaded::config`](super::Loaded::config) gives back.
+    /// Any options. [`Loaded::config`](super::Loaded::config) returns them.
     pub config: serde_json::Value,
 }
 
 impl<'a> Contents<'a> {
-    /// Without files of tensors and others.
+    /// Contents without files.
     ///
     /// ```
     /// use hotrow::checkpoint::{Contents, TrainerState};
@@ -31,7 +31,7 @@ impl<'a> Contents<'a> {
         Self { tensors: Vec::new(), others: Vec::new(), state, config }
     }
 
-    /// As files, whose pieces stay where they are.
+    /// The contents as files, in borrowed pieces.
     ///
     /// # Panics
     ///
@@ -56,7 +56,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// The files of a checkpoint but its manifest: names, and bytes in pieces.
+/// The files of a checkpoint without its manifest: names, and bytes in pieces.
 pub(super) struct Files<'a> {
     pub step: u64,
     pub files: Vec<(String, Vec<Cow<'a, [u8]>>)>,
@@ -67,7 +67,7 @@ impl Files<'_> {
         self.files.iter().flat_map(|(_, pieces)| pieces).map(|piece| piece.len() as u64).sum()
     }
 
-    /// A copy of what is borrowed, which no longer changes with the tensors.
+    /// A copy of what is borrowed. It no longer changes with the tensors.
     pub fn into_owned(self) -> Files<'static> {
         let own = |pieces: Vec<Cow<[u8]>>| pieces.into_iter().map(|piece| Cow::Owned(piece.into_owned())).collect();
         Files { step: self.step, files: self.files.into_iter().map(|(name, pieces)| (name, own(pieces))).collect() }

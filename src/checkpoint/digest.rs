@@ -1,11 +1,11 @@
-//! Digests of tensors and of files: xxh3 with 128 bits, in hexadecimal.
+//! Digests of tensors and files: xxh3 with 128 bits, in hexadecimal.
 
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::tensor::Tensor;
 
-/// Digest of the names, types, shapes and bytes of `tensors`, in their order: 32 hexadecimal digits. Two runs that have
-/// computed the same have equal digests.
+/// The digest of the names, types, shapes and bytes of `tensors`, in their order: 32 hexadecimal digits. Two runs that
+/// have computed the same have equal digests.
 ///
 /// ```
 /// use hotrow::tensor::{Elements, Tensor};
@@ -18,7 +18,7 @@ use crate::tensor::Tensor;
 pub fn digest(tensors: &[Tensor]) -> String {
     let mut hash = Xxh3Default::new();
     for tensor in tensors {
-        // Everything of variable length is preceded by its length, so that no two lists are the same bytes.
+        // A length precedes everything of variable length, so no two lists give the same bytes.
         let mut number = |n: usize| hash.update(&(n as u64).to_le_bytes());
         number(tensor.name.len());
         number(tensor.elements.type_name().len());
@@ -32,7 +32,7 @@ pub fn digest(tensors: &[Tensor]) -> String {
     hex(&hash)
 }
 
-/// The digest of what `hash` has seen.
+/// The digest so far.
 pub(super) fn hex(hash: &Xxh3Default) -> String {
     format!("{:032x}", hash.digest128())
 }

@@ -1,11 +1,11 @@
-//! The few things that are done to a disk, behind a trait so that tests can fill it up and pull the plug.
+//! The operations on a disk, behind a trait so that tests can fill it up and interrupt it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::files::Listed;
+use crate::files::Registered;
 
 /// A file that is being written.
 pub(crate) trait Sink: Write {
@@ -13,18 +13,18 @@ pub(crate) trait Sink: Write {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// What changes a folder; from any thread.
+/// Changes folders, from any thread.
 pub(crate) trait Disk: Send + Sync {
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn Sink>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
-    /// With everything in it.
+    /// Removes the folder with its contents.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 }
 
-/// The real one.
+/// The real file system.
 pub(crate) struct System;
 
 impl Sink for File {
@@ -59,11 +59,12 @@ impl Disk for System {
     }
 }
 
-/// Makes `folder/name` hold `bytes`: at any instant it holds all of the old bytes or all of the new ones. For folders that are
-/// this program's alone; where a user has pointed, `files::write` writes.
+/// Makes `folder/name` hold `bytes`. At any instant it holds all old bytes or all new ones. Only for folders of this
+/// program;
+/// `files::write` writes to users' paths.
 pub(crate) fn replace_file(disk: &dyn Disk, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let (path, temporary) = (folder.join(name), folder.join(format!(".tmp-{name}")));
-    let _listed = Listed::new(&temporary, false)?;
+    let _listed = Registered::new(&temporary, false)?;
     let write = || -> io::Result<()> {
         let mut file = disk.create_file(&temporary)?;
         file.write_all(bytes)?;
@@ -72,7 +73,7 @@ pub(crate) fn replace_file(disk: &dyn Disk, folder: &Path, name: &str, bytes: &[
         disk.sync_folder(folder)
     };
     write().map_err(|error| {
-        // The error that is told is the one that came first.
+        // The first error is the one to report.
         let _ = disk.remove_file(&temporary);
         Error::io(path.clone())(error)
     })

@@ -1,4 +1,4 @@
-//! The folders of a run: their names, which are there, and which one `latest` names.
+//! The checkpoint folders of a run: their names, which ones exist, and which one `latest` names.
 
 use std::fs;
 use std::io;
@@ -9,11 +9,11 @@ use super::manifest::{MANIFEST, Manifest};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// The file that names the last complete checkpoint.
+/// The file that names the latest complete checkpoint.
 pub(super) const LATEST: &str = "latest";
-/// What is being written, or removed. Nobody misses it.
+/// The beginning of the name of what is being written or removed. Nobody misses it.
 pub(super) const TEMPORARY: &str = ".tmp-";
-/// A checkpoint that is about to be replaced by another one of the same step.
+/// The beginning of the name of a checkpoint that one of the same step is replacing.
 pub(super) const REPLACED: &str = ".old-";
 
 /// `checkpoint-000500`
@@ -21,24 +21,24 @@ pub(super) fn name(step: u64) -> String {
     format!("checkpoint-{step:06}")
 }
 
-/// The step of a checkpoint's name; nothing else has one.
+/// The step in a checkpoint's name; `None` for any other name.
 pub(super) fn step(folder: &str) -> Option<u64> {
     let step = folder.strip_prefix("checkpoint-")?.parse().ok()?;
     (name(step) == folder).then_some(step)
 }
 
-/// Whether `path` is called as checkpoints are.
-pub(crate) fn has_name(path: &Path) -> bool {
+/// Whether `path` has the name of a checkpoint.
+pub(crate) fn has_checkpoint_name(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).and_then(step).is_some()
 }
 
-/// The folder of checkpoint `name`. Between the two renames that replace a checkpoint it is where the first has put it.
+/// The folder of checkpoint `name`. Between the two renames of a replacement, it is where the first has put it.
 pub(super) fn locate(run: &Path, name: &str) -> PathBuf {
     let (path, replaced) = (run.join(name), run.join(format!("{REPLACED}{name}")));
     if !path.exists() && replaced.exists() { replaced } else { path }
 }
 
-/// What `latest` says: `None` if there is no such file.
+/// The checkpoint that `latest` names; `None` if there is no such file.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub(super) fn latest(run: &Path) -> Result<Option<String>, String> {
     }
 }
 
-/// The steps of all checkpoints of `run`, the newest first, complete or not.
+/// The steps of all checkpoints of `run`, complete or not, newest first.
 pub(super) fn steps(run: &Path) -> Vec<u64> {
     let names = fs::read_dir(run).into_iter().flatten().flatten();
     let of = |name: &str| step(name.strip_prefix(REPLACED).unwrap_or(name));
@@ -69,16 +69,16 @@ pub(super) fn steps(run: &Path) -> Vec<u64> {
     steps
 }
 
-/// The newest checkpoint that is complete and as it was written, apart from `except`.
+/// The newest checkpoint that is complete and undamaged, other than `except`.
 pub(super) fn newest_complete(run: &Path, except: Option<&Path>) -> Option<PathBuf> {
     let paths = steps(run).into_iter().map(|step| locate(run, &name(step)));
     let excepted = except.and_then(Path::file_name);
     paths.filter(|path| path.file_name() != excepted).find(|path| Manifest::verify(path).is_ok())
 }
 
-/// Whether `path` is a checkpoint, under whatever name, complete or not.
-pub(crate) fn is_one(path: &Path) -> bool {
-    path.join(MANIFEST).exists() || (has_name(path) && path.exists())
+/// Whether `path` is a checkpoint, of any name, complete or not.
+pub(crate) fn is_checkpoint(path: &Path) -> bool {
+    path.join(MANIFEST).exists() || (has_checkpoint_name(path) && path.exists())
 }
 
 /// Whether `run` has a checkpoint, complete or not.
@@ -90,8 +90,8 @@ pub fn contains(run: &Path) -> bool {
     run.join(LATEST).exists() || !steps(run).is_empty()
 }
 
-/// Removes what a killed program has left in `run`, and finishes the replacement of a checkpoint that it was at. Only for
-/// the program that holds the run: another one may be writing. A temporary that is [locked](crate::files::Temporary) stays.
+/// Removes what a killed program left in `run`, and finishes its replacement of a checkpoint. Only the program that
+/// holds the run may call this. A [locked](crate::files::Temporary) temporary stays.
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
@@ -122,7 +122,7 @@ pub(super) fn clean_on(disk: &dyn Disk, run: &Path) -> Result<()> {
                 disk.rename(&path, &original).map_err(Error::io(original))?;
             }
         } else if name.starts_with(TEMPORARY) && !files::is_held(&path) {
-            // (One that is held may be a report on its way into this folder, whose writer does not hold the run.)
+            // (A held one may be a report on its way into this folder. Its writer does not hold the run.)
             let removed = if path.is_dir() { disk.remove_folder(&path) } else { disk.remove_file(&path) };
             removed.map_err(Error::io(path))?;
         }
@@ -130,7 +130,7 @@ pub(super) fn clean_on(disk: &dyn Disk, run: &Path) -> Result<()> {
     disk.sync_folder(run).map_err(Error::io(run))
 }
 
-/// Removes a checkpoint: under another name, so that no half of it is ever taken for one.
+/// Removes a checkpoint. It is renamed first, so half of it never passes for one.
 pub(super) fn remove(disk: &dyn Disk, run: &Path, path: &Path) -> Result<()> {
     let name = path.file_name().expect("a folder in the run has a name").to_string_lossy();
     let doomed = run.join(format!("{TEMPORARY}removed-{name}"));

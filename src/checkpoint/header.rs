@@ -1,5 +1,5 @@
-//! The header of a safetensors file: which tensors it has, and where. The crate `safetensors` defines the format and
-//! checks headers; its own writer neither syncs nor digests what it writes, and its reader wants the whole file in memory.
+//! The header of a safetensors file: its tensors, and where they are. The crate `safetensors` defines the format and
+//! checks headers. Its writer neither syncs nor hashes, and its reader needs the whole file in memory.
 
 use std::io::Read;
 
@@ -7,7 +7,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::tensor::{Elements, Tensor};
 
-/// Longest header, as in the format's own reader.
+/// The longest header, as in the format's own reader.
 const MOST_BYTES: u64 = 100_000_000;
 
 /// The types that hotrow writes.
@@ -21,11 +21,11 @@ pub(super) fn dtype(elements: &Elements) -> Dtype {
     }
 }
 
-/// The header, and the tensors in the order of the file: wide elements first, so that all of them are aligned.
+/// The header, and the tensors in the order of the file. Wide elements come first, so that all are aligned.
 ///
 /// # Panics
 ///
-/// If two tensors have the same name, or one as many elements as its shape does not say.
+/// If two tensors have one name, or a tensor's elements disagree with its shape.
 #[track_caller]
 pub(super) fn plan<'a, 'b>(tensors: &'a [Tensor<'b>]) -> (Vec<u8>, Vec<&'a Tensor<'b>>) {
     let mut ordered: Vec<_> = tensors.iter().collect();
@@ -44,7 +44,7 @@ pub(super) fn plan<'a, 'b>(tensors: &'a [Tensor<'b>]) -> (Vec<u8>, Vec<&'a Tenso
     let mut names: Vec<_> = tensors.iter().map(|tensor| &tensor.name).collect();
     names.sort_unstable();
     assert!(names.is_sorted_by(|a, b| a < b), "two tensors have the same name");
-    // Loaders of other programs ask which framework's layout it is: rows one after the other, as PyTorch has them.
+    // Loaders of other programs ask for the framework: PyTorch lays out rows one after the other, as hotrow does.
     let format = [("format".to_owned(), "pt".to_owned())].into();
     let metadata = match Metadata::new(Some(format), infos) {
         Ok(metadata) => metadata,
@@ -57,12 +57,12 @@ pub(super) fn plan<'a, 'b>(tensors: &'a [Tensor<'b>]) -> (Vec<u8>, Vec<&'a Tenso
     (header, ordered)
 }
 
-/// What a file of `length` bytes says it has. Reads up to the first tensor's first byte.
+/// The contents of a file of `length` bytes. Reading stops before the first tensor.
 #[derive(Debug)]
 pub(super) struct Header {
     /// Where the first tensor starts.
     pub start: u64,
-    /// In the order of the file; `data_offsets` count from `start`.
+    /// The tensors in the order of the file; `data_offsets` count from `start`.
     pub tensors: Vec<(String, TensorInfo)>,
 }
 

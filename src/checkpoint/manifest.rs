@@ -1,4 +1,4 @@
-//! The manifest of a checkpoint: length and digest of each file, and of itself.
+//! The manifest of a checkpoint: length and digest of each file, and its own digest.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,10 +9,10 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{SCHEMA, digest};
 
-/// Its file.
+/// The name of its file.
 pub(super) const MANIFEST: &str = "manifest.json";
 
-/// Longest manifest that is read: that of tens of thousands of files.
+/// The longest manifest that is read. It lists tens of thousands of files.
 const MOST_BYTES: u64 = 1 << 24;
 
 /// One file of a checkpoint.
@@ -23,17 +23,17 @@ pub(super) struct Entry {
     pub xxh3_128: String,
 }
 
-/// All files of a checkpoint but the manifest itself.
+/// All files of a checkpoint, except the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     schema: u32,
     pub step: u64,
     pub files: Vec<Entry>,
-    /// Of everything above.
+    /// The digest of everything above.
     digest: String,
 }
 
-/// The file at fault and what is wrong with it.
+/// The file at fault, and what is wrong with it.
 pub(super) type Fault = (PathBuf, String);
 
 impl Manifest {
@@ -52,7 +52,7 @@ impl Manifest {
         serde_json::to_vec_pretty(self).expect("strings and numbers are JSON")
     }
 
-    /// Reads what `to_bytes` has written, and nothing else: any other byte is refused.
+    /// Reads the bytes of `to_bytes`. Any other byte is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Version {
@@ -79,7 +79,7 @@ impl Manifest {
         Self::verify_without(folder, &[])
     }
 
-    /// The same, but that files of the names `optional` need not be there: then the manifest lacks them too.
+    /// The same, but the files `optional` may be absent. The manifest then omits them too.
     pub fn verify_without(folder: &Path, optional: &[&str]) -> Result<Self, Fault> {
         let mut manifest = Self::read(folder)?;
         manifest.files.retain(|entry| !optional.contains(&&*entry.name) || folder.join(&entry.name).exists());

@@ -16,7 +16,7 @@ pub enum OwnedElements {
     U64(Vec<u64>),
 }
 
-/// A tensor that was read from a file before anybody knew where it belongs.
+/// A tensor from a file, before it is known where it belongs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnedTensor {
     /// As [`Tensor::name`].
@@ -28,7 +28,7 @@ pub struct OwnedTensor {
 }
 
 impl OwnedTensor {
-    /// Zeros, or `None` for a type that hotrow does not write.
+    /// A tensor of zeros; `None` for a type that hotrow does not write.
     pub(super) fn zeros(name: String, shape: Vec<usize>, dtype: Dtype) -> Option<Self> {
         let len = shape.iter().product();
         let elements = match dtype {

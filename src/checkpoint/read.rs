@@ -1,4 +1,4 @@
-//! Reading: verified before anything is used, then straight to where the tensors belong.
+//! Reads checkpoints. They are verified first, and then read straight into their tensors.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -12,7 +12,7 @@ use super::{CONFIG, STATE, TrainerState};
 use crate::error::{Error, Result};
 use crate::tensor::TensorMut;
 
-/// A checkpoint that is complete and as it was written.
+/// A complete, undamaged checkpoint.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     path: PathBuf,
@@ -21,22 +21,22 @@ pub struct Loaded {
     manifest: Manifest,
 }
 
-/// Opens a checkpoint: a folder `checkpoint-..`, or a run, of which it takes the one that `latest` names. (A run without
-/// `latest`, killed just before its first was written, gives its newest complete one.) All bytes are read once to compare
+/// Opens a checkpoint: a folder `checkpoint-..`, or the one that `latest` of a run names. A run without `latest` was
+/// killed just before its first was written; its newest complete one is opened. All bytes are read once to compare
 /// their digests.
 ///
 /// See [`save`](super::save) for an example.
 ///
 /// # Errors
 ///
-/// [`Error::Checkpoint`] if there is none, or if a file is missing, of another length or has other bytes: with the file,
-/// what is wrong, and the newest other checkpoint of the run that is complete.
+/// [`Error::Checkpoint`] if there is none, or a file is missing or has another length or other bytes. It names the
+/// file, the fault, and the newest other complete checkpoint of the run.
 pub fn open(path: &Path) -> Result<Loaded> {
     open_without(path, &[])
 }
 
-/// As [`open`], for whoever wants the weights alone: a checkpoint whose files of the names `optional` are not there will do. If they
-/// are there, they are verified as all others.
+/// As [`open`], for whoever needs only the weights: the files `optional` may be absent. If present, they are verified
+/// as all others.
 ///
 /// ```no_run
 /// let loaded = hotrow::checkpoint::open_without("runs/first".as_ref(), &["optimizer.safetensors"])?;
@@ -48,7 +48,7 @@ pub fn open(path: &Path) -> Result<Loaded> {
 /// As [`open`].
 pub fn open_without(path: &Path, optional: &[&str]) -> Result<Loaded> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if folder::has_name(path) || path.join(MANIFEST).exists() {
+    if folder::has_checkpoint_name(path) || path.join(MANIFEST).exists() {
         let path = path.parent().map_or_else(|| path.to_owned(), |run| folder::locate(run, name));
         return Loaded::open(path, optional);
     }
@@ -95,7 +95,7 @@ impl Loaded {
         &self.path
     }
 
-    /// Where the run stood.
+    /// The position of the run.
     pub fn state(&self) -> &TrainerState {
         &self.state
     }
@@ -116,15 +116,15 @@ impl Loaded {
         self.manifest.files.iter().map(|entry| entry.name.as_str())
     }
 
-    /// Reads the tensors of `file` to `tensors`: the same names with the same shapes and types, in any order. Nothing is
-    /// written before all of them were compared.
+    /// Reads the tensors of `file` into `tensors`: the same names with the same shapes and types, in any order. All are
+    /// compared before any is written.
     ///
     /// See [`save`](super::save) for an example.
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] with the tensor that is missing, left over, of another shape or type, and the newest other
-    /// checkpoint that is complete.
+    /// [`Error::Checkpoint`] with the tensor that is missing, left over, or of another shape or type, and the newest
+    /// other complete checkpoint.
     pub fn fill(&self, file: &str, tensors: &mut [TensorMut]) -> Result<()> {
         let fault = |message| self.refuse(file, message);
         let (mut source, header) = self.header(file)?;
@@ -157,7 +157,7 @@ impl Loaded {
         Ok(())
     }
 
-    /// The tensors of `file`, in the order of the file.
+    /// The tensors of `file`, in its order.
     ///
     /// ```no_run
     /// let loaded = hotrow::checkpoint::open("runs/first".as_ref())?;
@@ -168,8 +168,8 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if the file is none of this checkpoint, no safetensors, or has a type that hotrow does not
-    /// write.
+    /// [`Error::Checkpoint`] if the checkpoint has no such file, or it is no safetensors, or has a type that hotrow
+    /// does not write.
     pub fn tensors(&self, file: &str) -> Result<Vec<OwnedTensor>> {
         let (mut source, header) = self.header(file)?;
         let mut read = |(name, info): (String, safetensors::tensor::TensorInfo)| {
@@ -187,7 +187,7 @@ impl Loaded {
             .map_err(|message| self.refuse(file, message))
     }
 
-    /// The bytes of a file that holds no tensors (see [`Contents::others`](super::Contents::others)).
+    /// The bytes of a file without tensors (see [`Contents::others`](super::Contents::others)).
     ///
     /// ```no_run
     /// let loaded = hotrow::checkpoint::open("runs/first".as_ref())?;
@@ -197,7 +197,7 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if the file is none of this checkpoint.
+    /// [`Error::Checkpoint`] if the checkpoint has no such file.
     pub fn bytes(&self, file: &str) -> Result<Vec<u8>> {
         if !self.files().any(|name| name == file) {
             return Err(self.refuse(file, unlisted()));
@@ -205,7 +205,7 @@ impl Loaded {
         std::fs::read(self.path.join(file)).map_err(|error| self.refuse(file, error.to_string()))
     }
 
-    /// The file, at the first tensor's first byte.
+    /// The file, before its first tensor.
     fn header(&self, file: &str) -> Result<(File, Header)> {
         let Some(entry) = self.manifest.files.iter().find(|entry| entry.name == file) else {
             return Err(self.refuse(file, unlisted()));
@@ -219,7 +219,7 @@ impl Loaded {
         open().map_err(|message| self.refuse(file, message))
     }
 
-    /// The error for a file of this checkpoint that is not what its reader needs, with the newest other one that is complete.
+    /// The error for a file of this checkpoint that its reader cannot use, with the newest other complete checkpoint.
     pub fn refuse(&self, file: &str, message: String) -> Error {
         refusal(&self.path, self.path.join(file), message)
     }

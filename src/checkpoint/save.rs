@@ -1,4 +1,4 @@
-//! Writing: all or nothing, and without a second copy of the tensors.
+//! Writes checkpoints: all or nothing, and without a second copy of the tensors.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -15,14 +15,14 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::tensor::Tensor;
 
-/// Bytes that are hashed and then written while they are still in the cache.
+/// Bytes that are hashed and then written while still in the cache.
 const CHUNK: usize = 1 << 18;
 
-/// Saves a checkpoint to the folder `run`, which is made if it is not there, called after its step. Then `latest` names it, and of the checkpoints up to this step
-/// the newest `keep` stay. Gives its folder.
+/// Saves a checkpoint in the folder `run`, which is made if needed. Then `latest` names it, and of the checkpoints up
+/// to this step only the newest `keep` stay. Returns its folder, which is named after the step.
 ///
-/// Tensors go to the file from where they are: the memory this takes does not depend on their size. A [`Saver`](super::Saver)
-/// writes smaller ones while training goes on.
+/// Tensors go to the file from where they are, so this takes no memory of their size. A [`Saver`](super::Saver) writes
+/// smaller ones while training continues.
 ///
 /// ```
 /// use hotrow::checkpoint::{Contents, TrainerState, open, save};
@@ -43,12 +43,12 @@ const CHUNK: usize = 1 << 18;
 ///
 /// # Errors
 ///
-/// [`Error::Io`] with the file that could not be written, by the name that it would have had. Then `latest` names the checkpoint that it named before, and
-/// nothing of the new one is left.
+/// [`Error::Io`] with the file that could not be written, under its final name. Then `latest` is unchanged, and nothing
+/// of the new checkpoint is left.
 ///
 /// # Panics
 ///
-/// If two files or two tensors of a file have the same name, or a tensor as many elements as its shape does not say.
+/// If two files, or two tensors of a file, have one name; if a tensor's elements disagree with its shape.
 #[track_caller]
 pub fn save(run: &Path, contents: &Contents, keep: usize) -> Result<PathBuf> {
     std::fs::create_dir_all(run).map_err(Error::io(run))?;
@@ -58,12 +58,12 @@ pub fn save(run: &Path, contents: &Contents, keep: usize) -> Result<PathBuf> {
 pub(super) fn save_on(disk: &dyn Disk, run: &Path, contents: &Files, keep: usize) -> Result<PathBuf> {
     let name = folder::name(contents.step);
     let temporary = run.join(format!("{TEMPORARY}{name}"));
-    // The run is this program's alone, so the name need not be.
-    let _listed = files::Listed::new(&temporary, true)?;
-    let told = run.join(&name);
-    let written = write(disk, &temporary, &told, contents).and_then(|()| publish(disk, run, &temporary, &name));
+    // The run belongs to this program, so the name need not be random.
+    let _listed = files::Registered::new(&temporary, true)?;
+    let reported = run.join(&name);
+    let written = write(disk, &temporary, &reported, contents).and_then(|()| publish(disk, run, &temporary, &name));
     if written.is_err() && temporary.exists() {
-        // The error that is told is the one that came first.
+        // The first error is the one to report.
         let _ = disk.remove_folder(&temporary);
     }
     let path = written?;
@@ -79,19 +79,20 @@ pub(crate) fn write_tensors(folder: &Path, name: &str, tensors: &[Tensor]) -> Re
     files::write(&folder.join(name), &bytes)
 }
 
-/// The complete checkpoint, on the disk, in a folder of which nobody knows: errors speak of the `told` one that it becomes.
-fn write(disk: &dyn Disk, folder: &Path, told: &Path, Files { step, files }: &Files) -> Result<()> {
+/// Writes the complete checkpoint to an unknown folder, and syncs it. Errors name the folder `reported` that it
+/// becomes.
+fn write(disk: &dyn Disk, folder: &Path, reported: &Path, Files { step, files }: &Files) -> Result<()> {
     if folder.exists() {
-        disk.remove_folder(folder).map_err(Error::io(told))?;
+        disk.remove_folder(folder).map_err(Error::io(reported))?;
     }
-    disk.create_folder(folder).map_err(Error::io(told))?;
-    let written = files.iter().map(|(name, pieces)| write_file(disk, folder, told, name, pieces));
+    disk.create_folder(folder).map_err(Error::io(reported))?;
+    let written = files.iter().map(|(name, pieces)| write_file(disk, folder, reported, name, pieces));
     let manifest = Manifest::new(*step, written.collect::<Result<_>>()?).to_bytes();
-    write_file(disk, folder, told, MANIFEST, &[manifest.into()])?;
-    disk.sync_folder(folder).map_err(Error::io(told))
+    write_file(disk, folder, reported, MANIFEST, &[manifest.into()])?;
+    disk.sync_folder(folder).map_err(Error::io(reported))
 }
 
-fn write_file(disk: &dyn Disk, folder: &Path, told: &Path, name: &str, pieces: &[Cow<[u8]>]) -> Result<Entry> {
+fn write_file(disk: &dyn Disk, folder: &Path, reported: &Path, name: &str, pieces: &[Cow<[u8]>]) -> Result<Entry> {
     let path = folder.join(name);
     let write = || -> io::Result<Entry> {
         let mut file: Box<dyn Sink> = disk.create_file(&path)?;
@@ -104,11 +105,12 @@ fn write_file(disk: &dyn Disk, folder: &Path, told: &Path, name: &str, pieces: &
         file.sync()?;
         Ok(Entry { name: name.to_owned(), bytes, xxh3_128: digest::hex(&hash) })
     };
-    write().map_err(Error::io(told.join(name)))
+    write().map_err(Error::io(reported.join(name)))
 }
 
-/// Gives the folder its name. A checkpoint that has it already (the run was resumed from an older one) is put aside first:
-/// where `open` finds it as long as there is no new one.
+/// Gives the folder its name. If the run was resumed from an older checkpoint, one of this name may exist. It is first
+/// moved to where
+/// `open` finds it until the new one is there.
 fn publish(disk: &dyn Disk, run: &Path, temporary: &Path, name: &str) -> Result<PathBuf> {
     let (path, replaced) = (run.join(name), run.join(format!("{REPLACED}{name}")));
     if path.exists() {
@@ -130,14 +132,14 @@ fn publish(disk: &dyn Disk, run: &Path, temporary: &Path, name: &str) -> Result<
     Ok(path)
 }
 
-/// Of the checkpoints up to `step`, the newest `keep` stay, and `step` itself in any case. Later ones are of a run that was
-/// resumed from an older checkpoint; they are replaced when it gets there.
+/// Keeps `step` and the newest `keep` of the checkpoints up to it. Later ones belong to a run that was resumed from an
+/// older checkpoint; they are replaced when it gets there.
 pub(super) fn prune(disk: &dyn Disk, run: &Path, step: u64, keep: usize) -> Result<()> {
     let old = folder::steps(run).into_iter().filter(|&other| other <= step).skip(keep.max(1));
     old.map(|step| folder::locate(run, &folder::name(step))).try_for_each(|path| folder::remove(disk, run, &path))
 }
 
-/// Removes the checkpoint of `step`, if there is one. `latest` names the newest other one that is complete, or goes with it.
+/// Removes the checkpoint of `step`, if it exists. `latest` then names the newest other complete one, or goes too.
 pub(super) fn withdraw(disk: &dyn Disk, run: &Path, step: u64) -> Result<()> {
     let path = folder::locate(run, &folder::name(step));
     if !path.exists() {

@@ -1,4 +1,4 @@
-//! Checkpoints that are written while training goes on.
+//! Writes checkpoints while training continues.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::disk::{Disk, System};
 use super::save::{prune, save_on, withdraw};
 use crate::error::{Error, Result};
 
-/// Writes the checkpoints of a run. One that fits a limit is copied and then written by a thread of its own; a larger one goes
-/// to the disk from where its tensors are, and the caller waits. The files are the same either way.
+/// Writes the checkpoints of a run. One within a limit is copied, and a thread of its own writes the copy. A larger one
+/// is written from its tensors, and the caller waits. The files are the same either way.
 ///
-/// There is one write at a time: the next save waits for it, and so does dropping this value.
+/// There is one write at a time. The next save waits for it, and so does dropping this value.
 ///
 /// ```
 /// use hotrow::checkpoint::{Contents, Saver, TrainerState, last};
@@ -31,13 +31,13 @@ pub struct Saver {
     keep: usize,
     limit: u64,
     writing: Option<JoinHandle<Result<PathBuf>>>,
-    /// The step of a checkpoint that has proved good since it was saved: older ones may go.
+    /// The step of a saved checkpoint that has since proved good. Older ones may go.
     proved: Option<u64>,
 }
 
 impl Saver {
-    /// For the folder `run`, of whose checkpoints the newest `keep` stay. What holds at most `limit` bytes is copied; 0 means that
-    /// nothing is.
+    /// A saver for the folder `run`, of which the newest `keep` checkpoints stay. Contents of at most `limit` bytes are
+    /// copied; 0 copies nothing.
     pub fn new(run: &Path, keep: usize, limit: u64) -> Self {
         Self::on(Arc::new(System), run, keep, limit)
     }
@@ -46,13 +46,13 @@ impl Saver {
         Self { disk, run: run.to_owned(), keep, limit, writing: None, proved: None }
     }
 
-    /// Saves a checkpoint, as [`save`](super::save) does; when this returns it may not be on the disk yet, but the tensors may
-    /// change.
+    /// Saves a checkpoint, as [`save`](super::save) does. On return the tensors may change, although the checkpoint may
+    /// not be on the disk yet.
     ///
     /// # Errors
     ///
-    /// As [`save`](super::save): of this checkpoint, or of the one before, if that could not be written. Then this one is not
-    /// begun.
+    /// As [`save`](super::save), about this checkpoint or the one before. After an error about the one before, this one
+    /// is not started.
     ///
     /// # Panics
     ///
@@ -62,8 +62,8 @@ impl Saver {
         self.save_and_keep(contents, self.keep)
     }
 
-    /// The same of a state that an evaluation has still to prove good: the checkpoint that it would replace stays until
-    /// [`prove`](Self::prove), or until the next save.
+    /// The same for a state that an evaluation has still to prove good. The checkpoint that it would replace stays
+    /// until [`prove`](Self::prove), or until the next save.
     ///
     /// # Errors
     ///
@@ -77,12 +77,13 @@ impl Saver {
         self.save_and_keep(contents, self.keep + 1)
     }
 
-    /// The checkpoint of this step, if there is one, is as good as it can be.
+    /// Declares the checkpoint of this step good, if it exists.
     pub(crate) fn prove(&mut self, step: u64) {
         self.proved = Some(step);
     }
 
-    /// Removes the checkpoint of this step, if there is one, because its network is broken. `latest` names the one before.
+    /// Removes the checkpoint of this step, if it exists, because its network is broken. `latest` then names the one
+    /// before.
     pub(crate) fn withdraw(&mut self, step: u64) -> Result<()> {
         self.finish()?;
         withdraw(&*self.disk, &self.run, step)
@@ -91,7 +92,7 @@ impl Saver {
     #[track_caller]
     fn save_and_keep(&mut self, contents: &Contents, keep: usize) -> Result<()> {
         let files = contents.files();
-        // Before anything is copied: there are never two copies.
+        // Before copying, so there are never two copies.
         self.finish()?;
         if files.bytes() > self.limit {
             return save_on(&*self.disk, &self.run, &files, keep).map(drop);
@@ -103,7 +104,7 @@ impl Saver {
         Ok(())
     }
 
-    /// How the last checkpoint went, if it is written already. Does not wait.
+    /// The result of the last checkpoint, if it is written already. Does not wait.
     ///
     /// # Errors
     ///
@@ -132,7 +133,7 @@ impl Saver {
 
 impl Drop for Saver {
     fn drop(&mut self) {
-        // Whoever has not asked how it went has an error already that came first.
+        // Whoever did not ask for the result has an earlier error already.
         let _ = self.writing.take().map(JoinHandle::join);
     }
 }

@@ -1,4 +1,4 @@
-//! The readers on bytes in memory: for small data, for tests and for fuzzing.
+//! Readers of bytes in memory: for small data, tests and fuzzing.
 
 use super::cache::Cache;
 use super::input::Input;
@@ -8,12 +8,12 @@ use crate::config::{self, Format};
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// Reads a data file whose bytes are in memory (two, for a pair of arrays) as a training set. Its values are as in the
-/// file: no TF-IDF, not scaled.
+/// Reads a training set from the bytes of a file, or of the two files of a pair. Values are those of the file: neither
+/// TF-IDF nor scaling applies.
 ///
 /// # Errors
 ///
-/// As [`super::open`]; the file is called `input`.
+/// As [`super::open`]. The file is called `input`.
 ///
 /// ```
 /// use hotrow::{config::Data, data::read_bytes};
@@ -40,7 +40,7 @@ pub fn read_bytes(files: &[&[u8]], config: &config::Data) -> Result<(Batch, Summ
     Ok((batch(records.summary.features as usize, samples), records.summary.clone()))
 }
 
-/// All samples of a cache file whose bytes are in memory. Digests are not looked at: everything else must hold.
+/// All samples of a cache from its bytes. Digests are not checked; everything else is.
 ///
 /// # Errors
 ///

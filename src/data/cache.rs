@@ -1,4 +1,4 @@
-//! Parsed samples in a memory-mapped file: reopened at once, and free to be larger than memory.
+//! Caches: parsed samples in a memory-mapped file. It opens at once and may be larger than memory.
 //!
 //! ```text
 //! header   (16 u64)   magic, version, key, counts, digests of the parts, digest of the header
@@ -7,8 +7,8 @@
 //! meta     (JSON)     summary, label names
 //! ```
 //!
-//! Numbers are in the machine's byte order; on a machine of the other order the magic number differs, and the cache is
-//! made anew.
+//! Numbers are in the machine's byte order. On a machine of the other order the magic number differs, and the cache is
+//! made again.
 
 mod identity;
 mod shelf;
@@ -27,15 +27,15 @@ pub(crate) use writer::Writer;
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"hotrow\0d");
-/// To be raised with every change of the layout, of parsing or of feature hashing.
+/// Raise it with every change of the layout, of parsing or of feature hashing.
 const VERSION: u64 = 2;
 /// u64 words of the header.
 const HEADER: usize = 16;
-/// Bytes up to which every record is looked at when a cache is opened (in tenths of a second); above, header, lengths
-/// and table are.
+/// Up to this size, opening a cache checks every record, in tenths of a second. Above it, only the header, the lengths
+/// and the table are checked.
 const FULL_CHECK: usize = 1 << 30;
 
-/// What the header says.
+/// The header.
 #[derive(Clone, Copy, Debug)]
 struct Header {
     key: u128,
@@ -107,11 +107,11 @@ impl Header {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     pub summary: Summary,
-    /// Names of the labels, where the file names them.
+    /// The labels' names, if the file names them.
     pub names: Option<Vec<String>>,
 }
 
-/// Samples of a file.
+/// The samples of a file.
 #[derive(Debug)]
 pub(crate) struct Cache {
     bytes: Bytes,
@@ -120,7 +120,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The cache at `path`, or why it cannot be used.
+    /// Opens the cache at `path`, or says why it cannot be used.
     pub fn open(path: &Path, key: u128) -> Result<Self, String> {
         Self::of_file(&files::open(path).map_err(|error| error.to_string())?, key)
     }
@@ -131,7 +131,7 @@ impl Cache {
         Self::checked(Bytes::Map(map), Some(key), full)
     }
 
-    /// A cache from bytes that may be anything. The digests are not looked at, everything else is.
+    /// A cache from untrusted bytes. Digests are not checked; everything else is.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         Self::checked(Bytes::copy(bytes), None, true)
     }
@@ -205,7 +205,7 @@ impl Cache {
         self.header.labels as usize
     }
 
-    /// Hash of the samples.
+    /// The hash of the samples.
     pub fn digest(&self) -> u64 {
         self.header.records_digest
     }

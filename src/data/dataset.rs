@@ -1,4 +1,4 @@
-//! A file's samples.
+//! The samples of a file, for training and evaluation.
 
 use super::cache::Cache;
 use super::weighting::Weighting;
@@ -6,7 +6,7 @@ use super::{Batch, Samples, Summary, Vocabulary};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The samples of a file, in a memory-mapped cache; a clone shares it.
+/// The samples of a file, in a memory-mapped cache. Clones share it.
 ///
 /// ```
 /// use hotrow::{config::Data, data::{self, Samples}};
@@ -30,7 +30,7 @@ impl Dataset {
         Self { samples, weighting: vocabulary.weighting().clone(), path: path.into() }
     }
 
-    /// The file that it was read from: of two arrays, the features.
+    /// The file that it was read from; of a pair, the features.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -40,13 +40,13 @@ impl Dataset {
         &self.samples.meta.summary
     }
 
-    /// How many samples have a label, be it one that training has not seen. A set where none has is no measure of anything.
+    /// The number of samples with a label, even one that the training set lacks. A set without any measures nothing.
     pub fn labelled(&self) -> u64 {
         self.summary().samples - self.summary().unlabelled
     }
 
-    /// A hash of all samples as they are in the file (before TF-IDF and scaling): equal data have equal digests, however
-    /// they were packed. A run that is resumed can tell whether its data are still the same.
+    /// A hash of all samples as they are in the file, before TF-IDF and scaling. Equal data have equal digests, however
+    /// they were packed. A resumed run compares it.
     pub fn digest(&self) -> u64 {
         self.samples.digest()
     }
@@ -55,7 +55,7 @@ impl Dataset {
     ///
     /// # Panics
     ///
-    /// If there is no such sample.
+    /// If `sample` is not below the number of samples.
     #[track_caller]
     pub fn labels_of(&self, sample: usize) -> &[u32] {
         self.samples.get(sample).labels

@@ -6,7 +6,7 @@ use super::line_reader::LineReader;
 use super::lines::{self, Fault, first_line, for_each_block};
 use super::records::{Records, Scratch};
 use super::samples::{Limits, Policy};
-use super::sink::Sink;
+use super::sink::{Sink, dimensions};
 use super::source::is_header;
 use super::text::Featurizer;
 use super::text_lines::{Census, Columns, Labels, TextParser};
@@ -16,10 +16,10 @@ use crate::config::{self, Format};
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
-/// Samples of a pair that are handed on together.
+/// Samples of a pair that go to the sink together.
 const PIECE: usize = 4096;
 
-/// Reads the files of `format` into `sink`; returns the names of the labels if they are learnt here.
+/// Reads the files of `format` into `sink`. Returns the names of the labels if this file defines them.
 pub(crate) fn fill(
     inputs: &[Input],
     format: Format,
@@ -77,7 +77,7 @@ pub(crate) fn fill(
     Ok(None)
 }
 
-/// Parses every line but the first `skip`, and steps over `bad` faulty ones.
+/// Parses every line after the first `skip`, and skips up to `bad` faulty ones.
 fn stream(
     input: Input,
     skip: usize,
@@ -88,7 +88,7 @@ fn stream(
     let parse_block = |block: &[u8], start: u64| {
         let (mut scratch, mut out, mut count, mut faults) = (Scratch::default(), Records::default(), 0, Vec::new());
         for (at, line) in lines::lines(block).enumerate().skip(if start == 0 { skip } else { 0 }) {
-            // What a faulty line had counted before its fault is not to stay.
+            // The counts of a faulty line must not stay.
             let (first, before) = (out.len(), (bad > 0).then(|| out.summary.clone()));
             count += 1;
             match parse(line, &mut scratch, &mut out) {
@@ -96,7 +96,7 @@ fn stream(
                 Err(fault) => {
                     out.summary = before.unwrap_or_default();
                     faults.push(Fault { line: at as u64, ..fault });
-                    // More than there may be in the whole file: which of them is one too many, the blocks before tell.
+                    // More than the whole file may have. Which of them is one too many depends on the blocks before.
                     if faults.len() as u64 > bad {
                         break;
                     }
@@ -148,8 +148,8 @@ fn fill_xc(
     Ok(())
 }
 
-/// The pair of newer sets of the repository: a file of features and one of labels, each with the header `rows columns` and
-/// lines of `id:value`. Without the second there are no labels.
+/// The pair of newer sets of the repository: a file of features and one of labels, each with the header `rows columns`
+/// and lines of `id:value`. Without the second file there are no labels.
 fn fill_pair(
     inputs: &[Input],
     [samples, features]: [u64; 2],
@@ -243,8 +243,8 @@ fn fill_text(
     Ok(names)
 }
 
-/// What the labels of a training file are. Faults that will be told, or stepped over, when samples are read are no matter
-/// here if `skip_bad`.
+/// Finds out what the labels of a training file are. With `skip_bad` it ignores faults: reading the samples reports
+/// them or skips them.
 fn census(input: Input, skip: usize, columns: &Columns, skip_bad: bool) -> Result<Census> {
     let count_block = |block: &[u8], start: u64| {
         let mut census = Census::default();
@@ -263,16 +263,4 @@ fn census(input: Input, skip: usize, columns: &Columns, skip_bad: bool) -> Resul
         Ok(())
     })?;
     Ok(total)
-}
-
-/// Sets the dimensions: the training set's, else those `known` beforehand, else what was seen.
-pub(crate) fn dimensions(vocabulary: Option<&Vocabulary>, sink: &mut impl Sink, known: Option<(u64, u64)>) {
-    let summary = sink.summary();
-    let (features, labels) = match (vocabulary, known) {
-        (Some(vocabulary), _) => (vocabulary.features() as u64, vocabulary.labels() as u64),
-        (None, Some(known)) => known,
-        (None, None) => (0, 0),
-    };
-    summary.features = summary.features.max(features);
-    summary.labels = summary.labels.max(labels);
 }

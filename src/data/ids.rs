@@ -4,12 +4,12 @@ use super::lines::Fault;
 use super::records::{Entry, Records, Scratch};
 use super::samples::{Limits, Policy, distinct, keep};
 
-/// How a line of ids is read.
+/// Parses lines of ids.
 #[derive(Clone, Debug)]
 pub(crate) struct IdParser {
     pub limits: Limits,
     pub policy: Policy,
-    /// svmlight: text after `#` is a comment and lines without anything are no samples.
+    /// In svmlight, text after `#` is a comment, and empty lines are no samples.
     pub comments: bool,
 }
 
@@ -38,7 +38,7 @@ impl IdParser {
         keep(self.policy, scratch, unseen, out)
     }
 
-    /// Adds the sample of a line of features and a line of labels, each of `id:value`. A label of value 0 is none.
+    /// Adds the sample of a line of features and a line of labels, each of `id:value`. A label with value 0 is none.
     pub fn pair(&self, features: &[u8], labels: &[u8], scratch: &mut Scratch, out: &mut Records) -> Result<(), Fault> {
         scratch.labels.clear();
         scratch.unknown.clear();
@@ -87,13 +87,15 @@ impl IdParser {
     }
 }
 
-/// The whole numbers of a first line: samples, features, labels (`N = 3`), or rows and columns (`N = 2`).
+/// The whole numbers of a header: samples, features and labels (`N = 3`), or rows and columns (`N = 2`).
 pub(crate) fn header<const N: usize>(line: &[u8]) -> Option<[u64; N]> {
     let numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
     numbers.collect::<Result<Vec<u64>, _>>().ok()?.try_into().ok()
 }
 
-/// Sorts by index, and adds the values of one index, which is a `what`, up; how many are gone so is added to `twice`.
+/// Sorts by index and adds the values of equal indices. `twice` grows by the entries that this removes. Messages call
+/// an index a
+/// `what`.
 pub(crate) fn sort(features: &mut Vec<Entry>, what: &str, twice: &mut u64) -> Result<(), Fault> {
     if features.is_sorted_by(|a, b| a.index < b.index) {
         return Ok(());
@@ -110,8 +112,7 @@ pub(crate) fn sort(features: &mut Vec<Entry>, what: &str, twice: &mut u64) -> Re
     *twice += (before - features.len()) as u64;
     match features.iter().find(|entry| !entry.value.is_finite()) {
         Some(Entry { index, column, .. }) => {
-            let message =
-                format!("the values of {what} {index}, which stands more than once, add up to no finite number");
+            let message = format!("the values of {what} {index}, which is repeated, have no finite sum");
             Err(Fault::at(*column as usize, message))
         }
         None => Ok(()),
@@ -138,14 +139,14 @@ impl Cursor<'_> {
         }
     }
 
-    /// Steps over what is no blank.
+    /// Skips what is no blank.
     fn word(&mut self) {
         while self.peek().is_some_and(|byte| !blank(byte)) {
             self.at += 1;
         }
     }
 
-    /// The next `id:value` with its column, if there is one; the id is a `what`.
+    /// The next `id:value` with its column, if there is one. Messages call the id a `what`.
     fn entry(&mut self, what: &str) -> Result<Option<(u64, usize, f32)>, Fault> {
         self.blanks();
         if self.peek().is_none() {
@@ -160,13 +161,13 @@ impl Cursor<'_> {
         Ok(Some((id, column, self.value()?)))
     }
 
-    /// A line without labels begins with a blank, or with a feature.
+    /// Whether the line has no labels: it begins with a blank, or with a feature.
     fn first_is_feature(&self) -> bool {
         let token = self.line.split(|&byte| blank(byte)).next().unwrap_or_default();
         token.is_empty() || token.contains(&b':')
     }
 
-    /// Digits; the number is cut at `u64::MAX`, which is above every limit.
+    /// Reads digits. The number saturates at `u64::MAX`, which is above every limit.
     fn id(&mut self, what: &str) -> Result<u64, Fault> {
         let (start, mut id) = (self.at, 0_u64);
         while let Some(digit) = self.peek().filter(u8::is_ascii_digit) {
@@ -192,7 +193,7 @@ impl Cursor<'_> {
             self.at += 1;
         }
         let token = &self.line[start..self.at];
-        // Counts and ones, the most frequent values, need no decimal conversion.
+        // Counts and ones are the most frequent values; they need no decimal conversion.
         if digits && (1..=7).contains(&token.len()) {
             return Ok(small as f32);
         }

@@ -1,4 +1,4 @@
-//! Where bytes come from: a file, or memory.
+//! Input: bytes from a file, or from memory.
 
 use super::unpack::unpacked;
 use crate::error::{Error, Result};
@@ -11,20 +11,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Input<'a> {
     File(&'a Path),
-    /// Adds what is read of it, before it is unpacked.
+    /// Counts what is read of the file, before it is unpacked.
     #[cfg_attr(not(feature = "text"), allow(dead_code))]
     Counted(&'a Path, &'a AtomicU64),
     Bytes(&'a [u8]),
 }
 
-/// What archives are read from.
+/// What an archive is read from.
 #[cfg(feature = "arrays")]
 pub(crate) trait Seekable: Read + std::io::Seek {}
 #[cfg(feature = "arrays")]
 impl<T: Read + std::io::Seek> Seekable for T {}
 
 impl<'a> Input<'a> {
-    /// What errors call it.
+    /// The name in errors.
     pub fn path(&self) -> &'a Path {
         match self {
             Self::File(path) | Self::Counted(path, _) => path,
@@ -32,7 +32,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The bytes, unpacked if they begin like gzip or zstd.
+    /// The bytes, unpacked if they begin as gzip or zstd does.
     pub fn unpack(&self) -> Result<Box<dyn Read + Send + 'a>> {
         let path = self.path();
         let open = || -> Result<BufReader<File>> {
@@ -44,7 +44,7 @@ impl<'a> Input<'a> {
             Self::Bytes(bytes) => unpacked(bytes),
         };
         reader.map_err(|error| match error.kind() {
-            // A reader that this build is without. What the system says has a number.
+            // A reader that this build lacks. An error of the system has a number.
             io::ErrorKind::Unsupported if error.raw_os_error().is_none() => Error::data(path, 0, 0, error.to_string()),
             _ => Error::io(path)(error),
         })

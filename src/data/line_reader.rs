@@ -1,4 +1,4 @@
-//! Lines one after the other, as soon as each is there.
+//! Reads lines one after the other, as soon as each is complete.
 
 use super::input::Input;
 use super::lines::{LONGEST, unreadable};
@@ -7,13 +7,12 @@ use crate::error::{Error, Result};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// The lines of a source, unpacked, without their ends and without a byte order mark.
-///
-/// A line is given as soon as its end is read: nothing waits for a buffer to fill.
+/// The lines of a source, unpacked, without their ends and without a byte order mark. A line is returned as soon as its
+/// end is read: nothing waits for a buffer to fill.
 pub(crate) struct LineReader<'a> {
     name: PathBuf,
     reader: BufReader<Box<dyn Read + Send + 'a>>,
-    /// Lines given.
+    /// The number of lines returned.
     lines: u64,
     longest: u64,
 }
@@ -28,7 +27,7 @@ impl<'a> LineReader<'a> {
         })
     }
 
-    /// Of what errors call `name`.
+    /// Reads `packed`; errors call it `name`.
     pub fn new(name: &Path, packed: impl Read + Send + 'a) -> Result<Self> {
         let reader = BufReader::new(unpacked(packed).map_err(|error| unreadable(name, 0, error))?);
         Ok(Self { name: name.into(), reader, lines: 0, longest: LONGEST as u64 })
@@ -38,7 +37,7 @@ impl<'a> LineReader<'a> {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or never ends.
+    /// If the line cannot be read, or never ends.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         let read = self.reader.by_ref().take(self.longest + 1).read_until(b'\n', &mut line);
@@ -47,7 +46,7 @@ impl<'a> LineReader<'a> {
             return Ok(None);
         }
         if line.last() != Some(&b'\n') && line.len() as u64 > self.longest {
-            let message = format!("cannot be read on: a line has more than {} bytes", self.longest);
+            let message = format!("cannot be read further: a line has more than {} bytes", self.longest);
             return Err(Error::data(&self.name, self.lines + 1, 0, message));
         }
         if self.lines == 0 && line.starts_with("\u{feff}".as_bytes()) {
@@ -85,7 +84,7 @@ mod tests {
     fn a_line_without_an_end_is_refused_with_its_place() {
         assert_eq!(all(b"one\n123456\n1234567", 7).unwrap().len(), 3);
         let error = all(b"one\n123456789", 7).unwrap_err();
-        assert_eq!(error.to_string(), "input:2: cannot be read on: a line has more than 7 bytes");
+        assert_eq!(error.to_string(), "input:2: cannot be read further: a line has more than 7 bytes");
         assert_eq!(error.exit_code(), 4);
     }
 }

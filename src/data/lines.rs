@@ -1,4 +1,4 @@
-//! Files as blocks of whole lines, unpacked on the way, that are parsed in parallel and handed on in order.
+//! Cuts files into blocks of whole lines, parses them in parallel, and hands the results on in order.
 
 use super::input::Input;
 use super::summary::Summary;
@@ -7,17 +7,18 @@ use rayon::prelude::*;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Bytes of a block. The size must not depend on the number of threads; large enough that a block's overhead is nothing
-/// beside parsing it (milliseconds), small enough that [`GROUP`] of them, and as many more being read, fit anywhere.
+/// Bytes of a block. They must not depend on the number of threads. Parsing a block takes milliseconds, so its overhead
+/// is nothing; and [`GROUP`] blocks, with as many more being read, fit in any memory.
 pub(crate) const BLOCK: usize = 1 << 20;
 
 /// Blocks that are parsed at the same time.
 const GROUP: usize = 16;
 
-/// Bytes of blocks after which a group is full, which blocks of very long lines reach before [`GROUP`]: memory holds two groups.
+/// A group is full at this many bytes, even with fewer blocks than [`GROUP`]: blocks of very long lines reach it.
+/// Memory holds two groups.
 const GROUP_BYTES: usize = 4 * GROUP * BLOCK;
 
-/// No line is longer: what is, is no text.
+/// The longest line. A longer one is no text.
 pub(crate) const LONGEST: usize = 1 << 28;
 
 /// What is wrong with a line.
@@ -36,15 +37,15 @@ impl Fault {
     }
 }
 
-/// The last place of some bytes at which a block may end.
+/// Returns the last position in some bytes at which a block may end.
 pub(crate) type Cut<'a> = &'a (dyn Fn(&[u8]) -> Option<usize> + Sync);
 
-/// After a line.
+/// The position after the last line.
 pub(crate) fn after_line(bytes: &[u8]) -> Option<usize> {
     bytes.iter().rposition(|&byte| byte == b'\n').map(|at| at + 1)
 }
 
-/// Whole lines (or what `cut` leaves whole) of a file, about [`BLOCK`] bytes at a time.
+/// Whole lines of a file, about [`BLOCK`] bytes at a time. `cut` may keep more than lines whole.
 struct Blocks<'a> {
     reader: Box<dyn Read + Send + 'a>,
     cut: Cut<'a>,
@@ -55,7 +56,7 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    /// The next blocks, and what came after them: nothing yet, the end or a failure.
+    /// The next blocks, and what follows them: nothing yet, the end or a failure.
     fn group(&mut self) -> (Vec<Vec<u8>>, io::Result<()>) {
         let (mut blocks, mut bytes) = (Vec::with_capacity(GROUP), 0);
         while blocks.len() < GROUP && bytes < GROUP_BYTES && !self.ended {
@@ -63,7 +64,7 @@ impl Blocks<'_> {
             let failed = self.fill(&mut block).err();
             self.ended |= failed.is_some();
             if failed.is_some() {
-                // A line that was cut off would be blamed for what the file lacks.
+                // A line that was cut off would be blamed for the failure of the file.
                 block.truncate(after_line(&block).unwrap_or(0));
             }
             if !block.is_empty() {
@@ -77,7 +78,7 @@ impl Blocks<'_> {
         (blocks, Ok(()))
     }
 
-    /// Adds whole lines to `block`, and leaves the line after them in `rest`.
+    /// Adds whole lines to `block`, and keeps the unfinished line after them in `rest`.
     fn fill(&mut self, block: &mut Vec<u8>) -> io::Result<()> {
         loop {
             let before = block.len();
@@ -113,12 +114,12 @@ pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Parses the blocks of `input` in parallel, each of whole lines and with its first byte's place in the file; `take` gets the
+/// Parses the blocks of `input` in parallel. `parse` gets whole lines and their position in the file. `take` gets the
 /// results in the order of the file, each with the number of lines before its block.
 ///
 /// # Errors
 ///
-/// The first fault of the file, whatever the number of threads, or what `take` returns.
+/// The first fault of the file, for any number of threads, or what `take` returns.
 pub(crate) fn for_each_block<T: Send>(
     input: Input,
     parse: impl Fn(&[u8], u64) -> Result<T, Fault> + Sync,
@@ -177,15 +178,15 @@ fn for_each<T: Send>(
     Ok(())
 }
 
-/// A failure of the system as it is, one of unpacking as wrong data after line `line`.
+/// An error of the system as it is, and one of unpacking as wrong data after line `line`.
 pub(crate) fn unreadable(path: &Path, line: u64, error: io::Error) -> Error {
     match error.raw_os_error() {
         Some(_) => Error::io(path)(error),
-        None => Error::data(path, line + 1, 0, format!("cannot be read on: {error}")),
+        None => Error::data(path, line + 1, 0, format!("cannot be read further: {error}")),
     }
 }
 
-/// The first line of `input`, without its end, cut at 64 KiB.
+/// The first line of `input`, without its end, up to 64 KiB.
 pub(crate) fn first_line(input: Input) -> Result<Vec<u8>> {
     let (path, mut start, mut bytes) = (input.path(), Vec::new(), input.unpack()?.take(1 << 16));
     while !start.contains(&b'\n') {

@@ -1,4 +1,4 @@
-//! Batches in the order of training, put together while the batch before them is trained on.
+//! Assembles batches in the order of training, ahead of the steps that need them.
 
 use super::{Batch, Samples};
 use crate::error::{Error, Result};
@@ -12,9 +12,8 @@ use std::thread::{Builder, JoinHandle};
 /// Batches that wait: enough for a step that takes no time after one that took two.
 const AHEAD: usize = 3;
 
-/// Where a step stands: its epoch, and the positions in that epoch's order that are its samples.
-///
-/// The last batch of an epoch is smaller if `batch_size` does not divide `samples`.
+/// The epoch of step `step`, and the positions in that epoch's order that are its samples. The last batch of an epoch
+/// is smaller if `batch_size` does not divide `samples`.
 ///
 /// ```
 /// // 10 samples in batches of 4: 4, 4, 2.
@@ -24,7 +23,7 @@ const AHEAD: usize = 3;
 ///
 /// # Panics
 ///
-/// If there are no samples, or a batch has none.
+/// If `samples` or `batch_size` is 0.
 #[track_caller]
 pub fn place(samples: usize, batch_size: usize, step: u64) -> (u64, std::ops::Range<usize>) {
     let steps = steps_per_epoch(samples, batch_size);
@@ -32,7 +31,7 @@ pub fn place(samples: usize, batch_size: usize, step: u64) -> (u64, std::ops::Ra
     (step / steps, start..samples.min(start + batch_size))
 }
 
-/// Steps of a pass over all samples.
+/// The number of steps in a pass over all samples.
 ///
 /// ```
 /// assert_eq!(hotrow::data::steps_per_epoch(10, 4), 3);
@@ -40,15 +39,15 @@ pub fn place(samples: usize, batch_size: usize, step: u64) -> (u64, std::ops::Ra
 ///
 /// # Panics
 ///
-/// If there are no samples, or a batch has none.
+/// If `samples` or `batch_size` is 0.
 #[track_caller]
 pub fn steps_per_epoch(samples: usize, batch_size: usize) -> u64 {
     assert!(samples > 0 && batch_size > 0, "{samples} samples in batches of {batch_size} make no step");
     samples.div_ceil(batch_size) as u64
 }
 
-/// The order of the samples in epoch `epoch`: a permutation (Fisher and Yates; Knuth, volume 2, algorithm 3.4.2P) that
-/// follows from the seed and the epoch alone.
+/// The order of the samples in epoch `epoch`: a permutation that follows from the seed and the epoch alone (Fisher and
+/// Yates; Knuth, volume 2, algorithm 3.4.2P).
 ///
 /// ```
 /// let mut order = hotrow::data::order(100, 7, 2);
@@ -59,7 +58,7 @@ pub fn steps_per_epoch(samples: usize, batch_size: usize) -> u64 {
 ///
 /// # Panics
 ///
-/// If the samples are more than 2^32.
+/// If there are more than 2^32 samples.
 #[track_caller]
 pub fn order(samples: usize, seed: u64, epoch: u64) -> Vec<u32> {
     let end = u32::try_from(samples).expect("sample numbers of 32 bits");
@@ -70,9 +69,9 @@ pub fn order(samples: usize, seed: u64, epoch: u64) -> Vec<u32> {
     order
 }
 
-/// The batches of steps `start..total`, put together by a thread of its own, a few ahead.
+/// The batches of steps `start..total`. A thread of its own assembles them, a few ahead.
 ///
-/// What a step gets depends on the seed and the step only: a loader that starts at step 1000 goes on where another
+/// A step's batch depends on the seed and the step alone. A loader that starts at step 1000 continues where another
 /// stopped.
 ///
 /// ```
@@ -97,18 +96,19 @@ pub fn order(samples: usize, seed: u64, epoch: u64) -> Vec<u32> {
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
 pub struct Loader {
-    /// Both are taken when the loader is dropped: that ends the thread.
+    /// Both are taken when the loader is dropped. That ends the thread.
     batches: Option<Receiver<Batch>>,
     used: Option<Sender<Batch>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Loader {
-    /// Batches of up to `batch_size` samples in the order of [`order`], from step `start` (counted from 0) to `total`.
+    /// Batches of up to `batch_size` samples in the order of [`order`], for the steps from `start` (counted from 0) to
+    /// `total`.
     ///
     /// # Panics
     ///
-    /// If there are no samples, or a batch has none.
+    /// If there are no samples, or `batch_size` is 0.
     ///
     /// # Errors
     ///
@@ -142,9 +142,9 @@ impl Loader {
     ///
     /// # Panics
     ///
-    /// If its samples are of another length than this loader's (when that batch is used again).
+    /// If its feature vectors have another length than this loader's. It panics when the batch is used again.
     pub fn recycle(&mut self, batch: Batch) {
-        // After the last step nobody takes it any more.
+        // Nobody takes it after the last step.
         let _ = self.used.as_ref().expect("taken in drop only").send(batch);
     }
 }
@@ -156,7 +156,7 @@ impl Iterator for Loader {
     ///
     /// # Panics
     ///
-    /// With the panic of reading, if a sample could not be read.
+    /// With the panic of the loading thread, if a sample could not be read.
     fn next(&mut self) -> Option<Batch> {
         let batch = self.batches.as_ref().expect("taken in drop only").recv().ok();
         if batch.is_none()

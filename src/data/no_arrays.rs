@@ -1,4 +1,4 @@
-//! In the place of `npz` where the feature `arrays` is left out: every array is refused.
+//! Stands in for `npz` in builds without the feature `arrays`: it refuses every array.
 
 use std::path::Path;
 

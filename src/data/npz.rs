@@ -1,23 +1,21 @@
-//! Pairs of CSR arrays in npz files, as `scipy.sparse.save_npz` writes them and PECOS uses them.
-//!
-//! The arrays are read side by side as streams: the files may be larger than memory.
+//! Pairs of CSR arrays in npz files, as `scipy.sparse.save_npz` and PECOS write them. Both arrays are read side by side
+//! as streams, so the files may be larger than memory.
 
 mod csr;
 mod npy;
 
 use super::Vocabulary;
-use super::fill::dimensions;
 use super::input::Input;
 use super::records::{Entry, Records, Scratch};
 use super::samples::{Limits, Policy, keep};
-use super::sink::Sink;
+use super::sink::{Sink, dimensions};
 use crate::error::{Error, Result};
 use csr::{Archives, Csr};
 
-/// Samples that are handed on together.
+/// Samples that go to the sink together.
 const PIECE: usize = 4096;
 
-/// Reads the features of the first file, and the labels of the second; without a second, there are none.
+/// Reads the features of the first file and the labels of the second. Without a second file there are no labels.
 pub(crate) fn fill(
     inputs: &[Input],
     policy: Policy,
@@ -44,7 +42,7 @@ pub(crate) fn fill(
     let mut whole = true;
     for row in 0..features.rows {
         features.row(&mut scratch.features, &mut out.summary.duplicate_features)?;
-        out.summary.unknown_features += known(&mut scratch.features, limits.known_features);
+        out.summary.unknown_features += retain_known(&mut scratch.features, limits.known_features);
         if let Some(labels) = &mut labels {
             labels.row(&mut of_row, &mut out.summary.duplicate_labels)?;
             if let Some(Entry { index, value, .. }) = of_row.iter().find(|entry| entry.value < 0.0) {
@@ -54,7 +52,7 @@ pub(crate) fn fill(
         }
         // A stored 0 is no label.
         of_row.retain(|entry| entry.value != 0.0);
-        let unseen = known(&mut of_row, limits.known_labels) as u32;
+        let unseen = retain_known(&mut of_row, limits.known_labels) as u32;
         scratch.labels.clear();
         scratch.labels.extend(of_row.iter().map(|entry| entry.index));
         let first = out.len();
@@ -76,21 +74,22 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// Keeps the entries below `limit`; returns how many are gone.
-fn known(entries: &mut Vec<Entry>, limit: u64) -> u64 {
+/// Keeps the entries below `limit`. Returns how many it removes.
+fn retain_known(entries: &mut Vec<Entry>, limit: u64) -> u64 {
     let before = entries.len();
     entries.retain(|entry| u64::from(entry.index) < limit);
     (before - entries.len()) as u64
 }
 
-/// Gives the features of each row of the first array, of which `limit` are known, to `take`, until that says no.
+/// Passes the features below `limit` of each row of the first array to `take`, with the number of others, until it
+/// returns false.
 pub(crate) fn each_row(input: &Input, limit: u64, mut take: impl FnMut(Vec<Entry>, u64) -> bool) -> Result<()> {
     let mut archives = Archives::open(input)?;
     let mut features = archives.csr()?;
     for _ in 0..features.rows {
         let (mut row, mut twice) = (Vec::new(), 0);
         features.row(&mut row, &mut twice)?;
-        let gone = known(&mut row, limit);
+        let gone = retain_known(&mut row, limit);
         if !take(row, gone) {
             return Ok(());
         }

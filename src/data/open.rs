@@ -1,9 +1,9 @@
-//! From paths to data sets: finds the cache, or reads the files into a new one.
+//! Opens data sets: finds the cache of a path, or reads the files into a new one.
 
 use super::cache::{Cache, Shelf};
 use super::fill::fill;
 use super::source::Source;
-use super::{Dataset, Vocabulary, fits, lines};
+use super::{Dataset, Vocabulary, capacity, lines};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::machine::Limits;
@@ -12,27 +12,27 @@ use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-/// What is trained on, and what it is measured on in between: see [`open`].
+/// A training set with its validation set. See [`open`].
 #[derive(Clone, Debug)]
 pub struct Datasets {
     /// The training set.
     pub train: Dataset,
     /// The validation set.
     pub valid: Option<Dataset>,
-    /// What the training set decides; to be saved with the run.
+    /// What the training set determines. Save it with the run.
     pub vocabulary: Vocabulary,
 }
 
-/// Reads a training set, and perhaps a validation set, each into a cache file in the folder `cache` (made if need be).
-/// Files that are there already and belong to the same data and options are used as they are.
+/// Reads a training set, and perhaps a validation set, each into a cache file in the folder `cache`. The folder is made
+/// if needed. Caches of the same data and options are reused.
 ///
-/// A path names a text file (plain, gzip or zstd), or two files of a pair with a comma between them: arrays
+/// A path names a file (plain, gzip or zstd), or the two files of a pair with a comma between them: arrays
 /// (`features.npz,labels.npz`), or files of the extreme-classification repository (`trn_X_Xf.txt,trn_X_Y.txt`).
 ///
 /// # Errors
 ///
-/// If a file cannot be read or is faulty (then its name, line and byte are told, of the first fault), no training sample
-/// is left, its ids ask for more than this machine could hold, or an option cannot be.
+/// If a file cannot be read or is faulty (the error has name, line and byte of the first fault), if no training sample
+/// is left, if the ids ask for more memory than this machine has, or if an option is out of range.
 ///
 /// ```
 /// use hotrow::{config::Data, data::{self, Batch, Samples}};
@@ -54,8 +54,8 @@ pub fn open<P: AsRef<OsStr> + ?Sized>(
     open_on(train.as_ref(), valid.map(AsRef::as_ref), config, Shelf::Kept(cache))
 }
 
-/// As [`open`], but nothing stays: parsed data goes to files without a name in the folder `scratch`, whose room is free again when
-/// the sets are dropped, or the program is killed.
+/// As [`open`], but keeps nothing. Parsed data goes to unnamed files in the folder `scratch`. Their room is free again
+/// when the sets are dropped or the program is killed.
 ///
 /// ```
 /// use hotrow::{config::Data, data::{self, Samples}};
@@ -76,11 +76,11 @@ pub fn open_unkept<P: AsRef<OsStr> + ?Sized>(
     config: &config::Data,
     scratch: &Path,
 ) -> Result<Datasets> {
-    open_on(train.as_ref(), valid.map(AsRef::as_ref), config, Shelf::Passing { look: None, scratch: &[scratch] })
+    open_on(train.as_ref(), valid.map(AsRef::as_ref), config, Shelf::Passing { existing: None, scratch: &[scratch] })
 }
 
-/// As [`open_unkept`], with what the folder `cache` has already. What has to be parsed goes to the folder `scratch`, or to the system's
-/// for temporary files.
+/// As [`open_unkept`], but reuses the caches in the folder `cache`. Parsed data goes to the folder `scratch`, or to the
+/// system's folder for temporary files.
 pub(crate) fn open_from<P: AsRef<OsStr> + ?Sized>(
     train: &P,
     valid: Option<&P>,
@@ -89,14 +89,14 @@ pub(crate) fn open_from<P: AsRef<OsStr> + ?Sized>(
     scratch: &Path,
 ) -> Result<Datasets> {
     let scratch = [scratch, &std::env::temp_dir()];
-    let shelf = Shelf::Passing { look: Some(cache), scratch: &scratch };
+    let shelf = Shelf::Passing { existing: Some(cache), scratch: &scratch };
     open_on(train.as_ref(), valid.map(AsRef::as_ref), config, shelf)
 }
 
 fn open_on(train: &OsStr, valid: Option<&OsStr>, config: &config::Data, shelf: Shelf) -> Result<Datasets> {
     let source = Source::find(train, config, None)?;
     let samples = Arc::new(cached(&source, config, None, shelf)?);
-    fits::check(&source.paths[0], &samples.meta.summary, config.tf_idf, &Limits::read())?;
+    capacity::check(&source.paths[0], &samples.meta.summary, config.tf_idf, &Limits::read())?;
     let frequencies = config.tf_idf.then(|| document_frequencies(&samples));
     let dimensions = (samples.features(), samples.labels());
     let names = samples.meta.names.clone();
@@ -116,7 +116,7 @@ pub(crate) fn with_vocabulary(path: &OsStr, vocabulary: &Vocabulary, shelf: Shel
     Ok(Dataset::new(Arc::new(samples), vocabulary, &source.paths[0]))
 }
 
-/// In how many samples each feature occurs.
+/// The number of samples that each feature occurs in.
 fn document_frequencies(samples: &Cache) -> Vec<u32> {
     let mut frequencies = vec![0; samples.features()];
     for sample in 0..samples.len() {
@@ -127,7 +127,7 @@ fn document_frequencies(samples: &Cache) -> Vec<u32> {
 
 fn cached(source: &Source, config: &config::Data, vocabulary: Option<&Vocabulary>, shelf: Shelf) -> Result<Cache> {
     let identity = source.identity()?;
-    // TF-IDF and normalisation are worked out when a sample is read: they do not make another cache.
+    // TF-IDF and normalisation are computed when a sample is read, so they need no cache of their own.
     let options = config::Data { format: source.format, tf_idf: false, normalize: false, ..config.clone() };
     let known = vocabulary.map(|known| (known.features(), known.labels(), digest(&known.names())));
     let paths: Vec<_> = identity.iter().map(|file| &file.path).collect();

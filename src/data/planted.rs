@@ -1,19 +1,19 @@
-//! Planted data sets: learnable clones of large public ones in size and shape, for speed and for comparing methods.
+//! Planted data sets: learnable clones of large public ones in size and shape, to measure speed and compare methods.
 //!
-//! Labels are planted on three levels. A *topic* has about as many groups as there are topics, a *group* sixteen
-//! times as many labels as a sample has. A sample belongs to one group, and all but a few strays of its labels come from
-//! it. How popular groups are, and labels inside their group, follows Zipf's law. Half of the labels that shape a sample are
-//! then struck out, as in real sets, where nobody wrote down all that is true: no method has a P@1 much above 0.5.
+//! Labels are planted on three levels. A *topic* has about as many groups as there are topics. A *group* has sixteen
+//! times as many labels as a sample. A sample belongs to one group, and nearly all of its labels come from it. The
+//! popularity of groups, and of labels inside their group, follows Zipf's law. Half of the labels that shape a sample
+//! are then struck out. Real sets lack true labels in the same way. So no method has a P@1 much above 0.5.
 //!
 //! Features come from four places: the *signatures* of the sample's labels (six features each), the words of its group,
-//! the words of its topic, and noise from all features by Zipf's law. The words of groups and half of each signature are
-//! words of the topic, so that topics and groups overlap and no single feature tells a label. The value of a feature is
-//! how often it was drawn.
+//! the words of its topic, and noise from all features by Zipf's law. The words of a group, and half of each signature,
+//! are words of the topic. So topics and groups overlap, and no single feature gives a label away. The value of a
+//! feature is how often it was drawn.
 //!
-//! The topic alone therefore says little ([`Planted::topic_precision`] measures how little), the group says which few
-//! dozen labels to expect, and only the signatures tell those apart.
+//! The topic alone says little, and [`Planted::topic_precision`] measures how little. The group says which few dozen
+//! labels to expect. Only the signatures tell those apart.
 //!
-//! Sample `i` of a part is a function of the options and `i`: no file is needed to train, and files have the same bytes
+//! Sample `i` of a part is a function of the options and `i`. So training needs no file, and files have the same bytes
 //! for any number of threads.
 
 use crate::error::{Error, Result};
@@ -31,28 +31,28 @@ mod write;
 pub use options::{Options, PRESETS};
 use words::Words;
 
-/// Share of the feature draws that come from the signatures of the sample's labels.
+/// The share of feature draws from the signatures of the sample's labels.
 const FROM_LABELS: f64 = 0.4;
-/// Share from the words of its group.
+/// The share from the words of its group.
 const FROM_GROUP: f64 = 0.32;
-/// Share from the words of its topic. The rest is noise.
+/// The share from the words of its topic. The rest is noise.
 const FROM_TOPIC: f64 = 0.14;
 /// Exponent of the popularity of groups. With 0.6 the most frequent of 670 091 labels has about 2 000 of 490 449 samples,
 /// as in Amazon-670K (1 826).
 const GROUP_EXPONENT: f64 = 0.6;
 /// Exponent of the popularity of labels inside a group.
 const LABEL_EXPONENT: f64 = 0.7;
-/// Probability that a label which shaped the features is written down (the missing labels of Jain, Prabhu and Varma,
-/// KDD 2016). Nothing in the features tells which, so it bounds the P@1 of any method.
+/// The probability that a label which shaped the features is written down (the missing labels of Jain, Prabhu and
+/// Varma, KDD 2016). Features do not tell which, so it bounds the P@1 of any method.
 const WRITTEN: f64 = 0.5;
 /// Exponent of the noise.
 const NOISE_EXPONENT: f64 = 0.9;
-/// Share of labels that come from any group.
+/// The share of labels that come from any group.
 const STRAYS: f64 = 0.05;
-/// Spread of the logarithm of a sample's number of features.
+/// The spread of the logarithm of a sample's number of features.
 const FEATURE_SPREAD: f64 = 0.4;
 
-/// Which samples: none is in both parts.
+/// A part of the set. No sample is in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// To train on.
@@ -64,11 +64,11 @@ pub enum Part {
 /// One sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// The planted topic, which no reader is told.
+    /// The planted topic. No reader is told it.
     pub topic: usize,
-    /// Strictly increasing, one at least.
+    /// Strictly increasing; at least one.
     pub labels: Vec<u32>,
-    /// Feature and value, by feature; one at least.
+    /// Pairs of feature and value, by feature; at least one.
     pub features: Vec<(u32, f32)>,
 }
 
@@ -100,11 +100,11 @@ pub struct Planted {
 }
 
 impl Planted {
-    /// Draws the words of topics, groups and labels: 24 bytes a label.
+    /// Draws the words of topics, groups and labels. They take 24 bytes a label.
     ///
     /// # Errors
     ///
-    /// If the options cannot be: see the fields of [`Options`] for the limits.
+    /// [`Error::Config`] if an option is outside the limits given at the fields of [`Options`].
     ///
     /// ```
     /// use hotrow::data::planted::{Options, Planted};
@@ -137,7 +137,7 @@ impl Planted {
         })
     }
 
-    /// What it was made from.
+    /// The options that it was made from.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -155,7 +155,7 @@ impl Planted {
         }
     }
 
-    /// Sample `i` of a part; there are as many as one likes.
+    /// Sample `i` of a part, for any `i`.
     ///
     /// ```
     /// use hotrow::data::planted::{Options, Part, Planted};
@@ -172,7 +172,7 @@ impl Planted {
         let group = self.draw_group(rng);
         let places = self.draw_places(group, rng);
         let features = self.draw_features(group, &places, rng);
-        // The first is always written, so that no sample is without labels; the order is random.
+        // The first is always written, so every sample has a label. The order is random.
         let mut labels = vec![self.label_ids.at(places[0])];
         labels.extend(places[1..].iter().filter(|_| rng.random_bool(WRITTEN)).map(|&place| self.label_ids.at(place)));
         labels.sort_unstable();
@@ -187,14 +187,14 @@ impl Planted {
         rank(&self.group_popularity, rng)
     }
 
-    /// Places of labels: place `p` is rank `p / groups` of group `p % groups`.
+    /// Positions of labels: position `p` has rank `p / groups` in group `p % groups`.
     fn draw_places(&self, group: usize, rng: &mut impl RngExt) -> Vec<usize> {
         // Half of a group at most, so that the search for another label ends soon.
         let count = (1 + self.more_labels.sample(rng) as usize).min(self.group / 2);
         let mut places = Vec::with_capacity(count);
         while places.len() < count {
             let group = if rng.random_bool(STRAYS) { self.draw_group(rng) } else { group };
-            // The last place of some groups is empty where the labels do not divide.
+            // The last position of some groups is empty, unless the labels divide.
             let place = rank(&self.label_popularity, rng) * self.groups + group;
             if place < self.options.labels && !places.contains(&place) {
                 places.push(place);
@@ -204,7 +204,7 @@ impl Planted {
     }
 
     fn draw_features(&self, group: usize, places: &[usize], rng: &mut impl RngExt) -> Vec<(u32, f32)> {
-        // A quarter of all at most, and four draws for each: a short sample with few words of its own ends sooner.
+        // A quarter of all at most, and four draws for each. A short sample with few words of its own ends sooner.
         let count = (self.spread.sample(rng).round() as usize).clamp(1, self.options.features / 4);
         let mut drawn = BTreeMap::new();
         for _ in 0..4 * count {
@@ -226,8 +226,8 @@ impl Planted {
         drawn.into_iter().map(|(feature, times)| (feature, f32::from(times))).collect()
     }
 
-    /// P@1, on the validation part, of an oracle that is told each sample's topic and answers with the most frequent
-    /// label of that topic in the training part. A method that does not beat it has learnt nothing finer than topics.
+    /// The validation P@1 of an oracle that knows each sample's topic, and answers with that topic's most frequent
+    /// label in the training part. A method below it has learnt nothing finer than topics.
     ///
     /// ```
     /// use hotrow::data::planted::{Options, Planted};
@@ -271,8 +271,8 @@ fn pick<'a, T>(items: &'a [T], rng: &mut impl RngExt) -> &'a T {
     &items[rng.random_range(0..items.len())]
 }
 
-/// A permutation of `0..n`, so that popularity cannot be read off an id: steps of about the golden section of `n` that
-/// have no divisor in common with it.
+/// A permutation of `0..n`, so that an id does not give popularity away. Its steps are about the golden section of `n`
+/// and have no divisor in common with it.
 #[derive(Clone, Copy, Debug)]
 struct Scatter {
     n: u64,

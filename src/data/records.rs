@@ -1,6 +1,6 @@
-//! Samples as runs of 32-bit words, in memory and in the cache alike: number of labels `L`, number of features `F`,
-//! number of labels that training has not seen, the labels (L), the indices (F), the bits of the values (F). A sample lies in one place, so that reading it at random
-//! touches one or two pages and not one of each array.
+//! Samples as runs of 32-bit words, alike in memory and in the cache: the number of labels `L`, the number of features
+//! `F`, the number of labels that the training set lacks, the labels (L), the indices (F), the bits of the values (F).
+//! A sample lies in one place, so reading it at random touches one or two pages instead of one of each array.
 
 use super::summary::{Largest, Summary};
 
@@ -11,14 +11,14 @@ pub(crate) const PREFIX: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Record<'a> {
     pub labels: &'a [u32],
-    /// Distinct labels beyond these, which training has not seen.
+    /// The number of further distinct labels, which the training set lacks.
     pub unseen: u32,
     pub indices: &'a [u32],
     pub values: &'a [f32],
 }
 
 impl<'a> Record<'a> {
-    /// The sample in `words`, unless its counts say another length.
+    /// The sample in `words`; `None` if its counts disagree with their length.
     pub fn new(words: &'a [u32]) -> Option<Self> {
         let (counts, rest) = words.split_at_checked(PREFIX)?;
         let (labels, features) = (counts[0] as usize, counts[1] as usize);
@@ -30,7 +30,7 @@ impl<'a> Record<'a> {
         Some(Self { labels, unseen: counts[2], indices, values: bytemuck::cast_slice(values) })
     }
 
-    /// Whether every promise of a sample holds: ids increase strictly and stay below their limits, values are finite.
+    /// Whether ids increase strictly below their limits and values are finite.
     pub fn is_sound(&self, features: u64, labels: u64) -> bool {
         let below = |ids: &[u32], limit| ids.last().is_none_or(|&id| u64::from(id) < limit);
         let increase = |ids: &[u32]| ids.is_sorted_by(|a, b| a < b);
@@ -42,7 +42,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Samples one behind the other.
+/// Samples one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Records {
     pub words: Vec<u32>,
@@ -52,7 +52,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Adds a sample whose ids increase strictly, with `unseen` labels more.
+    /// Adds a sample whose ids increase strictly, with `unseen` further labels.
     pub fn push(&mut self, labels: &[u32], unseen: u32, features: &[Entry]) {
         self.words.extend([labels.len() as u32, features.len() as u32, unseen]);
         self.words.extend_from_slice(labels);
@@ -68,7 +68,7 @@ impl Records {
         summary.features = summary.features.max(features.last().map_or(0, |entry| u64::from(entry.index) + 1));
     }
 
-    /// Remembers that the samples from `first` on are of line `line`, if they have the largest ids.
+    /// Records line `line` as the line of the samples from `first` on, if they have the largest ids.
     pub fn place(&mut self, first: usize, line: u64) {
         for at in first..self.len() {
             let sample = self.get(at);
@@ -94,15 +94,15 @@ impl Records {
 pub(crate) struct Entry {
     pub index: u32,
     pub value: f32,
-    /// Where it stands in its line, from 1.
+    /// Its position in the line, from 1.
     pub column: u32,
 }
 
-/// Memory that lines share.
+/// Working memory that lines share.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub labels: Vec<u32>,
-    /// Labels that training has not seen, where they are numbers.
+    /// Labels that the training set lacks, if they are numbers.
     pub unknown: Vec<u64>,
     pub features: Vec<Entry>,
     pub text: String,

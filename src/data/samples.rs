@@ -1,26 +1,26 @@
-//! What every reader decides in the same way: limits of ids, and samples without labels.
+//! Rules of all readers: limits of ids, and samples without labels.
 
 use super::lines::Fault;
 use super::records::{Records, Scratch};
 use crate::config::Unlabelled;
 
-/// What ids are below.
+/// Limits that ids are below.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Ids from here on are refused: the file's own header has no place for them.
+    /// The file's own header has no room for ids from here on. They are refused.
     pub features: u64,
     pub labels: u64,
-    /// Ids from here on are left out: the training set has no place for them.
+    /// The training set has no room for ids from here on. They are left out.
     pub known_features: u64,
     pub known_labels: u64,
 }
 
 impl Limits {
-    /// Of a training set without a header: the index is 32 bits wide, and the number of rows must fit as well.
+    /// Those of a training set without a header: an index has 32 bits, and so has the number of rows.
     pub const NONE: Self =
         Self { features: u32::MAX as u64, labels: u32::MAX as u64, known_features: u64::MAX, known_labels: u64::MAX };
 
-    /// Of a later file.
+    /// Those of a later file.
     pub fn known(features: u64, labels: u64) -> Self {
         Self { features: u64::MAX, labels: u64::MAX, known_features: features, known_labels: labels }
     }
@@ -41,13 +41,13 @@ impl Limits {
     }
 }
 
-/// What becomes of a sample without a label.
+/// What to do with a sample without a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
     Skip,
     Refuse,
     Keep,
-    /// Labels are not looked at.
+    /// Ignore labels.
     Ignore,
 }
 
@@ -60,7 +60,7 @@ impl From<Unlabelled> for Policy {
     }
 }
 
-/// How many of `items` differ; how many do not is added to `twice`.
+/// Removes duplicates; returns how many items are left, and adds the number of duplicates to `twice`.
 pub(crate) fn distinct<T: Ord>(items: &mut Vec<T>, twice: &mut u64) -> u32 {
     let before = items.len();
     items.sort_unstable();
@@ -69,7 +69,8 @@ pub(crate) fn distinct<T: Ord>(items: &mut Vec<T>, twice: &mut u64) -> u32 {
     items.len() as u32
 }
 
-/// Adds the sample in `scratch`, which has `unseen` labels more: features sorted and unique, labels in any order.
+/// Adds the sample in `scratch` with `unseen` further labels. Features are sorted and unique; labels may stand in any
+/// order.
 pub(crate) fn keep(policy: Policy, scratch: &mut Scratch, unseen: u32, out: &mut Records) -> Result<(), Fault> {
     let labels = &mut scratch.labels;
     if !labels.is_sorted_by(|a, b| a < b) {

@@ -9,14 +9,14 @@ use super::tokens::TokenFile;
 use crate::error::{Error, Result};
 use crate::rng::rng;
 
-/// Which sequences each step trains on.
+/// The sequences that each step trains on.
 ///
-/// In every epoch the tokens are a ring that is cut into windows of `context` tokens, from a place that is drawn anew; the windows
-/// come in an order that is drawn anew, too. So in an epoch every token is predicted once, but for fewer than `context` at one
-/// place, which is another one in the next epoch; and over the epochs each token meets contexts of every length. A step that
-/// ends beyond an epoch goes on with the next one: all steps have the same size.
+/// In every epoch the tokens form a ring. It is cut into windows of `context` tokens from a random position, and the
+/// windows come in a random order; both are drawn again for each epoch. So an epoch predicts every token once, except
+/// fewer than `context` at one position. Over the epochs each token meets contexts of every length. All steps have the
+/// same size: a step that reaches the end of an epoch continues with the next one.
 ///
-/// What a step draws depends on the seed, the file and the sizes only, so any step can be drawn without those before it.
+/// A step's draw depends on the seed, the file and the sizes alone, so any step can be drawn without those before it.
 ///
 /// ```
 /// use hotrow::data::{Sequences, tokens::{TokenFile, TokenWriter}};
@@ -51,7 +51,7 @@ struct Epoch {
 }
 
 impl Sequences {
-    /// Sequences of `context` tokens and as many targets, `per_step` of them a step.
+    /// Sequences of `context` tokens with as many targets, `per_step` of them a step.
     ///
     /// # Errors
     ///
@@ -59,12 +59,13 @@ impl Sequences {
     ///
     /// # Panics
     ///
-    /// If a step would have no token.
+    /// If `context` or `per_step` is 0.
     #[track_caller]
     pub fn new(file: Arc<TokenFile>, context: usize, per_step: usize, seed: u64) -> Result<Self> {
         assert!(context > 0 && per_step > 0, "{per_step} sequences of {context} tokens a step");
         if file.len() <= context {
-            let message = format!("{context} tokens and one that follows, where the training file has {}", file.len());
+            let message =
+                format!("{context} tokens and the next one are more than the {} of the training file", file.len());
             return Err(Error::config("model.context", message));
         }
         let sequences = Self { file, context, per_step, seed, epoch: None };
@@ -75,22 +76,23 @@ impl Sequences {
         Ok(sequences)
     }
 
-    /// Sequences of an epoch.
+    /// The number of sequences in an epoch.
     pub fn windows(&self) -> usize {
         (self.file.len() - 1) / self.context
     }
 
-    /// Tokens of a step.
+    /// The number of tokens in a step.
     pub fn step_tokens(&self) -> usize {
         self.context * self.per_step
     }
 
-    /// Where step `step` (from 0) begins, in epochs.
+    /// The position of step `step` (from 0), in epochs.
     pub fn epochs(&self, step: u64) -> f64 {
         step as f64 * self.per_step as f64 / self.windows() as f64
     }
 
-    /// Fills `tokens` and `targets` with the sequences of step `step` (from 0), one behind the other: (`per_step`, `context`).
+    /// Writes the sequences of step `step` (from 0) to `tokens` and `targets`, one after the other: (`per_step`,
+    /// `context`).
     pub fn read(&mut self, step: u64, tokens: &mut Vec<u32>, targets: &mut Vec<u32>) {
         let size = self.step_tokens();
         tokens.resize(size, 0);
@@ -103,7 +105,7 @@ impl Sequences {
         }
     }
 
-    /// Where each sequence of step `step` (from 0) begins: places of a ring of all tokens but the last.
+    /// Where each sequence of step `step` (from 0) begins: positions in a ring of all tokens but the last.
     ///
     /// ```
     /// use hotrow::data::{Sequences, tokens::{TokenFile, TokenWriter}};
@@ -132,8 +134,8 @@ impl Sequences {
         order.offset + order.windows[position] as usize * context
     }
 
-    /// The tokens from place `start` of the ring on, and what follows each. The ring has no place for the last token, which
-    /// nothing follows.
+    /// Copies the tokens from position `start` of the ring on, and the token after each. The ring leaves out the last
+    /// token, because nothing follows it.
     fn window(&self, start: usize, tokens: &mut [u32], targets: &mut [u32]) {
         let ring = self.file.len() - 1;
         let start = start % ring;

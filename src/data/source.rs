@@ -1,4 +1,4 @@
-//! Which files a path means, and what they hold.
+//! Finds the files of a path, and their format.
 
 use super::cache::Identity;
 use super::ids;
@@ -20,9 +20,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The files of `path` (a pair has a comma between them), in the format that `config` names or that they look like.
-    ///
-    /// Of a file that is no training set, text is read as the `trained` format unless its name tells another.
+    /// The files of `path` (the two of a pair with a comma between them), in the format that `config` names, or else in
+    /// the one that they look like. A later file of text has the `trained` format, unless its name tells another.
     pub fn find(path: &OsStr, config: &config::Data, trained: Option<Format>) -> Result<Self> {
         let paths = files(path);
         // Each is opened several times: for its kind, its first line, its labels, its samples.
@@ -36,7 +35,7 @@ impl Source {
         Ok(Self { paths, format })
     }
 
-    /// Where to read.
+    /// The files as inputs.
     pub fn inputs(&self) -> Vec<Input<'_>> {
         self.paths.iter().map(|path| Input::File(path)).collect()
     }
@@ -46,14 +45,14 @@ impl Source {
         is_text(self.format)
     }
 
-    /// What a cache is valid for.
+    /// The state of the files that a cache is valid for.
     pub fn identity(&self) -> Result<Vec<Identity>> {
         self.paths.iter().map(|path| Identity::of(path)).collect()
     }
 }
 
-/// The file `path`, or both files of a pair. Folders may have commas in their names: the first cut between two files that are
-/// there counts.
+/// The file `path`, or both files of a pair. A path may have more commas: the first one that stands between two
+/// existing files separates them.
 pub(crate) fn files(path: &OsStr) -> Vec<PathBuf> {
     let bytes = path.as_bytes();
     let commas = || bytes.iter().enumerate().filter(|&(_, &byte)| byte == b',').map(|(at, _)| at);
@@ -71,7 +70,7 @@ pub(crate) fn is_text(format: Format) -> bool {
     matches!(format, Format::Tsv | Format::Jsonl)
 }
 
-/// What the name of a file says.
+/// The format that the name of a file tells.
 pub(crate) fn by_name(path: &Path) -> Option<Format> {
     let name = path.to_string_lossy().to_ascii_lowercase();
     let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
@@ -86,7 +85,7 @@ pub(crate) fn by_name(path: &Path) -> Option<Format> {
 
 fn detect(path: &Path, config: &config::Data, trained: Option<Format>) -> Result<Format> {
     match (by_name(path), trained) {
-        // Some call files of the repository .svm; no line of svmlight looks like their header.
+        // Some call files of the repository .svm. No line of svmlight looks like their header.
         (Some(Format::Svmlight), _) if is_header(&first_line(Input::File(path))?) => Ok(Format::Xc),
         (Some(format), _) => Ok(format),
         (None, Some(trained)) if is_text(trained) => Ok(trained),
@@ -99,7 +98,7 @@ pub(crate) fn is_header(line: &[u8]) -> bool {
     ids::header::<3>(line).is_some()
 }
 
-/// What the first line looks like. Options that name columns say that it is text.
+/// The format that the first line looks like. Options that name columns mean text.
 pub(crate) fn by_first_line(input: Input, config: &config::Data) -> Result<Format> {
     let line = first_line(input)?;
     if line.starts_with(b"PK\x03\x04") {
@@ -120,7 +119,7 @@ pub(crate) fn by_first_line(input: Input, config: &config::Data) -> Result<Forma
     } else if line.contains(&b':') || line.starts_with(b"#") {
         Ok(Format::Svmlight)
     } else {
-        Err(Error::data(input.path(), 1, 0, "the format cannot be told from this line; set data.format"))
+        Err(Error::data(input.path(), 1, 0, "this line does not show the format; set data.format"))
     }
 }
 

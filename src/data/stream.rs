@@ -1,4 +1,4 @@
-//! Samples to be predicted, a line each, as they come.
+//! Reads samples to predict, one a line, as they come.
 
 use super::ids::{self, IdParser};
 use super::input::Input;
@@ -19,28 +19,28 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 
-/// Lines that wait to be parsed. More would be memory without use: they are parsed faster than scored.
+/// Lines that wait to be parsed. More would only take memory: parsing is faster than scoring.
 const WAITING: usize = 512;
 
 /// What the reading thread hands on.
 enum Item {
     Line(Vec<u8>),
-    /// The features of a row of an array, and how many more the training set has no place for.
+    /// The features of a row of an array, and the number of others that the training set lacks.
     Row(Vec<Entry>, u64),
 }
 
-/// How a line is read.
+/// How a line is parsed.
 #[derive(Debug)]
 enum Parser {
-    /// Bare text.
+    /// A line of plain text.
     Text(Featurizer),
     Columns(Box<TextParser>),
     Ids(IdParser),
 }
 
-/// Samples that are to be predicted, read from a file or a stream as the training set was: packed or not, with a header or
-/// not, lines or arrays. Labels are not looked at. A thread of its own reads, so that what is there can be answered while
-/// more is waited for.
+/// Samples to predict, from a file or a stream, in the format of the training set: packed or not, with or without a
+/// header, lines or arrays. Labels are ignored. A thread of its own reads ahead, so that available samples are answered
+/// while others are awaited.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -64,24 +64,24 @@ pub struct Stream<'v> {
     name: PathBuf,
     items: Receiver<Result<Item>>,
     parser: Parser,
-    /// Whether the first line may be a header of numbers, and whether it is one of names.
+    /// Whether the first line may be a header of numbers, and whether it holds names of columns.
     numbers: bool,
     header: bool,
     line: u64,
     left_to_skip: u64,
-    /// What comes after the lines that were given.
+    /// The error after the lines returned so far.
     failed: Option<Error>,
     scratch: Scratch,
     summary: Summary,
 }
 
 impl<'v> Stream<'v> {
-    /// The samples of a file, which is opened once: a pipe will do. Of a pair of files only the first is read. `text` says that
-    /// lines are bare text; up to `skip_bad` faulty lines are stepped over (without it as many as for the training set).
+    /// The samples of a file. It is opened once, so a pipe will do. Of a pair only the first file is read. With `text`,
+    /// a line is plain text. Up to `skip_bad` faulty lines are skipped; `None` allows as many as for the training set.
     ///
     /// # Errors
     ///
-    /// If there is no such file, or it has text where the training set had none, or the other way round.
+    /// If there is no such file; if it holds text and the training set did not, or the other way round.
     pub fn open(
         vocabulary: &'v Vocabulary,
         path: &(impl AsRef<OsStr> + ?Sized),
@@ -105,7 +105,7 @@ impl<'v> Stream<'v> {
                 let limit = vocabulary.features() as u64;
                 thread::spawn(move || {
                     let take = |row, gone| send.send(Ok(Item::Row(row, gone))).is_ok();
-                    // Whoever has gone wants no error either.
+                    // If the receiver is gone, nobody wants the error either.
                     let _ = npz::each_row(&Input::File(&path), limit, take).map_err(|error| send.send(Err(error)));
                 });
             }
@@ -114,11 +114,11 @@ impl<'v> Stream<'v> {
         Ok(stream)
     }
 
-    /// The lines of `reader`, which errors call `name`; see [`Stream::open`].
+    /// The lines of `reader`; errors call it `name`. See [`Stream::open`].
     ///
     /// # Errors
     ///
-    /// If `text` is asked for and the training set had none.
+    /// If `text` is set and the training set had none.
     pub fn new(
         vocabulary: &'v Vocabulary,
         name: &Path,
@@ -172,13 +172,13 @@ impl<'v> Stream<'v> {
         })
     }
 
-    /// Adds the samples of the next lines to `batch`, and says of each line whether it has one: empty lines, comments, headers
-    /// and the faulty lines that are stepped over have none. Waits for one line only, and then takes what is there, `most` lines
-    /// at most. At the end there is nothing.
+    /// Adds the samples of the next lines to `batch`. Returns for each line whether it has one: empty lines, comments,
+    /// headers and skipped faulty lines have none. It waits for one line, then takes what is there, up to `most` lines.
+    /// `None` is the end.
     ///
     /// # Errors
     ///
-    /// If a line is faulty or cannot be read, with its place, after all lines before it were given.
+    /// If a line is faulty or cannot be read. The error names its place, and comes after all lines before it.
     ///
     /// # Panics
     ///
@@ -209,7 +209,7 @@ impl<'v> Stream<'v> {
         }
     }
 
-    /// What was read so far, and what was left out.
+    /// The counts of what was read and left out so far.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
@@ -252,7 +252,7 @@ impl<'v> Stream<'v> {
         Ok(out.len() > 0)
     }
 
-    /// Whether the first line of a file is none of a sample.
+    /// Whether the first line of a file is a header.
     fn is_header(&mut self, line: &[u8]) -> Result<bool> {
         if matches!(self.parser, Parser::Text(_)) {
             return Ok(false);
@@ -282,7 +282,7 @@ impl<'v> Stream<'v> {
     }
 }
 
-/// The format of lines that are no training set: their name's, if that is of the same kind, else the training set's.
+/// The format of later lines: the one that the name tells, if it is of the same kind, else the training set's.
 fn later_format(vocabulary: &Vocabulary, named: Option<Format>) -> Format {
     match (named, vocabulary.options().format, vocabulary.format()) {
         (Some(named), Format::Auto, _) => named,
@@ -310,7 +310,7 @@ fn read_lines(name: PathBuf, packed: impl Read + Send + 'static, send: SyncSende
             }
             Ok(())
         };
-        // Whoever has gone wants no error either.
+        // If the receiver is gone, nobody wants the error either.
         let _ = read().map_err(|error| send.send(Err(error)));
     });
 }

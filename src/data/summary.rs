@@ -1,9 +1,9 @@
-//! What a data file held, and what of it was left out.
+//! Counts of what a data file held, and of what was left out.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The largest id of a file, and where it stands first.
+/// The largest id of a file, and where it first stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Largest {
     /// The id.
@@ -20,41 +20,41 @@ pub struct Largest {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Samples that are kept.
+    /// Samples kept.
     pub samples: u64,
     /// Length of the feature vectors: from the header, or one more than the largest feature seen.
     pub features: u64,
-    /// Number of labels, in the same way.
+    /// Number of labels, found in the same way.
     pub labels: u64,
-    /// Feature values of all samples.
+    /// Feature values, over all samples.
     pub feature_entries: u64,
-    /// Labels of all samples.
+    /// Labels, over all samples.
     pub label_entries: u64,
     /// Samples left out because they have no label.
     pub skipped: u64,
     /// Samples without a label that are kept (in files to evaluate or predict).
     pub unlabelled: u64,
-    /// Samples without a feature; they are kept.
+    /// Samples without a feature. They are kept.
     pub empty: u64,
-    /// Labels named twice by a sample; one of them is kept.
+    /// Labels named twice by a sample. One of them is kept.
     pub duplicate_labels: u64,
-    /// Labels that the training set has no place for, each once a sample. They count as missed.
+    /// Labels that the training set lacks, each once a sample. They count as missed.
     pub unknown_labels: u64,
-    /// Features that the training set has no place for, left out.
+    /// Features that the training set lacks. They are left out.
     pub unknown_features: u64,
-    /// Features named twice by a sample; their values are added.
+    /// Features named twice by a sample. Their values are added.
     pub duplicate_features: u64,
-    /// Faulty lines that were stepped over (`data.skip_bad`).
+    /// Faulty lines that were skipped (`data.skip_bad`).
     pub bad_records: u64,
-    /// The largest label of a sample that is kept.
+    /// The largest label of the samples kept.
     pub largest_label: Option<Largest>,
-    /// The largest feature of a sample that is kept.
+    /// The largest feature of the samples kept.
     pub largest_feature: Option<Largest>,
-    /// What looks like a mistake, in sentences.
+    /// Sentences about what looks like a mistake.
     pub notes: Vec<String>,
 }
 
-/// The names and words of what is left out, for [`Summary::left_out`] and [`Summary::left_out_line`].
+/// Keys and words of the counts, for [`Summary::left_out`] and [`Summary::left_out_line`].
 const LEFT_OUT: [(&str, &str); 7] = [
     ("samples_without_labels", "samples without labels"),
     ("unseen_labels", "labels that training has not seen (they count as missed)"),
@@ -91,14 +91,14 @@ impl Summary {
         }
     }
 
-    /// Moves the places of the largest ids `lines` down: they were counted from the start of a block.
+    /// Moves the lines of the largest ids down by `lines`: they were counted from the start of a block.
     pub(crate) fn move_down(&mut self, lines: u64) {
         for place in [&mut self.largest_label, &mut self.largest_feature].into_iter().flatten() {
             place.line += lines;
         }
     }
 
-    /// Why there are so many labels: the id that asks for them, with its line, or the file's own word.
+    /// Why there are so many labels: the largest one with its line, or the file's header.
     ///
     /// ```
     /// use hotrow::{config::Data, data::read_bytes};
@@ -111,12 +111,12 @@ impl Summary {
         why("label", self.labels, self.largest_label)
     }
 
-    /// Why the feature vectors are so long, in the same way.
+    /// Why the feature vectors are so long, in the same form.
     pub fn why_features(&self) -> String {
         why("feature", self.features, self.largest_feature)
     }
 
-    /// What was left out or changed, by name; everything is named, also what never came.
+    /// The counts of what was left out or changed, by name. Counts of 0 are included.
     ///
     /// ```
     /// let summary = hotrow::data::Summary { skipped: 3, ..Default::default() };
@@ -136,7 +136,7 @@ impl Summary {
         LEFT_OUT.iter().map(|&(name, _)| name).zip(counts).collect()
     }
 
-    /// The same as a line for people, with what looks like a mistake; nothing if all is well.
+    /// The same as a line for people, with the notes; `None` if there is nothing to say.
     ///
     /// ```
     /// let summary = hotrow::data::Summary { skipped: 3, bad_records: 1, ..Default::default() };
@@ -159,6 +159,6 @@ impl Summary {
 fn why(what: &str, count: u64, largest: Option<Largest>) -> String {
     match largest {
         Some(Largest { id, line }) if id + 1 == count => format!("{what} {id} in line {line} is the largest"),
-        _ => format!("{count} {what}s are asked for by the file's header, its shape or data.hash_size"),
+        _ => format!("the file's header, its shape or data.hash_size asks for {count} {what}s"),
     }
 }

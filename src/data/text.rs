@@ -1,8 +1,8 @@
 //! Text to sparse features: hashed words, runs of words and runs of characters.
 //!
-//! What a word is stands in `words.rs`. A run of words is hashed as its words with a
-//! blank between them; a run of characters lies inside one word, which has a blank at either end to tell beginnings and
-//! ends (`char_wb` of scikit-learn). The value of a feature is how often it occurs.
+//! `words.rs` defines words. A run of words is hashed as its words with blanks between them. A run of characters lies
+//! inside one word, which has a blank at either end to mark beginnings and ends (`char_wb` of scikit-learn). The value
+//! of a feature is how often it occurs.
 
 use super::records::{Entry, Scratch};
 use super::words as rules;
@@ -10,11 +10,11 @@ use crate::config::{self, Words};
 use crate::error::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Seeds of the hashes of words and of characters: the same string is another feature.
+/// Seeds of the hashes of words and of characters. They make the same string two features.
 const WORDS: u64 = 1;
 const CHARACTERS: u64 = 2;
 
-/// How text becomes features.
+/// Turns text into features.
 #[derive(Clone, Debug)]
 pub(crate) struct Featurizer {
     buckets: u64,
@@ -28,7 +28,7 @@ impl Featurizer {
     ///
     /// # Errors
     ///
-    /// If an option is out of its range, or there would be no feature at all.
+    /// If an option is out of range, or there would be no feature at all.
     pub fn new(config: &config::Data) -> Result<Self> {
         if !config.hash_size.is_power_of_two() || config.hash_size > 1 << 31 {
             let message = format!("{} is not a power of two up to {}", config.hash_size, 1_u64 << 31);
@@ -54,7 +54,7 @@ impl Featurizer {
         Ok(Self { buckets, rule, word_ngrams: config.word_ngrams, char_ngrams })
     }
 
-    /// Fills `scratch.features` with the features of `text`.
+    /// Writes the features of `text` to `scratch.features`.
     pub fn features(&self, text: &str, scratch: &mut Scratch) {
         let Scratch { features, text: lower, words, buckets, .. } = scratch;
         match self.rule {
@@ -67,7 +67,7 @@ impl Featurizer {
         buckets.clear();
         let mut add = |part: &str, seed| {
             let hash = xxh3_64_with_seed(part.as_bytes(), seed);
-            // The high half times the number of buckets: a power of two below 2^32.
+            // The high half times the number of buckets, which is a power of two below 2^32.
             buckets.push((((hash >> 32) * self.buckets) >> 32) as u32);
         };
         for n in 1..=self.word_ngrams {
@@ -81,7 +81,7 @@ impl Featurizer {
                 let starts = padded.char_indices().map(|(at, _)| at);
                 let ends = padded.char_indices().map(|(at, c)| at + c.len_utf8()).skip(n - 1);
                 let mut runs = starts.zip(ends).map(|(start, end)| &padded[start..end]).peekable();
-                // A word shorter than `n` is one run by itself.
+                // A word shorter than `n` is one run.
                 if runs.peek().is_none() {
                     add(padded, CHARACTERS);
                 }

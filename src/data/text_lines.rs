@@ -15,7 +15,7 @@ mod json;
 
 pub(crate) use census::Census;
 
-/// Where text and labels stand in a line.
+/// The columns or fields with text and labels.
 #[derive(Clone, Debug)]
 pub(crate) enum Columns {
     /// Numbers from 0.
@@ -29,7 +29,7 @@ impl Columns {
     ///
     /// # Errors
     ///
-    /// If it names none, or a tab-separated column otherwise than by a number from 1.
+    /// If it names none, or a tab-separated column by anything but a number from 1.
     pub fn new(format: Format, config: &config::Data) -> Result<Self> {
         for (key, value) in [("data.text", &config.text), ("data.label", &config.label)] {
             if value.is_empty() {
@@ -47,7 +47,7 @@ impl Columns {
         })
     }
 
-    /// The line as text, unless it is blank. One with tabs alone has columns, and so is a sample.
+    /// The line as text; `None` if it is blank. A line of tabs alone has columns, so it is a sample.
     fn nonblank<'a>(&self, line: &'a [u8]) -> Result<Option<&'a str>, Fault> {
         match self {
             Self::Tsv { .. } if line.contains(&b'\t') => utf8(line).map(Some),
@@ -55,7 +55,7 @@ impl Columns {
         }
     }
 
-    /// Whether `line` has a place for labels.
+    /// Whether `line` has labels.
     pub fn has_labels(&self, line: &str) -> bool {
         match self {
             Self::Tsv { label, .. } => line.split('\t').nth(*label).is_some(),
@@ -63,9 +63,9 @@ impl Columns {
         }
     }
 
-    /// The text and the labels of `line`, each label with the byte it stands at, from 1.
+    /// The text and the labels of `line`, each label with its byte, from 1.
     ///
-    /// Without a label column a line is faulty, unless `policy` ignores labels.
+    /// A line without a label column is faulty, unless `policy` ignores labels.
     fn split<'a>(&self, line: &'a str, policy: Policy) -> Result<(Cow<'a, str>, Vec<Token<'a>>), Fault> {
         match self {
             Self::Jsonl { text, label } => json::split(line, text, label, policy),
@@ -90,9 +90,9 @@ impl Columns {
 #[derive(Debug)]
 struct Token<'a> {
     text: Cow<'a, str>,
-    /// Where: the byte, from 1.
+    /// Its byte, from 1.
     column: usize,
-    /// Whether it is a number by its syntax, as JSON has it, and not only by its digits.
+    /// Whether it is a number in the syntax of JSON, and not only by its digits.
     number: bool,
 }
 
@@ -101,13 +101,13 @@ impl<'a> Token<'a> {
         Self { text: text.into(), column, number: false }
     }
 
-    /// Whether other digits would be another label: no sign, no leading zero.
+    /// Whether other digits would be another label: it has no sign and no leading zero.
     fn is_canonical(&self) -> bool {
         integer(&self.text) == Some(false) && (self.text.len() == 1 || !self.text.starts_with('0'))
     }
 }
 
-/// The labels of `list`, which begins `start` bytes into its line.
+/// The labels of `list`, which begins at byte `start` of its line.
 fn comma_separated(list: &str, start: usize) -> Vec<Token<'_>> {
     if list.trim().is_empty() {
         return Vec::new();
@@ -125,13 +125,13 @@ fn comma_separated(list: &str, start: usize) -> Vec<Token<'_>> {
 /// How labels become ids.
 #[derive(Clone, Debug)]
 pub(crate) enum Labels {
-    /// They are ids; if `canonical`, text that is no canonical integer is a name that training has not seen.
+    /// Labels are ids. If `canonical`, text that is no canonical integer is a name that the training set lacks.
     Ids { canonical: bool },
-    /// They are names, with these ids.
+    /// Labels are names, with these ids.
     Names(Arc<HashMap<String, u32>>),
 }
 
-/// How a line of text is read.
+/// Parses lines of text.
 #[derive(Clone, Debug)]
 pub(crate) struct TextParser {
     pub columns: Columns,
@@ -171,7 +171,7 @@ impl TextParser {
 }
 
 impl Fault {
-    /// The fault of a label, which might have been a name where the program decided that labels are ids.
+    /// Adds a hint to the fault of a label, if the program decided that labels are ids: it might be a name.
     fn with_hint(self, decided: bool) -> Self {
         let hint =
             if decided { " (labels of training are numbers; data.labels=names takes them as names)" } else { "" };
@@ -181,14 +181,14 @@ impl Fault {
 
 fn id(token: &str, column: usize) -> Result<u64, Fault> {
     match integer(token) {
-        // Too long for 64 bits is above every limit.
+        // What does not fit 64 bits is above every limit.
         Some(false) => Ok(token.parse().unwrap_or(u64::MAX)),
         Some(true) => Err(Fault::at(column, format!("label {token} is negative"))),
         None => Err(Fault::at(column, format!("label `{}` is not a number", cut(token)))),
     }
 }
 
-/// Whether `token` is an integer, and if so whether it is negative.
+/// Whether `token` is a negative integer; `None` if it is no integer.
 fn integer(token: &str) -> Option<bool> {
     let digits = token.strip_prefix('-').unwrap_or(token);
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits.len() < token.len())
@@ -199,7 +199,7 @@ fn cut(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// The line as text, unless there is nothing on it.
+/// The line as text; `None` if it is blank.
 pub(crate) fn nonblank(line: &[u8]) -> Result<Option<&str>, Fault> {
     utf8(line).map(|line| Some(line).filter(|line| !line.trim().is_empty()))
 }

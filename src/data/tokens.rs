@@ -4,10 +4,12 @@
 //! [`Sequences`](super::Sequences) draws from it. What reads text is there with the feature `text` only.
 
 mod bytes;
-mod end_of_text;
 mod file;
+mod load;
 #[cfg(any(test, not(feature = "text")))]
 mod names;
+#[cfg(not(feature = "text"))]
+mod no_text;
 mod replace;
 mod tokenizer;
 mod writer;
@@ -31,12 +33,13 @@ mod train;
 mod tests;
 
 pub use bytes::Utf8Stream;
-pub use end_of_text::EndOfText;
 pub use file::{TokenFile, TokenSummary, read_tokens};
-pub use tokenizer::{TOKENIZER, Tokenizer};
+pub use tokenizer::{EndOfText, TOKENIZER, Tokenizer};
 pub use writer::TokenWriter;
 
 #[cfg(feature = "text")]
-pub use documents::TextFormat;
+pub use corpus::{LeftOut, PassProgress};
 #[cfg(feature = "text")]
-pub use prepare::{Counts, LeftOut, Prepared, Reading, TextOptions, TokenizerSource, tokenize, tokenize_with};
+pub use documents::{TextFormat, TextOptions};
+#[cfg(feature = "text")]
+pub use prepare::{Counts, Prepared, TokenizerSource, tokenize, tokenize_with};

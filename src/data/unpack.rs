@@ -1,4 +1,4 @@
-//! Packed bytes, told by how they begin, and what else a file may turn out to be.
+//! Unpacks bytes by their first few, and recognises files that no reader takes.
 
 #[cfg(feature = "packed")]
 mod packed;
@@ -10,12 +10,11 @@ use packed::{gunzip, unzstd};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// What follows the first byte (0x50 to 0x5f) of a frame of zstd that is to be skipped. `pzstd` begins its files with one.
+/// What follows the first byte (0x50 to 0x5f) of a skippable zstd frame. `pzstd` begins its files with one.
 const SKIPPED: [u8; 3] = [0x2a, 0x4d, 0x18];
 
-/// The bytes of `packed`, unpacked if they begin like gzip or zstd.
-///
-/// No more is read at the start than tells which: whoever types the bytes need not type more.
+/// The bytes of `packed`, unpacked if they begin as gzip or zstd does. It first reads only what tells which, so nobody
+/// who types the bytes need type more.
 pub(crate) fn unpacked<'a>(mut packed: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::with_capacity(4);
     while !is_gzip(&start) && !is_zstd(&start) && may_be_packed(&start) {
@@ -56,7 +55,7 @@ fn is_zstd(start: &[u8]) -> bool {
     start.starts_with(&ZSTD) || (skips(start) && start.len() >= 4)
 }
 
-/// Whether `start` is the beginning of a frame to be skipped, as far as it goes.
+/// Whether `start` is the beginning of a skippable frame, as far as it goes.
 fn skips(start: &[u8]) -> bool {
     match start.split_first() {
         Some((0x50..=0x5f, rest)) => SKIPPED.starts_with(&rest[..rest.len().min(3)]),
@@ -69,7 +68,7 @@ fn may_be_packed(start: &[u8]) -> bool {
     GZIP.starts_with(start) || ZSTD.starts_with(start) || skips(start)
 }
 
-/// Beginnings of files that no reader here takes, and what they are.
+/// How files that no reader takes begin, and what they are.
 const OTHERS: [(&[u8], &str); 11] = [
     (b"\x93NUMPY", "a .npy file with one dense array; arrays are read from scipy.sparse.save_npz"),
     (b"PK\x03\x04", "a .zip archive; only the arrays of scipy.sparse.save_npz are read from one (data.format=npz)"),
@@ -84,7 +83,7 @@ const OTHERS: [(&[u8], &str); 11] = [
     (b"__label__", "a fastText file; put text and labels into two columns of a tsv file"),
 ];
 
-/// What a file of lines turns out to be by its first line, if it is none that can be read.
+/// What a file of lines is by its first line, if it is none that can be read.
 pub(crate) fn other_kind(line: &[u8]) -> Option<&'static str> {
     OTHERS.iter().find(|(start, _)| line.starts_with(start)).map(|&(_, what)| what)
 }

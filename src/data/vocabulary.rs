@@ -1,4 +1,4 @@
-//! What the training set decides, so that other files are read in the same way.
+//! What the training set determines, so that other files are read in the same way.
 
 use super::cache::Shelf;
 use super::ids::IdParser;
@@ -18,28 +18,29 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// To be raised when a key of the options is new whose default differs from what was done before.
+/// Raise it for a new key of the options whose default differs from what was done before.
 const VERSION: u32 = 2;
 
-/// What is saved.
+/// The contents of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
     version: u32,
     options: config::Data,
-    /// The training file's, where the options say `auto`.
+    /// The training file's format, if the options say `auto`.
     format: Format,
     features: u64,
     labels: u64,
     names: Option<Vec<String>>,
-    /// Training samples, and how many of them have each feature.
+    /// The number of training samples, and of those with each feature.
     samples: u64,
     frequencies: Option<Vec<u32>>,
 }
 
-/// What the training set decides: dimensions, label names, weights of features, and the options it was read with.
+/// What the training set determines: dimensions, names of labels, weights of features, and the options it was read
+/// with.
 ///
-/// It is saved with a run ([`Vocabulary::save`]), and reads every later file of that run ([`Vocabulary::open`]).
+/// It is saved with a run ([`Vocabulary::save`]) and reads every later file of that run ([`Vocabulary::open`]).
 ///
 /// ```
 /// use hotrow::{config::Data, data::{self, Vocabulary}};
@@ -104,18 +105,18 @@ impl Vocabulary {
         &self.saved.options
     }
 
-    /// The same, except that of each later file up to `lines` faulty ones are stepped over (see `data.skip_bad`).
+    /// The same, but up to `lines` faulty lines of each later file are skipped (see `data.skip_bad`).
     pub fn with_skip_bad(mut self, lines: u64) -> Self {
         self.saved.options.skip_bad = lines;
         self
     }
 
-    /// The names of the labels, by id, if the training set names them.
+    /// The names of the labels by id, if the training set names them.
     pub fn names(&self) -> Option<&[String]> {
         self.saved.names.as_deref()
     }
 
-    /// The name of label `label`: from the training set, else its number.
+    /// The name of label `label`, or its number if it has none.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -151,9 +152,9 @@ impl Vocabulary {
         }
     }
 
-    /// Reads another file as the training set was read. Samples without a label are kept. Features that the training set had
-    /// no place for are left out and counted; of labels that it had no place for each sample has the number
-    /// ([`Batch::unseen_of`]), so that they count as missed.
+    /// Reads another file in the way of the training set. Samples without a label are kept. Features that the training
+    /// set lacks are left out and counted. Labels that it lacks are counted for each sample ([`Batch::unseen_of`]), so
+    /// that they count as missed.
     ///
     /// # Errors
     ///
@@ -177,19 +178,19 @@ impl Vocabulary {
         super::open::with_vocabulary(path.as_ref(), self, Shelf::Kept(cache))
     }
 
-    /// As [`open`](Self::open), but nothing stays: a cache in the folder `kept` is used, and not made. What has to be parsed goes to a
-    /// file without a name, beside that folder or, where nothing can be written, in the system's folder for temporary files.
+    /// As [`open`](Self::open), but keeps nothing. It reuses a cache in the folder `kept`, and makes none. Parsed data
+    /// goes to an unnamed file beside that folder, or in the system's folder for temporary files.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn open_unkept(&self, path: &(impl AsRef<OsStr> + ?Sized), kept: &Path) -> Result<Dataset> {
         let scratch = [crate::files::parent(kept), &std::env::temp_dir()];
-        super::open::with_vocabulary(path.as_ref(), self, Shelf::Passing { look: Some(kept), scratch: &scratch })
+        super::open::with_vocabulary(path.as_ref(), self, Shelf::Passing { existing: Some(kept), scratch: &scratch })
     }
 
-    /// Adds the sample of one line of a file like the training set's (a label is not needed) to `batch`. An empty line of
-    /// a format in which those are no samples adds nothing.
+    /// Adds the sample of one line, in the format of the training set, to `batch`. It needs no label. An empty line
+    /// adds nothing, if the format skips those.
     ///
     /// # Errors
     ///
@@ -197,7 +198,7 @@ impl Vocabulary {
     ///
     /// # Panics
     ///
-    /// If the vectors of `batch` are of another length.
+    /// If the vectors of `batch` are of another length than the training set's.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -235,7 +236,7 @@ impl Vocabulary {
         Ok(())
     }
 
-    /// Adds a sample without labels, of this text, to `batch`.
+    /// Adds a sample of this text, without labels, to `batch`.
     ///
     /// # Errors
     ///
@@ -243,7 +244,7 @@ impl Vocabulary {
     ///
     /// # Panics
     ///
-    /// If the vectors of `batch` are of another length.
+    /// If the vectors of `batch` are of another length than the training set's.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -274,12 +275,12 @@ impl Vocabulary {
         Ok(TextParser { columns, featurizer, labels: self.label_ids(), limits: self.limits(), policy })
     }
 
-    /// What [`save`](Self::save) writes.
+    /// The bytes that [`save`](Self::save) writes.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(&self.saved).expect("names and numbers are JSON")
     }
 
-    /// Writes it to a JSON file; an interrupted call leaves no part of one.
+    /// Writes it to a JSON file. An interrupted call leaves no part of the file.
     ///
     /// # Errors
     ///
@@ -303,7 +304,7 @@ impl Vocabulary {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or is not such a file.
+    /// If the file cannot be read or is no such file.
     ///
     /// ```
     /// use hotrow::{data::Vocabulary, error::Error};
@@ -313,12 +314,12 @@ impl Vocabulary {
         Self::from_json(path, &crate::files::read(path)?)
     }
 
-    /// What [`to_json`](Self::to_json) gave; errors name `path`.
+    /// Reads the bytes of [`to_json`](Self::to_json). Errors name `path`.
     pub(crate) fn from_json(path: &Path, bytes: &[u8]) -> Result<Self> {
         let bad = |message: String| Error::data(path, 0, 0, message);
         let mut saved: Saved = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
         match saved.version {
-            // Its options lack keys that have come since: what they say now is what was done then.
+            // Its options lack newer keys. Their defaults now are what was done then.
             1 => {
                 saved.options.words = config::Words::Runs;
                 saved.options.labels = if saved.names.is_some() { config::Labels::Names } else { config::Labels::Ids };

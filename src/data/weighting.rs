@@ -1,4 +1,4 @@
-//! Weights of features that are worked out when a sample is read, so that a cache serves with and without them.
+//! Weights of features. They apply when a sample is read, so one cache serves with and without them.
 
 use super::Batch;
 use super::records::Record;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 /// TF-IDF and scaling.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Weighting {
-    /// Inverse document frequency of each feature.
+    /// The inverse document frequency of each feature.
     idf: Option<Arc<[f32]>>,
     normalize: bool,
 }
 
 impl Weighting {
-    /// For `samples` training samples, of which `frequencies[f]` have feature `f`.
+    /// Weights for `samples` training samples; `frequencies[f]` of them have feature `f`.
     ///
-    /// The inverse document frequency is `ln((1 + n) / (1 + df)) + 1`, as scikit-learn's `TfidfTransformer` has it
+    /// The inverse document frequency is `ln((1 + n) / (1 + df)) + 1`, as in scikit-learn's `TfidfTransformer`
     /// (`smooth_idf`): as if one more sample had every feature.
     pub fn new(samples: u64, frequencies: Option<&[u32]>, normalize: bool) -> Self {
         let idf = |&df: &u32| (((1 + samples) as f64 / (1.0 + f64::from(df))).ln() + 1.0) as f32;
@@ -45,7 +45,7 @@ impl Weighting {
     }
 }
 
-/// `1 + ln value` of counts (`sublinear_tf` of scikit-learn); values below 1, which are no counts, stay.
+/// `1 + ln value` for counts (`sublinear_tf` of scikit-learn). Values below 1 are no counts and stay.
 fn damped(value: f32) -> f32 {
     if value > 1.0 { 1.0 + value.ln() } else { value }
 }

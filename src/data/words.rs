@@ -1,15 +1,17 @@
-//! Where the words of a text are.
+//! Finds the words of a text.
 //!
-//! A word is what Unicode's default rules (UAX #29) hold together, with three differences that serve features: punctuation
-//! inside a word (`can't`, `3.14`, `foo_bar`, `end.Start`) always cuts, so that the parts are the features of the same parts
-//! elsewhere; characters that only steer how text is shown (soft hyphen, zero-width space, marks of direction) are dropped
-//! before; and text is brought to one form (NFKC, lower case). NFKC and not NFC, because a word in full-width letters or with
-//! a ligature is the same word. Joiners stay: they tell words apart in Persian.
+//! A word is what Unicode's default rules (UAX #29) hold together, with three differences for features:
 //!
-//! By these rules each Chinese character and each Hiragana is a word, and so is each cluster of Thai, Lao, Khmer and Burmese,
-//! which have no blanks between words: `data.word_ngrams` makes features of their runs.
+//! - Punctuation always cuts a word (`can't`, `3.14`, `foo_bar`, `end.Start`). So its parts are the features of the
+//!   same parts elsewhere.
+//! - Characters that only control display are dropped first: soft hyphens, zero-width spaces, marks of direction.
+//!   Joiners stay, because they tell words apart in Persian.
+//! - Text is brought to one form: NFKC and lower case. NFC would make another word of full-width letters or ligatures.
 //!
-//! The features of ASCII text are those of runs of letters and digits, which are found without all this.
+//! By these rules each Chinese character and each Hiragana is a word. So is each cluster of Thai, Lao, Khmer and
+//! Burmese, which have no blanks between words. `data.word_ngrams` makes features of their runs.
+//!
+//! The words of ASCII text are runs of letters and digits, which need none of this.
 
 use std::ops::Range;
 #[cfg(feature = "text")]
@@ -18,10 +20,10 @@ use {
     unicode_segmentation::UnicodeSegmentation,
 };
 
-/// ` word word ` in lower case, and where the words are.
+/// Writes ` word word ` in lower case to `lower`, and the ranges of the words to `words`.
 #[cfg(feature = "text")]
 pub(super) fn unicode(text: &str, lower: &mut String, words: &mut Vec<Range<usize>>) {
-    begin(lower, words);
+    start(lower, words);
     let mut folded = String::new();
     // Cutting at ASCII first keeps whole texts out of the slow path.
     for part in text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
@@ -30,7 +32,7 @@ pub(super) fn unicode(text: &str, lower: &mut String, words: &mut Vec<Range<usiz
             continue;
         }
         folded.clear();
-        // Lower case may leave what is no longer in normal form, such as j with a caron.
+        // Lower case may leave the normal form, for example with a j with caron.
         folded.extend(part.chars().filter(|&c| !is_hidden(c)).nfkc().flat_map(char::to_lowercase).nfkc());
         for word in folded.split_word_bounds().flat_map(|piece| piece.split(|c| !belongs(c))) {
             if word.contains(char::is_alphanumeric) {
@@ -40,9 +42,9 @@ pub(super) fn unicode(text: &str, lower: &mut String, words: &mut Vec<Range<usiz
     }
 }
 
-/// The same with runs of letters and digits as words, which cuts at marks.
+/// The same with runs of letters and digits as words. Combining marks cut here.
 pub(super) fn runs(text: &str, lower: &mut String, words: &mut Vec<Range<usize>>) {
-    begin(lower, words);
+    start(lower, words);
     for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
         match word.is_ascii() {
             true => push_ascii(word, lower, words),
@@ -51,7 +53,7 @@ pub(super) fn runs(text: &str, lower: &mut String, words: &mut Vec<Range<usize>>
     }
 }
 
-fn begin(lower: &mut String, words: &mut Vec<Range<usize>>) {
+fn start(lower: &mut String, words: &mut Vec<Range<usize>>) {
     lower.clear();
     words.clear();
     lower.push(' ');
@@ -75,7 +77,7 @@ fn belongs(c: char) -> bool {
     c.is_alphanumeric() || is_combining_mark(c) || matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Whether `c` is not seen and means nothing for the word it stands in.
+/// Whether `c` is invisible and means nothing for its word.
 #[cfg(feature = "text")]
 fn is_hidden(c: char) -> bool {
     matches!(c,

@@ -1,4 +1,4 @@
-//! Writing where the user pointed.
+//! Writes files to users' paths.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -10,15 +10,15 @@ use super::place::{self, Place, place};
 use super::temporary::Temporary;
 use crate::error::{Error, Result};
 
-/// Writes a file where `path` leads, all at once where that can be.
+/// Writes a file to `path`, all at once where possible.
 ///
-/// - A regular file is replaced by renaming: whoever looks sees the old one or the new one, and a full disk leaves the old one. It
-///   keeps its mode, and its owner if the system lets it (lists of access rights and other attributes are lost). A file that may
-///   not be written stays.
-/// - Links are followed: what they name is replaced or made, they stay.
-/// - A device or a pipe gets the bytes. A pipe that nobody reads yet is waited for, as everywhere.
-/// - A file with several names (hard links), and one that cannot be replaced because its folder cannot be written or it is mounted
-///   by itself, is written in place: all its names show the new bytes, but a full disk leaves a mixture.
+/// - A regular file is replaced by renaming. Readers see the old file or the new one, and a full disk leaves the old
+///   one. The file keeps its mode, and its owner if the system allows that. Access lists and other attributes are lost.
+///   A read-only file is refused.
+/// - Links are followed. They stay, and their target is replaced or made.
+/// - A device or a pipe gets the bytes. A pipe without a reader is waited for, as everywhere.
+/// - Some files are written in place: those with several names (hard links), mount points, and those in a read-only
+///   folder. All their names show the new bytes, but a full disk leaves a mixture.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -30,14 +30,16 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Io`] about `path` if the system refuses, or if it is a folder; [`Error::Interrupted`] if the program is ending.
+/// [`Error::Io`] about `path` if the system refuses, or `path` is a folder; [`Error::Interrupted`] if the program is
+/// ending.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = place(path)?;
     if let Place::Through = place {
         return through(path, bytes).map_err(Error::io(path));
     }
     if let Place::File(target, meta) = &place {
-        // Replacing needs no right to the file itself. Whoever has none is refused all the same, as by any other program.
+        // Renaming needs no right to write the file. A user without that right is refused all the same, as by any other
+        // program.
         File::options().write(true).open(target).map_err(Error::io(path))?;
         if meta.nlink() > 1 {
             return in_place(target, bytes).map_err(Error::io(path));
@@ -56,8 +58,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Writes several files as [`write`](fn@write) does, pipes and devices first, for they may have to be waited for. If one cannot be
-/// written, those go again that were not there before.
+/// Writes several files as [`write`](fn@write) does; pipes and devices come first, because they may have to wait. If
+/// one fails, those that are new are removed again.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -69,7 +71,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// As [`write`](fn@write), of the first that fails; [`Error::Config`] if two of them are one file.
+/// As [`write`](fn@write), of the first that fails; [`Error::Config`] if two paths lead to one file.
 pub fn write_all(files: &[(impl AsRef<Path>, impl AsRef<[u8]>)]) -> Result<()> {
     let mut made = Vec::new();
     let waits = |path: &Path| fs::metadata(path).is_ok_and(|meta| !meta.is_file());
@@ -79,13 +81,13 @@ pub fn write_all(files: &[(impl AsRef<Path>, impl AsRef<[u8]>)]) -> Result<()> {
         let path = path.as_ref();
         let end = place::end(path)?.unwrap_or_else(|| path.to_owned());
         if !places.insert(super::real(&end).unwrap_or(end)) {
-            return Err(Error::config(path.display().to_string(), "is asked for twice"));
+            return Err(Error::config(path.display().to_string(), "is named twice"));
         }
     }
     for (path, bytes) in first.into_iter().chain(then) {
         let new = path.as_ref().symlink_metadata().is_err();
         if let Err(error) = write(path.as_ref(), bytes.as_ref()) {
-            // The failure that led here is the one to report.
+            // The first failure is the one to report.
             made.iter().for_each(|path| drop(fs::remove_file(path)));
             return Err(error);
         }
@@ -94,10 +96,10 @@ pub fn write_all(files: &[(impl AsRef<Path>, impl AsRef<[u8]>)]) -> Result<()> {
     Ok(())
 }
 
-/// A large file that takes the place of another, or of none, when it is complete, and not before. Links are followed.
+/// A large file that replaces another, or none, when it is complete. Links are followed.
 ///
-/// It always replaces and never writes in place: the old file may be mapped into memory by another program, whose bytes must not
-/// change. A further name (hard link) of the old one keeps the old bytes.
+/// It never writes in place: another program may have the old file mapped into memory. Further names (hard links) of
+/// the old file keep the old bytes.
 ///
 /// ```
 /// use std::io::Write;
@@ -118,11 +120,11 @@ pub struct Output {
 }
 
 impl Output {
-    /// An empty one for `path`.
+    /// An empty output for `path`.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] about `path` if the system refuses, or if something is there that is no regular file;
+    /// [`Error::Io`] about `path` if the system refuses, or something other than a regular file is there;
     /// [`Error::Interrupted`] if the program is ending.
     pub fn create(path: &Path) -> Result<Self> {
         Self::at(path, place(path)?)
@@ -137,11 +139,11 @@ impl Output {
                 return Err(Error::io(path)(io::Error::new(io::ErrorKind::InvalidInput, message)));
             }
         };
-        // Nobody reads the new bytes who could not read the old ones.
+        // Whoever could not read the old bytes must not read the new ones.
         let mode = if old.is_some() { 0o600 } else { 0o666 };
         let temporary = Temporary::with_mode(&target, path, mode)?;
         if let Some(old) = old {
-            // Only root may give files away, and not everybody to every group.
+            // Only root may give files away, and users only to their own groups.
             let _ = std::os::unix::fs::fchown(temporary.handle(), Some(old.uid()), Some(old.gid()));
             let mode = fs::Permissions::from_mode(old.mode() & 0o777);
             temporary.handle().set_permissions(mode).map_err(Error::io(path))?;
@@ -149,18 +151,18 @@ impl Output {
         Ok(Self { given: path.to_owned(), target, temporary })
     }
 
-    /// Removes what killed programs have left of earlier outputs of this name.
+    /// Removes what killed programs left of earlier outputs of this name.
     pub fn sweep(&self) {
         let name = super::name_of(&self.target);
         super::sweep(super::parent(&self.target), |other| other == name);
     }
 
-    /// What its bytes are written to.
+    /// Takes its bytes.
     pub fn file(&self) -> &File {
         self.temporary.handle()
     }
 
-    /// Waits until all bytes are on the disk: after that a full disk can no longer get in the way.
+    /// Waits until all bytes are on the disk. After that a full disk cannot interfere.
     ///
     /// # Errors
     ///
@@ -169,27 +171,28 @@ impl Output {
         self.temporary.handle().sync_all().map_err(Error::io(&self.given))
     }
 
-    /// Puts it in the place of the one that was there.
+    /// Gives the file its name, replacing the old one.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the system refuses, [`Error::Interrupted`] if the program is ending; then the old one is there as it was.
+    /// [`Error::Io`] if the system refuses, [`Error::Interrupted`] if the program is ending. Then the old file is
+    /// unchanged.
     pub fn finish(self) -> Result<()> {
         self.temporary.persist(&self.target)
     }
 }
 
-/// Whether a file cannot be replaced for a reason that does not keep it from being written.
+/// Whether the error prevents replacing a file but not writing it.
 fn is_about_the_folder(error: &io::Error) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
     matches!(error.kind(), CrossesDevices | PermissionDenied | ReadOnlyFilesystem | ResourceBusy)
 }
 
 fn through(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // At the end, where this is a file that the process has as its output.
+    // At the end, in case this is a file that the process has as its output.
     let mut file = File::options().append(true).open(path)?;
     file.write_all(bytes)?;
-    // What is no file need not have a disk.
+    // Something that is no file need not have a disk.
     let _ = file.sync_all();
     Ok(())
 }
@@ -199,12 +202,4 @@ fn in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.set_len(bytes.len() as u64)?;
     file.sync_all()
-}
-
-/// Waits until the names in a folder are on the disk. A file system that cannot do this is not to blame.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
-        synced => synced,
-    }
 }

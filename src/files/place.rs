@@ -1,4 +1,4 @@
-//! Where a path leads that the user has given for writing.
+//! Finds where a user's path leads, for writing.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Links that follow one another; the kernel follows as many.
+/// The most links in a row; the kernel follows as many.
 const MOST_LINKS: usize = 40;
 
-/// What is to be written to.
+/// Where to write.
 pub(super) enum Place {
-    /// There is nothing yet. The path has no link left at its end.
+    /// Nothing is there yet. The path has no link left at its end.
     New(PathBuf),
-    /// A regular file, without links on the way to it.
+    /// A regular file. The path has no links.
     File(PathBuf, Metadata),
-    /// A device, a pipe, or an output of this process: bytes go straight through.
+    /// A device, a pipe, or an output of this process. It takes bytes as they come.
     Through,
 }
 
@@ -35,12 +35,12 @@ pub(super) fn place(path: &Path) -> Result<Place> {
     }
 }
 
-/// What is at the end of all links that begin at `path`; `None` for one of the links in `/proc` to what a process has open: it names
-/// the open file, not its path.
+/// The end of all links from `path`; `None` for a link in `/proc` to what a process has open. Such a link names the
+/// open file, not its path.
 pub(super) fn end(path: &Path) -> Result<Option<PathBuf>> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        // What cannot be read is no link, or the next step says why.
+        // If it cannot be read, it is no link, or the next step says why.
         let Ok(link) = fs::read_link(&path) else { return Ok(Some(path)) };
         if path.starts_with("/proc") || path.starts_with("/dev/fd") {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Reading files that the user has named.
+//! Reads files that users name.
 
 use std::fs::{File, FileType};
 use std::io::Read;
@@ -9,10 +9,10 @@ use rustix::fs::OFlags;
 
 use crate::error::{Error, Result};
 
-/// Bytes that a file of settings may have. Real ones have some thousand; what is larger is another file.
+/// The most bytes of a file of settings. Real ones have some thousand; a larger one is another file.
 pub const MOST_SETTINGS: u64 = 16 << 20;
 
-/// An error if `path` is not a regular file that can be opened again and again. Opens nothing, so it does not wait.
+/// Refuses anything but a regular file, which can be opened again and again. It opens nothing, so it does not wait.
 ///
 /// ```
 /// let error = hotrow::files::regular("/dev/null".as_ref()).unwrap_err();
@@ -21,7 +21,7 @@ pub const MOST_SETTINGS: u64 = 16 << 20;
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if there is nothing, [`Error::Data`] if it is a folder, a pipe, a socket or a device.
+/// [`Error::Io`] if nothing is there; [`Error::Data`] if it is a folder, a pipe, a socket or a device.
 pub fn regular(path: &Path) -> Result<()> {
     check(path, path.metadata().map_err(Error::io(path))?.file_type())
 }
@@ -44,7 +44,7 @@ fn check(path: &Path, kind: FileType) -> Result<()> {
 /// As [`regular`], and [`Error::Io`] if the system refuses.
 pub fn open(path: &Path) -> Result<File> {
     regular(path)?;
-    // Not waiting, in case it has become a pipe since then. To a file this flag means nothing.
+    // Does not wait, in case it has become a pipe since. The flag means nothing for a file.
     let flags = OFlags::NONBLOCK.bits() as i32;
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(Error::io(path))?;
     check(path, file.metadata().map_err(Error::io(path))?.file_type())?;

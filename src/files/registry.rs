@@ -1,4 +1,4 @@
-//! What must not outlive this program unless it says so: one list for the whole process.
+//! The process's registry of everything that must not outlive it unfinished.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,21 +9,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::real;
 use crate::error::{Error, Result};
 
-/// Temporaries, and what has been made by work that has not begun yet.
+/// Temporaries, and what was made for work that has not started yet.
 #[derive(Default)]
 pub(super) struct Registry {
     ending: bool,
     next: u64,
-    temporaries: BTreeMap<u64, Kept>,
+    temporaries: BTreeMap<u64, Item>,
     made: BTreeMap<u64, Entry>,
 }
 
-struct Kept {
+struct Item {
     path: PathBuf,
     folder: bool,
 }
 
-/// A folder that is being filled, and what this program has made in it, in order.
+/// A folder that is being filled, and what this program made in it, in order.
 struct Entry {
     root: PathBuf,
     folders: Vec<PathBuf>,
@@ -34,23 +34,24 @@ static REGISTRY: Mutex<Registry> =
     Mutex::new(Registry { ending: false, next: 0, temporaries: BTreeMap::new(), made: BTreeMap::new() });
 
 pub(super) fn registry() -> MutexGuard<'static, Registry> {
-    // A panic between two of its lines leaves a list of paths that may be gone: no harm.
+    // A panic halfway leaves a list of paths that may be gone. That does no harm.
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes every temporary, and all that was made by work that has not begun. From then on nothing is made in this process: what
-/// would make something gets [`Error::Interrupted`]. For a program that ends without running destructors.
+/// Removes every temporary, and everything made for work that has not started. Afterwards nothing can be made in this
+/// process: every attempt gets [`Error::Interrupted`](crate::error::Error::Interrupted). A program calls this if it
+/// ends without running destructors.
 pub fn remove_all() {
     registry().remove_all();
 }
 
-/// Whether [`remove_all`] was called: then an error about a file that is not there says nothing to the user.
+/// Whether [`remove_all`] was called. Errors about missing files then mean nothing to the user.
 pub fn ending() -> bool {
     registry().ending
 }
 
 impl Registry {
-    /// Makes a temporary: it is in the list before anybody can end the program.
+    /// Makes a temporary. It is listed before anybody can end the program.
     pub fn create<T>(
         &mut self,
         path: &Path,
@@ -60,7 +61,7 @@ impl Registry {
         self.check()?;
         Ok(make().map(|made| {
             self.next += 1;
-            self.temporaries.insert(self.next, Kept { path: path.to_owned(), folder });
+            self.temporaries.insert(self.next, Item { path: path.to_owned(), folder });
             (self.next, made)
         }))
     }
@@ -69,19 +70,20 @@ impl Registry {
         if self.ending { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// Removes a temporary, unless somebody was faster.
+    /// Removes a temporary, unless it is gone.
     pub fn remove(&mut self, id: u64) {
         if let Some(kept) = self.temporaries.remove(&id) {
             kept.remove();
         }
     }
 
-    /// Takes a temporary off the list, whose owner has removed it or given it its name.
+    /// Takes a temporary off the list: its owner has removed it, or given it its name.
     pub fn release(&mut self, id: u64) {
         self.temporaries.remove(&id);
     }
 
-    /// Gives a temporary its last name, or says why not. A program that ends does it before this or not at all.
+    /// Gives a temporary its final name, or returns the system's error. An ending program does it before this call or
+    /// not at all.
     pub fn publish(&mut self, id: u64, target: &Path) -> Result<io::Result<()>> {
         self.check()?;
         let Some(kept) = self.temporaries.get(&id) else { return Err(Error::Interrupted) };
@@ -97,14 +99,14 @@ impl Registry {
         Ok(renamed)
     }
 
-    /// A folder begins to be filled, of which `folders` were made for it.
-    pub fn begin(&mut self, root: PathBuf, folders: Vec<PathBuf>) -> u64 {
+    /// Starts to fill a folder. `folders` were made for it.
+    pub fn start(&mut self, root: PathBuf, folders: Vec<PathBuf>) -> u64 {
         self.next += 1;
         self.made.insert(self.next, Entry { root, folders, files: Vec::new() });
         self.next
     }
 
-    /// Notes a file or folder that was not there before with the folder that is being filled, if it is in one.
+    /// Records a new file or folder under the folder that is being filled, if it is in one.
     pub fn record(&mut self, path: &Path, folder: bool) {
         if self.made.is_empty() {
             return;
@@ -115,7 +117,7 @@ impl Registry {
         }
     }
 
-    /// What was made stays, unless it was part of something larger that has not begun either.
+    /// Keeps what was made, unless it is part of a larger folder that is still being filled.
     pub fn keep(&mut self, id: u64) {
         let Some(entry) = self.made.remove(&id) else { return };
         if let Some(outer) = self.made.values_mut().rev().find(|outer| entry.root.starts_with(&outer.root)) {
@@ -124,19 +126,19 @@ impl Registry {
         }
     }
 
-    /// Something worth keeping is in `root`: it stays, and so does what is around it.
-    pub fn begun(&mut self, root: &Path) {
+    /// Keeps what was made in `root`, and what is around it.
+    pub fn keep_around(&mut self, root: &Path) {
         self.made.retain(|_, entry| !root.starts_with(&entry.root));
     }
 
-    /// The latest one that fills `root`.
+    /// The latest entry that fills `root`.
     pub fn find(&self, root: &Path) -> Option<u64> {
         self.made.iter().rev().find(|(_, entry)| entry.root == root).map(|(&id, _)| id)
     }
 
-    pub fn take_back(&mut self, id: u64) {
+    pub fn roll_back(&mut self, id: u64) {
         if let Some(entry) = self.made.remove(&id) {
-            entry.take_back();
+            entry.roll_back();
         }
     }
 
@@ -144,21 +146,21 @@ impl Registry {
         self.ending = true;
         std::mem::take(&mut self.temporaries).into_values().for_each(|kept| kept.remove());
         // The innermost first: the folders around it have to be empty.
-        std::mem::take(&mut self.made).into_values().rev().for_each(Entry::take_back);
+        std::mem::take(&mut self.made).into_values().rev().for_each(Entry::roll_back);
     }
 }
 
-impl Kept {
+impl Item {
     fn remove(&self) {
-        // Nobody to tell: what led here is the thing to report.
+        // The first failure is the one to report.
         let _ = if self.folder { fs::remove_dir_all(&self.path) } else { fs::remove_file(&self.path) };
     }
 }
 
 impl Entry {
-    /// The last first: a lock goes after what it guards, a folder after what is in it. A folder with something of somebody else in
-    /// it stays.
-    fn take_back(self) {
+    /// The last first: a lock goes after what it guards, and a folder after its contents. A folder with anything else
+    /// in it stays.
+    fn roll_back(self) {
         self.files.iter().rev().for_each(|path| drop(fs::remove_file(path)));
         self.folders.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
     }
@@ -179,7 +181,7 @@ mod tests {
         fs::write(scratch.join("inside"), "").unwrap();
         let run = root.join("run");
         fs::create_dir(&run).unwrap();
-        registry.begin(run.clone(), vec![run.clone()]);
+        registry.start(run.clone(), vec![run.clone()]);
         fs::write(run.join("config"), "").unwrap();
         registry.record(&run.join("config"), false);
         registry.remove_all();
@@ -197,9 +199,9 @@ mod tests {
         let [outer, run, beside] = ["out", "out/run", "beside"].map(|name| root.join(name));
         for made in [&outer, &run, &beside] {
             fs::create_dir(made).unwrap();
-            registry.begin(made.clone(), vec![made.clone()]);
+            registry.start(made.clone(), vec![made.clone()]);
         }
-        registry.begun(&run);
+        registry.keep_around(&run);
         registry.remove_all();
         assert_eq!([&outer, &run, &beside].map(|path| path.exists()), [true, true, false]);
     }

@@ -1,4 +1,4 @@
-//! Removing what killed programs have left.
+//! Removes what killed programs left.
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -7,8 +7,8 @@ use rustix::fs::{Mode, OFlags};
 
 use super::temporary::{DIGITS, START, is_at};
 
-/// File systems of which a lock may be known on one machine only, by the number that `statfs` tells: NFS, SMB (three), 9p, FUSE
-/// (sshfs and many others), Ceph, Lustre, GPFS, AFS, BeeGFS, folders of a virtual machine's host, AUFS.
+/// File systems on which other machines may not see a lock, by the number that `statfs` gives: NFS, SMB (three), 9p,
+/// FUSE (sshfs and many others), Ceph, Lustre, GPFS, AFS, BeeGFS, folders of a virtual machine's host, AUFS.
 const SHARED: [u64; 13] = [
     0x6969,
     0x517B,
@@ -25,27 +25,27 @@ const SHARED: [u64; 13] = [
     0x6175_6673,
 ];
 
-/// What the temporary `name` was made for, if it is one.
+/// The name of the file that the temporary `name` was made for; `None` if it is no temporary.
 ///
 /// ```
-/// use hotrow::files::left_by_killed;
-/// assert_eq!(left_by_killed(".tmp-00c0ffee00c0ffee-env.json"), Some("env.json"));
-/// assert_eq!(left_by_killed("env.json"), None);
+/// use hotrow::files::original_name;
+/// assert_eq!(original_name(".tmp-00c0ffee00c0ffee-env.json"), Some("env.json"));
+/// assert_eq!(original_name("env.json"), None);
 /// ```
-pub fn left_by_killed(name: &str) -> Option<&str> {
+pub fn original_name(name: &str) -> Option<&str> {
     let (number, rest) = name.strip_prefix(START)?.split_once('-')?;
     let digits = number.len() == DIGITS && number.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     digits.then_some(rest)
 }
 
-/// Removes the temporaries in `folder` that no program is at work on, of those made for names that `of` accepts. What cannot be
-/// removed stays: it is in nobody's way.
+/// Removes the temporaries in `folder` that no program holds, if `of` accepts the names they were made for. What cannot
+/// be removed stays.
 ///
-/// Why this takes nothing from anybody. A temporary is locked from just after its making to its end, and the system gives the lock
-/// back only when its program is gone, wherever that runs: process numbers, which say nothing of other containers, are not asked.
-/// Whoever makes one and is not yet at its lock sees afterwards that a sweep was faster, and makes another. A name is random and
-/// never used again, so a file that has got its last name in between is not removed under the old one. On file systems
-/// that other machines share, a lock may not be seen from here: nothing is removed there.
+/// This takes nothing from a running program. A temporary is locked from its making to its end, and the system releases
+/// the lock only when its program is gone. Process numbers, which mean nothing in other containers, are not used. A
+/// program that has just made one and finds that a sweep was faster makes another. Names are random and never reused,
+/// so a file that has got its final name meanwhile is not removed under the old one. On file systems that other
+/// machines share, a lock may be invisible here, so nothing is removed there.
 ///
 /// ```
 /// use hotrow::files::{Temporary, sweep};
@@ -62,7 +62,7 @@ pub fn sweep(folder: &Path, of: impl Fn(&str) -> bool) {
         return;
     }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_str().and_then(left_by_killed).is_some_and(&of);
+        let ours = entry.file_name().to_str().and_then(original_name).is_some_and(&of);
         if ours {
             remove_unheld(&entry.path());
         }
@@ -76,12 +76,12 @@ fn remove_unheld(path: &Path) {
     }
 }
 
-/// Whether a program is at work on the temporary at `path`.
+/// Whether a program holds the temporary at `path`.
 pub(crate) fn is_held(path: &Path) -> bool {
     opened(path).is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-/// What is locked of a file or folder. A link, or a pipe that somebody has put there, is not followed and not waited for.
+/// Opens what is locked of a file or folder. It follows no link, and waits for no pipe that somebody has put there.
 fn opened(path: &Path) -> Option<File> {
     let kind = path.symlink_metadata().ok()?.file_type();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -1,4 +1,4 @@
-//! Files and folders that are there for a while.
+//! Temporary files and folders.
 
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -10,21 +10,20 @@ use super::registry::registry;
 use super::{name_of, parent};
 use crate::error::{Error, Result};
 
-/// What every name of a temporary begins with.
+/// The beginning of every temporary's name.
 pub(super) const START: &str = ".tmp-";
 /// Hexadecimal digits of its random number.
 pub(super) const DIGITS: usize = 16;
-/// A name may have 255 bytes: those of the file that is longer are cut.
+/// The most bytes of the file's name in it. A name may have 255 bytes in all.
 const LONGEST: usize = 200;
-/// A name that is taken is drawn again. With 64 random bits, one that is taken so often is no accident.
+/// A taken name is drawn again. With 64 random bits, this many taken names are no accident.
 const TRIES: usize = 16;
 
-/// A file or folder with a name of its own (`.tmp-RANDOM-NAME`) that is locked while this value lives, stands in the registry of the
-/// process (see [`remove_all`](super::remove_all)), and is removed when the value is dropped, unless it was
+/// A file or folder under a name of its own (`.tmp-RANDOM-NAME`). It is locked and listed (see
+/// [`remove_all`](super::remove_all)) while this value lives. Dropping the value removes it, unless it was
 /// [persisted](Self::persist).
 ///
-/// The lock tells other programs that somebody is at work on it, in other containers too, whose processes have numbers of their
-/// own. See [`sweep`](fn@super::sweep).
+/// The lock tells other programs that this one is using it, even in other containers. See [`sweep`](fn@super::sweep).
 ///
 /// ```
 /// use hotrow::files::Temporary;
@@ -40,14 +39,14 @@ const TRIES: usize = 16;
 pub struct Temporary {
     id: u64,
     path: PathBuf,
-    /// What errors are about.
+    /// The path in errors.
     given: PathBuf,
     /// Locked.
     file: File,
 }
 
 impl Temporary {
-    /// An empty file in the folder of `path`, which it may be [persisted](Self::persist) as.
+    /// An empty file in the folder of `path`. It may be [persisted](Self::persist) as `path`.
     ///
     /// # Errors
     ///
@@ -56,13 +55,13 @@ impl Temporary {
         Self::with_mode(path, path, 0o666)
     }
 
-    /// The same with a mode, of which the process may take something off (umask); errors are about `given`.
+    /// The same with a mode, which the umask may reduce. Errors are about `given`.
     pub(super) fn with_mode(path: &Path, given: &Path, mode: u32) -> Result<Self> {
         let make = |at: &Path| File::options().read(true).write(true).create_new(true).mode(mode).open(at);
         Self::create(parent(path), &name_of(path), given, false, make)
     }
 
-    /// An empty folder in `parent`, for nobody but this user.
+    /// An empty folder in `parent`, readable by this user only.
     ///
     /// # Errors
     ///
@@ -84,49 +83,49 @@ impl Temporary {
     ) -> Result<Self> {
         let cut = (0..=name.len().min(LONGEST)).rev().find(|&at| name.is_char_boundary(at)).unwrap_or(0);
         for _ in 0..TRIES {
-            // The keys of the standard library's hash maps: random in each process, and other ones each time.
+            // The keys of the standard library's hash maps: random in each process, and different each time.
             let random = RandomState::new().hash_one(());
             let path = folder.join(format!("{START}{random:0DIGITS$x}-{}", &name[..cut]));
             let made = registry().create(&path, is_folder, || make(&path))?;
             let (id, file) = match made {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                // A sweep came in between the making of a folder and its opening.
+                // A sweep came between making the folder and opening it.
                 Err(error) if is_folder && error.kind() == io::ErrorKind::NotFound && folder.is_dir() => continue,
                 made => made.map_err(Error::io(given))?,
             };
             if claim(&file, &path) {
                 return Ok(Self { id, path, given: given.to_owned(), file });
             }
-            // A sweep came in between: it has the lock, and takes the name away.
+            // A sweep came in between: it holds the lock and removes the name.
             registry().remove(id);
         }
         Err(Error::io(given)(io::Error::other("no name for a temporary is free")))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file; of a folder, what it is locked by.
+    /// The open file; for a folder, the handle that is locked.
     pub fn handle(&self) -> &File {
         &self.file
     }
 
-    /// Waits until all bytes are on the disk and gives it its last name, in the same folder. What is there is replaced: whoever
-    /// looks finds the old one or the new one.
+    /// Waits until all bytes are on the disk, and gives it its final name, in the same folder. It replaces what is
+    /// there: readers see the old one or the new one.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] about the path that it was made for if the system refuses, [`Error::Interrupted`] if the program is ending.
-    /// Then it is removed, and `path` is as it was.
+    /// [`Error::Io`] about the path that it was made for if the system refuses, [`Error::Interrupted`] if the program
+    /// is ending. Then the temporary is removed, and `path` is unchanged.
     pub fn persist(self, path: &Path) -> Result<()> {
         self.file.sync_all().map_err(Error::io(&self.given))?;
         registry().publish(self.id, path)?.map_err(Error::io(&self.given))?;
-        super::output::sync_folder(parent(path)).map_err(Error::io(&self.given))
+        sync_folder(parent(path)).map_err(Error::io(&self.given))
     }
 
-    /// The file without its name: it goes when it is closed, whatever becomes of the program.
+    /// The file without its name. It vanishes when it is closed, however the program ends.
     fn into_anonymous(self) -> Result<File> {
         let file = self.file.try_clone().map_err(Error::io(&self.given))?;
         drop(self);
@@ -136,33 +135,33 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Nothing to do for one that was persisted: it is no longer in the list.
+        // A temporary that was persisted is no longer listed.
         registry().remove(self.id);
     }
 }
 
-/// A temporary of somebody who removes it: listed while this value lives, so that [`remove_all`](super::remove_all) finds it.
+/// Lists a temporary that its owner removes, so that [`remove_all`](super::remove_all) finds it.
 #[derive(Debug)]
-pub(crate) struct Listed(u64);
+pub(crate) struct Registered(u64);
 
-impl Listed {
-    /// What is or will be at `path`.
+impl Registered {
+    /// Lists what is or will be at `path`.
     pub fn new(path: &Path, folder: bool) -> Result<Self> {
         let made = registry().create(path, folder, || Ok(()))?;
         made.map(|(id, ())| Self(id)).map_err(Error::io(path))
     }
 }
 
-impl Drop for Listed {
+impl Drop for Registered {
     fn drop(&mut self) {
         registry().release(self.0);
     }
 }
 
-/// What files without a name are called for the moment that they have one: whoever is killed then leaves it.
+/// The name that unnamed files have for a moment. A program killed in that moment leaves it.
 pub(crate) const SCRATCH: &str = "scratch";
 
-/// An empty file in `folder` that has no name: its room is free again as soon as it is closed, also if the program is killed.
+/// An empty file in `folder` without a name. Its room is free again when it is closed, even if the program is killed.
 ///
 /// # Errors
 ///
@@ -180,10 +179,18 @@ pub fn anonymous(folder: &Path) -> Result<File> {
     Temporary::with_mode(&folder.join(SCRATCH), folder, 0o600)?.into_anonymous()
 }
 
+/// Waits until the names in a folder are on the disk. A file system that cannot do this is not to blame.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
 /// Locks what was just made; `false` if a sweep was faster.
 ///
-/// Between the making and the lock a sweep may find it unlocked. Then either the sweep has the lock, or it has removed the name
-/// already: this sees both. From here on no sweep gets the lock. Where there are no locks, nothing is swept.
+/// A sweep may find it unlocked before this call. Then the sweep either holds the lock or has removed the name, and
+/// this call sees both. After this call no sweep gets the lock. Where there are no locks, nothing is swept.
 fn claim(file: &File, path: &Path) -> bool {
     match file.try_lock() {
         Ok(()) => is_at(file, path),

@@ -124,7 +124,7 @@ fn a_temporary_goes_unless_it_gets_its_last_name() {
     let path = folder.path().join("a.samples");
     let (dropped, kept) = (Temporary::file(&path).unwrap(), Temporary::file(&path).unwrap());
     assert_ne!(dropped.path(), kept.path());
-    assert!(names(folder.path()).iter().all(|name| left_by_killed(name) == Some("a.samples")));
+    assert!(names(folder.path()).iter().all(|name| original_name(name) == Some("a.samples")));
     kept.handle().write_all(b"kept").unwrap();
     drop(dropped);
     kept.persist(&path).unwrap();
@@ -194,9 +194,9 @@ fn what_was_made_is_taken_back_and_nothing_of_anybody_else() {
     symlink("new target", place("dangling")).unwrap();
     for name in ["there", "link", "dangling", "a/b/c"] {
         let before = names(folder.path());
-        let made = Made::folder(&place(name)).unwrap();
+        let made = Rollback::folder(&place(name)).unwrap();
         write(&place(name).join("new"), b"").unwrap();
-        let inner = Made::folder(&place(name).join("cache")).unwrap();
+        let inner = Rollback::folder(&place(name).join("cache")).unwrap();
         write(&place(name).join("cache/a.samples"), b"").unwrap();
         inner.keep();
         if name == "there" {
@@ -206,14 +206,14 @@ fn what_was_made_is_taken_back_and_nothing_of_anybody_else() {
         assert_eq!(names(folder.path()), before, "{name}");
     }
     assert_eq!(names(&place("there")), ["old"]);
-    let made = Made::folder(&place("a/b")).unwrap();
+    let made = Rollback::folder(&place("a/b")).unwrap();
     write(&place("a/b/new"), b"").unwrap();
     fs::write(place("a/note"), "of somebody else").unwrap();
     drop(made);
     assert_eq!(names(&place("a")), ["note"]);
-    Made::folder(&place("a/b")).unwrap().keep();
+    Rollback::folder(&place("a/b")).unwrap().keep();
     assert!(place("a/b").exists());
-    assert!(Made::folder(&place("there/old/x")).is_err());
+    assert!(Rollback::folder(&place("there/old/x")).is_err());
 }
 
 #[test]
@@ -242,7 +242,7 @@ const CHILD: &str = "HOTROW_TEST_REMOVE_ALL";
 #[test]
 fn after_the_end_was_asked_for_nothing_is_left_and_nothing_is_made() {
     if let Some(root) = std::env::var_os(CHILD).map(PathBuf::from) {
-        let made = Made::folder(&root.join("run")).unwrap();
+        let made = Rollback::folder(&root.join("run")).unwrap();
         write(&root.join("run/config.toml"), b"").unwrap();
         let temporary = Temporary::file(&root.join("a.samples")).unwrap();
         let output = Output::create(&root.join("b.txt")).unwrap();
@@ -252,7 +252,7 @@ fn after_the_end_was_asked_for_nothing_is_left_and_nothing_is_made() {
         assert_eq!(temporary.persist(&root.join("a.samples")).unwrap_err().exit_code(), 130);
         assert_eq!(output.finish().unwrap_err().exit_code(), 130);
         assert_eq!(write(&root.join("c"), b"").unwrap_err().exit_code(), 130);
-        assert_eq!(Made::folder(&root.join("d")).unwrap_err().exit_code(), 130);
+        assert_eq!(Rollback::folder(&root.join("d")).unwrap_err().exit_code(), 130);
         drop(made);
         assert_eq!(names(&root), [""; 0]);
         return;

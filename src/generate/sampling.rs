@@ -1,4 +1,4 @@
-//! One token, drawn from the scores of all.
+//! Draws one token from the scores of all.
 
 use rand::{Rng, RngExt};
 
@@ -6,12 +6,12 @@ use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::kernels::reduce::{max, softmax, top_k};
 
-/// Bins of scores, by their distance from the best. A vocabulary of 50 000 tokens has some hundred to a thousand in each of those that
-/// matter; the last is what is less likely than e^-128 of the best.
+/// Bins of scores by their distance from the best. In a vocabulary of 50 000 tokens, each bin that matters holds some
+/// hundred to a thousand. The last bin holds what is less likely than e^-128 of the best.
 const BINS_A_NAT: f32 = 64.0;
 const BINS: usize = 128 * BINS_A_NAT as usize;
 
-/// How a token is drawn.
+/// The options of a draw.
 ///
 /// ```
 /// use hotrow::{generate::Sampling, kernels::Level, rng::rng};
@@ -20,11 +20,12 @@ const BINS: usize = 128 * BINS_A_NAT as usize;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Scores are divided by it: above 1 draws are bolder, at 0 the best token is always taken.
+    /// Divides the scores: a larger one makes draws more even; 0 always takes the best token.
     pub temperature: f32,
-    /// Only so many of the best tokens are drawn from; 0 for all.
+    /// Draws from this many of the best tokens only; 0 for all.
     pub top_k: usize,
-    /// Only the best tokens that together have at least this probability are drawn from (Holtzman et al. 2020): always one, at 1 all.
+    /// Draws from the fewest best tokens that together have at least this probability (Holtzman et al. 2020); 1 for
+    /// all.
     pub top_p: f32,
 }
 
@@ -35,11 +36,11 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Whether each value is in its range.
+    /// Checks that each value is in its range.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] with the first option that cannot be.
+    /// [`Error::Config`] with the first option out of range.
     pub fn check(&self) -> Result<()> {
         let Self { temperature, top_p, .. } = *self;
         if !(temperature.is_finite() && temperature >= 0.0) {
@@ -51,9 +52,9 @@ impl Sampling {
         Ok(())
     }
 
-    /// A token, as a place in `scores`; of equal scores the first counts as the best. `None` if a score is NaN, or none is finite.
-    ///
-    /// Probabilities are those of [`softmax`](crate::kernels::reduce::softmax), in f32; they are added up in f64.
+    /// Draws a token, as a position in `scores`. Of equal scores the first counts as the best. `None` if a score is
+    /// NaN, or none is finite. Probabilities are those of [`softmax`](crate::kernels::reduce::softmax) in f32, and
+    /// their sums are f64.
     pub fn draw(&self, level: Level, scores: &[f32], rng: &mut impl Rng) -> Option<u32> {
         let most = max(level, scores);
         if !most.is_finite() {
@@ -65,7 +66,7 @@ impl Sampling {
         let mut weights: Vec<f32> = scores.iter().map(|score| (score - most) / self.temperature).collect();
         softmax(level, &mut weights, None);
         let last = self.last(level, scores, most, &weights);
-        // In one order, whichever way they were selected.
+        // In the order of tokens, whatever selected them.
         let kept = (0..).zip(scores.iter().zip(&weights)).filter(|&(token, (&score, _))| {
             last.is_none_or(|(worst, of)| score > worst || (score == worst && token <= of))
         });
@@ -75,11 +76,11 @@ impl Sampling {
             left -= weight;
             left < 0.0
         });
-        // Rounding may leave something at the end of a draw of nearly 1.
+        // Rounding may leave a rest at the end of a draw of nearly 1.
         drawn.or_else(|| kept.filter(|&(_, weight)| weight > 0.0).last()).map(|(token, _)| token)
     }
 
-    /// The score and the token of the worst that is drawn from; `None` for all tokens.
+    /// The score and the token of the worst that may be drawn; `None` if all may.
     fn last(&self, level: Level, scores: &[f32], most: f32, weights: &[f32]) -> Option<(f32, u32)> {
         let some = self.top_k > 0 && self.top_k < scores.len();
         if !some {
@@ -93,8 +94,8 @@ impl Sampling {
         Some((values[kept - 1], ids[kept - 1]))
     }
 
-    /// The same of the best tokens that have `top_p` together. They are counted by score first, so that only those of one bin have
-    /// to be sorted: in a flat distribution the best are nearly all.
+    /// The same for the best tokens with `top_p` together. Counting by bins comes first, so only one bin has to be
+    /// sorted. In a flat distribution nearly all tokens are among the best.
     pub(super) fn nucleus(&self, scores: &[f32], most: f32, weights: &[f32]) -> Option<(f32, u32)> {
         // Saturates.
         let bin = |score: f32| (((most - score) / self.temperature * BINS_A_NAT) as usize).min(BINS - 1);
@@ -115,7 +116,7 @@ impl Sampling {
     }
 }
 
-/// How many of `weights`, the first of them, and `before` make `enough`; all if rounding leaves them below it.
+/// How many of the first `weights` reach `enough` when `before` is added; all of them if rounding keeps them below it.
 fn fewest(weights: impl Iterator<Item = f64>, before: f64, enough: f64) -> usize {
     let (mut sum, mut count) = (before, 0);
     for weight in weights {

@@ -1,6 +1,6 @@
-//! Texts to stop at, found while the text is still coming in.
+//! Finds stop texts while the text is still coming.
 
-/// Holds back what could be the beginning of a text to stop at.
+/// Holds back text that could be the beginning of a stop text.
 #[derive(Debug)]
 pub(super) struct Stop<'a> {
     texts: &'a [String],
@@ -8,12 +8,12 @@ pub(super) struct Stop<'a> {
 }
 
 impl<'a> Stop<'a> {
-    /// Empty texts are never found.
+    /// Empty stop texts are ignored.
     pub fn new(texts: &'a [String]) -> Self {
         Self { texts, held: String::new() }
     }
 
-    /// What can be given out now that `text` has come, and whether that was the end.
+    /// Takes more text. Returns what can be given out now, and whether a stop text ended it.
     pub fn push(&mut self, text: &str) -> (String, bool) {
         self.held += text;
         let found = self.texts.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| self.held.find(stop.as_str()));
@@ -28,7 +28,7 @@ impl<'a> Stop<'a> {
         (std::mem::replace(&mut self.held, rest), false)
     }
 
-    /// What was held back in vain.
+    /// What was held back and began no stop text.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }

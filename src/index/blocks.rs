@@ -1,4 +1,4 @@
-//! Blocks of like rows: an inverted file with small, equal lists.
+//! Blocks of similar rows: an inverted file with small lists of equal size.
 
 mod bisect;
 mod groups;
@@ -21,16 +21,16 @@ use crate::tensor::Tensor;
 use bisect::{Parts, bisect};
 use groups::Groups;
 
-/// Balanced clusters of rows in two steps: spherical k-means makes `4 sqrt(rows / block)` groups or up to twice as many, and each group is cut
-/// in halves until its parts hold at most `block` rows.
+/// Balanced clusters of rows, made in two steps. Spherical k-means makes at least `4 sqrt(rows / block)` groups, and at
+/// most twice as many. Then each group is bisected until its parts hold at most `block` rows.
 ///
-/// - **A query** scores the mean rows of all groups, then the mean rows of the blocks in the best groups, then the rows of
-///   the best blocks, and gets the best of these. It reads as many blocks as hold 4 rows for each one asked for, and `probes`
-///   more.
-/// - **Clusters** are by angle, of rows with their biases and less their mean.
-/// - **A rebuild** moves the groups to the means of a sample of the rows, puts every row into the nearest group and cuts all
-///   groups anew. Nothing is done at updates.
-/// - **Inserted rows** ([`Index::insert`]) stand beside the query's best block. A query whose best block it is gets them first.
+/// - **A query** scores the mean rows of all groups, then the mean rows of the blocks in the best groups, then the rows
+///   of the best blocks. It reads enough blocks to hold 4 rows for each one asked for, and `probes` more.
+/// - **Clusters** are by angle. Rows enter with their biases, and without their mean.
+/// - **A rebuild** moves the groups to the means of a sample of the rows, assigns every row to the nearest group, and
+///   bisects all groups again. Moved rows are not tracked.
+/// - **Inserted rows** ([`Index::insert`]) stand beside the query's best block. Queries with this best block get them
+///   first.
 ///
 /// ```
 /// use hotrow::index::{Blocks, Index, Rows, WeightsRef};
@@ -53,28 +53,29 @@ pub struct Blocks {
     level: Level,
     centre: Centre,
     groups: Groups,
-    /// Mean row (groups, D) and bias of the rows of each group.
+    /// The mean row (groups, D) and mean bias of each group.
     group_means: Vec<f32>,
     /// -infinity for a group without rows.
     group_biases: Vec<f32>,
     /// `group_means`, packed.
     packed: PackedPanel,
-    /// Blocks of group `g`: `first_block[g]..first_block[g + 1]`.
+    /// The blocks of group `g` are `first_block[g]..first_block[g + 1]`.
     first_block: Vec<u32>,
-    /// Mean row (blocks, D) and bias of each block.
+    /// The mean row (blocks, D) and mean bias of each block.
     means: Vec<f32>,
     biases: Vec<f32>,
-    /// Rows of block `b`: `items[offsets[b]..offsets[b + 1]]`.
+    /// The rows of block `b` are `items[offsets[b]..offsets[b + 1]]`.
     offsets: Vec<u32>,
     items: Vec<u32>,
     inserted: Inserted,
     rebuilds: [u64; 1],
-    /// Of queries and of cutting groups.
+    /// Operations of queries and of bisecting groups.
     meter: Meter,
 }
 
 impl Blocks {
-    /// For `rows` rows of `dim` numbers, in blocks of `block`; `probes` more blocks are read than needed.
+    /// An index over `rows` rows of length `dim`, in blocks of `block`. A query reads `probes` more blocks than it
+    /// needs.
     ///
     /// # Errors
     ///
@@ -120,7 +121,7 @@ impl Blocks {
         self.packed.pack_right(self.level, Precision::F32, Operand::new(means).transposed());
     }
 
-    /// The group of each row. All rows are assigned anew, because directions move too and two levels of them make it cheap.
+    /// The group of each row. All rows are assigned again: directions move too, and two levels of them make it cheap.
     fn regroup(&mut self, rows: &Rows) -> Vec<u32> {
         let Self { centre, groups, seed, rebuilds, .. } = self;
         let sampled = groups.sampled(rows, *seed, rebuilds[0]);
@@ -132,7 +133,7 @@ impl Blocks {
         groups.assign(rows, centre.mean(), &Vec::from_iter(0..self.rows as u32))
     }
 
-    /// Cuts all groups into blocks.
+    /// Bisects all groups into blocks.
     fn cut(&mut self, rows: &Rows, of_row: &[u32]) {
         let all: Vec<u32> = (0..self.rows as u32).collect();
         let members = Ragged::group(self.groups.count, &all, |&row| of_row[row as usize] as usize);
@@ -179,7 +180,7 @@ impl Index for Blocks {
         self.answer(rows, queries, k.min(rows.len()))
     }
 
-    fn update(&mut self, rows: &Rows, _: UniqueRowIds) {
+    fn mark_moved(&mut self, rows: &Rows, _: UniqueRowIds) {
         check(rows, self.rows, self.dim);
     }
 

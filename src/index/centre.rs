@@ -1,18 +1,18 @@
-//! The mean of all rows, which hash functions are blind to.
+//! The mean of all rows. Rows are hashed without it.
 
 use rayon::prelude::*;
 
 use super::Rows;
 use super::scan::centred;
 
-/// Rows whose sums are f32; sums of sums are f64.
+/// Rows whose sums are f32. Sums of these sums are f64.
 const CHUNK: usize = 1024;
 
-/// How far the mean may be from the one in use, as a share of the root mean square distance of rows from it. Angles between
-/// rows change by less than that.
+/// How far the mean may move, as a share of the root mean square distance of rows from it. Angles between rows change
+/// by less.
 const DRIFT: f64 = 0.1;
 
-/// The mean row and bias (D + 1) that rows are hashed without.
+/// The mean row with its bias (D + 1).
 #[derive(Debug)]
 pub(super) struct Centre {
     mean: Vec<f32>,
@@ -24,7 +24,7 @@ impl Centre {
         Self { mean: vec![0.0; len], set: false }
     }
 
-    /// What [`Centre::mean`] gave.
+    /// The centre with the mean that [`Centre::mean`] gave.
     pub fn at(mean: Vec<f32>, set: bool) -> Self {
         Self { mean, set }
     }
@@ -33,7 +33,8 @@ impl Centre {
         &self.mean
     }
 
-    /// Moves to the mean of the rows `ids` if it has none yet or that is too far away; returns whether it moved.
+    /// Moves to the mean of the rows `ids`, if it has no mean yet or that mean is too far away. Returns whether it
+    /// moved.
     pub fn follow(&mut self, rows: &Rows, ids: &[u32]) -> bool {
         let len = self.mean.len();
         let chunks: Vec<(Vec<f32>, f64)> = ids
@@ -41,7 +42,7 @@ impl Centre {
             .map(|ids| {
                 let (mut sum, mut x, mut squares) = (vec![0.0; len], vec![0.0; len], 0.0);
                 for &id in ids {
-                    // Less the mean in use, so that the squares do not drown in it.
+                    // Less the mean in use, so that rounding does not swamp the squares.
                     centred(rows, id as usize, &self.mean, &mut x);
                     squares += crate::kernels::reduce::squared_norm(rows.level, &x) as f64;
                     sum.iter_mut().zip(&x).for_each(|(sum, x)| *sum += x);

@@ -1,4 +1,4 @@
-//! Candidates ranked by the number of buckets that they share with the query.
+//! Ranks candidates by the number of buckets they share with the query.
 
 /// An odd constant, so that multiplying is a permutation of `u32`: 2^32 over the golden ratio.
 const SPREAD: u32 = 0x9e37_79b1;
@@ -17,20 +17,20 @@ const fn inverse(odd: u32) -> u32 {
     x
 }
 
-/// Counts how often each row is seen: open addressing in a table that is as small as the candidates of one query, because a
-/// counter for each of a million rows would meet a cache miss for each candidate.
+/// Counts how often each row occurs, in an open-addressing table as small as the candidates of one query. A counter for
+/// each of a million rows would miss the cache for each candidate.
 #[derive(Debug, Default)]
 pub(super) struct Collisions {
-    /// Row in the upper half, count in the lower, 0 where free; a power of two of them.
+    /// The row in the upper half and the count in the lower; 0 if free. The length is a power of two.
     places: Vec<u64>,
-    /// Places in use, in the order of their first use.
+    /// The places in use, in the order of their first use.
     used: Vec<u32>,
     keys: Vec<u64>,
     shift: u32,
 }
 
 impl Collisions {
-    /// Forgets everything and makes room for `most` different rows.
+    /// Clears the counts, and makes room for `most` different rows.
     pub fn reset(&mut self, most: usize) {
         let len = (2 * most).next_power_of_two().max(64);
         self.places.clear();
@@ -39,7 +39,7 @@ impl Collisions {
         self.shift = 32 - len.ilog2().min(32);
     }
 
-    /// Counts `row` another `weight > 0` times.
+    /// Adds `weight > 0` to the count of `row`.
     #[inline]
     pub fn add(&mut self, row: u32, weight: u32) {
         let mask = self.places.len() - 1;
@@ -60,8 +60,8 @@ impl Collisions {
         }
     }
 
-    /// The `most` rows with the largest counts into `out`, best first. Among equal counts the order is that of the row
-    /// number times an odd constant: fixed, and in favour of no part of the matrix.
+    /// Writes the `most` rows with the largest counts to `out`, best first. Equal counts are ordered by the row number
+    /// times an odd constant: a fixed order that favours no part of the matrix.
     pub fn best(&mut self, most: usize, out: &mut Vec<u32>) {
         self.keys.clear();
         self.keys.extend(self.used.iter().map(|&at| {

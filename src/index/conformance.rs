@@ -1,18 +1,18 @@
-//! Checks that an index keeps the promises written at [`Index`]: for the indexes of this crate, and for one's own.
+//! Checks that an index keeps the promises of [`Index`]: the indexes of this crate, and your own.
 //!
-//! What is checked, each with f32 and with bf16 rows:
+//! It checks the following, with f32 and with bf16 rows:
 //!
-//! - At most `k` different rows below the number of rows for each query, also where `k` is 0 or more than there are rows,
-//!   where there is no query, for queries of NaN, infinities and zeros, and before the first rebuild.
-//! - The same rows in pools of 1, 2, 3 and 8 threads, of which each has built an index of its own.
-//! - The same rows for a query alone as among others.
-//! - The same rows from an index that was restored.
-//! - After a rebuild, rows are found by queries that point at them; so are rows whose weights have changed since, after an
-//!   update and another rebuild. See [`Claims::found`].
-//! - An inserted row is found by the query it was inserted for, and forgotten at the next rebuild. See [`Claims::inserts`].
+//! - A query gets at most `k` different rows below the number of rows. This holds for `k` 0 or beyond the number of
+//!   rows, without queries, for queries of NaN, infinities and zeros, and before the first rebuild.
+//! - Pools of 1, 2, 3 and 8 threads give the same rows, each with an index of its own.
+//! - A query gets the same rows alone as among others.
+//! - A restored index gives the same rows.
+//! - After a rebuild, queries that point at a row find it. After `mark_moved` and another rebuild, so do queries at a row
+//!   whose weights have changed. See [`Claims::found`].
+//! - The query that a row was inserted for finds it, and the next rebuild forgets it. See [`Claims::inserts`].
 //!
-//! What cannot be checked: that rows are found however they are distributed. Locality-sensitive hashing promises no such
-//! thing; on the rows of this kit, which lie in clusters, it finds nearly all.
+//! It cannot check that rows are found however they are distributed. Locality-sensitive hashing does not promise this.
+//! The rows of this kit lie in clusters, and hashing finds nearly all of them.
 
 use half::bf16;
 use rand::RngExt;
@@ -24,30 +24,30 @@ use crate::ragged::Ragged;
 use crate::rng::rng;
 use crate::tensor::Tensor;
 
-/// Rows, their length, and the clusters that they lie in: enough for hash tables to have more than one bucket a table and
-/// for blocks to have groups, little enough for tests without optimisation.
+/// The number of rows. With [`DIM`] and [`CLUSTERS`], it is large enough for several buckets a table and several groups
+/// of blocks, and small enough for tests without optimisation.
 const ROWS: usize = 1500;
 
-/// As above.
+/// The length of a row.
 const DIM: usize = 24;
 
-/// As above.
+/// The clusters of rows.
 const CLUSTERS: usize = 50;
 
-/// Rows asked for.
+/// The rows asked for.
 const K: usize = 10;
 
-/// What an index says of itself.
+/// What an index claims.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Claims {
-    /// The least share of rows that are among the 10 found by the query that they are the best of all for: 1 for an index
-    /// that computes all scores, 0 for one that names no row.
+    /// The least share of rows that the query they are best for finds among its 10: 1 for an index that computes all
+    /// scores, 0 for one that names no row.
     pub found: f64,
-    /// Whether [`Index::insert`] does anything.
+    /// Whether [`Index::insert`] has an effect.
     pub inserts: bool,
 }
 
-/// Rows of one length in clusters, and biases that are small beside the distances of rows.
+/// Rows of equal length in clusters, with biases that are small beside the distances between rows.
 fn clustered(seed: u64) -> (Vec<f32>, Vec<f32>) {
     let random = &mut rng(seed, "index/conformance", 0);
     let mut normal = |deviation: f32| {
@@ -64,8 +64,8 @@ fn clustered(seed: u64) -> (Vec<f32>, Vec<f32>) {
     (weights, (0..ROWS).map(|_| normal(0.1)).collect())
 }
 
-/// The rows that an index gets for the queries `weights`: each plus the same vector, which changes all scores of a query by
-/// the same amount. So each query is the one that its own row is best for.
+/// The rows for the queries `weights`: each plus the same vector. This changes all scores of a query equally, so each
+/// query is the one that its own row is best for.
 fn shifted(weights: &[f32]) -> Vec<f32> {
     weights.iter().enumerate().map(|(i, w)| w + (i % DIM) as f32 * 0.02).collect()
 }
@@ -79,7 +79,7 @@ fn first(queries: &[f32], count: usize) -> MatRef<'_, f32> {
 ///
 /// # Panics
 ///
-/// With what was promised and what came, at the first promise that is broken.
+/// At the first broken promise, with what was promised and what came.
 ///
 /// ```
 /// use hotrow::index::{ExactTopK, conformance::{Claims, check}};
@@ -103,7 +103,7 @@ pub fn check(make: impl Fn(usize, usize, Level) -> Box<dyn Index> + Sync, claims
         alone_as_among_others(&*index, &rows, &queries);
         let mut restored = make(ROWS, DIM, level);
         round_trip(&*index, &mut *restored, &rows, &queries);
-        // The bits of `index` were made with as many threads as this machine has.
+        // `index` was built with all threads of this machine.
         for threads in [1, 2, 3, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
             let got = pool.install(|| {
@@ -170,7 +170,7 @@ fn round_trip(index: &dyn Index, restored: &mut dyn Index, rows: &Rows, queries:
     restored.restore(&index.state()).unwrap_or_else(|error| panic!("{name}: its own state is refused: {error}"));
     let queries = first(queries, 100);
     assert_eq!(index.select(rows, queries, K, 9), restored.select(rows, queries, K, 9), "{name}: restored");
-    // Whatever is missing, an error says so and nothing has changed.
+    // An error names any missing tensor and leaves everything as it was.
     let state = index.state();
     for missing in 0..state.len() {
         let others: Vec<Tensor> =
@@ -194,7 +194,7 @@ fn changed_rows_are_found(
     let mut index = make(ROWS, DIM, level);
     let (mut queries, mut weights) = (queries.to_vec(), shifted(queries));
     index.rebuild(&Rows { weights: WeightsRef::F32(MatRef::new(&weights, ROWS, DIM)), biases, level });
-    // Every fifth row moves to where another was.
+    // Every fifth row moves to the place of another.
     let touched: Vec<u32> = (0..ROWS as u32).step_by(5).collect();
     let before = queries.clone();
     for (i, &row) in touched.iter().enumerate() {
@@ -203,7 +203,7 @@ fn changed_rows_are_found(
     }
     weights.copy_from_slice(&shifted(&queries));
     let rows = Rows { weights: WeightsRef::F32(MatRef::new(&weights, ROWS, DIM)), biases, level };
-    index.update(&rows, UniqueRowIds::new(&touched, ROWS).expect("increasing and below the rows"));
+    index.mark_moved(&rows, UniqueRowIds::new(&touched, ROWS).expect("increasing and below the rows"));
     index.rebuild(&rows);
     well_formed(&*index, &rows, &queries);
     found(&*index, &rows, &queries, least);
@@ -214,7 +214,7 @@ fn inserted_rows(make: &impl Fn(usize, usize, Level) -> Box<dyn Index>, rows: &R
     index.rebuild(rows);
     let queries = first(queries, 64);
     let before = index.select(rows, queries, K, 0);
-    // Two rows for each query that have nothing to do with it.
+    // Two unrelated rows for each query.
     let random = &mut rng(2, "index/conformance", 0);
     let ids: Ragged<u32> =
         (0..64).map(|_| (0..2).map(|_| random.random_range(0..ROWS as u32)).collect::<Vec<_>>()).collect();

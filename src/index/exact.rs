@@ -1,4 +1,4 @@
-//! The rows with the largest scores, by computing all scores.
+//! The rows with the largest scores, found by computing all scores.
 
 use std::cell::Cell;
 
@@ -13,17 +13,18 @@ use crate::kernels::{MatMut, MatRef, RowIds, Weight};
 use crate::ragged::Ragged;
 use crate::scratch::lend;
 
-/// Rows scored at a time: their scores for [`QUERIES`] queries (1 MiB) are still in the second-level cache when the best
-/// of them are picked.
+/// Rows scored at a time. Their scores for [`QUERIES`] queries (1 MiB) are still in the second-level cache when the
+/// best are picked.
 const BLOCK: usize = 1024;
 
-/// Rows of one piece of parallel work: large, because each piece leaves `k` candidates a query to be merged.
+/// Rows in one piece of parallel work. It is large because each piece leaves `k` candidates a query to be merged.
 const SEGMENT: usize = 16 * BLOCK;
 
 /// Queries answered at a time.
 const QUERIES: usize = 256;
 
-/// An oracle: the `k` largest scores of all, at the cost of computing all. Ties go to the lower row; NaN scores come last.
+/// An oracle: the `k` largest of all scores, at the cost of computing all. The lower row wins a tie; NaN scores come
+/// last.
 ///
 /// ```
 /// use hotrow::index::{ExactTopK, Index, Rows, WeightsRef};
@@ -52,13 +53,13 @@ thread_local! {
     static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
-/// The best of a segment: `ids` and `values` are (queries, k).
+/// The best of a segment; `ids` and `values` are (queries, k).
 struct Best {
     ids: Vec<u32>,
     values: Vec<f32>,
 }
 
-/// The best `k` of the rows `from..to`, which are at least `k`, for each query.
+/// The best `k` of the rows `from..to` for each query. There are at least `k` rows.
 fn best_of_segment<W: Weight>(
     rows: &Rows,
     w: MatRef<W>,
@@ -131,7 +132,7 @@ impl Index for ExactTopK {
                 })
             };
             let best: Vec<(usize, Best)> = (0..segments).into_par_iter().map(best).collect();
-            // Segments come in the order of their rows, so the lower place of equal scores is the lower row.
+            // Segments come in the order of their rows, so of equal scores the lower row comes first.
             all[first * k..][..count * k].par_chunks_mut(k).enumerate().for_each(|(q, out)| {
                 let row = |part: &(usize, Best)| q * part.0..(q + 1) * part.0;
                 let ids: Vec<u32> = best.iter().flat_map(|part| &part.1.ids[row(part)]).copied().collect();

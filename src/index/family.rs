@@ -1,28 +1,28 @@
-//! The hash functions that tables are built on, and how many codes they need for a number of rows.
+//! The hash functions of tables, and how many codes they need for a number of rows.
 
 use crate::kernels::hash::{BucketHash, Buckets, CrossPolytope, Dwta, HashError, MinHash, SimHash};
 use crate::kernels::reduce::top_k;
 use crate::kernels::{Level, SparseRow};
 
-/// Rows that a bucket should hold if all were equally full: fewer miss near rows, more are mostly far ones. Of the 16 best of
-/// 50 000 rows in clusters, 32 SimHash tables found 21 % with 12 rows a bucket, 41 % with 49 and 47 % with 195, where the time
-/// of a query was tripled.
+/// Rows in a bucket if all were equally full. Fewer rows miss near ones; more are mostly far ones. Of the 16 best of 50
+/// 000 rows in clusters, 32 SimHash tables found 21 % with 12 rows a bucket, 41 % with 49, and 47 % with 195. The last
+/// took three times as long.
 const OCCUPANCY: usize = 32;
 
 /// Coordinates of a bin of [`Dwta`], as in SLIDE.
 const BIN: usize = 8;
 
-/// Bits of a code of [`MinHash`]. Far sets of an eighth of the coordinates agree in a code with probability 1/15 + 1/32 or
-/// so, which is worth [`MINHASH_WORTH`] bits.
+/// Bits of a code of [`MinHash`]. Far sets with an eighth of the coordinates agree in a code with probability 1/15 +
+/// 1/32 or so. That is worth [`MINHASH_WORTH`] bits.
 const MINHASH_BITS: u32 = 5;
 
-/// As above: `-log2(1 / 15 + 1 / 32)`.
+/// See [`MINHASH_BITS`]: `-log2(1 / 15 + 1 / 32)`.
 const MINHASH_WORTH: f64 = 3.35;
 
-/// A set for [`MinHash`] is this share of the coordinates, those with the largest values.
+/// A [`MinHash`] set holds this share of the coordinates: those with the largest values.
 const SHARE: usize = 8;
 
-/// Which hash function.
+/// The hash function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HashName {
@@ -44,7 +44,7 @@ pub(super) enum Family {
     MinHash(MinHash),
 }
 
-/// Working space of one thread.
+/// Working memory of one thread.
 #[derive(Debug, Default)]
 pub(super) struct HashScratch {
     words: Vec<f32>,
@@ -53,7 +53,7 @@ pub(super) struct HashScratch {
 }
 
 impl Family {
-    /// For vectors of `dim` and a bias; `codes` 0 means as many as `rows` need.
+    /// For vectors of length `dim` with a bias. `codes` 0 means as many as `rows` need.
     pub fn new(
         name: HashName,
         seed: u64,
@@ -106,7 +106,8 @@ impl Family {
         }
     }
 
-    /// The bucket ids `out` (tables) of `x` (dim + 1). Hashes by the order of coordinates leave out the last, the bias.
+    /// Writes the bucket ids of `x` (dim + 1) to `out` (tables). Hashes by the order of coordinates leave out the bias,
+    /// the last one.
     pub fn ids(&self, level: Level, out: &mut [u32], x: &[f32], scratch: &mut HashScratch) {
         fn dense(hash: &impl BucketHash, level: Level, out: &mut [u32], x: &[f32], scratch: &mut HashScratch) {
             scratch.words.resize(scratch.words.len().max(hash.scratch_len()), 0.0);
@@ -133,7 +134,8 @@ impl Family {
         }
     }
 
-    /// Floating-point operations of [`Family::ids`]: additions and products of the rotations. DWTA and MinHash only compare.
+    /// Floating-point operations of [`Family::ids`]: additions and products of the rotations. DWTA and MinHash only
+    /// compare.
     pub fn flops(&self, dim: usize) -> usize {
         let (rounds, coordinates) = match self {
             Self::SimHash(hash) => (2, hash.buckets().codes() * hash.buckets().tables()),
@@ -147,8 +149,8 @@ impl Family {
         coordinates.div_ceil(padded) * rounds * padded * (1 + padded.ilog2() as usize)
     }
 
-    /// Buckets of `x` in `table` besides its own, best first, into `out`; returns how many. None where the hash does not say
-    /// which of its codes were close calls: only cross-polytope does.
+    /// Writes the other buckets of `x` in `table` to `out`, best first; returns how many. Only cross-polytope hashing
+    /// has any: it knows which of its codes were close calls.
     pub fn probes(&self, level: Level, out: &mut [u32], x: &[f32], table: usize, scratch: &mut HashScratch) -> usize {
         let Self::CrossPolytope(hash) = self else { return 0 };
         if out.is_empty() {

@@ -20,30 +20,30 @@ use crate::ragged::Ragged;
 use crate::scratch::lend;
 use crate::tensor::{Elements, Tensor};
 
-/// Rows that one bucket gives at most. A bucket with more says little about its rows (while all rows are alike, one bucket
-/// holds them all), and reading it would cost more than the others together.
+/// The most rows from one bucket. A fuller bucket says little about its rows, and reading it would cost more than the
+/// others together. While all rows are alike, one bucket holds them all.
 const MOST_OF_BUCKET: usize = 256;
 
-/// Candidates that are scored for each row asked for. Of the 16 best of 50 000 rows in clusters, 32 SimHash tables found 20 %
-/// without scoring, 29 % with 4 candidates scored for each and 37 % with 16, which doubled the time.
+/// Candidates scored for each row asked for. Of the 16 best of 50 000 rows in clusters, 32 SimHash tables found 20 %
+/// without scoring, 29 % with 4 candidates scored for each, and 37 % with 16. The last took twice as long.
 const RESCORED: usize = 4;
 
-/// What a bucket that a row was inserted into counts: more than any number of tables, so that inserted rows come first.
+/// The count of a bucket that a row was inserted into. It exceeds any number of tables, so inserted rows come first.
 const INSERTED: u32 = 1 << 20;
 
-/// How a hash index is made.
+/// The options of a hash index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashOptions {
     /// The hash function.
     pub hash: HashName,
-    /// Codes of a bucket id (K); 0 for as many as make buckets hold 32 rows or so.
+    /// Codes of a bucket id (K). With 0, there are as many as give buckets of about 32 rows.
     pub codes: usize,
-    /// Tables (L).
+    /// The number of tables (L).
     pub tables: usize,
-    /// Buckets looked up in each table beside the query's own; only cross-polytope hashing has them, others look up none.
+    /// Further buckets to look up in each table. Only cross-polytope hashing has any.
     pub probes: usize,
-    /// The best candidates by collisions, four times as many as asked for, are scored exactly and the best of these
-    /// returned; otherwise the best by collisions are.
+    /// Whether the best candidates by collisions, four times as many as asked for, are scored exactly. The best of
+    /// these are then returned; otherwise the best by collisions are.
     pub rescore: bool,
 }
 
@@ -53,18 +53,18 @@ impl Default for HashOptions {
     }
 }
 
-/// Hash tables over the rows (w, b), for queries (q, 1): their inner products are the scores. DWTA and MinHash, which go by
-/// the order of coordinates, leave out the bias, because nothing says how a 1 compares with the coordinates of a query.
+/// Hash tables over the rows (w, b), for queries (q, 1): the inner products are the scores. DWTA and MinHash go by the
+/// order of coordinates and leave out the bias, because a 1 cannot be compared with the coordinates of a query.
 ///
-/// - **Centring.** Rows are hashed less their mean, which changes all scores of a query by the same amount. Hashes see
-///   angles only (or the order of coordinates), so nothing has to be scaled to length 1.
-/// - **Candidates** of a query are the rows in its bucket of each table, ranked by the number of tables; see
-///   [`HashOptions::rescore`]. Among equal numbers a fixed permutation of the row numbers decides. A bucket of more than
-///   256 rows gives 256 of them that stand side by side, from a place drawn from the step, the table and the bucket.
-/// - **Updates** mark rows. The next rebuild hashes the marked rows, or all if the mean has moved by more than a tenth of
-///   the root mean square distance of rows from it, and sorts the tables anew.
-/// - **Inserted rows** ([`Index::insert`]) stand beside the tables, at most four for each row of the matrix and table (more
-///   are ignored). While there are any, candidates are not rescored, and those found through insertion come first.
+/// - **Centring.** Rows are hashed without their mean. This changes all scores of a query equally. Hashes depend on
+///   angles only, or on the order of coordinates, so nothing is scaled to length 1.
+/// - **Candidates** are the rows in the query's bucket of each table, ranked by the number of tables (see
+///   [`HashOptions::rescore`]). A fixed permutation of the row numbers breaks ties. A bucket of more than 256 rows
+///   gives 256 consecutive ones, from a position drawn from the step, the table and the bucket.
+/// - **Moved rows** are marked. The next rebuild hashes the marked rows and sorts the tables again. It hashes all rows if
+///   the mean has moved by more than a tenth of the root mean square distance of rows from it.
+/// - **Inserted rows** ([`Index::insert`]) stand beside the tables: at most four for each row and table; more are
+///   ignored. While there are any, candidates are not rescored, and inserted rows come first.
 ///
 /// ```
 /// use hotrow::index::{Hashed, HashOptions, Index, Rows, WeightsRef};
@@ -86,7 +86,7 @@ pub struct Hashed {
     level: Level,
     tables: Tables,
     centre: Centre,
-    /// One bit a row: its weights have changed since it was hashed.
+    /// One bit a row: whether its weights have changed since it was hashed.
     touched: Vec<u64>,
     inserted: Inserted,
     /// How often the tables were sorted.
@@ -100,7 +100,7 @@ struct Scratch {
     x: Vec<f32>,
     ids: Vec<u32>,
     probes: Vec<u32>,
-    /// Bucket, counted through all tables, and where its rows are.
+    /// The bucket, counted through all tables, and the range of its rows.
     buckets: Vec<(u32, (usize, usize))>,
     collisions: Collisions,
     candidates: Vec<u32>,
@@ -120,11 +120,11 @@ fn mix(mut x: u64) -> u64 {
 }
 
 impl Hashed {
-    /// For `rows` rows of `dim` numbers. The hash functions follow from `seed`.
+    /// An index over `rows` rows of length `dim`. The hash functions follow from `seed`.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if there cannot be so many codes or tables.
+    /// [`Error::Config`] if there are too many codes or tables.
     ///
     /// ```
     /// use hotrow::index::{Hashed, HashOptions};
@@ -157,7 +157,7 @@ impl Hashed {
         })
     }
 
-    /// Where a bucket id of the hash stands in a table: itself, or scrambled and cut to the table's slots.
+    /// The slot of a bucket id: the id itself, or a scrambled one cut to the table's slots.
     fn slot(&self, id: u32) -> u32 {
         if self.family.buckets().per_table() <= self.tables.slots as u64 {
             return id;
@@ -165,7 +165,7 @@ impl Hashed {
         mix(id as u64) as u32 & (self.tables.slots as u32 - 1)
     }
 
-    /// The query's buckets, probes included, into `scratch.buckets`.
+    /// Writes the query's buckets, with those of its probes, to `scratch.buckets`.
     fn look_up(&self, query: &[f32], scratch: &mut Scratch) {
         let Scratch { hash, x, ids, probes, buckets, .. } = scratch;
         x.clear();
@@ -226,7 +226,7 @@ impl Hashed {
         found
     }
 
-    /// Hashes the marked rows and removes the marks.
+    /// Hashes the marked rows and clears the marks.
     fn hash_touched(&mut self, rows: &Rows) {
         let Self { family, tables, centre, touched, meter, .. } = &mut *self;
         let (count, slots) = (tables.tables, tables.slots);
@@ -266,7 +266,7 @@ impl Index for Hashed {
         each_query(queries, k.min(rows.len()), &SCRATCH, find)
     }
 
-    fn update(&mut self, rows: &Rows, touched: UniqueRowIds) {
+    fn mark_moved(&mut self, rows: &Rows, touched: UniqueRowIds) {
         check(rows, self.tables.rows, self.dim);
         for &row in touched.as_slice() {
             self.touched[row as usize / 64] |= 1 << (row % 64);

@@ -1,10 +1,10 @@
-//! Rows added to buckets beside the tables.
+//! Rows inserted into buckets, beside the tables.
 
 use super::saved::Saved;
 use crate::tensor::{Elements, Tensor};
 
-/// Sorted runs of `bucket << 32 | row`, `bucket` counted through all tables. A run that is not at least twice as long as the
-/// next is merged with it, so an entry moves as often as its run can double, and there are few runs to search.
+/// Sorted runs of `bucket << 32 | row`; `bucket` counts through all tables. A run less than twice as long as the next
+/// is merged with it. So an entry moves as often as its run can double, and there are few runs to search.
 #[derive(Debug, Default)]
 pub(super) struct Inserted {
     runs: Vec<Vec<u64>>,
@@ -36,13 +36,13 @@ impl Inserted {
         })
     }
 
-    /// Adds entries that are not there yet; duplicates among them count once.
+    /// Adds the entries that are not there yet. Duplicates among them count once.
     pub fn add(&mut self, mut entries: Vec<u64>) {
         entries.sort_unstable();
         entries.dedup();
         while let Some(run) = self.runs.pop_if(|run| run.len() < 2 * entries.len()) {
             entries.extend(run);
-            // Merges the two sorted runs that it finds.
+            // This sort merges the two sorted runs that it finds.
             entries.sort();
         }
         if !entries.is_empty() {
@@ -50,7 +50,7 @@ impl Inserted {
         }
     }
 
-    /// What a checkpoint has to keep.
+    /// The tensors that a checkpoint keeps.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
         self.runs.iter().enumerate().map(|(i, run)| Tensor {
             name: format!("index.inserted.{i}"),
@@ -59,7 +59,7 @@ impl Inserted {
         })
     }
 
-    /// What [`Inserted::tensors`] gave, for so many buckets and rows.
+    /// Takes the tensors of [`Inserted::tensors`], for this many buckets and rows.
     pub fn restored(state: Saved, buckets: u64, rows: usize) -> Result<Self, String> {
         let mut runs = Vec::new();
         while let Some(name) = state.has(format!("index.inserted.{}", runs.len())) {

@@ -1,10 +1,10 @@
-//! Indexes that guess nothing: no row, and all rows.
+//! Indexes that guess nothing: one names no row, one asks for all rows.
 
 use super::{Index, Rows, Statistics};
 use crate::kernels::MatRef;
 use crate::ragged::Ragged;
 
-/// Names no row: active rows are the labels and the random tail. What an index has to beat.
+/// Names no row, so the active rows are the labels and the random tail. An index has to beat this one.
 ///
 /// ```
 /// use hotrow::index::{Index, Random};
@@ -13,7 +13,7 @@ use crate::ragged::Ragged;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Random;
 
-/// Marks a network that computes all rows, as [`Index::computes_all`] says; `select` names none.
+/// Asks the network to compute all rows ([`Index::computes_all`]). `select` names none.
 ///
 /// ```
 /// use hotrow::index::{All, Index};

@@ -1,14 +1,14 @@
-//! Tensors of a checkpoint, looked up by name and checked.
+//! Finds the tensors of a checkpoint by name, and checks them.
 
 use crate::tensor::{Elements, Tensor};
 
-/// What `Index::state` gave, read back.
+/// The tensors that `Index::state` gave, read back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Saved<'a>(pub &'a [Tensor<'a>]);
 
 macro_rules! elements {
     ($name:ident, $variant:ident, $type:ty) => {
-        /// The elements of a tensor that has to be there, `len` of them if that is known.
+        /// The elements of the tensor `name`, which must be there and have `len` elements if that is given.
         pub fn $name(self, name: &str, len: impl Into<Option<usize>>) -> Result<&'a [$type], String> {
             let tensor = self.0.iter().find(|tensor| tensor.name == name);
             let tensor = tensor.ok_or_else(|| format!("{name} is missing"))?;

@@ -1,4 +1,4 @@
-//! What all indexes share: walking rows in either storage, and queries in parallel.
+//! Walks rows in either storage type, and queries in parallel, for all indexes.
 
 use std::cell::Cell;
 
@@ -10,10 +10,10 @@ use crate::kernels::{MatRef, RowIds, Weight};
 use crate::ragged::Ragged;
 use crate::scratch::lend;
 
-/// Queries that one piece of parallel work answers: enough to pay for handing it out, few enough to spread a small batch.
+/// Queries in one piece of parallel work: enough to pay for handing it out, and few enough to spread a small batch.
 const QUERIES: usize = 8;
 
-/// Runs an expression with the weights as a `MatRef`, whatever they are stored in.
+/// Runs an expression with the weights as a `MatRef`, in whichever type they are stored.
 macro_rules! with_weights {
     ($weights:expr, $w:ident => $body:expr) => {
         match $weights {
@@ -38,7 +38,7 @@ pub(super) fn scores(rows: &Rows, query: &[f32], ids: &[u32], out: &mut [f32]) {
     }
 }
 
-/// `out` (D + 1) = row `r` and its bias, less `centre` (D + 1).
+/// Writes row `r` and its bias, less `centre` (D + 1), to `out` (D + 1).
 pub(super) fn centred(rows: &Rows, r: usize, centre: &[f32], out: &mut [f32]) {
     fn subtract<W: Weight>(row: &[W], centre: &[f32], out: &mut [f32]) {
         for ((out, w), centre) in out.iter_mut().zip(row).zip(centre) {
@@ -50,11 +50,11 @@ pub(super) fn centred(rows: &Rows, r: usize, centre: &[f32], out: &mut [f32]) {
     out[dim] = rows.biases[r] - centre[dim];
 }
 
-/// Checks that a matrix is what the index was made for.
+/// Checks that a matrix has the shape that the index was made for.
 ///
 /// # Panics
 ///
-/// If it is not.
+/// If it has not.
 #[track_caller]
 pub(super) fn check(rows: &Rows, len: usize, dim: usize) {
     let stored = match rows.weights {
@@ -70,9 +70,9 @@ pub(super) fn check(rows: &Rows, len: usize, dim: usize) {
     );
 }
 
-/// Answers each query: `find(scratch, q, query, out)` writes at most `out.len()` = `k` rows and returns how many. Scratch is
-/// one for each thread and lives as long as the thread, so that answering allocates nothing once warm; nothing that `find`
-/// returns may depend on what stands in it.
+/// Answers each query: `find(scratch, q, query, out)` writes at most `out.len()` = `k` rows, and returns how many. Each
+/// thread keeps one scratch, so answering allocates nothing once warm. The answer may not depend on what the scratch
+/// held.
 pub(super) fn each_query<S: Default + 'static>(
     queries: MatRef<f32>,
     k: usize,
@@ -96,7 +96,7 @@ pub(super) fn each_query<S: Default + 'static>(
     compact(found, k, &counts)
 }
 
-/// Rows of `k` places of which the first `counts` are in use, without the gaps.
+/// Removes the gaps from rows of `k` places of which the first `counts` are in use.
 pub(super) fn compact(mut found: Vec<u32>, k: usize, counts: &[usize]) -> Ragged<u32> {
     let (mut offsets, mut end) = (vec![0; counts.len() + 1], 0);
     for (q, &count) in counts.iter().enumerate() {

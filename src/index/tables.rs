@@ -1,10 +1,10 @@
-//! Hash tables as CSR arrays: memory O(rows * tables), built by one counting sort a table.
+//! Hash tables as CSR arrays. They take O(rows * tables) memory, and one counting sort a table builds them.
 
 use rayon::prelude::*;
 
 use super::Statistics;
 
-/// Rows whose slots stand together, table after table, so that a piece of parallel work writes memory of its own and a
+/// Rows whose slots stand together, table after table. So each piece of parallel work writes memory of its own, and a
 /// table reads runs of it. One such run is a page.
 pub(super) const CHUNK: usize = 1024;
 
@@ -32,12 +32,13 @@ impl Tables {
         Self { rows, tables, slots, chosen, offsets: vec![0; tables * (slots + 1)], items: vec![0; tables * rows] }
     }
 
-    /// Slots of a table for bucket ids below `per_table`: about as many as rows over 4, so that unlike ids rarely share one.
+    /// Slots of a table for bucket ids below `per_table`: about a quarter of the rows, so that different ids rarely
+    /// share one.
     pub fn slots_for(rows: usize, per_table: u64) -> usize {
         (rows / 4).next_power_of_two().max(64).min(usize::try_from(per_table).unwrap_or(usize::MAX))
     }
 
-    /// The rows of a slot, in increasing order.
+    /// The range of the rows of a slot, which stand in increasing order.
     #[inline]
     pub fn range(&self, table: usize, slot: u32) -> (usize, usize) {
         let at = table * (self.slots + 1) + slot as usize;
@@ -63,7 +64,8 @@ impl Tables {
                     let chunks = chosen.chunks(tables * CHUNK).enumerate();
                     chunks.map(|(c, chunk)| (c * CHUNK, &chunk[table * CHUNK..][..CHUNK.min(rows - c * CHUNK)]))
                 };
-                // Counts two places ahead: after the sums, place `slot + 1` is where the slot begins, and walks to its end.
+                // Counts two places ahead. After the sums, place `slot + 1` is where the slot begins, and walks to its
+                // end.
                 offsets.fill(0);
                 for &slot in runs().flat_map(|(_, run)| run) {
                     if let Some(count) = offsets.get_mut(slot as usize + 2) {
@@ -84,7 +86,7 @@ impl Tables {
         );
     }
 
-    /// Occupancy of the slots, and the memory of all this.
+    /// The occupancy of the slots, and the memory of all this.
     pub fn statistics(&self) -> Statistics {
         let lens = self.offsets.chunks(self.slots + 1).flat_map(|table| table.windows(2)).map(|pair| pair[1] - pair[0]);
         Statistics {

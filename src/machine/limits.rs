@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{memory, size};
 use crate::error::{Error, Result};
 
-/// What bounds the memory of this process, in bytes; what does not bound it is `None`.
+/// The limits on this process's memory, in bytes; `None` where there is no limit.
 ///
 /// ```
 /// use hotrow::machine::Limits;
@@ -18,19 +18,19 @@ use crate::error::{Error, Result};
 pub struct Limits {
     /// Main memory of the machine.
     pub main: Option<u64>,
-    /// The least limit of the control groups that this process is in (cgroup v1 and v2): the system kills a process that
+    /// The smallest limit of the control groups around this process (cgroup v1 and v2). The system kills a process that
     /// exceeds it.
     pub container: Option<u64>,
-    /// What is left of the address space (`ulimit -v`): the system refuses more.
+    /// The rest of the address space (`ulimit -v`). The system refuses more.
     pub address_space: Option<u64>,
 }
 
-/// Share of a plan that may be missing. Plans of language models were within 2 % of what runs took, and the rows of a table
-/// that nothing touches take no memory.
+/// A plan may exceed the limit by this factor. Plans of language models were within 2 % of what runs took, and rows of
+/// a table that no step touches take no memory.
 const SLACK: f64 = 1.05;
 
 impl Limits {
-    /// Asks the system.
+    /// Asks the operating system.
     ///
     /// ```
     /// assert!(hotrow::machine::Limits::read().bytes().is_none_or(|bytes| bytes > 1 << 20));
@@ -39,7 +39,7 @@ impl Limits {
         Self::under(Path::new("/"))
     }
 
-    /// Of the system whose `/proc` and `/sys` are below `root`.
+    /// The limits of the system whose `/proc` and `/sys` are below `root`.
     fn under(root: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(root.join(path)).ok();
         let main = read("proc/meminfo").and_then(|text| memory(&text));
@@ -49,18 +49,18 @@ impl Limits {
         let used = || read("proc/self/status").and_then(|text| size(super::field(&text, "VmSize")?)).unwrap_or(0);
         Self {
             main,
-            // Without a limit, version 1 says a number that no machine has.
+            // Version 1 writes "no limit" as a number that no machine has.
             container: container.filter(|&bytes| main.is_none_or(|main| bytes < main)),
             address_space: address_space.map(|bytes| bytes.saturating_sub(used())),
         }
     }
 
-    /// The least of them.
+    /// The smallest limit.
     pub fn bytes(&self) -> Option<u64> {
         [self.main, self.container, self.address_space].into_iter().flatten().min()
     }
 
-    /// Whether so many bytes can be had.
+    /// Whether a plan of so many bytes is within the limits, with a little slack.
     ///
     /// ```
     /// use hotrow::machine::Limits;
@@ -71,7 +71,7 @@ impl Limits {
         self.bytes().is_none_or(|limit| bytes as f64 <= SLACK * limit as f64)
     }
 
-    /// What the limit is of: `this machine`, `this container`, `the address space`.
+    /// What has the smallest limit: `this machine`, `this container`, `the address space`.
     pub(crate) fn name(&self) -> &'static str {
         let least = self.bytes();
         if least == self.address_space {
@@ -83,7 +83,7 @@ impl Limits {
         }
     }
 
-    /// An error if `what`, which takes `bytes`, most of them for `largest`, cannot be held; `key` is the option to change.
+    /// Refuses `what` if its `bytes` exceed the limit. `largest` takes most of them; `key` is the option to change.
     ///
     /// # Errors
     ///
@@ -107,8 +107,8 @@ fn gib(bytes: u64) -> String {
     if gib < 0.1 { format!("{:.1} MiB", 1024.0 * gib) } else { format!("{gib:.1} GiB") }
 }
 
-/// The least limit of a control group and those around it. `line` is one of `/proc/self/cgroup`: `0::/a/b` for version 2,
-/// `9:memory:/a/b` for version 1.
+/// The smallest limit of a control group and the groups around it. `line` is one of `/proc/self/cgroup`: `0::/a/b` for
+/// version 2, `9:memory:/a/b` for version 1.
 fn group_limit(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
@@ -120,7 +120,7 @@ fn group_limit(root: &Path, line: &str) -> Option<u64> {
         _ => return None,
     };
     let group = Path::new(group.trim_start_matches('/'));
-    // A container may see its own group as the outermost one, while the line names it as seen from outside.
+    // A container may see its own group as the outermost one, while `line` names it as seen from outside.
     let limit = |folder: &str| {
         let groups = group.ancestors().map(|group| root.join(folder).join(group).join(file));
         groups.filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok()).min()

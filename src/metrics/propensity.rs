@@ -1,9 +1,9 @@
-//! How likely a true label was to be written down at all.
+//! Propensities: the probability that a true label was recorded.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The inverse propensity of each label, and of one that was never seen. A clone shares them.
+/// The inverse propensity of each label, and of a label that was never seen. Clones share the numbers.
 ///
 /// ```
 /// let inverse = hotrow::metrics::Inverse::new(vec![2.0, 1.5], 3.0);
@@ -16,12 +16,12 @@ pub struct Inverse {
 }
 
 impl Inverse {
-    /// Those of the labels from 0 on, and that of every label beyond them.
+    /// From the numbers of labels 0, 1, .., and the number of every label beyond them.
     pub fn new(labels: Vec<f64>, unseen: f64) -> Self {
         Self { labels: labels.into(), unseen }
     }
 
-    /// Of a label that the training set has not.
+    /// The inverse propensity of a label that the training set lacks.
     pub fn unseen(&self) -> f64 {
         self.unseen
     }
@@ -37,14 +37,14 @@ impl Deref for Inverse {
 
 impl PartialEq for Inverse {
     fn eq(&self, other: &Self) -> bool {
-        // Most often they are shared, and long.
+        // Most often both share one long list.
         self.unseen == other.unseen && (Arc::ptr_eq(&self.labels, &other.labels) || self.labels == other.labels)
     }
 }
 
-/// The model of missing labels of Jain, Prabhu and Varma, "Extreme Multi-label Loss Functions for Recommendation, Tagging,
-/// Ranking & Other Missing Label Applications" (KDD 2016): label `l`, seen in `N_l` of `N` training samples, is written
-/// down where it is true with probability
+/// The model of missing labels of Jain, Prabhu and Varma, "Extreme Multi-label Loss Functions for Recommendation,
+/// Tagging, Ranking & Other Missing Label Applications" (KDD 2016). Let label `l` occur in `N_l` of `N` training
+/// samples. Where it is true, it is recorded with probability
 ///
 /// ```text
 /// p_l = 1 / (1 + C (N_l + B)^-A),   C = (ln N - 1) (B + 1)^A
@@ -59,12 +59,12 @@ impl PartialEq for Inverse {
 pub struct Propensity {
     /// Exponent.
     pub a: f64,
-    /// Samples added to each label's count.
+    /// What is added to each label's count.
     pub b: f64,
 }
 
 impl Default for Propensity {
-    /// The constants for data that has none of its own.
+    /// The constants for data without constants of its own.
     fn default() -> Self {
         Self { a: 0.55, b: 1.5 }
     }
@@ -76,8 +76,9 @@ impl Propensity {
     /// The constants of WikiLSHTC-325K and Wikipedia-500K.
     pub const WIKIPEDIA: Self = Self { a: 0.5, b: 0.4 };
 
-    /// `1 / p_l` for each label: `samples` is the size of the training set, `counts` how many of its samples have each
-    /// label. Fewer than three samples say nothing: then all are 1.
+    /// `1 / p_l` for each label. `samples` is the size of the training set; `counts[l]` is the number of its samples
+    /// with label
+    /// `l`. With fewer than three samples all are 1.
     ///
     /// ```
     /// use hotrow::metrics::Propensity;
@@ -92,7 +93,7 @@ impl Propensity {
     }
 }
 
-/// How often each of `labels` labels comes in `items`: the counts that [`Propensity::inverse`] wants.
+/// How often each of `labels` labels occurs in `items`: the counts that [`Propensity::inverse`] takes.
 ///
 /// # Panics
 ///

@@ -144,7 +144,7 @@ impl Scope {
     pub fn parameter(&self, name: &str, rows: usize, cols: usize, storage: Storage, init: Init) -> Result<Parameter> {
         let name = format!("{}{name}", self.prefix);
         let (mut rule, mut frozen) = (self.rule, false);
-        for (_, change) in self.groups.iter().filter(|(pattern, _)| fits(pattern, &name)) {
+        for (_, change) in self.groups.iter().filter(|(pattern, _)| matches(pattern, &name)) {
             match *change {
                 Group::Rule(other) => rule = other,
                 Group::Times(factor) => rule = rule.times(factor),
@@ -208,12 +208,12 @@ impl Scope {
 }
 
 /// Whether `name` is `pattern` with something, or nothing, in place of each `*`.
-pub(crate) fn fits(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
             // The shortest stretch that lets the rest fit, among all.
-            name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| fits(rest, &name[at..]))
+            name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| matches(rest, &name[at..]))
         }),
     }
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_fit_whole_names() {
+    fn patterns_match_whole_names() {
         for (pattern, name, want) in [
             ("*", "", true),
             ("output.weight", "output.weight", true),
@@ -238,7 +238,7 @@ mod tests {
             ("a*a", "a", false),
             ("a**é*", "aé", true),
         ] {
-            assert_eq!(fits(pattern, name), want, "{pattern} {name}");
+            assert_eq!(matches(pattern, name), want, "{pattern} {name}");
         }
     }
 

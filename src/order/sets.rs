@@ -1,4 +1,4 @@
-//! Rows that each sample of a batch has chosen, grouped by row.
+//! The rows that each sample of a batch has chosen, grouped by row.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::kernels::rows::RowBatch;
 use crate::kernels::{MatMut, MatRef, RowIds};
 use crate::ragged::Ragged;
 
-/// The sets of a batch, by sample and by row.
+/// The chosen rows of a batch, by sample and by row.
 #[derive(Debug)]
 pub struct Sets {
     /// The rows of each sample.
@@ -17,7 +17,7 @@ pub struct Sets {
     /// Where the samples of each row begin.
     offsets: Vec<u32>,
     samples: Vec<u32>,
-    /// Where each entry by row stands by sample.
+    /// For each entry in row order, its position in sample order.
     entry: Vec<u32>,
 }
 
@@ -44,17 +44,17 @@ impl Sets {
         &self.by_sample
     }
 
-    /// The rows that any sample has, increasing.
+    /// The rows that any sample has chosen, increasing.
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
 
-    /// Pairs of a sample and a row.
+    /// The number of pairs of a sample and a row it has chosen.
     pub fn entries(&self) -> usize {
         self.entry.len()
     }
 
-    /// The share of the pairs of any of the samples and any of the rows that are entries.
+    /// The entries' share of all pairs of a sample and a row in [`rows`](Self::rows).
     ///
     /// ```
     /// use hotrow::{order::Sets, ragged::Ragged};
@@ -64,7 +64,7 @@ impl Sets {
         self.entries() as f64 / (self.rows.len() * self.by_sample.len()).max(1) as f64
     }
 
-    /// The entries of `all` (samples, distinct rows), by sample.
+    /// Copies the entries of `all` (samples, distinct rows) to `entries`, in sample order.
     ///
     /// # Panics
     ///
@@ -75,7 +75,7 @@ impl Sets {
         self.places(|sample, column, entry| entries[entry] = all.row(sample)[column]);
     }
 
-    /// `all` (samples, distinct rows) becomes `entries` (by sample) and zeros where there is no entry.
+    /// Copies `entries` (in sample order) to `all` (samples, distinct rows), with zeros elsewhere.
     ///
     /// # Panics
     ///
@@ -93,7 +93,7 @@ impl Sets {
         assert_eq!(entries, self.entries(), "not one number for each entry");
     }
 
-    /// Calls `visit(sample, position of the row, place by sample)` for each entry.
+    /// Calls `visit(sample, position of the row, position in sample order)` for each entry.
     fn places(&self, mut visit: impl FnMut(usize, usize, usize)) {
         for (column, range) in self.offsets.windows(2).enumerate() {
             for at in range[0] as usize..range[1] as usize {
@@ -102,17 +102,17 @@ impl Sets {
         }
     }
 
-    /// Where the entries of each row begin, by row.
+    /// Where the entries of each row begin, in row order.
     pub(crate) fn offsets(&self) -> &[u32] {
         &self.offsets
     }
 
-    /// Where each entry by row stands by sample.
+    /// For each entry in row order, its position in sample order.
     pub(crate) fn order(&self) -> &[u32] {
         &self.entry
     }
 
-    /// The part of the rows at the positions `block`: its entries, and the batch over them.
+    /// The part of the rows at positions `block`: the range of its entries, and the batch over them.
     pub(crate) fn part<'a>(&'a self, block: Range<usize>, offsets: &'a mut Vec<u32>) -> (Range<usize>, RowBatch<'a>) {
         let (from, to) = (self.offsets[block.start], self.offsets[block.end]);
         offsets.clear();

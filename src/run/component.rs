@@ -1,4 +1,4 @@
-//! Where the memory of a network goes.
+//! How a network's memory is divided.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,13 @@ use crate::tensor::Tensor;
 pub struct Component {
     /// `embedding`, `output`, `optimiser`, `index`, ...
     pub name: String,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
 impl Component {
-    /// Weights by layer (those of all blocks of a kind together), what the optimiser keeps, and `index` bytes of indexes.
+    /// Weights by layer, the state of the optimiser, and `index` bytes of indexes. Layers of all blocks are added up by
+    /// kind.
     ///
     /// ```
     /// use hotrow::{run::Component, tensor::{Elements, Tensor}};

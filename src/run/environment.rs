@@ -1,4 +1,4 @@
-//! What a run was started with, for whoever wants to repeat it.
+//! The environment of a run, for whoever wants to repeat it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -28,9 +28,9 @@ pub struct Environment {
     /// CPU, cores, caches, memory.
     #[serde(flatten)]
     pub machine: Machine,
-    /// The instruction set that the run began with.
+    /// The instruction set at the start.
     pub level: String,
-    /// Those that it was continued with since, in turn, where another was allowed.
+    /// The instruction sets of later resumptions, in order, where another was allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub later_levels: Vec<String>,
     /// Threads in use.
@@ -39,16 +39,16 @@ pub struct Environment {
     pub seed: u64,
     /// The command line.
     pub command: Vec<String>,
-    /// What the run reads, by what it is (`train`, `valid`), with absolute paths: a resumed run reads it again.
+    /// The inputs of the run by purpose (`train`, `valid`), as absolute paths. A resumed run reads them again.
     #[serde(with = "paths")]
     pub inputs: BTreeMap<String, PathBuf>,
-    /// Seconds since 1970 at the start.
+    /// The start, in seconds since 1970.
     pub started: u64,
 }
 
 impl Environment {
-    /// Of this machine and this build. `inputs` are made absolute; one that is no file and has commas may be several paths
-    /// (`features.npz,labels.npz`).
+    /// The environment of this machine and build. `inputs` are made absolute. One with commas that is no file may be a
+    /// pair (`features.npz,labels.npz`).
     ///
     /// ```
     /// use hotrow::{kernels::Level, run::Environment};
@@ -81,13 +81,13 @@ impl Environment {
         }
     }
 
-    /// The instruction set that the run was last at work with.
+    /// The latest instruction set of the run.
     pub fn last_level(&self) -> &str {
         self.later_levels.last().unwrap_or(&self.level)
     }
 
-    /// Takes what a resumed run has otherwise than before: its level, and inputs that stand elsewhere now. Whether anything has.
-    pub(crate) fn go_on<'a>(
+    /// Records what a resumed run changes: its level, and inputs that have moved. Returns whether anything changed.
+    pub(crate) fn record_resume<'a>(
         &mut self,
         level: Level,
         moved: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
@@ -100,14 +100,14 @@ impl Environment {
         *self != before
     }
 
-    /// Replaces the inputs by those that stand elsewhere now, made absolute.
+    /// Replaces the inputs that have moved, made absolute.
     fn set_inputs<'a>(&mut self, inputs: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>) {
         let named = inputs.into_iter().filter_map(|(name, path)| Some((name.to_owned(), absolute(path?))));
         self.inputs.extend(named);
     }
 }
 
-/// The path from the root; of a pair, both.
+/// The absolute path; of a pair, both.
 fn absolute(path: &Path) -> PathBuf {
     let one = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if path.exists() {
@@ -116,7 +116,7 @@ fn absolute(path: &Path) -> PathBuf {
     let bytes = path.as_os_str().as_bytes();
     let commas = (0..bytes.len()).filter(|&at| bytes[at] == b',');
     let pairs = commas.map(|at| [&bytes[..at], &bytes[at + 1..]].map(|part| Path::new(OsStr::from_bytes(part))));
-    // A comma may be part of a name, so the cut is where both files are.
+    // A comma may be part of a name, so the pair is cut where both files exist.
     match pairs.into_iter().find(|pair| pair.iter().all(|path| path.exists())) {
         Some([first, second]) => {
             let mut both = one(first).into_os_string();
@@ -128,7 +128,7 @@ fn absolute(path: &Path) -> PathBuf {
     }
 }
 
-/// Paths as text; one that is no UTF-8 as a list of its bytes.
+/// Paths as text. A path that is not UTF-8 is a list of its bytes.
 mod paths {
     use super::{BTreeMap, OsStr, OsStrExt, PathBuf};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

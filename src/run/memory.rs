@@ -1,6 +1,6 @@
-//! Memory of this process, as the system counts it.
+//! The memory of this process, as the system counts it.
 
-/// Most bytes of main memory that this process has had at once; `None` where the system does not say.
+/// The most main memory that this process has used at once, in bytes; `None` if the system does not say.
 ///
 /// ```
 /// assert!(hotrow::run::peak_memory_bytes().is_none_or(|bytes| bytes > 1 << 16));
@@ -9,12 +9,12 @@ pub fn peak_memory_bytes() -> Option<u64> {
     field(&status()?, "VmHWM:")
 }
 
-/// Counts the peak anew from now on, for a program that makes several runs. Where the system cannot, it stays as it is.
+/// Counts the peak from now on, for a program that makes several runs. Has no effect if the system cannot.
 pub fn restart_peak_memory() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Bytes of main memory that this process has; `None` where the system does not say.
+/// The main memory that this process uses, in bytes; `None` if the system does not say.
 ///
 /// ```
 /// assert!(hotrow::run::memory_bytes().is_none_or(|bytes| bytes > 1 << 16));
@@ -27,7 +27,7 @@ fn status() -> Option<String> {
     std::fs::read_to_string("/proc/self/status").ok()
 }
 
-/// `VmHWM:     2048 kB`, in bytes.
+/// The bytes in a line like `VmHWM:     2048 kB`.
 fn field(status: &str, name: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(name))?;
     value.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 /// Version of the lines.
 const SCHEMA: u32 = 1;
 
-/// `metrics.jsonl`. Every line has `schema`, `event` and `step`; steps never fall. Log all of a step before its checkpoint
-/// is saved: then the log of a resumed run has every event once.
+/// The log `metrics.jsonl`. Every line has `schema`, `event` and `step`; steps never fall. If all events of a step are
+/// logged before its checkpoint is saved, the log of a resumed run has every event once.
 #[derive(Debug)]
 pub struct MetricsLog {
     file: File,
@@ -30,8 +30,8 @@ struct Line<'a, T> {
 }
 
 impl MetricsLog {
-    /// Opens or makes the log at `path`, and cuts it off after the last event up to `step`: for a run that stands there
-    /// (0 for a new one). A line that a killed program has not finished goes too.
+    /// Opens or makes the log at `path`, and cuts off the events after `step` (0 for a new run). An unfinished line of
+    /// a killed program goes too.
     ///
     /// ```
     /// use hotrow::run::MetricsLog;
@@ -60,7 +60,7 @@ impl MetricsLog {
         Ok(MetricsLog { file: open().map_err(Error::io(path))?, path: path.to_owned() })
     }
 
-    /// Adds an event. `fields` is a struct or a map; numbers that are not finite become `null`.
+    /// Adds an event. `fields` is a struct or a map. Numbers that are not finite become `null`.
     ///
     /// # Errors
     ///
@@ -73,11 +73,11 @@ impl MetricsLog {
         let line = serde_json::to_vec(&Line { schema: SCHEMA, event, step, fields });
         let mut line = line.expect("the fields of an event are a struct or a map");
         line.push(b'\n');
-        // One call for a line: a kill leaves whole lines, but for the last at most.
+        // One call a line: a kill leaves whole lines, except perhaps the last.
         self.file.write_all(&line).map_err(Error::io(&self.path))
     }
 
-    /// The first event of this name at this step, if there is one.
+    /// The first event of this name at this step.
     ///
     /// ```
     /// use hotrow::run::MetricsLog;
@@ -114,7 +114,7 @@ impl MetricsLog {
     }
 }
 
-/// Where the first line starts that is no event or one after `step`.
+/// The start of the first line that is no event, or is after `step`.
 fn end_of(file: &File, step: u64) -> std::io::Result<u64> {
     #[derive(Deserialize)]
     struct Event {

@@ -1,36 +1,36 @@
-//! What a run tells whoever watches.
+//! The progress of a run, for whoever watches.
 
-/// Where a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
-    /// Steps done.
+    /// The latest step.
     pub step: u64,
-    /// Steps in all.
+    /// The number of steps in all.
     pub steps: u64,
     /// The epoch, from 1.
     pub epoch: u64,
-    /// Mean loss since the last report.
+    /// The mean loss since the last report.
     pub loss: f64,
     /// Learning rate.
     pub lr: f64,
-    /// Samples or tokens per second since the last report.
+    /// Samples or tokens a second since the last report.
     pub rate: f64,
-    /// Which of the two.
+    /// What `rate` counts: samples or tokens.
     pub unit: &'static str,
-    /// Share of the output layer's rows that were computed, where that is counted.
+    /// The share of the output layer's rows that were computed, if counted.
     pub active_share: Option<f64>,
-    /// Main memory in use, if the system says.
+    /// Main memory in use, in bytes, if the system says.
     pub memory_bytes: Option<u64>,
 }
 
-/// Watches a run. `()` does not look.
+/// Watches a run. `()` ignores it.
 pub trait Observer {
-    /// Some steps are done.
+    /// Called after some steps.
     fn step(&mut self, report: &Report) {
         let _ = report;
     }
 
-    /// Something that people may want to know: an epoch's quality, a checkpoint, a warning.
+    /// Called with news: an epoch's quality, a checkpoint, a warning.
     fn note(&mut self, text: &str) {
         let _ = text;
     }

@@ -1,4 +1,4 @@
-//! Ctrl-C and `kill`: the first asks a run to stop and ends everything else, the second ends everything.
+//! Signals. The first asks a run to stop and ends any other program; the second ends everything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,15 +11,16 @@ use signal_hook::{
     flag, iterator,
 };
 
-/// Exit code of a program that was interrupted.
+/// The exit code of an interrupted program.
 #[cfg(feature = "signals")]
 const INTERRUPTED: i32 = 130;
 
-/// Whether the run shall stop after this step.
+/// Whether a run is to stop after this step.
 ///
-/// SIGINT, SIGTERM and SIGHUP (unless it is ignored, as under `nohup`) end the process with exit code 130 within a moment,
-/// whatever it is at, after the cleaning that `install` was given (which takes the feature `signals`). Only where somebody
-/// [polls](Self::polled) does the first of them set a flag instead; the second ends the process there too.
+/// SIGINT and SIGTERM end the process with exit code 130 within a moment, whatever it does, after the cleaning given to
+/// `install` (feature
+/// `signals`). So does SIGHUP, unless it is ignored as under `nohup`. While somebody [polls](Self::polled), the first
+/// signal only sets a flag, and the second ends the process.
 ///
 /// ```
 /// let signals = hotrow::run::Signals::unconnected();
@@ -30,13 +31,13 @@ const INTERRUPTED: i32 = 130;
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
     asked: Arc<AtomicBool>,
-    /// How many poll at the moment.
+    /// How many poll now.
     polling: Arc<AtomicUsize>,
-    /// The step after which the run stops as if somebody had asked then.
+    /// The step after which the run stops as if asked.
     last: Option<u64>,
 }
 
-/// As long as it lives, the first signal sets a flag and does nothing else.
+/// While it lives, the first signal sets a flag and does nothing else.
 #[derive(Debug)]
 pub struct Polling(Arc<AtomicUsize>);
 
@@ -47,8 +48,8 @@ impl Drop for Polling {
 }
 
 impl Signals {
-    /// Listens to the signals of this process from now on, with a thread of its own. Before that thread ends the process it
-    /// calls `clean`, which removes what nobody will complete. For the program; a library should leave signals alone.
+    /// Handles the signals of this process from now on, in a thread of its own. That thread calls `clean` before it
+    /// ends the process, to remove unfinished work. A program calls this; a library should leave signals alone.
     ///
     /// # Errors
     ///
@@ -57,7 +58,7 @@ impl Signals {
     pub fn install(clean: impl Fn() + Send + 'static) -> io::Result<Signals> {
         let signals = Signals::unconnected();
         let ending: &[i32] = if ignores_hangup() { &[SIGINT, SIGTERM] } else { &[SIGINT, SIGTERM, SIGHUP] };
-        // Set by the handler itself, so that the flag is up when the signal has arrived.
+        // The handler itself sets the flag, so it is up when the signal has arrived.
         ending.iter().try_for_each(|&signal| flag::register(signal, Arc::clone(&signals.asked)).map(drop))?;
         let mut arrived = iterator::Signals::new(ending)?;
         let polling = Arc::clone(&signals.polling);
@@ -73,8 +74,8 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Until the value is dropped, the first signal only sets the flag that [`requested`](Self::requested) and
-    /// [`stop`](Self::stop) look at.
+    /// While the returned value lives, the first signal only sets the flag that [`requested`](Self::requested) and
+    /// [`should_stop`](Self::should_stop) read.
     ///
     /// ```
     /// let signals = hotrow::run::Signals::unconnected();
@@ -91,8 +92,8 @@ impl Signals {
         Polling(Arc::clone(&self.polling))
     }
 
-    /// From now on a file that would grow beyond the limit of this process (`ulimit -f`) is an error of whoever writes it, where
-    /// the system would end the program without a word. For the program; a library should leave signals alone.
+    /// Turns a write beyond the process's file limit (`ulimit -f`) into an error. Otherwise the system would end the
+    /// program without a message. A program calls this; a library should leave signals alone.
     ///
     /// # Errors
     ///
@@ -102,8 +103,8 @@ impl Signals {
         flag::register(SIGXFSZ, Arc::default()).map(drop)
     }
 
-    /// From now on the process ends with exit code 1 where it would be aborted, for even a little memory is refused to it: the
-    /// standard library has said so in one line by then. For the program; a library should leave signals alone.
+    /// Makes the process end with exit code 1 where it would abort because the system refuses a little memory. The
+    /// standard library has printed one line by then. A program calls this; a library should leave signals alone.
     ///
     /// # Errors
     ///
@@ -113,12 +114,12 @@ impl Signals {
         flag::register_conditional_shutdown(SIGABRT, 1, Arc::new(AtomicBool::new(true))).map(drop)
     }
 
-    /// Listens to nothing but [`request`](Self::request).
+    /// Handles no signal: only [`request`](Self::request) asks to stop.
     pub fn unconnected() -> Signals {
         Signals::default()
     }
 
-    /// The same, and the run stops after step `step`, counted from 1, as if somebody had asked then.
+    /// The same, but the run stops after step `step` (from 1) as if asked.
     ///
     /// ```
     /// let signals = hotrow::run::Signals::unconnected().stop_after(2);
@@ -128,13 +129,13 @@ impl Signals {
         Signals { last: Some(step), ..self }
     }
 
-    /// The step that [`stop_after`](Self::stop_after) named.
+    /// The step given to [`stop_after`](Self::stop_after).
     pub fn last_step(&self) -> Option<u64> {
         self.last
     }
 
-    /// Whether the run stops after step `step`, counted from 1.
-    pub fn stop(&self, step: u64) -> bool {
+    /// Whether the run is to stop after step `step` (from 1).
+    pub fn should_stop(&self, step: u64) -> bool {
         self.requested() || self.last.is_some_and(|last| step >= last)
     }
 
@@ -143,13 +144,13 @@ impl Signals {
         self.asked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody has asked to stop.
+    /// Whether a stop was asked for.
     pub fn requested(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 }
 
-/// Whether SIGHUP is ignored: whoever arranged that wants the program to outlive its terminal.
+/// Whether SIGHUP is ignored: the program is to outlive its terminal.
 #[cfg(feature = "signals")]
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

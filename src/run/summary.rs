@@ -1,4 +1,4 @@
-//! What a run has come to: `summary.json`, the output of `--json`, and a table for people.
+//! The result of a run: `summary.json`, the output of `--json`, and a table for people.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,14 +24,14 @@ pub struct Summary {
     pub schema: u32,
     /// `train xmc`, `eval xmc`, `train lm`, `eval lm`.
     pub task: String,
-    /// Optimiser steps of the whole run, those before a resumption included.
+    /// Optimiser steps of the whole run, over all resumptions.
     pub steps: u64,
-    /// Passes over the training file, begun ones included.
+    /// Passes over the training file, with the one begun last.
     pub epochs: u64,
-    /// Passes over the training file, where the last may be a part of one.
+    /// Passes over the training file; the last may be a part of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passes: Option<f64>,
-    /// Where the time went.
+    /// How the time was spent.
     pub seconds: Seconds,
     /// Samples (of language models: sequences) per second of training (or of evaluation), without loading and saving.
     pub samples_per_second: f64,
@@ -50,22 +50,22 @@ pub struct Summary {
     pub active_share: f64,
     /// Rows of the output layer that one step computes, on average; in a language model, one sample of its head.
     pub union_rows: f64,
-    /// Numbers that are trained.
+    /// The number of trained parameters.
     pub parameters: u64,
-    /// Most main memory at once; `null` where the system does not say.
+    /// The most main memory used at once, in bytes; `null` if the system does not say.
     pub peak_memory_bytes: Option<u64>,
-    /// Everything random follows from it.
+    /// The seed of everything random.
     pub seed: u64,
     /// The instruction set.
     pub level: String,
-    /// Threads.
+    /// The number of threads.
     pub threads: usize,
-    /// Of all weights: equal runs have equal digests.
+    /// The digest of all weights. Equal runs have equal digests.
     pub digest: String,
-    /// What was left out of each set of data (`train`, `valid`, or `data` of an evaluation), by what it is.
+    /// What was left out of each data set (`train`, `valid`, or `data` of an evaluation), by kind.
     #[serde(default)]
     pub left_out: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Where the memory of the network goes: weights by layer, optimiser, indexes.
+    /// How the network's memory is divided: weights by layer, optimiser, indexes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<super::Component>,
 }
@@ -75,36 +75,36 @@ pub struct Summary {
 pub struct Seconds {
     /// From start to end.
     pub total: f64,
-    /// Opening and parsing of data, making or loading of the network.
+    /// Opening and parsing data, and making or loading the network.
     pub load: f64,
     /// Training steps.
     pub train: f64,
     /// Evaluation.
     pub eval: f64,
-    /// Looks at how good indexes are; building them is part of training.
+    /// Measuring the quality of indexes. Building them is part of training.
     pub index: f64,
 }
 
 /// Floating-point operations; a multiply-add is two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flops {
-    /// That were executed.
+    /// Operations executed.
     pub executed: u64,
-    /// That a network which computes every row would have executed.
+    /// Operations that a network computing every row would have executed.
     pub dense_equivalent: u64,
 }
 
-/// What one phase has cost.
+/// The cost of one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PhaseCost {
     /// Wall-clock time.
     pub seconds: f64,
-    /// Floating-point operations that were executed.
+    /// Floating-point operations executed.
     pub flops: u64,
-    /// What a network that computes every row would have executed.
+    /// Operations that a network computing every row would have executed.
     #[serde(default)]
     pub dense_flops: u64,
-    /// Bytes of weights and optimiser state.
+    /// Bytes of weights and optimiser state read or written.
     pub bytes: u64,
 }
 
@@ -158,7 +158,7 @@ impl Summary {
         self.phases = Phase::ALL.iter().map(|&phase| (phase.name().to_owned(), cost(phase))).collect();
     }
 
-    /// One JSON object, over several lines.
+    /// One JSON object, on several lines.
     ///
     /// ```
     /// let json = hotrow::run::Summary::default().to_json();
@@ -169,7 +169,7 @@ impl Summary {
     }
 }
 
-/// A table for people: what is zero or unknown is left out.
+/// A table for people. It leaves out zeros and unknowns.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut line = |name: &str, value: String| writeln!(f, "{name:<18}{value}");

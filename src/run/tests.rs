@@ -59,10 +59,10 @@ fn folders_with_something_in_them_are_left_alone() {
 fn one_program_at_a_time_is_at_work_in_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let run = create(folder.path()).unwrap();
-    assert!(message(RunDir::resume(folder.path())).starts_with("resume: another program is at work in "));
+    assert!(message(RunDir::resume(folder.path())).starts_with("resume: another program is using "));
     drop(run);
     assert!(RunDir::resume(folder.path()).is_ok());
-    assert!(message(create(folder.path())).contains("holds a run: go on with --resume "));
+    assert!(message(create(folder.path())).contains("holds a run: resume it with --resume "));
     // Killed between its first steps in the folder: it is no run yet.
     fs::remove_file(folder.path().join(CONFIG)).unwrap();
     fs::write(folder.path().join(".tmp-0123456789abcdef-env.json"), "{").unwrap();
@@ -125,7 +125,7 @@ fn a_run_that_has_begun_or_that_somebody_else_holds_is_not_taken_back() {
         let path = folder.path().join(name);
         let run = create(&path).unwrap();
         if !held {
-            run.begun();
+            run.keep();
         }
         let _held = held.then_some(run);
         RunDir::discard(&path);

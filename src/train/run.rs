@@ -128,7 +128,7 @@ pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Obse
     // Dropped before the task, which holds the folder: nobody else comes in while a checkpoint is being written.
     let mut saver = task.saver();
     let interrupted = || signals.requested();
-    task.dir().begun();
+    task.dir().keep();
     if *task.owes_evaluation() {
         let done = task.evaluate(observer, &interrupted).map_err(|error| diverged(&mut task, &mut saver, error))?;
         if !done {
@@ -155,7 +155,7 @@ pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Obse
             task.settle();
             *task.owes_evaluation() = true;
         }
-        let stop = signals.stop(step) && !last;
+        let stop = signals.should_stop(step) && !last;
         let saved = due.save || stop || last;
         if saved {
             save(&mut task, &mut saver)?;

@@ -67,7 +67,7 @@ impl Sampling {
     pub fn update(&mut self, rows: &Rows, touched: &[u32]) {
         if self.index.follows_weights() && !self.frozen {
             let touched = UniqueRowIds::new(touched, rows.len()).expect("touched rows are rows, increasing");
-            self.index.update(rows, touched);
+            self.index.mark_moved(rows, touched);
         }
     }
 

@@ -1,9 +1,9 @@
-//! Matrices that are used again with other shapes.
+//! Matrices whose memory is reused with other shapes.
 
 use crate::kernels::{MatMut, MatRef};
 use crate::matrix::Matrix;
 
-/// A matrix of f32 whose memory is kept when its shape changes, and grows when it must.
+/// A matrix of f32. Its memory stays when its shape changes, and grows if needed.
 ///
 /// ```
 /// let mut buffer = hotrow::work::Buffer::default();
@@ -25,11 +25,11 @@ impl Default for Buffer {
 }
 
 impl Buffer {
-    /// From now on (rows, cols); what stands in it is unspecified.
+    /// Changes the shape to (rows, cols). Its numbers are then unspecified.
     ///
     /// # Panics
     ///
-    /// If the system has not so much memory.
+    /// If the system refuses the memory.
     #[track_caller]
     pub fn shape(&mut self, rows: usize, cols: usize) {
         let len = rows.checked_mul(cols).unwrap_or_else(|| panic!("{rows} x {cols} elements are too many"));
@@ -54,7 +54,7 @@ impl Buffer {
         &mut self.memory.as_mut_slice()[..len]
     }
 
-    /// The matrix as kernels take it.
+    /// The matrix as kernels read it.
     pub fn view(&self) -> MatRef<'_, f32> {
         MatRef::new(self.slice(), self.rows, self.cols)
     }
@@ -66,12 +66,12 @@ impl Buffer {
     }
 }
 
-/// Buffers that nobody uses at the moment.
+/// Buffers that are not in use.
 #[derive(Debug, Default)]
 pub(super) struct Pool(Vec<Buffer>);
 
 impl Pool {
-    /// A buffer (rows, cols) of unspecified numbers, best given back.
+    /// A buffer (rows, cols) of unspecified numbers. Give it back when done.
     pub fn take(&mut self, rows: usize, cols: usize) -> Buffer {
         let len = rows.saturating_mul(cols);
         // The smallest that is large enough, or the largest, which then grows.
@@ -85,13 +85,13 @@ impl Pool {
         buffer
     }
 
-    /// Its memory serves again.
+    /// Takes a buffer back.
     pub fn give(&mut self, buffer: Buffer) {
         self.0.push(buffer);
     }
 }
 
-/// The first `len` numbers of `memory`, which grows when it must; what stands there is unspecified.
+/// The first `len` numbers of `memory`, which grows if needed. The numbers are unspecified.
 pub(crate) fn local(memory: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if memory.len() < len {
         memory.resize(len, 0.0);

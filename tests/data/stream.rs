@@ -94,7 +94,7 @@ fn good_lines_before_a_bad_one_are_given_first_and_the_place_is_told() {
     assert_eq!((left_out["bad_records"], left_out["features_dropped"], left_out["samples_without_labels"]), (1, 1, 0));
     let packed = zstd::encode_all(SVM.as_bytes(), 1).unwrap();
     let (_, _, error) = read(&svm, &packed[..packed.len() - 5]);
-    assert!(error.as_ref().unwrap().contains(": cannot be read on"), "{error:?}");
+    assert!(error.as_ref().unwrap().contains(": cannot be read further"), "{error:?}");
     let (_, _, error) = read(&svm, b"\xfd7zXZ\0\0");
     assert!(error.as_ref().unwrap().contains("packed with xz"), "{error:?}");
 }

@@ -1,4 +1,5 @@
-//! Below which density sparse products cost less than dense ones: what the automatic choice of training rests on.
+//! Finds the density below which sparse products cost less than dense ones. Training chooses between them by a rule
+//! that rests on this.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +15,24 @@ use hotrow::train::PACKED_FROM;
 pub struct DensityRow {
     /// Instruction set.
     pub level: String,
-    /// `f32`, or `bf16` for weights that are stored so.
+    /// `f32`, or `bf16` if weights are stored so.
     pub dtype: String,
     /// In words.
     pub shape: String,
-    /// Share of all pairs of a sample and a row that is wanted.
+    /// The wanted share of all pairs of a sample and a row.
     pub density: f64,
-    /// The same of the rows that any sample wants.
+    /// The same share among the rows that any sample wants.
     pub fill: f64,
     /// Rows that any sample wants.
     pub union_rows: usize,
-    /// Median time of forward, backward to the input and gradient of the weights, by the way they are done:
-    /// `sampled_seconds`, `packed_seconds`, `dense_seconds`, `matmul_seconds`.
+    /// Median time of forward, backward to the input and gradient of the weights, by method: `sampled_seconds`,
+    /// `packed_seconds`,
+    /// `dense_seconds`, `matmul_seconds`.
     #[serde(flatten)]
     pub seconds: BTreeMap<String, f64>,
 }
 
-/// Where two ways cost the same, for one setting.
+/// Where two methods cost the same, for one setting.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Crossing {
     /// Instruction set.
@@ -39,49 +41,48 @@ pub struct Crossing {
     pub dtype: String,
     /// In words.
     pub shape: String,
-    /// Density below which the sampled products beat those of all rows.
+    /// The density below which sampled products are faster than those of all rows.
     pub sampled_beats_dense_below: Option<f64>,
-    /// Density below which they beat a product of all rows with weights that are packed already.
+    /// The density below which they are faster than a product of all rows with packed weights.
     pub sampled_beats_matmul_below: Option<f64>,
-    /// Density below which gathering the rows that any sample wants beats all rows.
+    /// The density below which it is faster to gather the rows that any sample wants than to compute all.
     pub packed_beats_dense_below: Option<f64>,
-    /// Fill below which the sampled products beat gathered ones: what the rule of training compares with.
+    /// The fill below which sampled products are faster than gathered ones. The rule of training uses it.
     pub sampled_beats_packed_below_fill: Option<f64>,
 }
 
 /// The rule of training, and whether the measurement agrees.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rule {
-    /// The fill from which on training packs: [`PACKED_FROM`].
+    /// The fill from which training packs: [`PACKED_FROM`].
     pub packed_from: f64,
     /// The smallest and the largest fill at which the best level broke even.
     pub measured: Option<[f64; 2]>,
-    /// Whether the constant is between them.
+    /// Whether the constant lies between them.
     pub agrees: bool,
-    /// What choosing by the constant costs at worst, as a factor of the better of the two ways, over all densities of the
-    /// best level.
+    /// The worst cost of the constant, over all densities of the best level: a factor of the better method's time.
     pub worst_factor: f64,
 }
 
 /// The whole measurement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BreakEven {
-    /// Machine, versions, command.
+    /// Machine, versions and command.
     #[serde(flatten)]
     pub heading: Heading,
-    /// All that was measured.
+    /// All measurements.
     pub rows: Vec<DensityRow>,
-    /// Where the ways cross.
+    /// Where the methods cross.
     pub crossings: Vec<Crossing>,
-    /// The rule that rests on it.
+    /// The rule of training.
     pub rule: Rule,
 }
 
-/// Measures the ways to do the products of an output layer over densities, for each level, type and shape. One thread.
+/// Times the methods for an output layer's products over densities, for each level, type and shape, on one thread.
 ///
 /// # Panics
 ///
-/// If a kernel gives a wrong answer, or no level is asked for.
+/// If a kernel gives a wrong answer, or `effort` has no level.
 ///
 /// ```no_run
 /// use hotrow::kernels::Level;
@@ -90,7 +91,7 @@ pub struct BreakEven {
 /// assert!(!breakeven(&effort).crossings.is_empty());
 /// ```
 pub fn breakeven(effort: &Effort) -> BreakEven {
-    let mut heading = Heading::begin("breakeven", effort);
+    let mut heading = Heading::new("breakeven", effort);
     let (shapes, densities) = match effort.quick {
         true => (vec![(128, 32, 32)], vec![0.02, 0.2, 1.0]),
         false => (
@@ -152,8 +153,8 @@ fn crossing(level: &str, dtype: &str, shape: Shape, found: &[(f64, Found)]) -> C
     }
 }
 
-/// Where the ratio of two times goes through 1, on straight lines between logarithms; points with growing density. `None` if
-/// it is above 1 from the start or below 1 to the end.
+/// Where the ratio of two times crosses 1, interpolated between logarithms. Points come with growing density. `None` if
+/// the ratio is above 1 from the start, or below 1 to the end.
 fn crossing_at(points: &[(f64, f64)]) -> Option<f64> {
     let at = points.iter().position(|&(_, ratio)| ratio >= 1.0)?;
     let ((a, x), (b, y)) = (*points.get(at.checked_sub(1)?)?, points[at]);
@@ -161,7 +162,7 @@ fn crossing_at(points: &[(f64, f64)]) -> Option<f64> {
     Some((a + (b - a) * -x / (y - x)).exp())
 }
 
-/// `fills` are those of the crossings; `best` are fill, time sampled and time packed.
+/// `fills` are those of the crossings; `best` holds fill, sampled time and packed time.
 fn rule(fills: &[f64], best: &[(f64, f64, f64)]) -> Rule {
     let (least, most) = fills.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), &fill| (a.min(fill), b.max(fill)));
     let factor = |&(fill, sampled, packed): &(f64, f64, f64)| {

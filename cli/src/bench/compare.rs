@@ -1,4 +1,4 @@
-//! Two sets of results side by side: pairs of one workload, seed and device.
+//! Compares two sets of results, in pairs of one workload, seed and device.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,14 +17,15 @@ pub struct Pair {
     pub seed: u64,
     /// The device of both.
     pub device: String,
-    /// Engine and variant of the first, and how it went.
+    /// The first run.
     pub a: Side,
-    /// The same of the second.
+    /// The second run.
     pub b: Side,
-    /// Time of the first to reach the target, over that of the second: above 1 the second is faster. `None` if one of them
-    /// did not reach it.
+    /// The first run's time to the target, divided by the second's: above 1 the second is faster. `None` if one of them
+    /// did not reach the target.
     pub speed_ratio: Option<f64>,
-    /// Floating-point operations of the first over those of the second. It is no speed: the two are never multiplied.
+    /// The first run's floating-point operations, divided by the second's. It is no speed, and the two are never
+    /// multiplied.
     pub flop_ratio: Option<f64>,
 }
 
@@ -43,16 +44,16 @@ pub struct Side {
     pub seconds_to_target: Option<f64>,
     /// Seconds of the whole run, loading included.
     pub seconds_total: f64,
-    /// Floating-point operations that were executed.
+    /// Floating-point operations executed.
     pub flops: u64,
 }
 
-/// What two sets of results say of each other.
+/// The comparison of two sets of results.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// Version of this object.
     pub schema: u32,
-    /// What it is.
+    /// Its kind.
     pub kind: &'static str,
     /// The pairs, by workload and seed.
     pub pairs: Vec<Pair>,
@@ -77,13 +78,13 @@ fn title(outcome: &Outcome) -> String {
     format!("{workload} {engine} {device} {variant} seed {seed}")
 }
 
-/// Pairs the results of `a` with those of `b` that have the same workload, seed and device; and the same engine and
-/// variant, where one of the sets has several of a workload.
+/// Pairs the results of `a` with those of `b` of the same workload, seed and device. If a set has several variants of a
+/// workload, the engine and variant must agree too.
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if two of one workload's name differ in the hash of the workload, in division or in what is to be
-/// reached (nothing can be said of them), or if no result has a partner.
+/// [`Error::Config`] if two results of one workload differ in the workload's hash, in division or in target, so they
+/// cannot be compared; or if no result has a partner.
 ///
 /// ```
 /// use hotrow_cli::bench::{Outcome, compare};
@@ -147,13 +148,13 @@ fn refuse_unlike(a: &Outcome, b: &Outcome) -> Result<()> {
         return refuse("division", &format!("{:?}", a.division), &format!("{:?}", b.division));
     }
     if (&a.target.metric, a.target.value) != (&b.target.metric, b.target.value) {
-        let told = |outcome: &Outcome| format!("{} {}", outcome.target.metric, outcome.target.value);
-        return refuse("target", &told(a), &told(b));
+        let shown = |outcome: &Outcome| format!("{} {}", outcome.target.metric, outcome.target.value);
+        return refuse("target", &shown(a), &shown(b));
     }
     Ok(())
 }
 
-/// The middle of some numbers: of an even number, the mean of the two in the middle.
+/// The median of some numbers: of an even number, the mean of the two in the middle.
 pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

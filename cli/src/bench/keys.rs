@@ -1,4 +1,4 @@
-//! Keys of workload files: unknown ones are errors that name the nearest valid one.
+//! Checks the keys of workload files. An error names the nearest valid key.
 
 use std::path::Path;
 
@@ -11,8 +11,7 @@ const TARGET: &[&str] = &["metric", "value"];
 const DATA: &[&str] = &["train", "valid", "valid_share", "vocabulary", "tokenizer", "field", "xxh3"];
 const VARIANT: &[&str] = &["name", "division", "set"];
 
-/// An error for the first key of `table`, a workload, that there is not. Those of `config` are checked with the
-/// configuration.
+/// Refuses the first unknown key of `table`, a workload. Keys of `config` are checked with the configuration.
 pub(super) fn check(path: &Path, table: &Table) -> Result<()> {
     known(path, "", table, TOP)?;
     for (name, keys) in [("target", TARGET), ("data", DATA)] {

@@ -1,4 +1,4 @@
-//! The result of one run, whoever made it: the JSON that `bench run` and the harness of rivals write.
+//! The result of one run of any engine: the JSON that `bench run` and the rivals' harness write.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,14 +12,14 @@ use hotrow::error::{Error, Result};
 use hotrow::files;
 use hotrow::run::{Component, Flops, PhaseCost};
 
-/// What a file of results says it is.
+/// The kind of a result file.
 pub const KIND: &str = "hotrow-bench-result";
 
-/// A moment of training: seconds since its start (reading and evaluation included), step, the target's metric on the
+/// A point of training: seconds since its start (with reading and evaluation), step, the target's metric on the
 /// validation set, loss.
 pub type CurvePoint = (f64, u64, Option<f64>, Option<f64>);
 
-/// One run of a workload. Keys are added, never changed; readers pass over what they do not know.
+/// One run of a workload. Keys are added, never changed; readers ignore unknown ones.
 ///
 /// ```
 /// use hotrow_cli::bench::Outcome;
@@ -52,29 +52,29 @@ pub struct Outcome {
     pub precision: String,
     /// The seed.
     pub seed: u64,
-    /// The run's place among those of one call, from 0: runs of variants are interleaved.
+    /// The run's position among those of one call, from 0. Runs of variants are interleaved.
     pub place: u64,
     /// Whether there were fewer than three seeds.
     pub runs_few: bool,
     /// The command that repeats it.
     pub command: Vec<String>,
-    /// When it began (UTC).
+    /// The start (UTC).
     pub started: String,
-    /// Where it ran.
-    pub machine: Place,
-    /// What ran.
+    /// The machine.
+    pub machine: Host,
+    /// Versions of the software.
     pub software: BTreeMap<String, String>,
-    /// Of files that were made of the workload's data before the run, the xxh3-128.
+    /// The xxh3-128 of each file that was made from the workload's data before the run.
     pub data: BTreeMap<String, String>,
-    /// Where the time went.
+    /// How the time was spent.
     pub seconds: Times,
-    /// How it went.
+    /// The points of training.
     pub curve: Vec<CurvePoint>,
-    /// When it reached what is to be reached.
+    /// When it reached the target.
     pub target: Reached,
     /// The last evaluation.
     pub metrics: BTreeMap<String, f64>,
-    /// Whether they are of a part of the validation set only.
+    /// Whether they cover only a part of the validation set.
     pub metrics_are_estimates: bool,
     /// Samples (sequences) per second of training.
     pub samples_per_second: f64,
@@ -84,31 +84,31 @@ pub struct Outcome {
     pub flops: Flops,
     /// The same by phase of a step.
     pub phases: BTreeMap<String, PhaseCost>,
-    /// Bytes of weights and optimiser state that were read or written, estimated.
+    /// Bytes of weights and optimiser state read or written, estimated.
     pub bytes: u64,
-    /// Share of the output layer's rows that a step computes, on average.
+    /// The mean share of the output layer's rows that a step computes.
     pub active_share: f64,
-    /// Rows of the output layer that a step computes, on average.
+    /// The mean number of the output layer's rows that a step computes.
     pub union_rows: f64,
-    /// Most main memory of the run at once.
+    /// The most main memory used at once, in bytes.
     pub peak_memory_bytes: u64,
     /// Energy of the machine during the run.
     pub energy: Energy,
-    /// What the machine costs for so long.
+    /// The cost of the machine during the run.
     pub cost: Cost,
-    /// Numbers that are trained.
+    /// The number of trained parameters.
     pub parameters: u64,
     /// Steps of the optimiser.
     pub steps: u64,
-    /// Of all weights at the end.
+    /// The digest of all weights at the end.
     pub digest: String,
     /// `reached`, `not converged` or `diverged`.
     pub status: String,
-    /// Where the memory of the network goes.
+    /// How the network's memory is divided.
     pub components: Vec<Component>,
-    /// What was seen of the index: events of the run's log.
+    /// The events of the run's log about the index.
     pub index: Vec<Value>,
-    /// Step, share of rows that a sample had active, and that the batch had together.
+    /// The step, the share of rows that a sample had active, and the share that the batch had together.
     pub activity: Vec<(u64, Option<f64>, Option<f64>)>,
 }
 
@@ -130,7 +130,7 @@ impl Default for Outcome {
             runs_few: false,
             command: Vec::new(),
             started: String::new(),
-            machine: Place::default(),
+            machine: Host::default(),
             software: BTreeMap::new(),
             data: BTreeMap::new(),
             seconds: Times::default(),
@@ -159,23 +159,23 @@ impl Default for Outcome {
     }
 }
 
-/// The machine of a run, and how busy it was.
+/// The machine of a run, and its load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Place {
+pub struct Host {
     /// Name of the CPU.
     pub cpu: String,
     /// Logical CPUs.
     pub cores: usize,
-    /// Main memory.
+    /// Main memory, in bytes.
     pub memory_bytes: u64,
-    /// Instruction set that was used.
+    /// The instruction set used.
     pub level: String,
-    /// Threads that were used.
+    /// The number of threads used.
     pub threads: usize,
-    /// Rate at which all threads together read memory, measured before the first run.
+    /// The rate at which all threads together read memory, in bytes a second, measured before the first run.
     pub bandwidth_bytes_per_second: f64,
-    /// Runnable programs over the last 1, 5 and 15 minutes, before the run.
+    /// Runnable programs over the last 1, 5 and 15 minutes before the run.
     pub load_average_before: [f64; 3],
     /// The same after it.
     pub load_average_after: [f64; 3],
@@ -187,21 +187,21 @@ pub struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Times {
-    /// All of it, loading and compiling included.
+    /// Everything, with loading and compiling.
     pub total: f64,
-    /// Opening and parsing of data, making of the network.
+    /// Opening and parsing data, and making the network.
     pub load: f64,
-    /// Compiling (of engines that do).
+    /// Compiling, for engines that do.
     pub compile: f64,
-    /// Training steps, with the wait for batches.
+    /// Training steps, with waiting for batches.
     pub train: f64,
     /// Evaluation.
     pub eval: f64,
-    /// Looks at the index; its building is part of training.
+    /// Measuring the index. Building it is part of training.
     pub index: f64,
     /// Waiting for batches.
     pub read: f64,
-    /// From the start of the program to its end.
+    /// The whole process.
     pub process: f64,
 }
 
@@ -213,13 +213,13 @@ pub struct Reached {
     pub metric: String,
     /// The value to reach.
     pub value: f64,
-    /// Whether an evaluation found it reached.
+    /// Whether an evaluation reached it.
     pub reached: bool,
-    /// The clock of the curve then.
+    /// The seconds of the curve at that evaluation.
     pub seconds: Option<f64>,
     /// The same with loading and compiling.
     pub seconds_with_load: Option<f64>,
-    /// The step then.
+    /// The step of that evaluation.
     pub step: Option<u64>,
 }
 
@@ -227,9 +227,9 @@ pub struct Reached {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Energy {
-    /// Of the whole machine while the run was at work.
+    /// The energy of the whole machine during the run.
     pub joules: Option<f64>,
-    /// How that is known: `none` where it is not.
+    /// How it was measured; `none` if it was not.
     pub method: String,
 }
 
@@ -239,17 +239,17 @@ impl Default for Energy {
     }
 }
 
-/// Money.
+/// The price of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cost {
-    /// Of `seconds.total`.
+    /// The amount for `seconds.total`.
     pub amount: Option<f64>,
     /// Its currency.
     pub currency: String,
-    /// Price of the machine.
+    /// The price of the machine for an hour.
     pub price_per_hour: Option<f64>,
-    /// The entry of the price list that was taken.
+    /// The entry of the price list.
     pub price: Option<String>,
 }
 
@@ -264,12 +264,12 @@ impl Outcome {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read, [`Error::Data`] if it is no result.
+    /// [`Error::Io`] if the file cannot be read; [`Error::Data`] if it is no result.
     pub fn read(path: &Path) -> Result<Outcome> {
         let bytes = files::read(path)?;
         let wrong =
             |error: serde_json::Error| Error::data(path, error.line() as u64, error.column() as u64, error.to_string());
-        // A result without these two would be one of nothing.
+        // A result without these two would be about nothing.
         let mut value: serde_json::Value = serde_json::from_slice(&bytes).map_err(wrong)?;
         if value["kind"] != KIND || value["schema"] != SCHEMA {
             return Err(Error::data(path, 0, 0, format!("is no result ({KIND:?} of schema {SCHEMA})")));
@@ -278,12 +278,12 @@ impl Outcome {
         serde_json::from_value(value).map_err(wrong)
     }
 
-    /// Results at a path: of a file that one, of a folder all in it, and otherwise those of all seeds whose files begin
-    /// so (`results/xmc-demo-hotrow-cpu-dense`), in the order of their names.
+    /// Reads the results at a path: that file, all results in that folder, or else those of all seeds whose files begin
+    /// with the path (`results/xmc-demo-hotrow-cpu-dense`), in the order of their names.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read); [`Error::Config`] if there is none.
+    /// As [`read`](Self::read), and [`Error::Config`] if there is none.
     pub fn read_all(path: &Path) -> Result<Vec<Outcome>> {
         let entries = |folder: &Path, wanted: &dyn Fn(&str) -> bool| -> Result<Vec<PathBuf>> {
             let mut files = Vec::new();
@@ -315,13 +315,13 @@ impl Outcome {
         }
     }
 
-    /// The name of the file that it is written to.
+    /// The name of its file.
     pub fn file_name(&self) -> String {
         let Outcome { workload, engine, device, variant, seed, .. } = self;
         format!("{workload}-{engine}-{device}-{variant}-{seed}.json")
     }
 
-    /// Writes it to `folder`, all at once, and returns its path.
+    /// Writes it to `folder`, all at once. Returns its path.
     ///
     /// # Errors
     ///
@@ -335,17 +335,17 @@ impl Outcome {
     }
 }
 
-/// Whether a file is one of results: folders may hold measurements of kernels too.
+/// Whether a file is a result. Folders may also hold measurements of kernels.
 fn names_kind(path: &Path) -> bool {
     files::read(path).is_ok_and(|bytes| {
         let value: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-        // What is no JSON is read again, and refused.
+        // A file that is no JSON is read again, and refused.
         value.is_none_or(|value| value["kind"] == KIND)
     })
 }
 
-/// Takes out what is `null`, and what then has nothing left: an engine that does not count operations says so in this way, and
-/// what is not known is as if it were not there.
+/// Removes `null` values, and objects that are then empty. An engine writes `null` for what it does not count, which is
+/// the same as leaving it out.
 fn drop_unknown(value: &mut serde_json::Value) {
     if let serde_json::Value::Object(keys) = value {
         keys.values_mut().for_each(drop_unknown);

@@ -1,4 +1,4 @@
-//! What a machine costs, from a list that its user keeps.
+//! The price of a machine, from a list that the user keeps.
 
 use std::path::Path;
 
@@ -8,7 +8,8 @@ use super::outcome::Cost;
 use hotrow::error::{Error, Result};
 use hotrow::files;
 
-/// A price list: `[[price]]` entries of `machine` (part of the CPU's name), `per_hour`, `currency` and maybe `name`.
+/// A price list: entries `[[price]]` with `machine` (part of the CPU's name), `per_hour`, `currency` and perhaps
+/// `name`.
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
@@ -42,7 +43,7 @@ impl Prices {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if it cannot be read, [`Error::Config`] if it is none.
+    /// [`Error::Io`] if it cannot be read; [`Error::Config`] if it is no price list.
     pub fn read(path: &Path) -> Result<Prices> {
         let text = files::read_settings(path)?;
         let wrong = |message: String| Error::config(path.display().to_string(), message);
@@ -53,7 +54,7 @@ impl Prices {
         }
     }
 
-    /// What `seconds` on a machine with this CPU cost, by the first entry that fits.
+    /// The price of `seconds` on a machine with this CPU, by the first entry that matches.
     pub fn cost(&self, cpu: &str, seconds: f64) -> Cost {
         let Some(price) = self.price.iter().find(|price| cpu.contains(&price.machine)) else { return Cost::default() };
         let name = if price.name.is_empty() { &price.machine } else { &price.name };

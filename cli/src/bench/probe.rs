@@ -1,4 +1,4 @@
-//! What is asked of the machine around a run: memory bandwidth, load, energy, time of day.
+//! Measures the machine around a run: memory bandwidth, load, energy, time of day.
 
 use std::fs;
 use std::hint::black_box;
@@ -13,8 +13,8 @@ use hotrow::machine::Machine;
 /// Bytes that one thread reads at a time.
 const PIECE: usize = 1 << 20;
 
-/// Rate at which the threads of the pool read main memory, in bytes per second: the best of five passes over a buffer of
-/// four times the last cache, and 256 MiB at least (a quarter of the memory that this process may have at most).
+/// The rate at which the pool's threads read main memory, in bytes a second: the best of five passes over a buffer. The
+/// buffer is four times the last cache and at least 256 MiB, but at most a quarter of this process's memory.
 ///
 /// ```no_run
 /// assert!(hotrow_cli::bench::bandwidth() > 1e6);
@@ -27,7 +27,7 @@ pub fn bandwidth() -> f64 {
     let words = vec![1_u64; bytes / 8];
     let pass = || {
         let start = Instant::now();
-        // Whole numbers: the order of additions changes nothing.
+        // Whole numbers, so the order of additions changes nothing.
         let sum = |piece: &[u64]| piece.iter().fold(0_u64, |sum, &word| sum.wrapping_add(word));
         black_box(black_box(&words).par_chunks(PIECE / 8).map(sum).reduce(|| 0, u64::wrapping_add));
         start.elapsed().as_secs_f64()
@@ -36,7 +36,7 @@ pub fn bandwidth() -> f64 {
     (8 * words.len()) as f64 / best
 }
 
-/// Runnable programs over the last 1, 5 and 15 minutes; zeros where the system does not say.
+/// Runnable programs over the last 1, 5 and 15 minutes; zeros if the system does not say.
 ///
 /// ```
 /// assert!(hotrow_cli::bench::load_average().iter().all(|&load| load >= 0.0));
@@ -54,7 +54,7 @@ pub(super) fn system() -> String {
     if name.trim().is_empty() { std::env::consts::OS.to_owned() } else { name }
 }
 
-/// Now, in UTC: `2026-11-22T18:00:00Z`.
+/// The time in UTC: `2026-11-22T18:00:00Z`.
 pub(super) fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let (day, second) = (seconds / 86_400, seconds % 86_400);
@@ -75,9 +75,9 @@ pub(super) fn now() -> String {
     format!("{year:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", month + 1, left + 1)
 }
 
-/// The energy counters of the CPU packages (RAPL), where they can be read.
+/// The energy counters of the CPU packages (RAPL), if they can be read.
 pub(super) struct EnergyMeter {
-    /// Each counter with what it starts again at, and its value at the start.
+    /// Each counter with the value at which it wraps, and its value at the start.
     counters: Vec<(PathBuf, u64, u64)>,
 }
 
@@ -102,7 +102,7 @@ impl EnergyMeter {
         EnergyMeter { counters: packages.filter_map(counter).collect() }
     }
 
-    /// What was used since the start.
+    /// The energy used since the start.
     pub fn stop(self) -> Energy {
         let used = |(path, range, start): &(PathBuf, u64, u64)| {
             let end = number(path)?;

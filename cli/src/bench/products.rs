@@ -1,4 +1,4 @@
-//! The three products of an output layer with per-sample sets, done in four ways: what the choice between them rests on.
+//! Times the three products of an output layer with per-sample sets, by four methods.
 
 use rand::RngExt;
 
@@ -11,7 +11,7 @@ use hotrow::kernels::rows::{RowBatch, row_gradients, sddmm, spmm};
 use hotrow::kernels::{Level, MatMut, MatRef, RowIds, Weight, bf16};
 use hotrow::rng::rng;
 
-/// Rows of the layer, samples of a batch, numbers of a row.
+/// Rows of the layer, samples of a batch, numbers in a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Shape {
     pub labels: usize,
@@ -25,23 +25,23 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// What was found at one density.
+/// The measurements at one density.
 pub(super) struct Found {
     pub timings: Vec<Timing>,
-    /// Rows that any sample wants.
+    /// The number of rows that any sample wants.
     pub union: usize,
-    /// Share of the pairs of a sample and a row of the union that are wanted: what the rule of training sees.
+    /// The wanted share of the pairs of a sample and a row of the union. The rule of training uses it.
     pub fill: f64,
 }
 
 impl Found {
-    /// The median time of a way.
+    /// The median time of a method.
     pub fn of(&self, name: &str) -> f64 {
         self.timings.iter().find(|timing| timing.name == name).map_or(f64::NAN, |timing| timing.median)
     }
 }
 
-/// The pairs that are wanted, by row.
+/// The wanted pairs, by row.
 struct Wanted {
     rows: Vec<u32>,
     offsets: Vec<u32>,
@@ -49,7 +49,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Each pair with probability `density`; one at least.
+    /// Wants each pair with probability `density`, and at least one.
     fn new(shape: Shape, density: f64) -> Wanted {
         let mut rng = rng(7, "bench", (density * 1e6) as u64);
         let mut wanted = Wanted { rows: Vec::new(), offsets: vec![0], samples: Vec::new() };
@@ -87,7 +87,7 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// One setting for all ways.
+/// The data of one setting, for all methods.
 struct Problem<'a, W> {
     level: Level,
     precision: Precision,
@@ -101,7 +101,7 @@ struct Problem<'a, W> {
     dz: Vec<f32>,
 }
 
-/// Of the pairs that are wanted and no others.
+/// Computes the wanted pairs only.
 struct Sampled<'a, W> {
     problem: &'a Problem<'a, W>,
     z: Vec<f32>,
@@ -126,7 +126,7 @@ impl<'a, W: Weight> Sampled<'a, W> {
     }
 }
 
-/// Of all pairs of a sample and one of `rows`.
+/// Computes all pairs of a sample and one of `rows`.
 struct Packed<'a, W> {
     problem: &'a Problem<'a, W>,
     rows: Vec<u32>,
@@ -163,11 +163,11 @@ impl<'a, W: Weight> Packed<'a, W> {
     }
 }
 
-/// Of all pairs, from weights that are packed already.
+/// Computes all pairs, from packed weights.
 struct Matmul<'a, W> {
-    /// Not run: its arrays.
+    /// Its arrays are used, its products are not.
     whole: Packed<'a, W>,
-    /// `w` as the left factor of the forward product, and as the right one of that back.
+    /// `w` as the left factor of the forward product, and as the right factor of the backward one.
     forward: PackedPanel,
     backward: PackedPanel,
     left: PackedPanel,
@@ -197,14 +197,15 @@ impl<'a, W: Weight> Matmul<'a, W> {
     }
 }
 
-/// Times the ways to do the forward product, that back to the input and that of the weights at `density`:
+/// Times the forward product, the product back to the input and the gradient of the weights at `density`, by each
+/// method:
 ///
-/// - `sampled`: of the pairs that are wanted and no others (SDDMM and its transposes);
-/// - `packed`: of all pairs of a sample and a row that any sample wants, gathered and packed;
-/// - `dense`: of all pairs, by the same path;
-/// - `matmul`: of all pairs, from weights that were packed before the clock started: what a dense library does at best.
+/// - `sampled` computes the wanted pairs only (SDDMM and its transposes);
+/// - `packed` gathers and packs the rows that any sample wants, and computes all their pairs;
+/// - `dense` computes all pairs in the same way;
+/// - `matmul` computes all pairs from weights packed before the clock started, the best that a dense library does.
 ///
-/// Answers are compared with sums in f64 first.
+/// Answers are first compared with sums in f64.
 ///
 /// # Panics
 ///
@@ -264,10 +265,10 @@ fn timed<W: Weight>(level: Level, precision: Precision, shape: Shape, density: f
     Found { timings, union, fill: entries as f64 / (union * batch) as f64 }
 }
 
-/// How many answers of each kind are compared.
+/// The number of answers of each kind that are compared.
 const CHECKED: usize = 64;
 
-/// A sum in f64, and how far an f32 answer may be from it.
+/// A sum in f64, and its allowed distance from an f32 answer.
 type Want = (f64, f64);
 
 #[track_caller]
@@ -277,8 +278,8 @@ fn assert_near(name: &str, got: f32, (want, bound): Want) {
 }
 
 impl<W: Weight> Problem<'_, W> {
-    /// The sum of `terms` products. Its f32 counterpart errs by at most `n eps` of the sum of magnitudes, whatever the
-    /// order of additions; factors that are rounded to bf16, of 8 significant bits, add `2^-8` each, and their product.
+    /// The sum of `terms` products. The f32 sum errs by at most `n eps` of the sum of magnitudes, in any order. Factors
+    /// rounded to bf16, with 8 significant bits, add `2^-8` each, and their product.
     fn sum(&self, terms: impl Iterator<Item = (f32, f32)>) -> Want {
         let (mut sum, mut magnitudes, mut count) = (0.0, 0.0, 1.0);
         for (a, b) in terms {
@@ -294,13 +295,13 @@ impl<W: Weight> Problem<'_, W> {
         self.sum(w.iter().zip(x).map(|(w, &x)| (w.to_f32(), x)))
     }
 
-    /// Of number `at` of the first row of the union.
+    /// Of column `at` of the union's first row.
     fn weight_gradient(&self, at: usize) -> Want {
         let first = self.wanted.all().take(self.wanted.offsets[1] as usize);
         self.sum(first.map(|(_, entry, sample)| (self.dz[entry], self.x.row(sample as usize)[at])))
     }
 
-    /// Of number `at` of the first sample.
+    /// Of column `at` of the first sample.
     fn input_gradient(&self, at: usize) -> Want {
         let own = self.wanted.all().filter(|&(_, _, sample)| sample == 0);
         self.sum(own.map(|(row, entry, _)| (self.dz[entry], self.w.row(row as usize)[at].to_f32())))

@@ -1,4 +1,4 @@
-//! From the folder of a run to the result of it.
+//! Reads the result of a run from its folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,8 +13,8 @@ use hotrow::files;
 use hotrow::provenance;
 use hotrow::run::Summary;
 
-/// Fills `outcome` with what the run in `folder` has left, which took `process` seconds as a process. A run that
-/// `diverged` has no summary: of it only the curve is known.
+/// Fills `outcome` from the run in `folder`, whose process took `process` seconds. A run that `diverged` has no
+/// summary, so only its curve is known.
 pub(super) fn fill(outcome: &mut Outcome, folder: &Path, target: &Target, process: f64, diverged: bool) -> Result<()> {
     outcome.software = BTreeMap::from(
         [("hotrow", provenance::VERSION), ("commit", provenance::COMMIT), ("rustc", provenance::RUSTC)]
@@ -78,7 +78,7 @@ fn summarise(outcome: &mut Outcome, summary: Summary, process: f64) {
         process,
     };
     outcome.metrics = summary.metrics;
-    // Both tasks evaluate on all of the validation set.
+    // Both tasks evaluate on the whole validation set.
     outcome.metrics_are_estimates = false;
     outcome.samples_per_second = summary.samples_per_second;
     outcome.tokens_per_second = summary.tokens_per_second;

@@ -1,6 +1,7 @@
-//! What the machine allows, and what every family of kernels reaches of it (Williams, Waterman and Patterson, "Roofline",
-//! CACM 2009). One thread.
+//! Measures what the machine allows, and what each family of kernels reaches of it on one thread (Williams, Waterman
+//! and Patterson, "Roofline", CACM 2009).
 
+mod case;
 mod families;
 mod kernels;
 mod peak;
@@ -15,9 +16,9 @@ use hotrow::kernels::Level;
 pub struct PeakRate {
     /// Instruction set.
     pub level: String,
-    /// `f32` or `bf16`; the latter is the former where products of bf16 have no unit of their own.
+    /// `f32` or `bf16`. Without a unit for bf16 products, the latter is the former.
     pub dtype: String,
-    /// 10^9 floating-point operations a second of one thread.
+    /// 10^9 floating-point operations a second, on one thread.
     pub gflops: f64,
 }
 
@@ -34,15 +35,15 @@ pub struct KernelRate {
     pub dtype: String,
     /// In words.
     pub shape: String,
-    /// Floating-point operations of a call; 0 for kernels of whole numbers and comparisons.
+    /// Floating-point operations of a call; 0 for kernels of integers and comparisons.
     pub flops: u64,
-    /// Bytes that a call has to read or write.
+    /// Bytes that a call must read or write.
     pub bytes: u64,
-    /// Median time of a call.
+    /// Median time of a call, in seconds.
     pub seconds: f64,
-    /// Each turn's.
+    /// The time of each turn.
     pub all_seconds: Vec<f64>,
-    /// Operations for each byte.
+    /// Operations a byte.
     pub flops_per_byte: f64,
     /// 10^9 floating-point operations a second.
     pub gflops: f64,
@@ -58,18 +59,18 @@ pub struct Roofline {
     pub heading: Heading,
     /// Peaks of arithmetic.
     pub peak: Vec<PeakRate>,
-    /// Rate at which one thread reads main memory.
+    /// The rate at which one thread reads main memory, in bytes a second.
     pub bandwidth_bytes_per_second: f64,
     /// The kernels.
     pub kernels: Vec<KernelRate>,
 }
 
-/// Measures peaks and kernels for each level that is asked for.
+/// Measures peaks and kernels at each level of `effort`.
 ///
 /// # Panics
 ///
-/// If a kernel's answer is not that of the portable level, but for the order of additions and what rounding to bf16 may
-/// change. (The portable level's answers are compared with sums in f64 by the tests of the kernel crate.)
+/// If a kernel's answer differs from the portable level's by more than the order of additions and rounding to bf16
+/// allow. (The kernel crate's tests compare the portable level with sums in f64.)
 ///
 /// ```no_run
 /// use hotrow::kernels::Level;
@@ -78,16 +79,16 @@ pub struct Roofline {
 /// assert!(!roofline(&effort).kernels.is_empty());
 /// ```
 pub fn roofline(effort: &Effort) -> Roofline {
-    let mut heading = Heading::begin("roofline", effort);
+    let mut heading = Heading::new("roofline", effort);
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    // Without threads to be had, the rate of all of them is the best guess.
+    // If no thread can be started, the rate of all of them is the best guess.
     let bandwidth = one.map_or_else(|_| super::bandwidth(), |pool| pool.install(super::bandwidth));
-    let sizes = if effort.quick { kernels::Sizes::QUICK } else { kernels::Sizes::FULL };
+    let sizes = if effort.quick { case::Sizes::QUICK } else { case::Sizes::FULL };
     let (mut peaks, mut rates) = (Vec::new(), Vec::new());
     for &level in &effort.levels {
         peaks.extend(peak::of(level, effort.repeats));
         for make in kernels::ALL {
-            // One after the other: their tables together would take the memory of some machines.
+            // One after the other: some machines could not hold all their tables together.
             rates.extend(make(sizes).into_iter().map(|case| rate(case, level, effort.repeats)));
         }
     }
@@ -95,9 +96,9 @@ pub fn roofline(effort: &Effort) -> Roofline {
     Roofline { heading, peak: peaks, bandwidth_bytes_per_second: bandwidth, kernels: rates }
 }
 
-fn rate(mut case: kernels::Case, level: Level, repeats: usize) -> KernelRate {
+fn rate(mut case: case::Case, level: Level, repeats: usize) -> KernelRate {
     case.check(level);
-    let kernels::Case { family, name, dtype, shape, flops, bytes, mut call, .. } = case;
+    let case::Case { family, name, dtype, shape, flops, bytes, mut call, .. } = case;
     let timing = measure(vec![super::timing::Contender::new(name, || call(level, None))], repeats).remove(0);
     let seconds = timing.median;
     KernelRate {
@@ -124,14 +125,14 @@ mod tests {
     fn every_kernel_gives_the_answers_of_the_portable_level() {
         for level in Level::available() {
             for make in kernels::ALL {
-                make(kernels::Sizes::QUICK).iter_mut().for_each(|case| case.check(level));
+                make(case::Sizes::QUICK).iter_mut().for_each(|case| case.check(level));
             }
         }
     }
 
     #[test]
     fn every_family_is_on_it() {
-        let names = kernels::ALL.iter().flat_map(|make| make(kernels::Sizes::QUICK)).map(|case| case.family);
+        let names = kernels::ALL.iter().flat_map(|make| make(case::Sizes::QUICK)).map(|case| case.family);
         let mut families: Vec<_> = names.collect();
         families.dedup();
         assert_eq!(families, ["rows", "gemm", "hash", "optim", "reduce", "convert"]);

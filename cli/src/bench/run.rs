@@ -1,4 +1,4 @@
-//! Runs of workloads: variants and seeds in turn, each in a process of its own, each with a result file.
+//! Runs workloads: variants and seeds in turns, each in a process of its own, with a result file for each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,28 +7,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::outcome::{Outcome, Place};
+use super::outcome::{Host, Outcome};
 use super::prices::Prices;
 use super::probe::{self, EnergyMeter, load_average};
 use super::read;
 use super::workload::{Task, Variant, Workload, digest, file_digest};
 use hotrow::data::tokens::{TextOptions, TokenizerSource, tokenize};
 use hotrow::error::{Error, Result};
-use hotrow::files::{self, Made, Temporary};
+use hotrow::files::{self, Rollback, Temporary};
 use hotrow::machine::Machine;
 use hotrow::provenance;
 use hotrow::run::{Observer, Signals};
 
-/// The least number of seeds from which something can be said about a difference.
+/// The fewest seeds that can show a difference.
 pub const LEAST_RUNS: usize = 3;
 
-/// What the temporary folders of runs are called.
+/// The name of the runs' temporary folders.
 const RUN: &str = "run";
 
-/// Between two looks at a run in its own process.
-const LOOK: Duration = Duration::from_millis(20);
+/// The time between two checks on a run.
+const POLL: Duration = Duration::from_millis(20);
 
-/// How workloads are run.
+/// Options of a series of runs.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// The `hotrow` program that trains.
@@ -37,41 +37,41 @@ pub struct RunOptions {
     pub level: String,
     /// Threads of each run.
     pub threads: usize,
-    /// Folder of the results.
+    /// The folder for the results.
     pub out: PathBuf,
-    /// Names of the variants that are run; all if empty.
+    /// The names of the variants to run; all if empty.
     pub variants: Vec<String>,
-    /// Seeds instead of those of the workloads; theirs if empty.
+    /// Seeds to run; those of the workload if empty.
     pub seeds: Vec<u64>,
     /// Only the first so many seeds.
     pub rounds: Option<usize>,
-    /// Fewer than three seeds are allowed; results say so.
+    /// Whether fewer than three seeds are allowed. Results then say so.
     pub few: bool,
-    /// What machines cost.
+    /// The price list.
     pub prices: Prices,
-    /// The command that repeats all of it.
+    /// The command that repeats the series.
     pub command: Vec<String>,
 }
 
-/// What has come of all runs.
+/// The results of a series.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Finished {
-    /// The results, in the order of the runs; of those that were there before too.
+    /// The results in the order of the runs, with those that existed before.
     pub outcomes: Vec<Outcome>,
-    /// How many of them were there before.
+    /// How many of them existed before.
     pub skipped: usize,
-    /// Whether a signal ended the series before its last run.
+    /// Whether a signal ended the series early.
     pub stopped: bool,
 }
 
-/// Checks workloads and what is asked of them, and lets runs of each follow in turn: of the first seed all variants, then
-/// of the second. Nothing is measured before every checksum of every workload was right. Results of an equal workload (by
-/// hash), commit, level and number of threads that are in the folder already are not measured again.
+/// Checks workloads and options, then runs each workload: all variants with the first seed, then with the second, and
+/// so on. Nothing is measured before every checksum is right. Existing results of the same workload (by hash), commit,
+/// level and number of threads are not measured again.
 ///
 /// # Errors
 ///
-/// [`Error::Config`] for fewer than three seeds without `few`, and unknown variants; [`Error::Data`] for wrong checksums;
-/// what a run ends with, but for divergence, which is a result.
+/// [`Error::Config`] for fewer than three seeds without `few`, and for unknown variants; [`Error::Data`] for wrong
+/// checksums; and the error of any run, except divergence, which is a result.
 pub fn run(
     workloads: &[Workload],
     options: &RunOptions,
@@ -83,7 +83,7 @@ pub fn run(
         plans.push((workload, seeds(workload, options)?, variants(workload, options)?));
         workload.check_data()?;
     }
-    let made = Made::folder(&options.out)?;
+    let made = Rollback::folder(&options.out)?;
     // Folders of runs whose program was killed.
     files::sweep(&options.out, |name| name == RUN);
     for (workload, seeds, variants) in &plans {
@@ -152,7 +152,7 @@ fn variants<'a>(workload: &'a Workload, options: &RunOptions) -> Result<Vec<&'a 
     options.variants.iter().map(find).collect()
 }
 
-/// The files that a run reads: name of the flag, path; and the digests of those that were made.
+/// The files that a run reads, as flags and paths, and the digests of those that were made.
 type Inputs = (Vec<(&'static str, PathBuf)>, BTreeMap<String, String>);
 
 struct Series<'a> {
@@ -164,7 +164,7 @@ struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// One run, or the result that there is of it.
+    /// One run, or its existing result.
     fn next(
         &mut self,
         workload: &Workload,
@@ -226,8 +226,8 @@ impl Series<'_> {
         outcome.cost = options.prices.cost(&outcome.machine.cpu, outcome.seconds.total);
         outcome.write(&options.out)?;
         // Whatever fails later, this is worth keeping.
-        files::begun(&options.out);
-        observer.note(&format!("{title}: {}", told(&outcome)));
+        files::keep(&options.out);
+        observer.note(&format!("{title}: {}", headline(&outcome)));
         self.finished.outcomes.push(outcome);
         Ok(())
     }
@@ -238,9 +238,9 @@ impl Series<'_> {
         commit == Some(provenance::COMMIT) && machine == (self.options.level.as_str(), self.options.threads)
     }
 
-    fn machine(&self) -> Place {
+    fn machine(&self) -> Host {
         let machine = Machine::read();
-        Place {
+        Host {
             cpu: machine.cpu,
             cores: machine.cores,
             memory_bytes: machine.memory_bytes.unwrap_or(0),
@@ -248,11 +248,11 @@ impl Series<'_> {
             threads: self.options.threads,
             bandwidth_bytes_per_second: self.bandwidth,
             system: probe::system(),
-            ..Place::default()
+            ..Host::default()
         }
     }
 
-    /// Trains in a process of its own, below `folder`; its exit code, or `None` if a signal came.
+    /// Trains in a process of its own, below `folder`. Returns its exit code, or `None` after a signal.
     fn child(
         &self,
         workload: &Workload,
@@ -275,35 +275,36 @@ impl Series<'_> {
         }
         let file = fs::File::create(&errors).map_err(Error::io(&errors))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        // The child is ended first, whose folder goes with it.
+        // The child ends first, and its folder goes with it.
         let _polled = self.signals.polled();
-        let mut child = Held(command.spawn().map_err(Error::io(&self.options.program))?);
+        let mut child = KilledOnDrop(command.spawn().map_err(Error::io(&self.options.program))?);
         loop {
             if let Some(status) = child.0.try_wait().map_err(Error::io(&self.options.program))? {
-                // Ended by a signal, it has no code; if that came from the keyboard, it was meant for this program too.
+                // A process ended by a signal has no code. If the signal came from the keyboard, it was meant for this
+                // program too.
                 let interrupted = self.signals.requested() && !status.success();
                 return Ok(if interrupted { None } else { Some(status.code().unwrap_or(-1)) });
             }
             if self.signals.requested() {
                 return Ok(None);
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL);
         }
     }
 }
 
-/// A process that does not outlive this value.
-struct Held(Child);
+/// A process that is killed when this value is dropped.
+struct KilledOnDrop(Child);
 
-impl Drop for Held {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
-        // It has ended already, or nothing that it does is of use.
+        // It has ended already, or its result is of no use.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What a run reads. Text is made into tokens first, once for all runs.
+/// The files that a run reads. Text is made into tokens first, once for all runs.
 fn files(workload: &Workload, out: &Path) -> Result<Inputs> {
     let data = &workload.data;
     let absolute =
@@ -313,7 +314,7 @@ fn files(workload: &Workload, out: &Path) -> Result<Inputs> {
         return Ok((vec![("--train", path(&data.train)), ("--valid", path(&data.valid))], BTreeMap::new()));
     }
     let folder = out.join(".cache").join(format!("{}-{}", workload.name, &digest(workload.hash.as_bytes())[..8]));
-    Made::folder(&folder)?.keep();
+    Rollback::folder(&folder)?.keep();
     let paths = |names: &str| absolute(names).into_iter().map(PathBuf::from).collect();
     let options = TextOptions {
         files: paths(&data.train),
@@ -328,15 +329,15 @@ fn files(workload: &Workload, out: &Path) -> Result<Inputs> {
         tokens => TokenizerSource::Train(tokens),
     };
     let made = tokenize(&options, &source, &folder)?;
-    let valid = made.valid.ok_or_else(|| Error::config("data.valid", "there is nothing to measure on"))?;
+    let valid = made.valid.ok_or_else(|| Error::config("data.valid", "there is nothing for validation"))?;
     let files = vec![("--train", made.train), ("--valid", valid), ("--tokenizer", made.tokenizer)];
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let digests = files.iter().map(|(_, path)| Ok((name(path), file_digest(path)?))).collect::<Result<_>>()?;
     Ok((files, digests))
 }
 
-/// One line about a result.
-fn told(outcome: &Outcome) -> String {
+/// A line about a result.
+fn headline(outcome: &Outcome) -> String {
     let mut line = Vec::new();
     let metric = &outcome.target.metric;
     let value = outcome.metrics.get(metric).map_or("unknown".to_owned(), |value| format!("{value:.4}"));
@@ -347,7 +348,7 @@ fn told(outcome: &Outcome) -> String {
     String::from_utf8_lossy(&line).into_owned()
 }
 
-/// What a run has said before it ended with `code`, as an error with the same code where there is one.
+/// The error of a run that ended with `code`, with its own message, and the same exit code if possible.
 fn failure(code: i32, title: &str, stderr: &Path) -> Error {
     let text = fs::read_to_string(stderr).unwrap_or_default();
     let said = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing was said");

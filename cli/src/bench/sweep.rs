@@ -1,4 +1,4 @@
-//! How the time of products and of training steps grows with one quantity.
+//! Measures how the time of products and of training steps grows with one quantity.
 
 use rand::RngExt;
 use serde::Serialize;
@@ -26,11 +26,11 @@ pub struct SweepRow {
     pub contender: String,
     /// Instruction set.
     pub level: String,
-    /// What stays the same, in words.
+    /// What stays the same.
     pub setting: String,
-    /// Median time: of three products (`sweep`), of a training step (`scale`).
+    /// Median time of three products (`sweep`) or of a training step (`scale`), in seconds.
     pub seconds: f64,
-    /// Each turn's.
+    /// The time of each turn.
     pub all_seconds: Vec<f64>,
 }
 
@@ -44,12 +44,12 @@ pub struct Sweep {
     pub rows: Vec<SweepRow>,
 }
 
-/// Measures the ways to do the products of an output layer over density, row length, batch and labels, each with the others
-/// kept. One thread, f32, the last of the levels.
+/// Times the methods for an output layer's products over density, row length, batch and labels, varying one at a time.
+/// It uses one thread, f32, and the last of the levels.
 ///
 /// # Panics
 ///
-/// If a kernel gives a wrong answer, or no level is asked for.
+/// If a kernel gives a wrong answer, or `effort` has no level.
 ///
 /// ```no_run
 /// use hotrow::kernels::Level;
@@ -58,7 +58,7 @@ pub struct Sweep {
 /// assert!(sweep(&effort).rows.iter().any(|row| row.axis == "density"));
 /// ```
 pub fn sweep(effort: &Effort) -> Sweep {
-    let mut heading = Heading::begin("sweep", effort);
+    let mut heading = Heading::new("sweep", effort);
     let level = *effort.levels.last().expect("there is a level");
     let base = match effort.quick {
         true => Shape { labels: 128, batch: 16, dim: 32 },
@@ -91,10 +91,10 @@ pub fn sweep(effort: &Effort) -> Sweep {
     Sweep { heading, rows }
 }
 
-/// A step of training to be measured.
+/// The setting of a training step.
 struct Setting {
     labels: usize,
-    /// Rows that are active; all of them if `None`.
+    /// The number of active rows; all if `None`.
     active: Option<usize>,
     batch: usize,
 }
@@ -134,16 +134,16 @@ impl Setting {
     }
 }
 
-/// Measures training steps over labels, active rows and threads: `sparse` with random rows, `dense` with all. A step is the
-/// whole of it: choice of rows, products, loss, update.
+/// Times whole training steps over labels, active rows and threads: `sparse` with random rows, `dense` with all. A step
+/// chooses rows, computes products and loss, and updates.
 ///
 /// # Errors
 ///
-/// If threads cannot be started.
+/// [`Error::Io`] if threads cannot be started.
 ///
 /// # Panics
 ///
-/// If a step does not give the same weights with any number of threads, or no level is asked for.
+/// If the number of threads changes the weights after a step, or `effort` has no level.
 ///
 /// ```no_run
 /// use hotrow::kernels::Level;
@@ -153,7 +153,7 @@ impl Setting {
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
 pub fn scale(effort: &Effort) -> Result<Sweep> {
-    let mut heading = Heading::begin("scale", effort);
+    let mut heading = Heading::new("scale", effort);
     let level = *effort.levels.last().expect("there is a level");
     let (few, many, active, batch) = if effort.quick { (100, 400, 40, 16) } else { (5_000, 80_000, 2048, 256) };
     let most = rayon::current_num_threads();

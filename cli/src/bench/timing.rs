@@ -1,4 +1,4 @@
-//! Contenders that take turns on the clock.
+//! Times contenders in turns.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -6,15 +6,15 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::compare::median;
-use super::outcome::Place;
+use super::outcome::Host;
 use super::probe::{self, load_average};
 use hotrow::machine::Machine;
 use hotrow::provenance;
 
-/// A turn takes this long at least, so that the clock's own time does not count: the call is repeated.
+/// The least time of a turn: the call is repeated, so that the clock's own time does not count.
 const TURN: f64 = 2e-3;
 
-/// Most calls of a turn.
+/// The most calls in a turn.
 const MOST_CALLS: usize = 10_000;
 
 /// How thorough measurements of kernels are.
@@ -22,15 +22,15 @@ const MOST_CALLS: usize = 10_000;
 pub struct Effort {
     /// Turns of each contender.
     pub repeats: usize,
-    /// Small shapes and few of them: to see that everything works, not to learn anything.
+    /// Whether to use few and small shapes, only to see that everything works.
     pub quick: bool,
-    /// The levels that are measured.
+    /// The levels to measure.
     pub levels: Vec<hotrow::kernels::Level>,
     /// The command that repeats it.
     pub command: Vec<String>,
 }
 
-/// Something that can be called again and again.
+/// A call that can be repeated.
 pub(super) struct Contender<'a> {
     pub name: String,
     pub call: Box<dyn FnMut() + 'a>,
@@ -46,17 +46,17 @@ impl<'a> Contender<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Timing {
     pub name: String,
-    /// The median of the turns, of one call.
+    /// The median over the turns, for one call.
     pub median: f64,
-    /// One call in each turn.
+    /// The time of one call in each turn.
     pub all: Vec<f64>,
 }
 
-/// Lets all contenders take turns `repeats` times, each round beginning with another one, so that none always follows the
+/// Lets all contenders take turns, `repeats` times. Each round begins with another one, so that none always follows the
 /// same other.
 pub(super) fn measure(mut contenders: Vec<Contender>, repeats: usize) -> Vec<Timing> {
     let repeats = repeats.max(1);
-    // The first call touches memory for the first time; the second says how many make a turn.
+    // The first call touches memory for the first time. The second tells how many make a turn.
     let calls: Vec<usize> = contenders
         .iter_mut()
         .map(|contender| {
@@ -86,36 +86,36 @@ pub(super) fn measure(mut contenders: Vec<Contender>, repeats: usize) -> Vec<Tim
     contenders.into_iter().zip(times).map(timing).collect()
 }
 
-/// What every file of measurements begins with.
+/// The beginning of every file of measurements.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Heading {
     /// Version of the file.
     pub schema: u32,
-    /// What it is.
+    /// Its kind.
     pub kind: String,
-    /// Where it was measured; the bandwidth is that of all threads.
-    pub machine: Place,
+    /// The machine. The bandwidth is that of all threads.
+    pub machine: Host,
     /// Versions.
     pub software: BTreeMap<String, String>,
     /// The command that repeats it.
     pub command: Vec<String>,
-    /// When it began (UTC).
+    /// The start (UTC).
     pub started: String,
     /// Turns of each contender; times are medians.
     pub repeats: usize,
-    /// Whether it is a quick look at small shapes.
+    /// Whether shapes were small, only to see that it works.
     pub quick: bool,
 }
 
 impl Heading {
-    pub(super) fn begin(kind: &str, effort: &Effort) -> Heading {
+    pub(super) fn new(kind: &str, effort: &Effort) -> Heading {
         let machine = Machine::read();
         let level = effort.levels.last().map_or("", |level| level.name());
         let versions = [("hotrow", provenance::VERSION), ("commit", provenance::COMMIT), ("rustc", provenance::RUSTC)];
         Heading {
             schema: super::workload::SCHEMA,
             kind: format!("hotrow-bench-{kind}"),
-            machine: Place {
+            machine: Host {
                 cpu: machine.cpu,
                 cores: machine.cores,
                 memory_bytes: machine.memory_bytes.unwrap_or(0),
@@ -124,7 +124,7 @@ impl Heading {
                 bandwidth_bytes_per_second: probe::bandwidth(),
                 load_average_before: load_average(),
                 system: probe::system(),
-                ..Place::default()
+                ..Host::default()
             },
             software: versions.map(|(name, version)| (name.to_owned(), version.to_owned())).into(),
             command: effort.command.clone(),

@@ -1,4 +1,4 @@
-//! Workload files: data with checksums, a configuration, variants of it, seeds, and what is to be reached.
+//! Workload files: data with checksums, a configuration, its variants, seeds, and a target.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -17,7 +17,7 @@ use hotrow::files;
 /// The version of workload files and results.
 pub const SCHEMA: u32 = 1;
 
-/// What is trained.
+/// The task of a workload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
@@ -42,18 +42,18 @@ impl Task {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Division {
-    /// Model, optimiser, batch, epochs and order of the data are those of every engine.
+    /// All engines share model, optimiser, batch, epochs and order of the data.
     #[default]
     Closed,
     /// Anything but data and target.
     Tuned,
 }
 
-/// The quality that a run is to reach.
+/// The quality to reach.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// `p@1`, `ndcg@3`, `psp@5`, ..., reached when not below `value`; `loss`, `perplexity`, `bits_per_byte`, reached when
-    /// not above.
+    /// `p@1`, `ndcg@3`, `psp@5`, .., which must be at least `value`; or `loss`, `perplexity`, `bits_per_byte`, which
+    /// must be at most `value`.
     pub metric: String,
     /// The number to reach.
     pub value: f64,
@@ -75,24 +75,24 @@ impl Target {
 /// Data files, relative to the root of the repository.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataFiles {
-    /// What is trained on; several files that belong together are separated by commas.
+    /// The training file. Commas separate files that belong together.
     pub train: String,
-    /// What is measured on. May be missing where `valid_share` says which part of `train` it is.
+    /// The validation file. It may be missing if `valid_share` names a part of `train`.
     #[serde(default)]
     pub valid: String,
-    /// Language models: the share of `train`, its end, that is measured on instead.
+    /// Language models: the share at the end of `train` that is for validation instead.
     #[serde(default)]
     pub valid_share: f64,
-    /// Language models: tokens of the tokenizer that is learnt from `train`.
+    /// Language models: the vocabulary of the tokenizer that is learnt from `train`.
     #[serde(default)]
     pub vocabulary: usize,
-    /// Language models: a tokenizer to take instead.
+    /// Language models: the tokenizer to load instead.
     #[serde(default)]
     pub tokenizer: String,
-    /// Language models: the field of JSON objects that is their text; `text` if not said.
+    /// Language models: the field with a JSON object's text; `text` by default.
     #[serde(default)]
     pub field: String,
-    /// Of each file, the xxh3-128 of its bytes, as 32 hexadecimal digits.
+    /// The xxh3-128 of each file, as 32 hexadecimal digits.
     pub xxh3: BTreeMap<String, String>,
 }
 
@@ -101,9 +101,9 @@ pub struct DataFiles {
 pub struct Variant {
     /// Its name: letters, digits, `_`, `.` and `-`.
     pub name: String,
-    /// Its division, if it is not that of the file.
+    /// Its division, if it differs from the file's.
     pub division: Option<Division>,
-    /// What it changes in the configuration, as `section.key=value`.
+    /// Its changes to the configuration, as `section.key=value`.
     #[serde(default)]
     pub set: Vec<String>,
 }
@@ -125,41 +125,41 @@ struct File {
     variant: Vec<Variant>,
 }
 
-/// A workload: what is run, on what, and when it has been enough.
+/// A workload: what to train, on what, and the target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
-    /// Its name, which is that of its file.
+    /// Its name, which is also its file's.
     pub name: String,
-    /// One sentence about it.
+    /// A sentence about it.
     pub title: String,
-    /// What is trained.
+    /// The task.
     pub task: Task,
-    /// The division of variants that do not say theirs.
+    /// The division of variants without one.
     pub division: Division,
-    /// A run of each variant with each of them.
+    /// The seeds. Each variant has a run with each of them.
     pub seeds: Vec<u64>,
-    /// What is to be reached.
+    /// The target.
     pub target: Target,
     /// The data.
     pub data: DataFiles,
-    /// The sections of the configuration that all variants have in common.
+    /// The configuration that all variants share.
     pub config: Table,
     /// The variants.
     pub variants: Vec<Variant>,
-    /// xxh3-128 of the file's bytes, as 32 hexadecimal digits: two results with equal hashes are of the same workload.
+    /// The xxh3-128 of the file, as 32 hexadecimal digits. Results with equal hashes are of the same workload.
     pub hash: String,
-    /// The folder that the paths of the data start from.
+    /// The folder that the data's paths start from.
     pub root: PathBuf,
 }
 
 impl Workload {
-    /// Reads a workload file and checks all of it but the data. The root is the nearest folder above the file (or the
-    /// working folder) that has the first data file.
+    /// Reads a workload file and checks everything but the data. The root is the nearest folder above the file, or
+    /// above the working folder, that has the first data file.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read; [`Error::Config`] with the key for what is wrong in it, [`Error::Data`] if
-    /// its data is nowhere.
+    /// [`Error::Io`] if the file cannot be read; [`Error::Config`] with the wrong key; [`Error::Data`] if its data is
+    /// nowhere.
     ///
     /// ```
     /// let workload = hotrow_cli::bench::Workload::read("../benches/workloads/xmc-demo.toml".as_ref())?;
@@ -243,8 +243,8 @@ impl Workload {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] with the expected and the found one if they differ; [`Error::Config`] if a file has none;
-    /// [`Error::Io`] if it cannot be read.
+    /// [`Error::Data`] with both checksums if they differ; [`Error::Config`] if a file has none; [`Error::Io`] if it
+    /// cannot be read.
     ///
     /// ```
     /// hotrow_cli::bench::Workload::read("../benches/workloads/xmc-demo.toml".as_ref())?.check_data()?;
@@ -271,7 +271,7 @@ impl Workload {
         toml::to_string(&self.config).expect("what was TOML is TOML")
     }
 
-    /// What a variant's runs are called with: its own changes, then the seed.
+    /// The settings of a variant's run: its own changes, then the seed.
     pub(super) fn sets(&self, variant: &Variant, seed: u64) -> Vec<String> {
         variant.set.iter().cloned().chain([format!("train.seed={seed}")]).collect()
     }
@@ -281,7 +281,7 @@ impl Workload {
         variant.division.unwrap_or(self.division)
     }
 
-    /// The configuration of every variant is one that there can be.
+    /// Checks the configuration of every variant.
     fn check_configurations(&self) -> Result<()> {
         self.variants.iter().try_for_each(|variant| self.precision(variant).map(drop))
     }
@@ -290,7 +290,7 @@ impl Workload {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if its configuration cannot be.
+    /// [`Error::Config`] if its configuration is invalid.
     pub(super) fn precision(&self, variant: &Variant) -> Result<&'static str> {
         let mut sets = Vec::new();
         for (section, keys) in &self.config {
@@ -305,22 +305,22 @@ impl Workload {
                 .map(|config| (config.model.precision, config.model.storage) == (Precision::F32, Storage::F32)),
             Task::Lm => Lm::load(None, None, &sets).map(|config| config.model.precision == Precision::F32),
         };
-        let told = |error| match error {
+        let naming_variant = |error| match error {
             Error::Config { key, message } => {
                 Error::config(key, format!("{message} (workload {}, variant {})", self.name, variant.name))
             }
             error => error,
         };
-        Ok(if f32.map_err(told)? { "f32" } else { "bf16" })
+        Ok(if f32.map_err(naming_variant)? { "f32" } else { "bf16" })
     }
 }
 
-/// xxh3-128, as 32 hexadecimal digits.
+/// The xxh3-128 of bytes, as 32 hexadecimal digits.
 pub(super) fn digest(bytes: &[u8]) -> String {
     format!("{:032x}", xxh3_128(bytes))
 }
 
-/// The same of a file, a piece at a time.
+/// The same for a file, piece by piece.
 pub(super) fn file_digest(path: &Path) -> Result<String> {
     let mut file = files::open(path)?;
     let (mut hash, mut piece) = (Xxh3::new(), vec![0; 1 << 20]);

@@ -1,4 +1,4 @@
-//! `hotrow arguments`: every command with its arguments that are paths, for the test that tries them all. Hidden.
+//! `hotrow arguments`: every command with its path arguments, for the test that tries them all. Hidden.
 
 use std::io::Write;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::Failure;
 
-/// Paths of these names are written, all others are read.
+/// Paths of these names are written; all others are read.
 const WRITTEN: [&str; 4] = ["out", "markdown", "png", "cache"];
 
-/// A command without further ones below it.
+/// A command without subcommands.
 #[derive(Serialize)]
 struct Leaf {
     /// Its words: `["train", "xmc"]`.
@@ -21,7 +21,7 @@ struct Leaf {
 #[derive(Serialize)]
 struct PathArgument {
     name: String,
-    /// `--train`; nothing where only the place counts.
+    /// `--train`; `None` for a positional argument.
     flag: Option<String>,
     written: bool,
     required: bool,
@@ -44,7 +44,7 @@ fn collect(command: &Command, words: &[String], leaves: &mut Vec<Leaf>) {
     }
 }
 
-/// Whatever is parsed as a path is one.
+/// Every argument that is parsed as a path is one.
 fn is_path(argument: &Arg) -> bool {
     matches!(argument.get_value_hint(), ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath)
 }

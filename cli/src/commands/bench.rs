@@ -21,25 +21,26 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Train the variants of workload files, each with several seeds, in turn; one result file each
+    /// Train the variants of workload files with several seeds, in turns, and write a result file for each run
     Run(run::Arguments),
-    /// Set results side by side: quality, time to the target, and FLOPs
+    /// Compare results: quality, time to the target, and FLOPs
     Compare(Compare),
-    /// Products of an output layer over density, row length, batch and labels
+    /// Time products of an output layer over density, row length, batch and labels
     Sweep(measure::Arguments),
-    /// Kernels of every family, for each level, against what the machine allows
+    /// Time kernels of every family at each level, against what the machine allows
     Roofline(measure::Arguments),
-    /// Below which density sparse products cost less than dense ones, and whether training's rule agrees
+    /// Find the density below which sparse products cost less than dense ones, and compare training's own rule with it
     Breakeven(measure::Arguments),
-    /// Training steps over labels, active rows and threads
+    /// Time training steps over labels, active rows and threads
     Scale(measure::Arguments),
 }
 
 #[derive(Args)]
 struct Compare {
-    /// A result file, a folder of them, or how the files of all seeds begin (results/xmc-demo-hotrow-cpu-dense)
+    /// A result file, a folder of them, or the common beginning of the files of all seeds
+    /// (results/xmc-demo-hotrow-cpu-dense)
     a: PathBuf,
-    /// What it is compared with
+    /// The results to compare with
     b: PathBuf,
     /// Prints one JSON object
     #[arg(long)]

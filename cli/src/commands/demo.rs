@@ -1,4 +1,4 @@
-//! `hotrow demo`: the same network dense and sparse, on real data that comes with the program.
+//! `hotrow demo`: one network, dense and sparse, on real data inside the program.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hotrow::config::{Config, Format, IndexName};
 use hotrow::error::{Error, Result};
-use hotrow::files::{self, Made};
+use hotrow::files::{self, Rollback};
 use hotrow::kernels::Level;
 use hotrow::run::{Observer, Signals, restart_peak_memory};
 use hotrow::train::xmc;
@@ -19,14 +19,14 @@ const VALID: &[u8] = include_bytes!("../../../data/demo/valid.tsv.zst");
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Folder for both runs and the report: must not exist [default: the first of hotrow-demo, hotrow-demo-2, ... that
-    /// does not]
+    /// Folder for both runs and the report; it must not exist [default: the first of hotrow-demo, hotrow-demo-2, ...
+    /// that does not]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Passes over the 60 000 titles
     #[arg(long, value_name = "N", default_value_t = 3)]
     epochs: u64,
-    /// Changes both networks, such as optim.lr=0.002 (repeatable)
+    /// Sets one key of both configurations, such as optim.lr=0.002 (repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
     #[command(flatten)]
@@ -36,9 +36,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut impl Write) -> Result<(), Failure> {
     let threads = arguments.threads.start()?;
     let folder = folder(arguments.out.as_deref())?;
-    let made = Made::folder(&folder)?;
+    let made = Rollback::folder(&folder)?;
     let data = folder.join("data");
-    let inner = Made::folder(&data)?;
+    let inner = Rollback::folder(&data)?;
     for (name, bytes) in [("train.tsv.zst", TRAIN), ("valid.tsv.zst", VALID)] {
         let path = data.join(name);
         files::write(&path, bytes)?;
@@ -48,15 +48,11 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
     let cache = Some(data.join("cache"));
     let options = xmc::Options { level, threads, command: super::command_line(), cache, other_level: false };
     let mut progress = Progress::stderr();
-    progress.note("60 000 titles of papers; the key words of each are to be found among 35 686.");
+    progress.note("60 000 paper titles: the network predicts the keywords of each, out of 35 686.");
     let mut runs = Vec::new();
     for (name, note, index) in [
         ("dense", "1 of 2: every key word is computed in every step.", IndexName::All),
-        (
-            "sparse",
-            "2 of 2: the same network, of which a step computes the rows that an index names.",
-            IndexName::Blocks,
-        ),
+        ("sparse", "2 of 2: the same network; a step computes only the rows that an index names.", IndexName::Blocks),
     ] {
         progress.note(note);
         restart_peak_memory();
@@ -66,7 +62,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         runs.push(run);
     }
     progress.finish();
-    // A run that has begun has kept it already.
+    // A run that has started has kept it already.
     made.keep();
     let mut report = report::from_runs(&runs)?;
     report.title = "The same network, dense and sparse".to_owned();
@@ -82,14 +78,14 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
     Ok(())
 }
 
-/// The options of both networks; all that differs is `index`.
+/// The options of both networks. They differ in `index` only.
 fn config(arguments: &Arguments, index: IndexName) -> Result<Config> {
     let mut sets = vec![
         "data.label=2".to_owned(),
         "data.text=3".to_owned(),
         "data.word_ngrams=2".to_owned(),
         "data.hash_size=131072".to_owned(),
-        // Seven labels a sample: the labels of a batch alone are a thousand rows.
+        // A sample has seven labels, so those of a batch alone are a thousand rows.
         "sparse.active=2560".to_owned(),
         "train.log_every=10".to_owned(),
         "sparse.inspect_every=50".to_owned(),

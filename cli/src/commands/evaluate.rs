@@ -31,14 +31,14 @@ struct Lm {
     /// Token file of the same tokenizer
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// The file is text, one document
+    /// Reads the file as text, as one document
     #[arg(long)]
     text: bool,
-    /// Tokens of a window [default: those of training]
+    /// Tokens in a window [default: as in training]
     #[arg(long, value_name = "N")]
     context: Option<usize>,
-    /// Tokens between the beginnings of two windows: with fewer than --context each token is predicted with more before it, and
-    /// all takes longer [default: the context]
+    /// Tokens between the beginnings of two windows. Below --context, each token is predicted from more context, which
+    /// takes longer [default: the context]
     #[arg(long, value_name = "N")]
     stride: Option<usize>,
     /// Prints the summary as one JSON object
@@ -56,10 +56,10 @@ struct Xmc {
     /// File of the same kind as the training file
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Keeps parsed data in this folder [default: nowhere, unless the run has it already]
+    /// Folder for parsed data [default: none, unless the run has one]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Faulty lines that are left out, and counted, before the next one is an error [default: data.skip_bad of the run]
+    /// Faulty lines to skip and count before one is an error [default: data.skip_bad of the run]
     #[arg(long, value_name = "N")]
     skip_bad: Option<u64>,
     /// Prints the summary as one JSON object

@@ -1,4 +1,4 @@
-//! `hotrow generate`: text that a language model goes on with.
+//! `hotrow generate`: text from a language model.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -18,35 +18,35 @@ pub struct Arguments {
     /// Folder of the run, or one of its checkpoints
     #[arg(long, value_name = "DIR", visible_alias = "run")]
     checkpoint: PathBuf,
-    /// What the text begins with; without it, the beginning of a document
+    /// Text to continue; without it, a document begins
     #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     prompt: String,
-    /// File with what the text begins with; - for standard input
+    /// File with the text to continue; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompt_file: Option<PathBuf>,
-    /// Reads only the last tokens of a prompt that is longer than the network's context
+    /// Reads only the last tokens of a prompt that exceeds the network's context
     #[arg(long)]
     truncate_prompt: bool,
-    /// Most tokens
+    /// Most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true)]
     max_tokens: usize,
-    /// Above 1 draws are bolder; at 0 the best token is always taken
+    /// Divides the scores: larger values make draws more even, 0 always takes the best token
     #[arg(long, value_name = "X", default_value_t = Sampling::default().temperature, allow_negative_numbers = true)]
     temperature: f32,
-    /// Draws from so many of the best tokens; 0 for all
+    /// Draws from this many of the best tokens; 0 for all
     #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k, allow_negative_numbers = true)]
     top_k: usize,
-    /// Draws from the best tokens that together have this probability
+    /// Draws from the fewest best tokens that together have this probability
     #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p, allow_negative_numbers = true)]
     top_p: f32,
-    /// The same seed gives the same text
+    /// Seed of the draws: the same seed gives the same text
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
-    /// Ends before this text (repeatable); \n is a line break in it, \t a tab, \\ a backslash
+    /// Ends before this text (repeatable). \n stands for a line break, \t for a tab, \\ for a backslash
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = unescaped)]
     stop: Vec<String>,
-    /// Prints one JSON object at the end instead of text as it comes: the text, the numbers of its tokens (ids) and of the
-    /// prompt's (prompt_ids), and the natural logarithms of their probabilities before temperature (logprobs)
+    /// Prints one JSON object at the end, instead of text as it comes: the text, its tokens (ids) and the prompt's
+    /// (prompt_ids), and the natural logarithms of their probabilities before temperature (logprobs)
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     let stop = arguments.stop.clone();
     let options = Generation { sampling, seed, max_tokens, stop, truncate_prompt, logprobs };
     let (network, work) = (&trainer.network, &mut trainer.work);
-    // The prompt comes first, once it is known to be one that the network can read.
+    // The prompt is printed first, once the network is known to be able to read it.
     let (mut text, mut before, mut unwritten) = (String::new(), prompt.as_str(), None);
     let start = Instant::now();
     let result = generate(network, work, &tokenizer, prompt, &options, &mut |more| {
@@ -114,7 +114,7 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// A text in which `\n`, `\t` and `\\` stand for a line break, a tab and a backslash.
+/// Replaces `\n`, `\t` and `\\` by a line break, a tab and a backslash.
 pub(super) fn unescaped(text: &str) -> Result<String, String> {
     let (mut out, mut characters) = (String::new(), text.chars());
     while let Some(c) = characters.next() {

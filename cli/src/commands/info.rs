@@ -1,4 +1,4 @@
-//! `hotrow info`: the machine, the levels, and why one is absent.
+//! `hotrow info`: the machine, its levels, and why others are absent.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,12 +10,12 @@ use super::Failure;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Print one JSON object
+    /// Prints one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// The answer. As JSON it is a contract: keys are added, never changed.
+/// The output. As JSON it is a contract: keys are added, never changed.
 #[derive(Serialize)]
 struct Info {
     /// Raised when a key is added.
@@ -29,9 +29,9 @@ struct Info {
     machine: Machine,
     /// The level in use.
     level: &'static str,
-    /// All that this machine has, lowest first.
+    /// All levels of this machine, lowest first.
     levels: Vec<&'static str>,
-    /// Name and reason of all others.
+    /// Name of every other level, and why it is absent.
     levels_absent: BTreeMap<&'static str, &'static str>,
 }
 

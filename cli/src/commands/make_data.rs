@@ -17,19 +17,19 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// A learnable data set of the size and shape of a public one: train.txt and valid.txt in XC text
+    /// A learnable data set with the size and shape of a public one: train.txt and valid.txt in XC text
     Xmc(Xmc),
 }
 
 #[derive(Args)]
 struct Xmc {
-    /// Whose sizes it has
+    /// Data set whose sizes it takes
     #[arg(long, value_name = "NAME", value_parser = PRESETS.to_vec())]
     preset: String,
-    /// Folder for the files, made if need be
+    /// Folder for the files, made if needed
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Replaces a train.txt and a valid.txt that are there
+    /// Replaces an existing train.txt and valid.txt
     #[arg(long)]
     force: bool,
     /// Number of features
@@ -50,7 +50,7 @@ struct Xmc {
     /// Labels a sample, on average
     #[arg(long, value_name = "X")]
     labels_per_sample: Option<f64>,
-    /// Everything random follows from it
+    /// Seed of everything random
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
@@ -72,12 +72,12 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     };
     let planted = Planted::new(options)?;
     let total = (planted.options().train + planted.options().valid) as u64;
-    // Draws nothing where standard error is no terminal.
+    // Draws nothing if standard error is no terminal.
     let bar = ProgressBar::new(total);
-    let mut tell = |done, _| bar.set_position(done);
+    let mut progress = |done, _| bar.set_position(done);
     let written = match arguments.force {
-        true => planted.write(&arguments.out, &mut tell),
-        false => planted.write_new(&arguments.out, &mut tell),
+        true => planted.write(&arguments.out, &mut progress),
+        false => planted.write_new(&arguments.out, &mut progress),
     };
     bar.finish_and_clear();
     written?;

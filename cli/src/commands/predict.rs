@@ -1,4 +1,4 @@
-//! `hotrow predict`: the best labels of each sample, a line each.
+//! `hotrow predict`: the best labels of each sample, one sample a line.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use hotrow::train::xmc::Predictor;
 
 use super::{Failure, Threads};
 
-/// Lines that are scored together.
+/// Lines scored together.
 const LINES: usize = 256;
 
 #[derive(Args)]
@@ -19,23 +19,24 @@ pub struct Arguments {
     /// Folder of the run, or one of its checkpoints
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Samples as in any file of the run, packed or not, or an array; labels are ignored. For text also bare text [default:
-    /// standard input]
+    /// Samples in a format of the run, packed or not, or an array; labels are ignored. For text also plain text
+    /// [default: standard input]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     input: Option<OsString>,
-    /// The lines are bare text, without columns or fields
+    /// Reads lines as plain text, without columns or fields
     #[arg(long)]
     text: bool,
-    /// Labels of each sample
+    /// Number of labels for each sample
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
     /// Scores only the labels that the index names, instead of all
     #[arg(long)]
     sparse: bool,
-    /// A JSON object a line. (Without it, labels have `\t`, `\n`, `\r` and `\\` in place of a tab, a line's end and a backslash)
+    /// Prints a JSON object a line. Without it, labels show a tab, a line end and a backslash as `\t`, `\n` or `\r`,
+    /// and `\\`
     #[arg(long)]
     json: bool,
-    /// Faulty lines that get an empty answer before the next one is an error [default: data.skip_bad of the run]
+    /// Faulty lines to answer with an empty line before one is an error [default: data.skip_bad of the run]
     #[arg(long, value_name = "N")]
     skip_bad: Option<u64>,
     #[command(flatten)]
@@ -72,7 +73,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         out.flush()?;
         batch.clear();
     }
-    tell(stream.summary(), arguments.json);
+    print_left_out(stream.summary(), arguments.json);
     Ok(())
 }
 
@@ -86,19 +87,19 @@ fn write_line(labels: &[(u32, f32)], vocabulary: &Vocabulary, json: bool, out: &
     writeln!(out, "{}", labels.join("\t"))
 }
 
-/// `label` without what ends a field or a line.
+/// The label with escapes for what would end a field or a line.
 fn escaped(label: &str) -> String {
     label.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
 }
 
-/// What was left out, if anything was, to standard error: each line of standard output answers one of the input.
-fn tell(summary: &Summary, json: bool) {
+/// Prints what was left out to standard error: each line of standard output answers one of the input.
+fn print_left_out(summary: &Summary, json: bool) {
     let Some(line) = summary.left_out_line() else { return };
     let line = match json {
         true => serde_json::json!({ "left_out": summary.left_out(), "notes": summary.notes }).to_string(),
         false => line,
     };
-    // Nobody is left to be told if standard error is closed.
+    // If standard error is closed, nobody reads this.
     let _ = writeln!(io::stderr(), "{line}");
 }
 

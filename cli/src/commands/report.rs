@@ -1,27 +1,27 @@
-//! `hotrow report`: runs and measurements as one page.
+//! `hotrow report`: a page about runs and measurements.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hotrow::error::Result;
-use hotrow::files::{Made, write_all};
+use hotrow::files::{Rollback, write_all};
 use hotrow_cli::report;
 
 use super::Failure;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Folders of training runs, files that `hotrow bench` has written, or folders of either
+    /// Folders of training runs, files from `hotrow bench`, or folders of either
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// The page: HTML with its drawings in it
+    /// The page: HTML with its drawings inside
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
     /// The same as Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// The drawings as PNG files, in this folder
+    /// Folder for the drawings as PNG files
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
     /// Title of the page
@@ -35,25 +35,25 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
         report.title.clone_from(title);
     }
     let mut files = vec![(arguments.out.clone(), report::html(&report).into_bytes())];
-    let mut said = vec![format!("report: {}", arguments.out.display())];
-    let made = arguments.png.as_deref().map(Made::folder).transpose()?;
+    let mut lines = vec![format!("report: {}", arguments.out.display())];
+    let made = arguments.png.as_deref().map(Rollback::folder).transpose()?;
     if let Some(folder) = &arguments.png {
         let pictures = report::pictures(&report);
-        said.push(format!("pictures: {} in {}", pictures.len(), folder.display()));
+        lines.push(format!("pictures: {} in {}", pictures.len(), folder.display()));
         files.extend(pictures.into_iter().map(|(name, bytes)| (folder.join(name), bytes)));
     }
     if let Some(path) = &arguments.markdown {
         let images = arguments.png.as_ref().map(|folder| link(path, folder));
         files.push((path.clone(), report::markdown(&report, images.as_deref()).into_bytes()));
-        said.push(format!("markdown: {}", path.display()));
+        lines.push(format!("markdown: {}", path.display()));
     }
     write_all(&files)?;
-    made.into_iter().for_each(Made::keep);
-    said.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    made.into_iter().for_each(Rollback::keep);
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     Ok(())
 }
 
-/// The folder of the pictures as the Markdown file has to name it: from where that file is, if both are below one folder.
+/// The path of the pictures' folder for the Markdown file: relative, if both are below one folder.
 fn link(markdown: &Path, pictures: &Path) -> String {
     let beside = markdown.parent().unwrap_or(Path::new(""));
     pictures.strip_prefix(beside).unwrap_or(pictures).to_string_lossy().into_owned()

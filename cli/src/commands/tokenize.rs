@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use hotrow::data::tokens::{
-    Counts, EndOfText, LeftOut, Reading, TextFormat, TextOptions, TokenizerSource, tokenize_with,
+    Counts, EndOfText, LeftOut, PassProgress, TextFormat, TextOptions, TokenizerSource, tokenize_with,
 };
 use hotrow_cli::Progress;
 
@@ -14,45 +14,46 @@ use super::{Failure, Threads};
 #[derive(Args)]
 #[command(group(ArgGroup::new("tokens").required(true).args(["vocabulary", "tokenizer"])))]
 pub struct Arguments {
-    /// Text, or JSON objects a line (.jsonl), each also .gz or .zst
+    /// Files of text, or of JSON objects a line (.jsonl); also as .gz or .zst
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Folder for train.tokens, valid.tokens and tokenizer.json, made if need be
+    /// Folder for train.tokens, valid.tokens and tokenizer.json, made if needed
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Learns a byte-level BPE of so many tokens from the files (from their first 2 GiB)
+    /// Learns a byte-level BPE with this many tokens from the files (from their first 2 GiB)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     vocabulary: Option<usize>,
-    /// Takes the tokenizer from here: a tokenizer.json, GPT-2's vocab.bpe beside its encoder.json, or their folder
+    /// Loads the tokenizer: a tokenizer.json, GPT-2's vocab.bpe beside its encoder.json, or their folder
     #[arg(long, value_name = "PATH")]
     tokenizer: Option<PathBuf>,
-    /// Token in front of each document, or none [default: what the files beside the tokenizer name as eos_token, else its
-    /// special token <|endoftext|>, <|end_of_text|>, </s>, <eos> or <|eos|>]
+    /// Token before each document, or none [default: eos_token of the files beside the tokenizer, else its special
+    /// token <|endoftext|>, <|end_of_text|>, </s>, <eos> or <|eos|>]
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     end_of_text: Option<String>,
-    /// What the files are [default: jsonl where the name ends so, else text]
+    /// Format of the files [default: jsonl if the name ends so, else text]
     #[arg(long, value_name = "KIND", value_parser = ["text", "jsonl"])]
     format: Option<String>,
-    /// Field of the objects that is their text
+    /// Field with an object's text
     #[arg(long, value_name = "NAME", default_value = "text", allow_hyphen_values = true)]
     field: String,
-    /// Stands between the documents of a text file, such as <|endoftext|>; it is no text, nor is the end of a line of its own. \n is a
-    /// line break in it, \t a tab, \\ a backslash
+    /// Separates the documents of a text file, such as <|endoftext|>. It is no text, and if it has a line of its own,
+    /// neither is the end of that line. \n stands for a line break, \t for a tab, \\ for a backslash
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = super::generate::unescaped)]
     document_separator: Option<String>,
-    /// Leaves out up to N records that are no objects, lack the field or are not UTF-8 (of text: lines that are not), and counts them
+    /// Skips and counts up to N records that are no objects, lack the field or are not UTF-8 (of text: lines that are
+    /// not)
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     skip_bad: u64,
-    /// Brings text into the normal form that the tokenizer wants, such as NFC, and counts the bytes of that form
+    /// Brings text into the tokenizer's normal form first, such as NFC, and counts the bytes of that form
     #[arg(long)]
     normalize: bool,
     /// Files for validation (repeatable)
     #[arg(long, value_name = "FILE")]
     valid: Vec<PathBuf>,
-    /// Share of the files that goes to validation instead: of objects any, of a text file its end
+    /// Share of the files that goes to validation instead: randomly drawn objects, or the end of a text file
     #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
     valid_share: f64,
-    /// What draws the objects for validation
+    /// Seed for drawing the objects for validation
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Prints one JSON object
@@ -90,12 +91,12 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
         (None, None) => return Err(Failure::Usage("--vocabulary or --tokenizer is needed".to_owned())),
     };
     let mut progress = Progress::stderr();
-    let mut tell = |Reading { pass, bytes, of }: Reading| progress.bytes(pass, bytes, of);
-    let made = tokenize_with(&options, &source, &arguments.out, &mut tell);
+    let mut show = |PassProgress { pass, bytes, of }: PassProgress| progress.bytes(pass, bytes, of);
+    let made = tokenize_with(&options, &source, &arguments.out, &mut show);
     progress.finish();
     let made = made?;
     let LeftOut { bad_records, end_of_text_names, first_bad_record } = &made.left_out;
-    // Nobody is left to be told if standard error is closed.
+    // If standard error is closed, nobody reads this.
     let warn = |message: String| drop(writeln!(std::io::stderr(), "warning: {message}"));
     if let (true, Some(name)) = (*end_of_text_names > 0, &made.end_of_text) {
         warn(format!(

@@ -1,4 +1,4 @@
-//! `hotrow train`: start a run, resume one, or say what it would be.
+//! `hotrow train`: starts a run, resumes one, or plans one.
 
 mod lm;
 mod plan;
@@ -23,22 +23,22 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Extreme classification: sparse features or text in, some of very many labels out
+    /// Extreme classification: sparse features or text in, a few of very many labels out
     Xmc(Box<Xmc>),
-    /// Language models: token files in, a network that continues text out
+    /// Language models: token files in, a network that generates text out
     Lm(Box<lm::Arguments>),
 }
 
 #[derive(Args)]
 struct Xmc {
-    /// Training file: XC text, svmlight, tsv or jsonl (each also .gz or .zst), or features.npz,labels.npz. With --resume: where
-    /// the file of the run is now
+    /// Training file: XC text, svmlight, tsv or jsonl (also as .gz or .zst), or features.npz,labels.npz. With --resume:
+    /// the file's new place
     #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "print_config", "dry_run"])]
     train: Option<PathBuf>,
-    /// Validation file, of the same kind
+    /// Validation file, in the same format
     #[arg(long, value_name = "FILE")]
     valid: Option<PathBuf>,
-    /// Folder of the run: made, must not hold anything yet
+    /// Folder for the run: made if needed, and empty
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config", "dry_run"])]
     out: Option<PathBuf>,
     /// Configuration file (TOML)
@@ -50,16 +50,16 @@ struct Xmc {
     /// Resumes the run in this folder from its last checkpoint, or from this checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "config"])]
     resume: Option<PathBuf>,
-    /// Lets a run continue with another instruction set than it began with: with other bits
+    /// Lets a resumed run use another instruction set, which changes bits of its results
     #[arg(long, requires = "resume")]
     other_level: bool,
-    /// Keeps parsed data in this folder, to be used by other runs too [default: the run's folder]
+    /// Folder for parsed data, which other runs can share [default: the run's folder]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Prints the whole configuration, defaults included, and ends
+    /// Prints the whole configuration, with defaults, and ends
     #[arg(long)]
     print_config: bool,
-    /// Says what the run would take in memory and time, whether this machine can hold it, and ends
+    /// Prints what the run would take in memory and time, and whether this machine can hold it, and ends
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -67,7 +67,7 @@ struct Xmc {
     /// Saves the untrained network (checkpoint-000000), the samples and their order for other programs, and ends
     #[arg(long, conflicts_with_all = ["resume", "dry_run", "print_config"])]
     init_only: bool,
-    /// Stops after this step, counted from 1, as the first Ctrl-C would
+    /// Stops after this step (from 1), as the first Ctrl-C would
     #[arg(long, value_name = "STEP")]
     stop_after: Option<u64>,
     /// Prints the summary as one JSON object
@@ -119,7 +119,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
     print(&result?, arguments.json, out)
 }
 
-/// The configuration that is asked for, of a new run or of one that is resumed.
+/// The configuration of a new run, or of a resumed one.
 fn config(arguments: &Xmc) -> Result<Config, Failure> {
     let file = arguments.resume.as_ref().map(|run| run_of(run).join("config.toml"));
     let config = Config::load(file.as_deref().or(arguments.config.as_deref()), &arguments.sets)?;
@@ -127,12 +127,12 @@ fn config(arguments: &Xmc) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// The signals, and a stop after a step.
+/// The signals, with a stop after a step.
 fn stopping(signals: Signals, stop_after: Option<u64>) -> Signals {
     stop_after.into_iter().fold(signals, Signals::stop_after)
 }
 
-/// The summary as JSON or as a few lines.
+/// Prints the summary, as JSON or as a table.
 pub fn print(summary: &Summary, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     match json {
         true => out.write_all(summary.to_json().as_bytes())?,

@@ -1,4 +1,4 @@
-//! The range of an axis and the places of its marks, linear or logarithmic.
+//! An axis, linear or logarithmic: its range and the positions of its marks.
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 
@@ -9,16 +9,16 @@ pub(super) enum Scale {
     Linear,
     /// From 0.
     FromZero,
-    /// Equal ratios are equally long; only values above 0 can be drawn.
+    /// Equal ratios are equally long. Only values above 0 can be drawn.
     Log,
 }
 
-/// The largest number that a chart draws; its inverse the smallest of a logarithmic axis. Beyond, a difference of two
-/// numbers may overflow; no figure of a run is that large.
+/// The largest number that a chart draws. Its inverse is the smallest of a logarithmic axis. Beyond it a difference may
+/// overflow, and no figure of a run is that large.
 const MOST: f64 = 1e30;
 
 impl Scale {
-    /// Logarithmic if the values, all above 0, span more than a factor of `factor`, else from 0.
+    /// Logarithmic if the values span more than a factor of `factor`, else from 0. All values are above 0.
     pub fn fitting(values: impl Iterator<Item = f64> + Clone, factor: f64) -> Scale {
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(0.0, f64::max);
@@ -40,7 +40,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Holds all values (there is one at least, and `scale` allows all) and has marks at round numbers.
+    /// An axis that holds all values, with marks at round numbers. There is at least one value, and `scale` allows all.
     pub fn new(values: impl Iterator<Item = f64> + Clone, scale: Scale) -> Axis {
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(f64::NEG_INFINITY, f64::max);
@@ -52,7 +52,7 @@ impl Axis {
     }
 
     fn linear(mut low: f64, mut high: f64, from_zero: bool) -> Axis {
-        // Values that are all the same, or as good as, get some air; rounding cannot make the range empty again.
+        // If all values are nearly the same, the axis gets some room around them. Rounding cannot make it empty again.
         let least = 1e-6 * low.abs().max(high.abs()).max(1e-12);
         if high - low < least {
             (low, high) = (if from_zero && low >= 0.0 { 0.0 } else { low - least }, high + least);
@@ -62,7 +62,7 @@ impl Axis {
     }
 
     fn logarithmic(low: f64, high: f64) -> Axis {
-        // 4 % of the length beyond each end, and a factor of 2 at least.
+        // 4 % of the length beyond each end, and at least a factor of 2 in all.
         let air = (high / low).powf(0.04).max(if high / low < 2.0 { 1.5 } else { 1.0 });
         let (low, high) = (low / air, high * air);
         let decades = (high / low).log10();
@@ -78,7 +78,7 @@ impl Axis {
         Axis { low, high, log: true, ticks }
     }
 
-    /// Where a value lies: 0 at the axis' beginning, 1 at its end.
+    /// The position of a value: 0 at the beginning of the axis, 1 at its end.
     fn share(&self, value: f64) -> f64 {
         match self.log {
             true => (value.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln(),

@@ -1,29 +1,29 @@
-//! What a whole consists of: a bar for each run, a piece for each part.
+//! Bars of parts: a bar for each run, a piece for each part.
 
 use plotters::prelude::*;
 
-use super::canvas::{Area, Drawing, Drawn, PIXEL, SYMBOL, legend, legend_lines, text};
+use super::canvas::{Area, Drawn, PIXEL, SYMBOL, legend, legend_lines, text};
 use super::number::{one_line, percent, quantity, short};
 use super::theme::{BLACK, GRID, PIECES, Tone, WHITE, light};
 
-/// As shown, in pixels.
+/// In pixels of the page.
 const WIDTH: u32 = 760;
 const BAR: i32 = 44 * PIXEL;
 
-/// A bar for each run; lengths are the amounts they stand for.
+/// A bar for each run. Lengths are proportional to amounts.
 #[derive(Clone, Debug)]
 pub(super) struct Bars {
     pub title: String,
-    /// Of the amounts: `s`, `B`.
+    /// The unit of the amounts: `s`, `B`.
     pub unit: &'static str,
-    /// The pieces, in the order they are drawn in; colours go by place.
+    /// The pieces, in the order they are drawn. Their positions choose colours.
     pub pieces: Vec<String>,
-    /// Name, and the amount of each piece.
+    /// The name of each bar, and the amount of each piece.
     pub bars: Vec<(String, Vec<f64>)>,
 }
 
 impl Bars {
-    /// From parts by name. `order` has the names that come first.
+    /// Bars from parts by name. The names in `order` come first.
     pub fn new(title: &str, unit: &'static str, order: &[&str], bars: Vec<(String, Vec<(String, f64)>)>) -> Bars {
         let mut pieces: Vec<String> = Vec::new();
         for (name, amount) in bars.iter().flat_map(|(_, parts)| parts) {
@@ -40,10 +40,10 @@ impl Bars {
         Bars { title: title.to_owned(), unit, pieces, bars }
     }
 
-    /// The drawing, or nothing if there is nothing in any bar.
-    pub fn drawing(mut self) -> Option<Drawing> {
+    /// The bars with any amount; `None` if there is none.
+    pub fn drawable(mut self) -> Option<Self> {
         self.bars.retain(|(_, amounts)| amounts.iter().sum::<f64>() > 0.0);
-        (!self.bars.is_empty()).then_some(Drawing::Bars(self))
+        (!self.bars.is_empty()).then_some(self)
     }
 
     pub fn size(&self) -> (u32, u32) {
@@ -80,7 +80,7 @@ fn drawn(amount: f64) -> bool {
     amount > 0.0 && amount < 1e30
 }
 
-/// One piece of a bar, with its name and share in it if there is room.
+/// Draws one piece of a bar, with its name and share if there is room.
 fn piece<DB: DrawingBackend>(
     area: &Area<DB>,
     (from, to): (i32, i32),

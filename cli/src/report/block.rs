@@ -1,42 +1,42 @@
-//! What a report consists of, before it is HTML or Markdown: headings, sentences, tables, pictures.
+//! The parts of a report, before it is HTML or Markdown: headings, sentences, tables, pictures.
 
 use super::Origin;
-use super::canvas::Drawing;
+use super::drawing::Drawing;
 
-/// A piece of a report.
+/// A part of a report.
 #[derive(Clone, Debug)]
 pub(super) enum Block {
-    /// Level from 1.
+    /// The level, from 1, and the text.
     Heading(u8, String),
     Text(String),
-    /// What is to be known beside the figures: captions, what is missing.
+    /// What to know beside the figures: captions, and what is missing.
     Remark(String),
     Code(String),
     Table(Table),
-    /// Side by side where they are small.
+    /// Side by side if they are small.
     Figures(Vec<Figure>),
 }
 
-/// A picture with its file's name and its source.
+/// A picture with the name of its file and its source.
 #[derive(Clone, Debug)]
 pub(super) struct Figure {
-    /// Without extension; all figures of a report have different ones.
+    /// The file's name without extension. All figures of a report have different ones.
     pub file: String,
     pub title: String,
     pub drawing: Drawing,
     pub origins: Vec<Origin>,
 }
 
-/// Rows of cells under a head. The first cell of a row is its name.
+/// Rows of cells below a head. The first cell of a row is its name.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub head: Vec<String>,
     pub rows: Vec<Vec<Cell>>,
-    /// Whether cells are sentences and not figures.
+    /// Whether cells are sentences instead of figures.
     pub prose: bool,
 }
 
-/// A figure, and beside it in small print what it means.
+/// A figure, with its explanation in small print.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cell {
     pub text: String,
@@ -56,14 +56,14 @@ impl From<&str> for Cell {
 }
 
 impl From<Option<String>> for Cell {
-    /// What is not known is a dash.
+    /// An unknown value is a dash.
     fn from(text: Option<String>) -> Cell {
         text.unwrap_or_else(|| "–".to_owned()).into()
     }
 }
 
 impl Table {
-    /// As a piece of a report; `None` if there is no row.
+    /// The table as a part of a report; `None` if it has no rows.
     pub fn block(head: &[&str], rows: Vec<Vec<Cell>>) -> Option<Block> {
         let head = head.iter().map(|&name| name.to_owned()).collect();
         (!rows.is_empty()).then_some(Block::Table(Table { head, rows, prose: false }))
@@ -78,7 +78,7 @@ impl Origin {
     }
 }
 
-/// Different ones, in order.
+/// The distinct origins, in order.
 pub(super) fn origins<'a>(all: impl Iterator<Item = &'a Origin>) -> Vec<Origin> {
     let mut origins: Vec<Origin> = Vec::new();
     for origin in all {

@@ -1,107 +1,21 @@
-//! What drawings are drawn on: SVG for pages, pixels for PNG files; text, and legends.
-
-use std::io;
-use std::sync::Once;
+//! The canvas of drawings: sizes, text, legends and marks.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
-use super::bars::Bars;
-use super::chart::Chart;
-use super::number::{escape, one_line, short};
+use super::number::short;
 use super::theme::{self, INK, Tone};
 
-/// Drawn at twice the size it is shown at, because plotters rounds to whole pixels.
+/// Drawings are this much larger than shown, because plotters rounds to whole pixels.
 pub(super) const SCALE: u32 = 2;
-/// The same for places.
+/// The same as a coordinate.
 pub(super) const PIXEL: i32 = SCALE as i32;
 
-/// What drawing may end with.
+/// The result of drawing.
 pub(super) type Drawn<DB, T = ()> = Result<T, DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 pub(super) type Area<DB> = DrawingArea<DB, Shift>;
 
-/// A picture; all of it is data, so that the same one is drawn on pages and in files.
-#[derive(Clone, Debug)]
-pub(super) enum Drawing {
-    Chart(Chart),
-    Bars(Bars),
-}
-
-impl Drawing {
-    /// As shown, in pixels.
-    pub fn size(&self) -> (u32, u32) {
-        match self {
-            Drawing::Chart(chart) => chart.size,
-            Drawing::Bars(bars) => bars.size(),
-        }
-    }
-
-    fn title(&self) -> &str {
-        match self {
-            Drawing::Chart(chart) => &chart.title,
-            Drawing::Bars(bars) => &bars.title,
-        }
-    }
-
-    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        match self {
-            Drawing::Chart(chart) => chart.draw(area),
-            Drawing::Bars(bars) => bars.draw(area),
-        }
-    }
-
-    /// An SVG element without outside references, in the colours of the page.
-    pub fn svg(&self) -> String {
-        load_font();
-        let (width, height) = (self.size().0 * SCALE, self.size().1 * SCALE);
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
-            self.draw(&area).and_then(|()| area.present()).expect("writing to a String does not fail");
-        }
-        let rest = theme::themed(svg.split_once('>').map_or("", |(_, rest)| rest));
-        let title = escape(&one_line(self.title()));
-        format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">{rest}")
-    }
-
-    /// A PNG file of twice the size it is shown at, on white.
-    pub fn png(&self) -> Vec<u8> {
-        load_font();
-        let (width, height) = (self.size().0 * SCALE, self.size().1 * SCALE);
-        let mut pixels = vec![u8::MAX; (width * height * 3) as usize];
-        {
-            let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-            self.draw(&area).and_then(|()| area.present()).expect("drawing on memory does not fail");
-        }
-        // Smooth edges in 16 steps: nobody sees it, and the file is half as large.
-        pixels.iter_mut().for_each(|value| *value = (*value / 16) * 17);
-        encode(&pixels, width, height).expect("writing to memory does not fail")
-    }
-}
-
-fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
-    let mut file = io::Cursor::new(Vec::new());
-    let mut encoder = png::Encoder::new(&mut file, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::High);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(pixels)?;
-    writer.finish()?;
-    Ok(file.into_inner())
-}
-
-/// Pixels need letters; pages have those of the reader.
-fn load_font() {
-    static LOADED: Once = Once::new();
-    LOADED.call_once(|| {
-        let font = include_bytes!("font/dejavu-sans-part.ttf");
-        assert!(register_font("sans-serif", FontStyle::Normal, font).is_ok(), "the font is in the program");
-    });
-}
-
-/// Text of `size` points on the page, in its ink.
+/// A style for text of `size` points on the page.
 pub(super) fn text(size: u32) -> TextStyle<'static> {
     // plotters divides by 1.24 on the way to SVG.
     ("sans-serif", f64::from(size * SCALE) * 1.24).into_font().color(&INK.light)
@@ -110,7 +24,7 @@ pub(super) fn text(size: u32) -> TextStyle<'static> {
 /// Half the width of a legend's symbol.
 pub(super) const SYMBOL: i32 = 10 * PIXEL;
 
-/// Writes the title and under it the entries, in as many lines as they need; gives the height that it took.
+/// Writes the title, and below it the entries on as many lines as they need. Returns the height used.
 pub(super) fn legend<DB: DrawingBackend, T: Copy>(
     area: &Area<DB>,
     title: &str,
@@ -126,7 +40,7 @@ pub(super) fn legend<DB: DrawingBackend, T: Copy>(
     let (mut x, mut y) = (left, 38 * PIXEL);
     for &(name, style) in entries {
         let name = short(name, 48);
-        // 0.6 em is wider than the mean letter of any common face; a short name may have wide ones only.
+        // 0.6 em is wider than the mean letter of any common face. A short name may have wide letters only.
         let needed = 2 * SYMBOL + 6 * PIXEL + (name.chars().count() as i32 * 12 * PIXEL * 6) / 10 + 14 * PIXEL;
         if x > left && x + needed > width {
             (x, y) = (left, y + line);
@@ -138,15 +52,15 @@ pub(super) fn legend<DB: DrawingBackend, T: Copy>(
     Ok(y + 20 * PIXEL)
 }
 
-/// Height of a legend, for drawings that grow with it: as many lines as `legend` needs, at most.
+/// The most lines that `legend` needs, for drawings that grow with it.
 pub(super) fn legend_lines(names: &[String], width: u32) -> u32 {
     let letters: usize = names.iter().map(|name| short(name, 48).chars().count()).sum();
-    // Each name has a symbol and gaps; a line may end before its last tenth.
+    // Each name has a symbol and gaps. A line may end before its last tenth.
     let needed = letters as u32 * 72 / 10 + 40 * names.len() as u32;
     needed.div_ceil((width - 28) * 4 / 5).max(1)
 }
 
-/// A circle, a triangle, a cross or a square at a place in pixels, by turns.
+/// Draws a circle, a triangle, a cross or a square, by turns, at a position in pixels.
 pub(super) fn mark<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), style: usize, size: i32) -> Drawn<DB> {
     let colour = tone(style).light;
     match (style + style / theme::SERIES.len()) % 4 {

@@ -3,82 +3,82 @@
 use plotters::prelude::*;
 
 use super::axis::{Axis, Scale};
-use super::canvas::{Area, Drawing, Drawn, PIXEL, SCALE, SYMBOL, legend, mark, text, tone};
+use super::canvas::{Area, Drawn, PIXEL, SCALE, SYMBOL, legend, mark, text, tone};
 use super::number::{short, tick};
 use super::theme::{GRID, INK};
 
-/// More points than this would not be seen; runs of them are averaged.
+/// The most points of a line. More could not be seen, so neighbours are averaged.
 const MOST_POINTS: usize = 400;
 
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    /// The line that is to be read, with marks.
+pub(super) enum Stroke {
+    /// The main line, with marks.
     Bold,
     /// One of several lines behind a bold one.
     Faint,
     /// A limit.
     Dashed,
-    /// Points that no line joins.
+    /// Points without a line.
     Marks,
-    /// A column over `x` to `2 x`; for logarithmic axes.
+    /// Columns from `x` to `2 x`, for logarithmic axes.
     Columns,
 }
 
 /// A line of a chart.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    /// In the legend; empty for none.
+    /// The name in the legend; empty for none.
     pub name: String,
-    /// Colour and mark.
+    /// The series: its colour and mark.
     pub style: usize,
-    pub look: Look,
+    pub stroke: Stroke,
     pub points: Vec<(f64, f64)>,
-    /// Beside each point; may be fewer.
+    /// Labels beside the points; there may be fewer.
     pub labels: Vec<String>,
 }
 
 impl Line {
-    pub fn new(name: impl Into<String>, style: usize, look: Look, points: Vec<(f64, f64)>) -> Line {
-        Line { name: name.into(), style, look, points, labels: Vec::new() }
+    pub fn new(name: impl Into<String>, style: usize, stroke: Stroke, points: Vec<(f64, f64)>) -> Line {
+        Line { name: name.into(), style, stroke, points, labels: Vec::new() }
     }
 }
 
 /// What a chart shows.
 #[derive(Clone, Debug)]
 pub(super) struct Chart {
-    /// For readers and for screen readers.
+    /// The title, also for screen readers.
     pub title: String,
-    /// With unit.
+    /// The horizontal axis, with its unit.
     pub x: String,
-    /// With unit.
+    /// The vertical axis, with its unit.
     pub y: String,
     pub scales: (Scale, Scale),
-    /// As shown, in pixels.
+    /// In pixels of the page.
     pub size: (u32, u32),
     pub lines: Vec<Line>,
-    /// A value of `y` that is to be reached, and its name.
+    /// A name and a value of `y` to reach.
     pub target: Option<(String, f64)>,
 }
 
 impl Chart {
-    /// The drawing, or nothing if no line has a point that can be drawn.
-    pub fn drawing(mut self) -> Option<Drawing> {
+    /// The lines with points that can be drawn; `None` if there is none.
+    pub fn drawable(mut self) -> Option<Self> {
         for line in &mut self.lines {
             line.points.retain(|&(x, y)| self.scales.0.allows(x) && self.scales.1.allows(y));
-            if line.look != Look::Marks {
+            if line.stroke != Stroke::Marks {
                 line.points = averaged(&line.points);
             }
         }
         self.lines.retain(|line| !line.points.is_empty());
         self.target = self.target.filter(|&(_, y)| self.scales.1.allows(y));
-        (!self.lines.is_empty()).then_some(Drawing::Chart(self))
+        (!self.lines.is_empty()).then_some(self)
     }
 
     pub fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
-        let columns = self.lines.iter().any(|line| line.look == Look::Columns);
-        // Columns end at twice their place, and stand on the axis.
+        let columns = self.lines.iter().any(|line| line.stroke == Stroke::Columns);
+        // Columns end at twice their position, and stand on the axis.
         let x_axis = Axis::new(
             points().flat_map(|&(x, _)| [x, if columns { 2.0 * x } else { x }]).collect::<Vec<_>>().into_iter(),
             self.scales.0,
@@ -126,34 +126,34 @@ impl Chart {
             let ink = INK.light.stroke_width(SCALE);
             chart.draw_series(DashedLineSeries::new(ends, 8 * SCALE, 5 * SCALE, ink))?;
         }
-        // What is to be read lies above what is behind it.
-        let order = [Look::Columns, Look::Faint, Look::Dashed, Look::Bold, Look::Marks];
-        for line in order.iter().flat_map(|&look| self.lines.iter().filter(move |line| line.look == look)) {
+        // The main lines lie above the others.
+        let order = [Stroke::Columns, Stroke::Faint, Stroke::Dashed, Stroke::Bold, Stroke::Marks];
+        for line in order.iter().flat_map(|&stroke| self.lines.iter().filter(move |line| line.stroke == stroke)) {
             let colour = tone(line.style).light;
             let points = line.points.iter().copied();
-            match line.look {
-                Look::Bold => {
+            match line.stroke {
+                Stroke::Bold => {
                     chart.draw_series(LineSeries::new(points, colour.stroke_width(2 * SCALE)))?;
                 }
-                Look::Faint => {
+                Stroke::Faint => {
                     chart.draw_series(LineSeries::new(points, colour.mix(0.45).stroke_width(SCALE)))?;
                 }
-                Look::Dashed => {
+                Stroke::Dashed => {
                     let style = colour.stroke_width(2 * SCALE);
                     chart.draw_series(DashedLineSeries::new(points, 8 * SCALE, 5 * SCALE, style))?;
                 }
-                Look::Columns => {
+                Stroke::Columns => {
                     let column = |(x, y)| [(x, bottom), (2.0 * x, y)];
                     let columns: Vec<_> = points.map(column).collect();
                     chart.draw_series(columns.iter().map(|&c| Rectangle::new(c, colour.mix(0.35).filled())))?;
                     chart.draw_series(columns.iter().map(|&c| Rectangle::new(c, colour.stroke_width(SCALE))))?;
                 }
-                Look::Marks => {}
+                Stroke::Marks => {}
             }
-            let (every, size) = match line.look {
-                // Marks tell lines apart; a dozen on a line does it.
-                Look::Bold => (line.points.len().div_ceil(12), 4 * PIXEL),
-                Look::Marks => (1, 3 * PIXEL),
+            let (every, size) = match line.stroke {
+                // Marks tell lines apart. A dozen a line is enough.
+                Stroke::Bold => (line.points.len().div_ceil(12), 4 * PIXEL),
+                Stroke::Marks => (1, 3 * PIXEL),
                 _ => continue,
             };
             for point in line.points.iter().rev().step_by(every) {
@@ -169,28 +169,28 @@ impl Chart {
     }
 }
 
-/// What a legend shows beside the name.
+/// Draws the symbol beside a name in the legend.
 fn symbol<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), line: &Line) -> Drawn<DB> {
     let colour = tone(line.style).light;
     let path = |from, to| PathElement::new([(x + from, y), (x + to, y)], colour.stroke_width(2 * SCALE));
-    match line.look {
-        Look::Columns => {
+    match line.stroke {
+        Stroke::Columns => {
             let corners = [(x + 4 * PIXEL, y - 6 * PIXEL), (x + 2 * SYMBOL, y + 6 * PIXEL)];
             area.draw(&Rectangle::new(corners, colour.mix(0.35).filled()))?;
             return area.draw(&Rectangle::new(corners, colour.stroke_width(SCALE)));
         }
-        Look::Dashed => {
+        Stroke::Dashed => {
             area.draw(&path(0, 8 * PIXEL))?;
             return area.draw(&path(12 * PIXEL, 2 * SYMBOL));
         }
-        Look::Faint => return area.draw(&path(0, 2 * SYMBOL)),
-        Look::Marks => {}
-        Look::Bold => area.draw(&path(0, 2 * SYMBOL))?,
+        Stroke::Faint => return area.draw(&path(0, 2 * SYMBOL)),
+        Stroke::Marks => {}
+        Stroke::Bold => area.draw(&path(0, 2 * SYMBOL))?,
     }
     mark(area, (x + SYMBOL, y), line.style, 4 * PIXEL)
 }
 
-/// At most `MOST_POINTS`, each the mean of as many neighbours.
+/// At most [`MOST_POINTS`], each the mean of as many neighbours.
 fn averaged(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mean = |part: &[(f64, f64)]| {
         let sum = part.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));

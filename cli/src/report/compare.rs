@@ -1,11 +1,11 @@
-//! The rows of the comparison, the same for the page and the terminal.
+//! The rows of the comparison, for the page and the terminal.
 
 use super::RunReport;
 use super::number::{percent, points, quantity, ratio};
 
 /// A figure of all runs.
 pub(super) struct Row {
-    /// What it is.
+    /// The figure's name.
     pub name: String,
     /// One for each run.
     pub cells: Vec<Cell>,
@@ -13,13 +13,13 @@ pub(super) struct Row {
 
 /// A figure of one run.
 pub(super) struct Cell {
-    /// As people read it; nothing if it is not known.
+    /// The formatted value, if known.
     pub value: Option<String>,
-    /// Against the first run; nothing for the first run itself and where there is no ratio.
+    /// The ratio to the first run; `None` for the first run itself, and if there is no ratio.
     pub against_first: Option<String>,
 }
 
-/// All figures that at least one run has: quality first, then cost.
+/// All figures that any run has: quality first, then cost.
 pub(super) fn rows(runs: &[&RunReport]) -> Vec<Row> {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in runs.iter().flat_map(|run| &run.metrics) {
@@ -59,7 +59,7 @@ pub(super) fn rows(runs: &[&RunReport]) -> Vec<Row> {
     rows
 }
 
-/// Nothing if no run has the figure.
+/// A row of the comparison; `None` if no run has the figure.
 fn row(
     name: String,
     values: impl Iterator<Item = Option<f64>>,
@@ -79,7 +79,7 @@ fn row(
     })
 }
 
-/// `p@1` as `P@1`, `ndcg@5` as `nDCG@5`; others as they are.
+/// `p@1` as `P@1`, `ndcg@5` as `nDCG@5`; others unchanged.
 pub(super) fn metric(name: &str) -> String {
     match name.split_once('@') {
         Some(("p", k)) => format!("P@{k}"),

@@ -1,4 +1,4 @@
-//! Tables of runs that had something to reach: who got there, when, at what price.
+//! Tables of runs with a target: who reached it, when, and at what price.
 
 use super::RunReport;
 use super::block::{Block, Cell, Table};
@@ -6,7 +6,7 @@ use super::figures::{number, shown};
 use super::group::{Contender, Workload};
 use super::number::{one_line, quantity, times};
 
-/// A line for each contender, the fastest first. FLOP reduction and speed-up are two things and stand apart.
+/// A line for each contender, the fastest first. FLOP reduction and speed-up stand in columns of their own.
 pub(super) fn comparison(workload: &Workload) -> Vec<Block> {
     let Some(target) = workload.runs().find_map(|run| run.target.as_ref()) else { return Vec::new() };
     let reference = workload.reference();
@@ -84,7 +84,7 @@ fn of(run: &RunReport, metric: &str) -> Option<f64> {
     run.metrics.iter().find(|(name, _)| name == metric).map(|&(_, value)| value)
 }
 
-/// Loading and compiling apart, and in the total too.
+/// The time by part, and in total. Loading and compiling count in the total.
 pub(super) fn parts(workload: &Workload) -> Vec<Block> {
     const PARTS: [&str; 6] = ["load", "compile", "train", "eval", "index", "read"];
     let head = ["contender", "in all", "load", "compile", "train", "evaluate", "index", "read", "speed"];
@@ -103,7 +103,7 @@ pub(super) fn parts(workload: &Workload) -> Vec<Block> {
     Table::block(&head, workload.contenders.iter().map(row).collect()).into_iter().collect()
 }
 
-/// What runs cost, where anybody has said what an hour costs or measured energy.
+/// What runs cost, if a price or energy is known.
 pub(super) fn costs(workload: &Workload) -> Vec<Block> {
     let row = |contender: &Contender| -> Option<Vec<Cell>> {
         let priced = contender.runs.iter().find_map(|run| run.cost.as_ref());
@@ -126,7 +126,7 @@ pub(super) fn costs(workload: &Workload) -> Vec<Block> {
     Table::block(&["contender", "cost of a run", "price of an hour", "energy"], rows).into_iter().collect()
 }
 
-/// Every run, those that did not arrive too.
+/// Every run, even those that missed the target.
 pub(super) fn runs(workload: &Workload) -> Vec<Block> {
     let row = |run: &RunReport| -> Vec<Cell> {
         let target = run.target.as_ref();
@@ -146,7 +146,7 @@ pub(super) fn runs(workload: &Workload) -> Vec<Block> {
     Table::block(&head, workload.runs().map(row).collect()).into_iter().collect()
 }
 
-/// An amount with two places, or two digits if it is small.
+/// An amount with two decimals, or two digits if it is small.
 fn money(amount: f64, currency: &str) -> String {
     let places = match amount.abs() {
         a if a >= 99.95 => 0,

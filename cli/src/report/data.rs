@@ -1,112 +1,112 @@
-//! What a report is made of.
+//! The contents of a report.
 
 use super::measured::{BreakEven, Roofline, Sweep};
 
-/// Everything that a page shows.
+/// Everything on a page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// What was compared.
+    /// The title.
     pub title: String,
-    /// One sentence more.
+    /// A sentence below the title.
     pub subtitle: String,
-    /// The runs; those of one workload are compared.
+    /// The runs. Those of one workload are compared.
     pub runs: Vec<RunReport>,
-    /// What the machine allows, and what kernels reach of it.
+    /// What the machine allows, and what kernels reach.
     pub rooflines: Vec<Roofline>,
-    /// Below which density sparse products win.
+    /// The densities below which sparse products win.
     pub breakevens: Vec<BreakEven>,
     /// How time grows with one quantity.
     pub sweeps: Vec<Sweep>,
-    /// Machine, versions, seeds: name and value.
+    /// Names and values of machine, versions and seeds.
     pub environment: Vec<(String, String)>,
-    /// What a reader has to know, one paragraph each.
+    /// Paragraphs that a reader must know.
     pub notes: Vec<String>,
 }
 
-/// Where figures come from.
+/// The origin of a figure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// CPU, cores, instruction set, threads.
     pub machine: String,
-    /// Of hotrow.
+    /// The commit of hotrow.
     pub commit: String,
-    /// That repeats it.
+    /// The command that repeats it.
     pub command: String,
 }
 
-/// One run. `None` and numbers that are not finite mean: not known.
+/// One run. `None`, and numbers that are not finite, mean unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunReport {
     /// Its name in tables and legends.
     pub name: String,
-    /// What it has in common with runs that differ in their seed only; the name, if empty.
+    /// The name that it shares with runs of other seeds; if empty, its own name.
     pub contender: String,
-    /// Runs of different workloads are not compared.
+    /// The workload's name. Runs of different workloads are not compared.
     pub workload: String,
-    /// What the workload is, in words.
+    /// The workload's title.
     pub workload_title: String,
     /// Machine, commit and command.
     pub origin: Origin,
-    /// `cpu` or `cuda`; empty where nobody says.
+    /// `cpu` or `cuda`; empty if unknown.
     pub device: String,
-    /// `closed` or `tuned`; empty for a run that is no contest.
+    /// `closed` or `tuned`; empty for a run without a workload.
     pub division: String,
-    /// `reached`, `not converged`, `diverged`; empty where there is no target.
+    /// `reached`, `not converged`, `diverged`; empty if there is no target.
     pub status: String,
-    /// What was to be reached, and when it was.
+    /// The target, and when it was reached.
     pub target: Option<Target>,
-    /// The last evaluation: `p@1` and the like; names with an `@` are shares of 1 and shown in per cent.
+    /// The last evaluation: `p@1` and others. Names with an `@` are shares of 1, shown in per cent.
     pub metrics: Vec<(String, f64)>,
-    /// Whether `metrics` were measured on a part of the test set.
+    /// Whether `metrics` cover only a part of the test set.
     pub metrics_are_estimates: bool,
-    /// Time of training alone.
+    /// Seconds of training alone.
     pub seconds: Option<f64>,
-    /// Time of everything: loading, training, evaluation.
+    /// Seconds of everything: loading, training, evaluation.
     pub total_seconds: Option<f64>,
-    /// Parts of `total_seconds` by name.
+    /// The parts of `total_seconds` by name.
     pub parts: Vec<(String, f64)>,
     /// Samples trained on in a second.
     pub samples_per_second: Option<f64>,
     /// Tokens trained on in a second, for language models.
     pub tokens_per_second: Option<f64>,
-    /// Floating-point operations that were executed.
+    /// Floating-point operations executed.
     pub flops: Option<f64>,
-    /// Floating-point operations of a network that computes every row.
+    /// Floating-point operations that a network computing every row would have executed.
     pub dense_flops: Option<f64>,
-    /// Rows of the output layer that a step computes, as a share of all.
+    /// The share of the output layer's rows that a step computes.
     pub active_share: Option<f64>,
-    /// Bytes of weights and optimiser state that were read or written.
+    /// Bytes of weights and optimiser state read or written.
     pub bytes: Option<f64>,
-    /// The most memory that the process held, in bytes.
+    /// The most memory that the process used, in bytes.
     pub peak_memory_bytes: Option<f64>,
-    /// Numbers that are trained.
+    /// The number of trained parameters.
     pub parameters: Option<f64>,
     /// What the run cost.
     pub cost: Option<Cost>,
-    /// What it consumed, in joules, and how that was measured.
+    /// The energy used, in joules, and how it was measured.
     pub energy: Option<(f64, String)>,
-    /// Which metric `Point::quality` is: `p@1`, `loss`, ...
+    /// The metric of `Point::quality`: `p@1`, `loss`, ...
     pub metric: String,
-    /// How training went.
+    /// The points of training.
     pub curve: Vec<Point>,
-    /// Where the time went.
+    /// The time by phase.
     pub phases: Vec<PhaseCost>,
-    /// How well the index named the rows that matter.
+    /// The quality of the index.
     pub index_health: Vec<Health>,
-    /// Where the memory goes, in bytes by name.
+    /// The memory of each component, in bytes.
     pub components: Vec<(String, f64)>,
 }
 
-/// A stop rule.
+/// A target.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Target {
     /// `p@1`, `loss`, ...
     pub metric: String,
-    /// What it has to be, at least or (of losses) at most.
+    /// The value to reach: at least, or for losses at most.
     pub value: f64,
-    /// Whether it was.
+    /// Whether it was reached.
     pub reached: bool,
-    /// Time from the start of training.
+    /// Seconds from the start of training.
     pub seconds: Option<f64>,
     /// Steps done.
     pub step: Option<u64>,
@@ -115,15 +115,15 @@ pub struct Target {
 /// A price.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Of the whole run.
+    /// For the whole run.
     pub amount: f64,
-    /// `USD`
+    /// The currency, such as `USD`.
     pub currency: String,
-    /// Of the machine.
+    /// The price of the machine.
     pub price_per_hour: Option<f64>,
 }
 
-/// One moment of training.
+/// A point of training.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
     /// Steps done.
@@ -138,18 +138,18 @@ pub struct Point {
     pub loss: Option<f64>,
     /// The run's metric on the validation part.
     pub quality: Option<f64>,
-    /// Share of the pairs of a sample and a row of the output layer that a step computes.
+    /// The share of the pairs of a sample and a row of the output layer that a step computes.
     pub active_share: Option<f64>,
-    /// Rows of the output layer that a step computes for any sample, as a share of all.
+    /// The share of the output layer's rows that a step computes for any sample.
     pub union_share: Option<f64>,
 }
 
-/// What one phase has cost ([`hotrow::flops::Phase`]).
+/// The cost of one phase ([`hotrow::flops::Phase`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PhaseCost {
     /// `read`, `gemm`, ...
     pub name: String,
-    /// Time.
+    /// Seconds.
     pub seconds: f64,
     /// Floating-point operations executed.
     pub flops: f64,
@@ -157,28 +157,28 @@ pub struct PhaseCost {
     pub bytes: f64,
 }
 
-/// The index at one step, measured on a sample of queries.
+/// The quality of the index at one step, on a sample of queries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
     /// Steps done.
     pub step: u64,
     /// The k of `recall`.
     pub recall_k: Option<u64>,
-    /// Share of the k rows with the highest scores that the active set holds.
+    /// The share of the k rows with the highest scores that the active set holds.
     pub recall: Option<f64>,
-    /// Share of the exact softmax that the active set holds.
+    /// The share of the exact softmax that the active set holds.
     pub captured_mass: Option<f64>,
     /// Rows in the union over a micro-batch.
     pub union_rows: Option<f64>,
-    /// Share of the active set that the index named.
+    /// The share of the active set that the index named.
     pub share_index: Option<f64>,
-    /// Share that are labels of the samples.
+    /// The share that are labels of the samples.
     pub share_labels: Option<f64>,
-    /// Share that the random tail added.
+    /// The share that the random tail added.
     pub share_tail: Option<f64>,
     /// Sampled minus exact log Z.
     pub log_z_drift: Option<f64>,
-    /// Rows in a used bucket, mean.
+    /// The mean number of rows in a used bucket.
     pub occupancy_mean: Option<f64>,
     /// Rows in the fullest bucket.
     pub occupancy_largest: Option<f64>,

@@ -1,4 +1,4 @@
-//! The order of a report: what is told of each workload, then of the machine, then where all of it comes from.
+//! The order of a report: the workloads, then the machine, then the sources.
 
 use super::block::{Block, Cell, Figure, Table, origins};
 use super::compare;
@@ -75,7 +75,7 @@ fn all_origins(report: &Report) -> impl Iterator<Item = &Origin> {
     all.filter(|origin| **origin != Origin::default())
 }
 
-/// All of one workload. What no run has numbers for is named at the end.
+/// Everything about one workload. It ends with the figures that no run has.
 fn one_workload(workload: &Workload, prefix: String, blocks: &mut Vec<Block>) {
     let mut missing: Vec<&str> = Vec::new();
     let figures = Figures { workload, prefix };
@@ -110,7 +110,7 @@ fn one_workload(workload: &Workload, prefix: String, blocks: &mut Vec<Block>) {
     }
 }
 
-/// Figures in rows, runs in columns.
+/// A table with figures in rows and runs in columns.
 fn comparison(workload: &Workload) -> Vec<Block> {
     let runs: Vec<&RunReport> = workload.runs().collect();
     let head = std::iter::once(String::new()).chain(runs.iter().map(|run| one_line(&run.name))).collect();

@@ -3,8 +3,8 @@
 use super::axis::Scale;
 use super::bars::Bars;
 use super::block::{Figure, origins};
-use super::canvas::Drawing;
-use super::chart::{Chart, Line, Look};
+use super::chart::{Chart, Line, Stroke};
+use super::drawing::Drawing;
 use super::group::{Contender, Workload};
 use super::number::{one_line, short};
 use super::{Health, Origin, Point, RunReport};
@@ -13,20 +13,31 @@ use hotrow::flops::Phase;
 const WHOLE: (u32, u32) = (760, 380);
 const HALF: (u32, u32) = (460, 320);
 
-/// Figures of one workload; `prefix` makes the names of their files differ from those of others.
+/// The figures of one workload. `prefix` tells their files from those of others.
 pub(super) struct Figures<'a> {
     pub workload: &'a Workload<'a>,
     pub prefix: String,
 }
 
 impl Figures<'_> {
-    fn figure(&self, file: &str, title: &str, drawing: Option<Drawing>, runs: &[&RunReport]) -> Option<Figure> {
+    fn figure(
+        &self,
+        file: &str,
+        title: &str,
+        drawing: Option<impl Into<Drawing>>,
+        runs: &[&RunReport],
+    ) -> Option<Figure> {
         let origins = origins(runs.iter().map(|run| &run.origin).filter(|origin| **origin != Origin::default()));
-        Some(Figure { file: format!("{}{file}", self.prefix), title: title.to_owned(), drawing: drawing?, origins })
+        Some(Figure {
+            file: format!("{}{file}", self.prefix),
+            title: title.to_owned(),
+            drawing: drawing?.into(),
+            origins,
+        })
     }
 
-    /// The metric on the validation part, all runs, medians of those that differ in their seed only, and the target:
-    /// against time, and against operations.
+    /// The metric on the validation set against time, and against operations: all runs, the medians over seeds, and the
+    /// target.
     pub fn quality(&self) -> Vec<Figure> {
         let clock = match self.workload.is_contest() {
             true => "seconds since training began, reading and evaluation included",
@@ -42,7 +53,7 @@ impl Figures<'_> {
             for (file, against, x, place) in all {
                 let (of, _) = metric.split_once('@').unwrap_or((&metric, ""));
                 let title = format!("{} against {against}", shown(&metric));
-                let drawing = self.quality_chart(&title, &metric, x, place).drawing();
+                let drawing = self.quality_chart(&title, &metric, x, place).drawable();
                 let runs: Vec<&RunReport> = self.workload.runs().filter(|run| run.metric == metric).collect();
                 let file = match metrics(self.workload).len() {
                     1 => format!("quality-{file}"),
@@ -67,16 +78,16 @@ impl Figures<'_> {
         for contender in &self.workload.contenders {
             let runs: Vec<&RunReport> = contender.runs.iter().copied().filter(|run| run.metric == metric).collect();
             let medians = contender.median_curve(&place);
-            let look = if medians.is_empty() { Look::Bold } else { Look::Faint };
+            let stroke = if medians.is_empty() { Stroke::Bold } else { Stroke::Faint };
             let mut name = legend_name(contender);
             if !medians.is_empty() {
                 let medians = medians.into_iter().map(|(x, y)| (x, scale(y))).collect();
-                lines.push(Line::new(std::mem::take(&mut name), contender.style, Look::Bold, medians));
+                lines.push(Line::new(std::mem::take(&mut name), contender.style, Stroke::Bold, medians));
             }
             for run in runs {
                 let at = |point: &Point| Some((place(point)?, scale(point.quality?)));
                 let points = run.curve.iter().filter_map(at).collect();
-                lines.push(Line::new(std::mem::take(&mut name), contender.style, look, points));
+                lines.push(Line::new(std::mem::take(&mut name), contender.style, stroke, points));
             }
         }
         let places = lines.iter().flat_map(|line| line.points.iter().map(|&(x, _)| x)).filter(|&x| x > 0.0);
@@ -100,7 +111,7 @@ impl Figures<'_> {
         }
     }
 
-    /// Training loss against samples, or against steps where samples are not known.
+    /// Training loss against samples, or against steps if samples are unknown.
     pub fn loss(&self) -> Option<Figure> {
         let mut points = self.workload.runs().flat_map(|run| &run.curve).filter(|point| point.loss.is_some());
         let samples = points.all(|point| point.samples.is_some());
@@ -111,10 +122,10 @@ impl Figures<'_> {
         let place = |point: &Point| if samples { point.samples } else { Some(point.step as f64) };
         let lines = self.curves(|point| Some((place(point)?, point.loss?)), 1.0);
         let chart = chart(title, x, "loss (nats)", WHOLE, Scale::Linear, lines);
-        self.figure("loss", title, chart.drawing(), &self.workload.runs().collect::<Vec<_>>())
+        self.figure("loss", title, chart.drawable(), &self.workload.runs().collect::<Vec<_>>())
     }
 
-    /// What a step computes of the output layer, as training goes on.
+    /// What a step computes of the output layer, over the course of training.
     pub fn activity(&self) -> Vec<Figure> {
         type Share = fn(&Point) -> Option<f64>;
         let shares: [(&str, &str, &str, Share); 2] = [
@@ -124,12 +135,12 @@ impl Figures<'_> {
         let figure = |(file, title, y, share): &(&str, &str, &str, Share)| {
             let lines = self.curves(|point| Some((point.step as f64, share(point)?)), 100.0);
             let chart = chart(title, "step", y, HALF, Scale::FromZero, lines);
-            self.figure(file, title, chart.drawing(), &self.workload.runs().collect::<Vec<_>>())
+            self.figure(file, title, chart.drawable(), &self.workload.runs().collect::<Vec<_>>())
         };
         shares.iter().filter_map(figure).collect()
     }
 
-    /// Time by phase: for each contender the run in the middle.
+    /// Time by phase, for the middle run of each contender.
     pub fn phases(&self) -> Option<Figure> {
         let runs: Vec<(&Contender, &RunReport)> =
             self.workload.contenders.iter().map(|contender| (contender, contender.middle_run())).collect();
@@ -137,26 +148,26 @@ impl Figures<'_> {
         let bars = runs.iter().map(|(contender, run)| (contender.name.to_owned(), parts(run))).collect();
         let order = Phase::ALL.map(|phase| phase.name());
         let title = "Where the time goes, by phase";
-        let drawing = Bars::new(title, "s", &order, bars).drawing();
+        let drawing = Bars::new(title, "s", &order, bars).drawable();
         self.figure("phases", title, drawing, &runs.iter().map(|(_, run)| *run).collect::<Vec<_>>())
     }
 
-    /// Memory by component: for each contender the run in the middle.
+    /// Memory by component, for the middle run of each contender.
     pub fn memory(&self) -> Option<Figure> {
         let runs: Vec<(&Contender, &RunReport)> =
             self.workload.contenders.iter().map(|contender| (contender, contender.middle_run())).collect();
         let bars = runs.iter().map(|(contender, run)| (contender.name.to_owned(), run.components.clone())).collect();
         let title = "Memory by component";
-        let drawing = Bars::new(title, "B", &[], bars).drawing();
+        let drawing = Bars::new(title, "B", &[], bars).drawable();
         self.figure("memory", title, drawing, &runs.iter().map(|(_, run)| *run).collect::<Vec<_>>())
     }
 
-    /// The charts of the index, those that have points.
+    /// The charts of the index that have points.
     pub fn health(&self) -> Vec<Figure> {
         let sources: Vec<&RunReport> = self.workload.runs().filter(|run| !run.index_health.is_empty()).collect();
         let k = sources.iter().flat_map(|run| &run.index_health).find_map(|health| health.recall_k);
         let recall = k.map_or("Recall".to_string(), |k| format!("Recall of the true top {k}"));
-        // Of these a picture shows one run.
+        // These pictures show one run each.
         let middle: Vec<(&Contender, &RunReport)> = self
             .workload
             .contenders
@@ -180,7 +191,7 @@ impl Figures<'_> {
                 run.index_health.iter().filter_map(at).collect()
             };
             let chart = chart(title, "step", y, HALF, Scale::FromZero, self.lines(points));
-            drawn.extend(self.figure(file, title, chart.drawing(), &sources));
+            drawn.extend(self.figure(file, title, chart.drawable(), &sources));
         }
         drawn.extend(self.occupancy(&middle));
         for (i, (contender, run)) in middle.iter().enumerate() {
@@ -191,12 +202,12 @@ impl Figures<'_> {
             ];
             let line = |(style, (name, share)): (usize, &(&str, Value))| {
                 let point = |health: &Health| Some((health.step as f64, 100.0 * share(health)?));
-                Line::new(*name, style, Look::Bold, run.index_health.iter().filter_map(point).collect())
+                Line::new(*name, style, Stroke::Bold, run.index_health.iter().filter_map(point).collect())
             };
             let lines = shares.iter().enumerate().map(line).collect();
             let title = format!("Who named the active rows: {}", short(contender.name, 24));
             let chart = chart(&title, "step", "share of the active set (%)", HALF, Scale::FromZero, lines);
-            drawn.extend(self.figure(&format!("shares-{}", i + 1), &title, chart.drawing(), &[run]));
+            drawn.extend(self.figure(&format!("shares-{}", i + 1), &title, chart.drawable(), &[run]));
         }
         drawn
     }
@@ -207,7 +218,7 @@ impl Figures<'_> {
             let counts = &run.index_health.iter().rev().find(|health| !health.occupancy.is_empty())?.occupancy;
             let column = |(power, &count): (usize, &f64)| (count > 0.0).then(|| (2f64.powi(power as i32), count));
             let columns = counts.iter().enumerate().filter_map(column).collect();
-            Some((Line::new(contender.name, contender.style, Look::Columns, columns), run))
+            Some((Line::new(contender.name, contender.style, Stroke::Columns, columns), run))
         });
         let (lines, sources): (Vec<Line>, Vec<&RunReport>) = counted.unzip();
         let title = "Buckets by their number of rows, at the end";
@@ -215,17 +226,17 @@ impl Figures<'_> {
             scales: (Scale::Log, Scale::FromZero),
             ..chart(title, "rows in a bucket", "buckets", HALF, Scale::FromZero, lines)
         };
-        self.figure("occupancy", title, drawing.drawing(), &sources)
+        self.figure("occupancy", title, drawing.drawable(), &sources)
     }
 
-    /// A line for each run, in the legend once for each contender.
+    /// A line for each run, and an entry in the legend for each contender.
     fn lines(&self, points: impl Fn(&RunReport) -> Vec<(f64, f64)>) -> Vec<Line> {
         let mut lines = Vec::new();
         for contender in &self.workload.contenders {
-            let look = if contender.runs.len() > 1 { Look::Faint } else { Look::Bold };
+            let stroke = if contender.runs.len() > 1 { Stroke::Faint } else { Stroke::Bold };
             let mut name = contender.name.to_owned();
             for points in contender.runs.iter().map(|run| points(run)).filter(|points| !points.is_empty()) {
-                lines.push(Line::new(std::mem::take(&mut name), contender.style, look, points));
+                lines.push(Line::new(std::mem::take(&mut name), contender.style, stroke, points));
             }
         }
         lines
@@ -241,7 +252,7 @@ fn chart(title: &str, x: &'static str, y: &str, size: (u32, u32), y_scale: Scale
     Chart { title: title.to_owned(), x: x.to_owned(), y: y.to_owned(), scales, size, lines, target: None }
 }
 
-/// The metrics that curves are of, in the order in which runs have them.
+/// The metrics of the curves, in the order of the runs.
 fn metrics(workload: &Workload) -> Vec<String> {
     let mut metrics: Vec<String> = Vec::new();
     for run in workload.runs().filter(|run| run.curve.iter().any(|point| point.quality.is_some())) {
@@ -252,7 +263,7 @@ fn metrics(workload: &Workload) -> Vec<String> {
     metrics
 }
 
-/// With the number of runs that did not get to the target.
+/// The name, with the number of runs that missed the target.
 fn legend_name(contender: &Contender) -> String {
     let (runs, missed) = (contender.runs.len(), contender.runs.len() - contender.reached());
     match contender.runs.iter().any(|run| run.target.is_some()) && missed > 0 {
@@ -261,7 +272,7 @@ fn legend_name(contender: &Contender) -> String {
     }
 }
 
-/// `p@1` as `P@1`, `ndcg@5` as `nDCG@5`, `loss` as what it is.
+/// `p@1` as `P@1`, `ndcg@5` as `nDCG@5`, `loss` in words.
 pub(super) fn shown(metric: &str) -> String {
     match metric {
         "loss" => "validation loss (nats)".to_owned(),
@@ -270,7 +281,7 @@ pub(super) fn shown(metric: &str) -> String {
     }
 }
 
-/// A value of a metric: shares in per cent.
+/// A value of a metric. Shares are in per cent.
 pub(super) fn number(metric: &str, value: f64) -> String {
     match metric.contains('@') {
         true => super::number::percent(value),

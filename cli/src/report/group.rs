@@ -1,4 +1,4 @@
-//! Runs that are compared with each other, and those of them that differ in their seed only.
+//! Groups runs by workload, and those by all but the seed.
 
 use super::{Point, RunReport};
 
@@ -14,12 +14,12 @@ pub(super) struct Workload<'a> {
 #[derive(Debug)]
 pub(super) struct Contender<'a> {
     pub name: &'a str,
-    /// Colour and mark, the same in all drawings of a workload.
+    /// Colour and mark: the same in all drawings of a workload.
     pub style: usize,
     pub runs: Vec<&'a RunReport>,
 }
 
-/// In the order in which they are first seen.
+/// The workloads, in the order of their first runs.
 pub(super) fn workloads(runs: &[RunReport]) -> Vec<Workload<'_>> {
     let mut workloads: Vec<Workload> = Vec::new();
     for run in runs {
@@ -29,7 +29,7 @@ pub(super) fn workloads(runs: &[RunReport]) -> Vec<Workload<'_>> {
         });
         let contenders = &mut workloads[at].contenders;
         let name = if run.contender.is_empty() { &run.name } else { &run.contender };
-        // Without a name of their own, runs are contenders of their own.
+        // A run without a contender's name is a contender of its own.
         let known = (!run.contender.is_empty()).then(|| contenders.iter().position(|c| c.name == name)).flatten();
         let at = known.unwrap_or_else(|| {
             contenders.push(Contender { name, style: contenders.len(), runs: Vec::new() });
@@ -45,13 +45,13 @@ impl<'a> Workload<'a> {
         self.contenders.iter().flat_map(|contender| contender.runs.iter().copied())
     }
 
-    /// Whether the runs had something to reach.
+    /// Whether the runs had a target.
     pub fn is_contest(&self) -> bool {
         self.runs().any(|run| run.target.is_some())
     }
 
-    /// What the others are compared with: of the contenders on a CPU that compute every row, the one that is first at the
-    /// target; nothing if none gets there.
+    /// What the others are compared with: the fastest of the contenders on a CPU that compute every row and reach the
+    /// target. `None` if there is none.
     pub fn reference(&self) -> Option<&Contender<'a>> {
         let dense = self.contenders.iter().filter(|contender| contender.is_dense() && contender.device() != "cuda");
         let timed = dense.filter_map(|contender| Some((contender.seconds_to_target()?, contender)));
@@ -69,7 +69,7 @@ impl Contender<'_> {
         self.runs.iter().filter(|run| run.target.as_ref().is_some_and(|target| target.reached)).count()
     }
 
-    /// The time of each run to the target, fastest first; infinite for those that did not get there.
+    /// The time of each run to the target, fastest first; infinite for those that missed it.
     pub fn times_to_target(&self) -> Vec<f64> {
         let time = |run: &&RunReport| {
             let target = run.target.as_ref().filter(|target| target.reached);
@@ -80,7 +80,7 @@ impl Contender<'_> {
         times
     }
 
-    /// The median of these, if it is a time.
+    /// The median of these; `None` if it is infinite.
     pub fn seconds_to_target(&self) -> Option<f64> {
         median(&self.times_to_target()).filter(|seconds| seconds.is_finite())
     }
@@ -92,19 +92,19 @@ impl Contender<'_> {
         median(&values)
     }
 
-    /// How many times as many operations a network that computes every row would have executed.
+    /// How many times more operations a network computing every row would have executed.
     pub fn flop_reduction(&self) -> Option<f64> {
         let ratio = self.median(|run| Some(run.dense_flops? / run.flops.filter(|&flops| flops > 0.0)?))?;
         (ratio > 0.0).then_some(ratio)
     }
 
-    /// Whether it computes every row and nothing to choose rows by, as it counted, and is not tuned into another network.
+    /// Whether it computed every row, spent nothing on choosing rows, and was not tuned into another network.
     pub fn is_dense(&self) -> bool {
         let tuned = self.runs.iter().any(|run| run.division == "tuned");
         !tuned && self.flop_reduction().is_some_and(|ratio| (0.99..1.01).contains(&ratio))
     }
 
-    /// The run whose time of training is in the middle (the shorter of two).
+    /// The run with the median time of training; of two, the shorter.
     pub fn middle_run(&self) -> &RunReport {
         let mut runs = self.runs.clone();
         let seconds = |run: &RunReport| run.seconds.filter(|seconds| seconds.is_finite()).unwrap_or(f64::INFINITY);
@@ -112,7 +112,7 @@ impl Contender<'_> {
         runs[(runs.len() - 1) / 2]
     }
 
-    /// The medians of place and quality over all runs, at the steps that all of them evaluated; nothing for a single run.
+    /// The medians of place and quality over all runs, at the steps that all evaluated. Empty for a single run.
     pub fn median_curve(&self, place: impl Fn(&Point) -> Option<f64>) -> Vec<(f64, f64)> {
         let [first, others @ ..] = self.runs.as_slice() else { return Vec::new() };
         if others.is_empty() {
@@ -134,7 +134,7 @@ impl Contender<'_> {
     }
 }
 
-/// Of sorted values; the mean of the two in the middle.
+/// The median of sorted values: the mean of the two in the middle, if their number is even.
 pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
     match sorted.len() {

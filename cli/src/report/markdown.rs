@@ -1,4 +1,4 @@
-//! A report as Markdown (GitHub's, for its tables).
+//! Writes a report as Markdown, in GitHub's dialect for its tables.
 
 use super::block::{Block, Figure, Table};
 use super::number::one_line;
@@ -37,7 +37,7 @@ fn picture(figure: &Figure, images: Option<&str>) -> String {
     format!("![{}](<{}/{}.png>)\n\n{source}", escape(&figure.title), folder.replace(['<', '>', '\n'], "_"), figure.file)
 }
 
-/// A table whose cells cannot end it.
+/// A table. No cell can end it.
 pub(super) fn table(table: &Table) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(table.head.iter().map(|name| escape(name)).collect());
@@ -53,7 +53,7 @@ pub(super) fn table(table: &Table) -> String {
     text
 }
 
-/// One line of text that means nothing but itself.
+/// A line of text without any markup.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in one_line(text).chars() {

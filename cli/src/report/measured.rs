@@ -1,9 +1,10 @@
-//! Measurements that are no training runs: what the machine allows, where sparse products win, how time grows.
+//! Measurements other than training runs: what the machine allows, where sparse products win, how time grows.
 
 use super::Origin;
 use super::axis::Scale;
 use super::block::{Block, Cell, Figure, Table};
-use super::chart::{Chart, Line, Look};
+use super::chart::{Chart, Line, Stroke};
+use super::drawing::Drawing;
 use super::number::{one_line, percent, quantity};
 
 const WHOLE: (u32, u32) = (760, 480);
@@ -14,11 +15,11 @@ const HALF: (u32, u32) = (460, 330);
 pub struct Roofline {
     /// Machine, commit and command.
     pub origin: Origin,
-    /// Operations a second, by instruction set and number type.
+    /// Operations a second, by instruction set and type.
     pub peaks: Vec<Peak>,
-    /// Of main memory, in bytes a second.
+    /// The bandwidth of main memory, in bytes a second.
     pub bandwidth: Option<f64>,
-    /// All that were measured.
+    /// All kernels that were measured.
     pub kernels: Vec<Kernel>,
 }
 
@@ -44,33 +45,33 @@ pub struct Kernel {
     pub dtype: String,
     /// In words.
     pub shape: String,
-    /// Operations for each byte that is read or written.
+    /// Operations for each byte read or written.
     pub flops_per_byte: f64,
-    /// 10^9 floating-point operations a second; 0 for kernels of whole numbers and comparisons.
+    /// 10^9 floating-point operations a second; 0 for kernels of integers and comparisons.
     pub gflops: f64,
     /// 10^9 bytes a second.
     pub gbytes: Option<f64>,
 }
 
-/// Time of one product by the share of it that is wanted.
+/// The time of a product by its wanted share.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BreakEven {
     /// Machine, commit and command.
     pub origin: Origin,
     /// In the order of the file.
     pub rows: Vec<BreakEvenRow>,
-    /// What training goes by.
+    /// The rule of training.
     pub rule: Option<PackingRule>,
 }
 
 /// The constant by which training chooses between sampled and packed products.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PackingRule {
-    /// The fill from which on it packs: the share of pairs of a sample and a row of the union that is wanted.
+    /// The fill from which training packs: the wanted share of the pairs of a sample and a row of the union.
     pub packed_from: f64,
-    /// The smallest and the largest fill at which both took the same time.
+    /// The smallest and the largest fill at which both methods took equally long.
     pub measured: Option<(f64, f64)>,
-    /// What choosing by the constant costs at worst: the time against that of the better way.
+    /// The worst cost of the constant: the time relative to the better method.
     pub worst_factor: Option<f64>,
 }
 
@@ -83,9 +84,9 @@ pub struct BreakEvenRow {
     pub dtype: String,
     /// In words.
     pub shape: String,
-    /// Share of all pairs of a sample and a row that is wanted.
+    /// The wanted share of all pairs of a sample and a row.
     pub density: f64,
-    /// Time by the name of the way: `sampled`, `packed`, `dense`, ...
+    /// Seconds by method: `sampled`, `packed`, `dense`, ...
     pub seconds: Vec<(String, f64)>,
 }
 
@@ -103,18 +104,18 @@ pub struct Sweep {
 pub struct SweepRow {
     /// `density`, `labels`, `threads`, ...
     pub axis: String,
-    /// Of the quantity.
+    /// The quantity's value.
     pub value: f64,
     /// What was measured.
     pub contender: String,
     /// What stays the same, in words.
     pub setting: String,
-    /// Of a step or a product.
+    /// Seconds of a step or a product.
     pub seconds: f64,
 }
 
 impl Roofline {
-    /// What is possible at an intensity, of the best peak for the level and type (of any, if there is none).
+    /// The most operations a second at an intensity, by the best peak of the level and type, or of any.
     fn roof(&self, level: &str, dtype: &str, flops_per_byte: f64) -> Option<f64> {
         let own = self.peaks.iter().filter(|peak| peak.level == level && peak.dtype == dtype);
         let peak = own.map(|peak| peak.gflops).fold(0.0, f64::max);
@@ -145,18 +146,18 @@ impl Roofline {
                 let mut bends: Vec<f64> = ridge.filter(|&x| (from..=to).contains(&x)).collect();
                 bends.sort_by(f64::total_cmp);
                 let roof = bends.iter().filter_map(|&x| Some((x, self.roof(level, dtype, x)?))).collect();
-                lines.push(Line::new("", style, Look::Faint, roof));
+                lines.push(Line::new("", style, Stroke::Faint, roof));
             }
             let own: Vec<(usize, &Kernel)> =
                 self.kernels.iter().enumerate().filter(|(_, kernel)| own(&kernel.level, &kernel.dtype)).collect();
             if own.is_empty() {
-                // A roof that nothing is under has a name all the same.
+                // A roof without kernels below it still needs a name.
                 lines.last_mut().expect("the peak's line").name = std::mem::take(&mut name);
             }
-            // What cannot be drawn must not shift the labels.
+            // Points that cannot be drawn must not shift the labels.
             let drawn = own.iter().filter(|(_, k)| Scale::Log.allows(k.flops_per_byte) && Scale::Log.allows(k.gflops));
             let (points, labels) = drawn.map(|(i, k)| ((k.flops_per_byte, k.gflops), (i + 1).to_string())).unzip();
-            lines.push(Line { labels, ..Line::new(name, style, Look::Marks, points) });
+            lines.push(Line { labels, ..Line::new(name, style, Stroke::Marks, points) });
         }
         let title = "Roofline";
         let chart = Chart {
@@ -168,10 +169,10 @@ impl Roofline {
             lines,
             target: None,
         };
-        let figure = chart.drawing().map(|drawing| vec![figure(file, title, drawing, &self.origin)]);
+        let figure = chart.drawable().map(|drawing| vec![figure(file, title, drawing, &self.origin)]);
         let row = |(i, kernel): (usize, &Kernel)| -> Vec<Cell> {
             let roof = self.roof(&kernel.level, &kernel.dtype, kernel.flops_per_byte);
-            // Without operations memory is all there is to reach.
+            // Without operations, only memory limits.
             let memory = kernel.gbytes.zip(self.bandwidth).map(|(gbytes, bandwidth)| 1e9 * gbytes / bandwidth);
             let share = if kernel.gflops > 0.0 { roof.map(|roof| kernel.gflops / roof) } else { memory };
             vec![
@@ -211,7 +212,7 @@ impl BreakEven {
             let ways = ways(group);
             let line = |(style, way): (usize, &&str)| {
                 let points = group.iter().filter_map(|row| Some((row.density, row.of(way)?))).collect();
-                Line::new(*way, style, Look::Bold, points)
+                Line::new(*way, style, Stroke::Bold, points)
             };
             let chart = Chart {
                 title: name.clone(),
@@ -222,7 +223,7 @@ impl BreakEven {
                 lines: ways.iter().enumerate().map(line).collect(),
                 target: None,
             };
-            let drawing = chart.drawing();
+            let drawing = chart.drawable();
             figures.extend(drawing.map(|drawing| figure(&format!("{file}-{}", i + 1), name, drawing, &self.origin)));
             let below = |sparse: &str, dense: &str| below(group, sparse, dense).into();
             rows.push(vec![
@@ -275,7 +276,7 @@ fn ways<'a>(rows: &[&'a BreakEvenRow]) -> Vec<&'a str> {
     ways
 }
 
-/// Where the times cross, between two densities on straight lines over logarithms; `rows` go up in density.
+/// The density at which the times cross, interpolated over logarithms. `rows` come with growing density.
 fn below(rows: &[&BreakEvenRow], sparse: &str, dense: &str) -> Option<String> {
     let ratio = |row: &&BreakEvenRow| Some((row.density, (row.of(sparse)? / row.of(dense)?).ln()));
     let ratios: Vec<(f64, f64)> = rows.iter().filter_map(ratio).filter(|(d, r)| *d > 0.0 && r.is_finite()).collect();
@@ -307,7 +308,7 @@ impl Sweep {
                 let own = self.rows.iter().filter(|row| row.axis == **axis && row.contender == *contender);
                 let mut points: Vec<(f64, f64)> = own.map(|row| (row.value, row.seconds)).collect();
                 points.sort_by(|a, b| a.0.total_cmp(&b.0));
-                Line::new(*contender, style, Look::Bold, points)
+                Line::new(*contender, style, Stroke::Bold, points)
             };
             let lines: Vec<Line> = contenders.iter().enumerate().map(line).collect();
             let places: Vec<f64> = lines.iter().flat_map(|line| line.points.iter().map(|point| point.0)).collect();
@@ -321,7 +322,7 @@ impl Sweep {
                 lines,
                 target: None,
             };
-            Some(figure(&format!("{file}-{}", super::slug(axis)), &title, chart.drawing()?, &self.origin))
+            Some(figure(&format!("{file}-{}", super::slug(axis)), &title, chart.drawable()?, &self.origin))
         });
         let figures: Vec<Figure> = figures.collect();
         let row = |row: &SweepRow| -> Vec<Cell> {
@@ -339,9 +340,9 @@ impl Sweep {
     }
 }
 
-fn figure(file: &str, title: &str, drawing: super::canvas::Drawing, origin: &Origin) -> Figure {
+fn figure(file: &str, title: &str, drawing: impl Into<Drawing>, origin: &Origin) -> Figure {
     let origins = if *origin == Origin::default() { Vec::new() } else { vec![origin.clone()] };
-    Figure { file: file.to_owned(), title: title.to_owned(), drawing, origins }
+    Figure { file: file.to_owned(), title: title.to_owned(), drawing: drawing.into(), origins }
 }
 
 #[cfg(test)]

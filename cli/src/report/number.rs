@@ -1,12 +1,12 @@
-//! Numbers and names as people read them.
+//! Formats numbers and names for people.
 
-/// Three significant digits and a decimal prefix: `1.2 GB`, `3.4 ms`, `42.1 k`; the space goes if both are missing.
-/// Durations of two minutes and more are written in minutes and hours.
+/// Three significant digits and a decimal prefix: `1.2 GB`, `3.4 ms`, `42.1 k`. Without prefix and unit there is no
+/// space. Durations from two minutes on are in minutes and hours.
 pub(super) fn quantity(value: f64, unit: &str) -> String {
     if unit == "s" && value.is_finite() && value >= 119.5 {
         return duration(value);
     }
-    // A bare number has no unit that a prefix for small parts could belong to.
+    // A bare number has no unit for a prefix of small parts.
     if unit.is_empty() && (0.001..1.0).contains(&value.abs()) {
         return trimmed(format!("{value:.4}"));
     }
@@ -14,12 +14,12 @@ pub(super) fn quantity(value: f64, unit: &str) -> String {
     format!("{number} {prefix}{unit}").trim_end().to_string()
 }
 
-/// `0.3124` as `31.24 %`: two places, since runs are compared to hundredths of a point.
+/// `0.3124` as `31.24 %`. Runs are compared to hundredths of a point.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
-/// `5x less`, `1.2x more`, `same` (less than half a per cent); nothing where there is no ratio.
+/// `5x less`, `1.2x more`, or `same` below half a per cent; `None` if there is no ratio.
 pub(super) fn ratio(value: f64, first: f64) -> Option<String> {
     let ratio = value / first;
     if !(ratio.is_finite() && ratio > 0.0) {
@@ -51,7 +51,7 @@ pub(super) fn times(ratio: f64) -> Option<String> {
     })
 }
 
-/// A mark on an axis: a plain number where that is short, else as `quantity`, without unit and minutes.
+/// A mark on an axis: a plain number if short, else as `quantity`, without unit and minutes.
 pub(super) fn tick(value: f64) -> String {
     if (0.00095..999.5).contains(&value.abs()) {
         return trimmed(format!("{value:.4}"));
@@ -60,13 +60,13 @@ pub(super) fn tick(value: f64) -> String {
     format!("{number}{prefix}")
 }
 
-/// Three digits and the prefix of the largest power of 1000 that is not above, up to `most` of them.
+/// Three digits with the prefix of the largest power of 1000 that is not above the value, up to the power `most`.
 fn scaled(value: f64, most: i32) -> (String, &'static str) {
     const PREFIXES: [&str; 11] = ["p", "n", "µ", "m", "", "k", "M", "G", "T", "P", "E"];
     if value == 0.0 || !value.is_finite() {
         return (if value == 0.0 { "0".to_string() } else { value.to_string() }, "");
     }
-    // Rounded to three digits first, so that 999.9 becomes 1 k and not 1000.
+    // Rounded to three digits first, so 999.9 becomes 1 k and not 1000.
     let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
     let power = ((rounded.abs().log10() + 1e-9) / 3.0).floor().clamp(-5.0, 7.0) as i32;
     if !(-4..=6).contains(&power) {
@@ -100,7 +100,8 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// Text for HTML, between tags and in quoted attributes; control characters, which HTML does not allow, become spaces.
+/// Text for HTML, between tags and in quoted attributes. Control characters become spaces, because HTML does not allow
+/// them.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -118,7 +119,7 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// A name for one line of a table or a legend.
+/// A name on one line of a table or a legend.
 pub(super) fn one_line(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_string()
 }

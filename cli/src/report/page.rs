@@ -1,4 +1,4 @@
-//! A report as HTML.
+//! Writes a report as HTML.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ fn html_figure(figure: &Figure) -> String {
     format!("<figure id=\"{}\">\n{}{caption}</figure>\n", escape(&figure.file), figure.drawing.svg())
 }
 
-/// Machine, commit and command of a figure; what is too long to stand under each figure is among the sources.
+/// Machine, commit and command of a figure. What is too long for a caption stands among the sources.
 pub(super) fn caption(origins: &[Origin]) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (i, name) in ["machine", "commit", "command"].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Reports from files: folders of runs, results of `hotrow bench`, and what it measured.
+//! Reads reports from folders of runs and from files of `hotrow bench`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,12 @@ mod run;
 
 /// Reads runs and measurements. A path is
 ///
-/// - the folder of a finished or running run (`metrics.jsonl`, `summary.json`, `env.json`), whose name becomes the run's name,
-/// - a file that `hotrow bench` has written: a result, a roofline, a break-even table, a sweep,
+/// - the folder of a finished or running run (`metrics.jsonl`, `summary.json`, `env.json`), which gives the run its
+///   name,
+/// - a file from `hotrow bench`: a result, a roofline, a break-even table or a sweep,
 /// - or a folder of either.
 ///
-/// Keys that are not known are passed over, keys and files that are missing leave their figures out.
+/// Unknown keys are ignored. Missing keys and files leave their figures out.
 ///
 /// ```
 /// let folder = tempfile::tempdir().unwrap();
@@ -30,8 +31,8 @@ mod run;
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if a file cannot be read; [`Error::Data`] with file, line and column if one is not JSON or not what it says
-/// it is, and for a folder that has neither runs nor results.
+/// [`Error::Io`] if a file cannot be read; [`Error::Data`] with file, line and column if one is not JSON, or not what
+/// it claims to be, and for a folder without runs and results.
 pub fn from_runs(paths: &[PathBuf]) -> Result<Report> {
     let mut reader = Reader::default();
     for path in paths {
@@ -43,7 +44,7 @@ pub fn from_runs(paths: &[PathBuf]) -> Result<Report> {
     Ok(reader.finish())
 }
 
-/// As [`from_runs`], from the bytes of one file of `hotrow bench`; `path` is for messages.
+/// As [`from_runs`], from the bytes of one file of `hotrow bench`. Messages name `path`.
 ///
 /// ```
 /// let error = hotrow_cli::report::from_json("a.json".as_ref(), b"{\"schema\": 7}").unwrap_err();
@@ -59,13 +60,13 @@ pub fn from_json(path: &Path, bytes: &[u8]) -> Result<Report> {
     Ok(reader.finish())
 }
 
-/// A report that grows.
+/// A report under construction.
 #[derive(Default)]
 struct Reader {
     report: Report,
-    /// What was trained, in the order seen.
+    /// The tasks, in the order of their first runs.
     tasks: Vec<String>,
-    /// Of each run, what is known of the machine.
+    /// What is known of each run's machine.
     environments: Vec<(String, Object)>,
     passed_over: Vec<String>,
 }
@@ -82,7 +83,7 @@ impl Reader {
         entries.sort();
         let (folders, others): (Vec<PathBuf>, Vec<PathBuf>) = entries.into_iter().partition(|path| path.is_dir());
         let results = others.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-        // What a program that was killed has left begins with a dot.
+        // What a killed program left begins with a dot.
         let visible = |path: &&PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
         let results: Vec<&PathBuf> = results.filter(visible).collect();
         let runs: Vec<&PathBuf> = folders.iter().filter(|folder| run::is_run(folder)).collect();
@@ -95,7 +96,7 @@ impl Reader {
         runs.into_iter().try_for_each(|folder| self.run(folder))
     }
 
-    /// `alone`: asked for by name, and not found in a folder.
+    /// Reads a file; `alone` if it was named itself, instead of found in a folder.
     fn file(&mut self, path: &Path, alone: bool) -> Result<()> {
         let text = json::text(path, files::read(path)?)?;
         self.json(path, &json::object(path, &text)?, alone)
@@ -117,7 +118,7 @@ impl Reader {
             "hotrow-bench-roofline" => self.roofline(path, object),
             "hotrow-bench-breakeven" => self.breakeven(path, object),
             "hotrow-bench-sweep" | "hotrow-bench-scale" => self.sweep(path, object),
-            // Folders may hold what others have measured.
+            // Folders may hold other measurements.
             other if !alone => {
                 self.passed_over.push(format!("{} ({other})", path.display()));
                 Ok(())
@@ -143,16 +144,16 @@ impl Reader {
         report.subtitle = names.join(" · ");
         report.environment = environment(&self.environments);
         if !self.passed_over.is_empty() {
-            report.notes.push(format!("Passed over, being of a kind not known here: {}.", self.passed_over.join(", ")));
+            report.notes.push(format!("Ignored, because their kind is unknown: {}.", self.passed_over.join(", ")));
         }
         self.report
     }
 }
 
-/// More values of a key than this are counted and not listed.
+/// The most values of a key that are listed. More are counted.
 const MOST_VALUES: usize = 4;
 
-/// A line for each key that any run has; where runs differ, each value with its runs.
+/// A line for each key of any run. If runs differ, each value names its runs.
 fn environment(runs: &[(String, Object)]) -> Vec<(String, String)> {
     let mut keys: Vec<&String> = Vec::new();
     runs.iter().flat_map(|(_, machine)| machine.keys()).for_each(|key| {

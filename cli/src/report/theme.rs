@@ -1,19 +1,19 @@
-//! The colours of a report: in drawings each is the name of a variable of the page's style, which has a value for light
-//! pages, one for dark ones, and the light one again for paper.
+//! The colours of a report. In drawings a colour is a variable of the page's style. Its value differs on light and dark
+//! pages; paper takes the light one.
 //!
-//! Series are in the colours of Okabe and Ito ("Color Universal Design", 2008), without the yellow that is lost on white and
-//! with two more; phases in the "muted" scheme of Tol ("Colour Schemes", SRON/EPS/TN/09-002, 2021). Readers with colour
-//! blindness tell them apart; series also differ by the shape of their marks.
+//! Series have the colours of Okabe and Ito ("Color Universal Design", 2008), without the yellow that is lost on white,
+//! and with two more. Phases have Tol's "muted" scheme ("Colour Schemes", SRON/EPS/TN/09-002, 2021). Colour-blind
+//! readers can tell them apart. Series also differ in the shape of their marks.
 
 use plotters::style::RGBColor;
 
 /// A colour of drawings.
 pub(super) struct Tone {
-    /// Of the variable.
+    /// The variable's name.
     name: &'static str,
-    /// On a light page, and what plotters is told. No two are alike, for the page's style takes their place.
+    /// The colour on a light page, and in plotters. No two are alike, because the page's style replaces them.
     pub light: RGBColor,
-    /// On a dark page.
+    /// The colour on a dark page.
     dark: RGBColor,
 }
 
@@ -28,7 +28,7 @@ const fn tone(name: &'static str, light: u32, dark: u32) -> Tone {
 pub(super) const INK: Tone = tone("draw-ink", 0x1a1a1a, 0xe8e8e6);
 /// Axes and the lines of a grid.
 pub(super) const GRID: Tone = tone("draw-grid", 0x808080, 0x8a8a8a);
-/// Text on dark and on light pieces of bars, whatever the page is.
+/// Text on dark and on light pieces of bars, on any page.
 pub(super) const WHITE: Tone = tone("draw-white", 0xffffff, 0xffffff);
 pub(super) const BLACK: Tone = tone("draw-black", 0x000000, 0x000000);
 
@@ -44,7 +44,7 @@ pub(super) const SERIES: [Tone; 8] = [
     tone("series-7", 0x6b6b6b, 0xb4b4b4),
 ];
 
-/// Pieces of a bar; the last is for all that are too many.
+/// Pieces of a bar. The last colour is for all that are too many.
 pub(super) const PIECES: [Tone; 10] = [
     tone("piece-0", 0x332288, 0x5a48c0),
     tone("piece-1", 0x88ccee, 0x88ccee),
@@ -78,13 +78,13 @@ pub(super) fn style() -> String {
 
 /// A drawing by plotters, in the colours of the page.
 pub(super) fn themed(svg: &str) -> String {
-    // In text a quote is escaped, so that only attributes are changed.
+    // Text has its quotes escaped, so this changes attributes only.
     all().fold(svg.to_owned(), |svg, tone| {
         svg.replace(&format!("=\"{}\"", hex(tone.light)), &format!("=\"var(--{})\"", tone.name))
     })
 }
 
-/// Whether black is easier to read on it than white (the luma of ITU-R BT.601), on a light page and on a dark one.
+/// Whether black is easier to read on it than white (the luma of ITU-R BT.601), on a light and on a dark page.
 pub(super) fn light(tone: &Tone) -> bool {
     let RGBColor(r, g, b) = tone.light;
     299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) > 128_000

@@ -105,7 +105,7 @@ fn made_data_replaces_nothing_unless_it_is_told_to() {
     fs::create_dir(place("d")).unwrap();
     fs::write(place("mine.txt"), "mine").unwrap();
     symlink("../mine.txt", place("d/valid.txt")).unwrap();
-    assert_fails(&run(&mut at(folder.path(), gen_small)), 2, &["d/valid.txt is there already"]);
+    assert_fails(&run(&mut at(folder.path(), gen_small)), 2, &["d/valid.txt exists already"]);
     assert_eq!(names(&place("d")), ["valid.txt"]);
     succeeds(&mut at(folder.path(), &format!("{gen_small} --force")));
     assert_eq!(names(&place("d")), ["train.txt", "valid.txt"]);

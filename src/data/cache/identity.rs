@@ -1,4 +1,4 @@
-//! What tells one state of a file from another.
+//! Tells one state of a file from another.
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -9,17 +9,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Bytes that are hashed at each end.
+/// Bytes hashed at each end.
 const END: u64 = 64 << 10;
-/// Places in between, and bytes at each.
+/// Places in between, and the bytes hashed at each.
 const PLACES: u64 = 16;
 const PLACE: u64 = 4 << 10;
 
-/// What a cache is valid for. Times alone do not tell: archives and image layers give all their files one. So the time of the last
-/// change of the file's entry counts too, which no program can set, and a part of the bytes.
+/// The state of a file that a cache is valid for. Times alone are not enough: archives and image layers give all files
+/// one time. So it includes the time of the last change of the file's inode, which no program can set, and a hash of
+/// some of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Identity {
-    /// Without links.
+    /// Without symbolic links.
     pub path: String,
     bytes: u64,
     inode: u64,
@@ -30,7 +31,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Of the file at `path`.
+    /// The state of the file at `path`.
     pub fn of(path: &Path) -> Result<Self> {
         let mut file = files::open(path)?;
         let read = |file: &mut File| -> io::Result<Self> {
@@ -48,7 +49,7 @@ impl Identity {
     }
 }
 
-/// Hash of both ends and of places in between; of a small file, of all of it.
+/// Hashes both ends and some places in between, or all of a small file.
 fn sample(file: &mut File, length: u64) -> io::Result<u64> {
     let mut hash = Xxh3::new();
     let mut bytes = Vec::new();

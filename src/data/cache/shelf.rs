@@ -1,4 +1,4 @@
-//! Where parsed data is looked for, and where it goes.
+//! Where caches are looked up, and where parsed data goes.
 
 use super::{Cache, Writer};
 use crate::error::{Error, Result};
@@ -6,34 +6,34 @@ use crate::files;
 use std::io;
 use std::path::Path;
 
-/// How the names of caches end.
+/// The end of a cache's name.
 const SUFFIX: &str = ".samples";
 
 /// A place for caches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shelf<'a> {
-    /// This folder, made if need be: what is parsed stays there for later.
+    /// This folder, made if needed. Parsed data stays there.
     Kept(&'a Path),
-    /// Nothing stays. What is in the first folder is used; else the data goes to a file without a name, in the first of the others
-    /// that takes one.
-    Passing { look: Option<&'a Path>, scratch: &'a [&'a Path] },
+    /// Nothing stays. A cache in the folder `existing` is reused. Other data goes to an unnamed file in the first
+    /// folder of `scratch` that takes one.
+    Passing { existing: Option<&'a Path>, scratch: &'a [&'a Path] },
 }
 
 impl Shelf<'_> {
-    /// The cache that is there already. Whatever is wrong with one, the answer is the same: it is made again.
+    /// The existing cache. A faulty one counts as none, so it is made again.
     pub fn find(&self, name: u64, key: u128) -> Option<Cache> {
         let folder = match *self {
             Self::Kept(folder) => {
-                // Here every run comes past that uses the folder.
+                // Every run that uses the folder comes past here.
                 files::sweep(folder, |name| name.ends_with(SUFFIX) || name == files::SCRATCH);
                 folder
             }
-            Self::Passing { look, .. } => look?,
+            Self::Passing { existing, .. } => existing?,
         };
         Cache::open(&folder.join(file_name(name)), key).ok()
     }
 
-    /// For one that is not there.
+    /// A writer for a cache that does not exist.
     pub fn writer(&self, name: u64, key: u128) -> Result<Writer> {
         match *self {
             Self::Kept(folder) => Writer::create(folder, &file_name(name), key),

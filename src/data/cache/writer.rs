@@ -1,40 +1,41 @@
-//! Writes a cache while its samples are being read: memory stays small however large the file.
+//! Writes a cache while its samples are being read, in little memory.
 
 use super::{Cache, HEADER, Header, Meta};
 use crate::data::records::Records;
 use crate::error::{Error, Result};
-use crate::files::{self, Made, Temporary};
+use crate::files::{self, Rollback, Temporary};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-/// A cache that is being written, under a name of its own or under none.
+/// A cache that is being written, under a temporary name or without one.
 pub(crate) struct Writer {
-    /// What errors are about.
+    /// The path in errors.
     path: PathBuf,
     key: u128,
     records: BufWriter<File>,
     table: BufWriter<File>,
-    /// Goes before the folder that was made for it.
+    /// Dropped before the folder that was made for it.
     named: Option<Temporary>,
-    made: Option<Made>,
+    made: Option<Rollback>,
     digests: [Xxh3; 2],
     words: u64,
     meta: Meta,
 }
 
 impl Writer {
-    /// The cache `name` in `folder`, which is made if need be.
+    /// Creates the cache `name` in `folder`, which is made if needed.
     pub fn create(folder: &Path, name: &str, key: u128) -> Result<Self> {
-        let made = Made::folder(folder)?;
+        let made = Rollback::folder(folder)?;
         let path = folder.join(name);
         let named = Temporary::file(&path)?;
         let records = named.handle().try_clone().map_err(Error::io(&path))?;
         Self::new(path, key, [records, files::anonymous(folder)?], Some(named), Some(made))
     }
 
-    /// One that nobody else can open, in a file of `folder` without a name: it goes with what [`finish`](Self::finish) gives.
+    /// Creates a cache in an unnamed file of `folder`. It vanishes with the cache that [`finish`](Self::finish)
+    /// returns.
     pub fn unkept(folder: &Path, key: u128) -> Result<Self> {
         Self::new(folder.to_owned(), key, [files::anonymous(folder)?, files::anonymous(folder)?], None, None)
     }
@@ -44,7 +45,7 @@ impl Writer {
         key: u128,
         [records, table]: [File; 2],
         named: Option<Temporary>,
-        made: Option<Made>,
+        made: Option<Rollback>,
     ) -> Result<Self> {
         let [records, table] = [records, table].map(|file| BufWriter::with_capacity(1 << 20, file));
         let (digests, meta) = ([Xxh3::new(), Xxh3::new()], Meta::default());
@@ -72,24 +73,24 @@ impl Writer {
         self.table.write_all(bytes).map_err(Error::io(&self.path))
     }
 
-    /// What has been added.
+    /// The counts of what was added.
     pub fn summary(&mut self) -> &mut crate::data::Summary {
         &mut self.meta.summary
     }
 
-    /// Completes the file, opens it and gives it its name, if it is to have one.
+    /// Completes the file, opens it, and gives it its name, if it gets one.
     pub fn finish(mut self, names: Option<Vec<String>>) -> Result<Cache> {
         self.meta.names = names;
         self.complete().map_err(Error::io(&self.path))?;
-        // From here on the file is not written to. It is opened by what it is, not by its name, which may be another program's
-        // file of that name in the next moment.
+        // From here on nobody writes to the file. It is opened by its handle: the name may belong to another program's
+        // file a moment later.
         let cache = Cache::of_file(self.records.get_ref(), self.key);
         let cache = cache.map_err(|message| Error::data(&self.path, 0, 0, message))?;
         match self.named.map(|named| named.persist(&self.path)) {
             None => {}
-            Some(Ok(())) => self.made.into_iter().for_each(Made::keep),
+            Some(Ok(())) => self.made.into_iter().for_each(Rollback::keep),
             Some(Err(Error::Interrupted)) => return Err(Error::Interrupted),
-            // A cache without a name is as good, for this program.
+            // This program can use a cache without a name as well.
             Some(Err(_)) => {}
         }
         Ok(cache)

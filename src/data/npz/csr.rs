@@ -1,4 +1,4 @@
-//! One sparse array, row by row.
+//! Reads one sparse array, row by row.
 
 use super::npy::Array;
 use crate::data::ids::sort;
@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use zip::ZipArchive;
 
-/// An npz file, opened once for each of the arrays that are read side by side.
+/// An npz file, opened once for each array that is read side by side.
 pub(super) struct Archives<'a> {
     path: &'a Path,
     archives: [ZipArchive<Box<dyn Seekable + 'a>>; 3],
@@ -17,7 +17,7 @@ pub(super) struct Archives<'a> {
 
 type Numbers<'a, T> = Box<dyn Iterator<Item = io::Result<T>> + 'a>;
 
-/// A sparse array (rows, columns) in compressed rows: the entries of row `r` are `indptr[r]..indptr[r + 1]`.
+/// A sparse array (rows, columns) in CSR form: the entries of row `r` are `indptr[r]..indptr[r + 1]`.
 pub(super) struct Csr<'a> {
     path: &'a Path,
     pub rows: u64,
@@ -25,7 +25,7 @@ pub(super) struct Csr<'a> {
     indptr: Numbers<'a, i64>,
     indices: Numbers<'a, i64>,
     data: Numbers<'a, f64>,
-    /// Entries there are, and entries read.
+    /// Entries in the array, and entries read.
     entries: i64,
     read: i64,
     row: u64,
@@ -37,7 +37,7 @@ impl<'a> Archives<'a> {
         Ok(Self { path: input.path(), archives: [open()?, open()?, open()?] })
     }
 
-    /// The array, at its first row.
+    /// The array, before its first row.
     pub fn csr(&mut self) -> Result<Csr<'_>> {
         let path = self.path;
         let [first, second, third] = &mut self.archives;
@@ -52,7 +52,7 @@ impl<'a> Archives<'a> {
         let mut format = String::new();
         let name = array(path, first, "format")?.reader;
         name.take(16).read_to_string(&mut format).map_err(|error| wrong(path, error))?;
-        // Text of scipy for Python 2 and 3: 1 and 4 bytes a character.
+        // scipy writes text with 1 byte a character under Python 2, and with 4 under Python 3.
         let format = format.replace('\0', "");
         if format != "csr" {
             return Err(wrong(path, format!("is a `{}` array, not `csr`", format.escape_default())));
@@ -84,8 +84,8 @@ impl<'a> Archives<'a> {
 }
 
 impl Csr<'_> {
-    /// Reads the next row into `entries`, sorted; entries of one index are added up, and how many are gone so is added to
-    /// `twice`.
+    /// Reads the next row into `entries`, sorted. Values of equal indices are added; `twice` grows by the entries that
+    /// this removes.
     pub fn row(&mut self, entries: &mut Vec<Entry>, twice: &mut u64) -> Result<()> {
         entries.clear();
         let row = self.row;
@@ -113,7 +113,7 @@ impl Csr<'_> {
         sort(entries, "index", twice).map_err(|fault| self.wrong(format!("row {row}: {}", fault.message)))
     }
 
-    /// After the last row: nothing may be left.
+    /// Checks that nothing follows the last row.
     pub fn end(self) -> Result<()> {
         if self.read != self.entries {
             return Err(self.wrong(format!("the rows end at {}, the entries at {}", self.read, self.entries)));
@@ -147,5 +147,5 @@ fn reals<'a>(path: &Path, array: Array<'a>) -> Result<Numbers<'a, f64>> {
 }
 
 fn not_taken(path: &Path, kind: &str) -> Error {
-    wrong(path, format!("numbers of type '{kind}' are not taken"))
+    wrong(path, format!("numbers of type '{kind}' are not supported"))
 }

@@ -1,17 +1,17 @@
-//! One array of numbers in numpy's format (NEP 1), as a stream.
+//! Reads one array of numbers in numpy's format (NEP 1), as a stream.
 
 use std::io::{self, BufReader, Read};
 
-/// A part of an archive, at its first number.
+/// A part of an archive, before its first number.
 pub(super) struct Array<'a> {
-    /// Its type as numpy writes it, `<f4` say.
+    /// Its type in numpy's notation, such as `<f4`.
     pub kind: String,
     pub shape: Vec<u64>,
-    /// What is behind the header.
+    /// What follows the header.
     pub reader: BufReader<Box<dyn Read + 'a>>,
 }
 
-/// What an array may hold.
+/// The kinds of numbers in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Bool,
@@ -20,11 +20,11 @@ enum Kind {
     Float,
 }
 
-/// A number as it is stored, before it is made another.
+/// A number as it is stored, before it is converted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
     Integer(i64),
-    /// Above what the other holds only.
+    /// Only for values above the range of the other.
     Unsigned(u64),
     Float(f64),
 }
@@ -35,7 +35,7 @@ impl<'a> Array<'a> {
         let mut reader = BufReader::with_capacity(1 << 16, part);
         let mut start = [0; 10];
         reader.read_exact(&mut start)?;
-        // Version 1: two bytes of length. Later ones are for headers that we would not take.
+        // Version 1 has a length of two bytes. Later versions are for headers that this reader refuses.
         if !start.starts_with(b"\x93NUMPY\x01") {
             return Err(invalid("is no array"));
         }
@@ -45,12 +45,12 @@ impl<'a> Array<'a> {
         Ok(Self { kind, shape, reader })
     }
 
-    /// How many numbers it has.
+    /// The number of its numbers.
     pub fn len(&self) -> u64 {
         self.shape.iter().product()
     }
 
-    /// Its numbers, if they are whole ones of 32 or 64 bits. None if they are of another type.
+    /// Its numbers, if they are integers of 32 or 64 bits; `None` if they are of another type.
     pub fn integers(self) -> Option<impl Iterator<Item = io::Result<i64>> + 'a> {
         let taken = matches!(self.stored()?, (_, Kind::Integer, 4 | 8) | (_, Kind::Unsigned, 4));
         let whole = |number| match number {
@@ -61,7 +61,7 @@ impl<'a> Array<'a> {
         taken.then(|| numbers.map(move |number| number.map(whole)))
     }
 
-    /// Its numbers as the nearest of 64 bits. None if they are of another type.
+    /// Its numbers as the nearest f64; `None` if they are of another type.
     pub fn reals(self) -> Option<impl Iterator<Item = io::Result<f64>> + 'a> {
         let real = |number| match number {
             Number::Integer(number) => number as f64,
@@ -83,7 +83,7 @@ impl<'a> Array<'a> {
         }))
     }
 
-    /// Whether the numbers are big-endian, what they are, and their bytes.
+    /// Whether the numbers are big-endian, their kind, and their width in bytes.
     fn stored(&self) -> Option<(bool, Kind, usize)> {
         let mut characters = self.kind.chars();
         let order = characters.next()?;
@@ -100,20 +100,20 @@ impl<'a> Array<'a> {
             Kind::Integer | Kind::Unsigned => matches!(width, 1 | 2 | 4 | 8),
             Kind::Float => matches!(width, 4 | 8),
         };
-        // A byte has no order; everything else must name one.
+        // A byte has no order; every other type must name one.
         let ordered = matches!(order, '<' | '>') || (order == '|' && width == 1);
         (known && ordered).then_some((order == '>', kind, width))
     }
 }
 
-/// The number of these bytes, of which `width` count.
+/// The number in the first `width` of these bytes.
 fn number(bytes: [u8; 8], kind: Kind, width: usize) -> io::Result<Number> {
     let unused = 64 - 8 * width as u32;
     Ok(match (kind, width) {
         (Kind::Bool, _) if bytes[0] > 1 => return Err(invalid(&format!("invalid value for bool: {}", bytes[0]))),
         (Kind::Float, 4) => Number::Float(f64::from(f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))),
         (Kind::Float, _) => Number::Float(f64::from_le_bytes(bytes)),
-        // The sign of a shorter one goes up to the top and comes back.
+        // Extends the sign of a shorter number.
         (Kind::Integer, _) => Number::Integer(i64::from_le_bytes(bytes) << unused >> unused),
         (Kind::Bool | Kind::Unsigned, _) => {
             let number = u64::from_le_bytes(bytes);
@@ -122,12 +122,13 @@ fn number(bytes: [u8; 8], kind: Kind, width: usize) -> io::Result<Number> {
     })
 }
 
-/// Type and shape of a header, a Python dictionary as numpy writes it: `{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }`.
-/// None if it is anything else, or as large as nothing.
+/// Type and shape from a header, a Python dictionary as numpy writes it:
+/// `{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }`. `None` if it is anything else, or its shape is too
+/// large.
 fn fields(header: &[u8]) -> Option<(String, Vec<u64>)> {
     let text = std::str::from_utf8(header).ok()?.trim_end();
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    // Dimensions of less than 18 digits in all cannot overflow as a product.
+    // Dimensions of fewer than 18 digits in all cannot overflow as a product.
     if text.len() > 1024 || digits > 18 {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Sizes of planted data sets.
+//! The sizes of planted data sets.
 
 use crate::error::{Error, Result};
 
@@ -8,28 +8,28 @@ pub const PRESETS: [&str; 3] = ["amazon-670k", "delicious-200k", "small"];
 /// The size of a planted data set. Equal options make equal samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Number of features, 100 at least.
+    /// Number of features; at least 100.
     pub features: usize,
-    /// Number of labels, 100 at least and twenty times `labels_per_sample`.
+    /// Number of labels; at least 100, and at least twenty times `labels_per_sample`.
     pub labels: usize,
     /// Samples to train on.
     pub train: usize,
     /// Samples to validate on.
     pub valid: usize,
-    /// Features of a sample, in the mean; 1 at least, an eighth of all at most.
+    /// Mean number of features of a sample; at least 1, and at most an eighth of all.
     pub features_per_sample: f64,
-    /// Labels of a sample, in the mean; 1 at least.
+    /// Mean number of labels of a sample; at least 1.
     pub labels_per_sample: f64,
-    /// Seed of everything drawn.
+    /// The seed of every draw.
     pub seed: u64,
 }
 
 impl Options {
-    /// The sizes of a public data set, or `small` to try things out.
+    /// The sizes of a public data set, or `small` for trying things out.
     ///
     /// # Errors
     ///
-    /// If the name is not one of [`PRESETS`].
+    /// [`Error::Config`] if the name is not one of [`PRESETS`].
     ///
     /// ```
     /// use hotrow::data::planted::Options;
@@ -55,7 +55,7 @@ impl Options {
         }
     }
 
-    /// The same set at `share` of its size: features, labels and samples, but not those of one sample.
+    /// The same set at `share` of its size: fewer features, labels and samples, but as many of them a sample.
     ///
     /// ```
     /// use hotrow::data::planted::Options;

@@ -1,4 +1,4 @@
-//! Which features belong to a topic, a group and a label.
+//! The features of a topic, a group and a label.
 
 use super::{Options, pick, topic_of};
 use crate::rng::rng;
@@ -23,13 +23,13 @@ pub(super) struct Words {
 
 impl Words {
     pub(super) fn draw(options: &Options, groups: usize, topics: usize) -> Self {
-        // Each feature is a word of three topics or so.
+        // Each feature is a word of about three topics.
         let topic_words = (3 * options.features / topics).clamp(20, options.features / 2);
         let topic_table = table(options, "planted/topic", topics, topic_words, |_| &[]);
         let words_of = |topic: usize| &topic_table[topic * topic_words..][..topic_words];
         let group_table =
             table(options, "planted/group", groups, GROUP, |group| words_of(topic_of(group, groups, topics)));
-        // Rows of signatures are by place: place p belongs to group p mod groups.
+        // Signatures stand by position: position p belongs to group p mod groups.
         let of_label = |place: usize| words_of(topic_of(place % groups, groups, topics));
         let label_table = table(options, "planted/label", options.labels, SIGNATURE, of_label);
         Self { topics: topic_table, topic_words, groups: group_table, labels: label_table }
@@ -48,7 +48,7 @@ impl Words {
     }
 }
 
-/// Rows of features, every other one out of the `topic` of the row unless that is empty.
+/// Rows of features. Every other feature comes from the `topic` of the row, unless that is empty.
 fn table<'a>(
     options: &Options,
     purpose: &str,

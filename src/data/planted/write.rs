@@ -3,27 +3,28 @@
 use super::{Part, Planted, Sample};
 use crate::data::{Batch, Samples};
 use crate::error::{Error, Result};
-use crate::files::{Made, Output};
+use crate::files::{Output, Rollback};
 use rayon::prelude::*;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// The files of a set.
+/// The names of the two files.
 const NAMES: [&str; 2] = ["train.txt", "valid.txt"];
-/// Samples formatted by one task, and tasks at a time: 25 MB of text at most for sets of the presets' kinds.
+/// Samples formatted by one task, and tasks at a time. Together they make at most 25 MB of text for sets like the
+/// presets.
 const CHUNK: u64 = 256;
 const CHUNKS: u64 = 32;
 
 impl Planted {
-    /// Writes `train.txt` and `valid.txt` to `folder`, which is made if it is not there. `progress` is told from time to
-    /// time how many samples of how many are written.
+    /// Writes `train.txt` and `valid.txt` to `folder`, which is made if needed. `progress` gets the number of samples
+    /// written, and their total.
     ///
-    /// The files get their names when both are complete and on the disk. What has these names is replaced; where they are links,
-    /// what those name.
+    /// The files get their names when both are complete and on the disk. They replace existing files of these names, or
+    /// those that links of these names lead to.
     ///
     /// # Errors
     ///
-    /// If the folder or a file cannot be written; then no new file is left behind, and no new folder.
+    /// If the folder or a file cannot be written. Then no new file or folder is left behind.
     ///
     /// ```
     /// use hotrow::data::planted::{Options, Planted};
@@ -35,7 +36,7 @@ impl Planted {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn write(&self, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
-        let made = Made::folder(folder)?;
+        let made = Rollback::folder(folder)?;
         let total = (self.options.train + self.options.valid) as u64;
         let mut done = 0;
         let mut advance = |more| {
@@ -46,17 +47,17 @@ impl Planted {
         let train = self.write_part(Part::Train, &train, &mut advance)?;
         let valid = self.write_part(Part::Valid, &valid, &mut advance)?;
         train.finish()?;
-        // Half a data set is worse than none: if this fails, a first file that was not there before goes too.
+        // Half a data set is worse than none. If this fails, the first file goes too, unless it replaced another.
         valid.finish()?;
         made.keep();
         Ok(())
     }
 
-    /// As [`write`](Self::write), but refuses a folder that has one of the files.
+    /// As [`write`](Self::write), but refuses a folder that holds one of the files.
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write), and [`Error::Config`] for a file that is there.
+    /// As [`write`](Self::write), and [`Error::Config`] if a file exists.
     ///
     /// ```
     /// use hotrow::data::planted::{Options, Planted};
@@ -67,9 +68,9 @@ impl Planted {
     /// # Ok::<(), hotrow::error::Error>(())
     /// ```
     pub fn write_new(&self, folder: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
-        // A link is there even if what it names is not.
+        // A link exists even if its target does not.
         match NAMES.map(|name| folder.join(name)).iter().find(|path| path.symlink_metadata().is_ok()) {
-            Some(path) => Err(Error::config("out", format!("{} is there already", path.display()))),
+            Some(path) => Err(Error::config("out", format!("{} exists already", path.display()))),
             None => self.write(folder, progress),
         }
     }
@@ -103,7 +104,7 @@ impl Planted {
         Ok(output)
     }
 
-    /// A part as samples to train on without files.
+    /// The samples of a part, to train on without files.
     ///
     /// ```
     /// use hotrow::data::{Batch, Samples, planted::{Options, Part, Planted}};

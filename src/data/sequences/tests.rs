@@ -78,7 +78,7 @@ fn epochs_and_seeds_have_orders_of_their_own() {
 fn a_file_that_is_too_short_is_refused_with_both_numbers() {
     let error = Sequences::new(counting(10), 10, 1, 1).unwrap_err();
     assert_eq!(error.exit_code(), 2);
-    let message = "model.context: 10 tokens and one that follows, where the training file has 10";
+    let message = "model.context: 10 tokens and the next one are more than the 10 of the training file";
     assert_eq!(error.to_string(), message);
     assert!(Sequences::new(counting(11), 10, 1, 1).is_ok());
 }

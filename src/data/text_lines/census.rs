@@ -1,4 +1,4 @@
-//! What the labels of a training file are: ids or names.
+//! Finds out whether the labels of a training file are ids or names.
 
 use super::Columns;
 use crate::config;
@@ -6,23 +6,23 @@ use crate::data::lines::Fault;
 use crate::data::samples::Policy;
 use std::collections::HashMap;
 
-/// Labels are names if the largest is not below this many times the number of distinct ones. Each id up to the largest
-/// gets a row of the network, so at worst a quarter of the rows is of use; a code of eight digits would ask for 10^8.
+/// Labels are names if the largest is at least this many times the number of distinct ones. Each id up to the largest
+/// gets a row of the network. So at worst a quarter of the rows is used; codes of eight digits would ask for 10^8 rows.
 const SPARSEST: u64 = 4;
 
 /// Ids below this cost nothing, however few there are.
 const FEW: u64 = 1024;
 
-/// How often each label occurs, to tell whether they are ids or names, and to number the names.
+/// Counts each label, to tell ids from names, and to number the names.
 #[derive(Debug, Default)]
 pub(crate) struct Census {
     counts: HashMap<String, u64>,
-    /// Lines with a label that is no canonical integer, and the first of them, from 1.
+    /// The number of lines with a label that is no canonical integer, and the first such line, from 1.
     named: u64,
     first_named: u64,
-    /// Lines with a sample.
+    /// The number of lines with a sample.
     lines: u64,
-    /// Whether a label is text and not a number of JSON.
+    /// Whether a label is a string of JSON.
     text: bool,
     largest: u64,
 }
@@ -39,7 +39,7 @@ impl Census {
         self.lines += 1;
         for token in tokens {
             self.text |= !token.number;
-            // Too long for 64 bits is above every limit; what is no number is a name anyway.
+            // What does not fit 64 bits is above every limit. What is no number is a name anyway.
             self.largest =
                 self.largest.max(if token.is_canonical() { token.text.parse().unwrap_or(u64::MAX) } else { 0 });
             match self.counts.get_mut(&*token.text) {
@@ -50,7 +50,7 @@ impl Census {
         Ok(())
     }
 
-    /// Adds what was counted in the lines behind, of which the first follows line `lines`.
+    /// Adds the counts of later lines; the first of them follows line `lines`.
     pub fn add(&mut self, other: Self, lines: u64) {
         if self.named == 0 {
             self.first_named = other.first_named + lines;
@@ -64,7 +64,7 @@ impl Census {
         }
     }
 
-    /// The names by falling frequency, equally frequent ones by name; nothing if labels are ids.
+    /// The names by falling frequency, then by name; `None` if labels are ids.
     pub fn names(self, labels: config::Labels) -> Option<Vec<String>> {
         let sparse = self.text && self.largest >= FEW.max(SPARSEST.saturating_mul(self.counts.len() as u64));
         let named = match labels {
@@ -77,7 +77,7 @@ impl Census {
         named.then(|| names.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// A sentence, if the first line looks like names of columns: it alone makes names of all labels.
+    /// A note, if only the first line makes names of all labels: it looks like names of columns.
     pub fn note(&self) -> Option<String> {
         let header = self.named == 1 && self.first_named == 1 && self.lines > 2;
         header.then(|| {

@@ -1,4 +1,4 @@
-//! The two fields of a JSON object that matter; the others are stepped over.
+//! Reads the text and the labels from a JSON object, and skips its other fields.
 
 use super::{Token, comma_separated, cut};
 use crate::data::lines::Fault;
@@ -8,15 +8,16 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Names of the fields.
+/// The names of the fields.
 #[derive(Clone, Copy)]
 struct Fields<'a> {
     text: &'a str,
-    /// Nothing where labels are stepped over.
+    /// `None` if labels are skipped.
     label: Option<&'a str>,
 }
 
-/// The text and the labels of `line`. JSON does not tell where a value stands: labels are placed at the beginning.
+/// The text and the labels of `line`. JSON does not tell where a value stands, so labels get the position of the line's
+/// beginning.
 pub(super) fn split<'a>(
     line: &'a str,
     text: &str,

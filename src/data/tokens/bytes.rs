@@ -1,7 +1,7 @@
-//! The alphabet of byte-level BPE, and bytes that become text while they are still coming in.
+//! The alphabet of byte-level BPE, and UTF-8 decoding of a stream.
 
-/// The character that stands for each byte in the tokens of byte-level BPE (Radford et al. 2019): itself where it is visible,
-/// one from U+0100 on where it is not.
+/// The character for each byte in the tokens of byte-level BPE (Radford et al. 2019): the byte itself if visible, else
+/// a character from U+0100 on.
 pub(super) fn characters() -> [char; 256] {
     let mut invisible = 0x100..;
     std::array::from_fn(|byte| {
@@ -11,13 +11,13 @@ pub(super) fn characters() -> [char; 256] {
     })
 }
 
-/// The bytes that `token` stands for, unless it has a character that stands for none.
+/// The bytes of `token`; `None` if one of its characters stands for no byte.
 pub(super) fn bytes_of(token: &str, characters: &[char; 256]) -> Option<Vec<u8>> {
     let byte = |c| characters.iter().position(|&other| other == c).map(|byte| byte as u8);
     token.chars().map(byte).collect()
 }
 
-/// Text out of bytes that come in pieces: a character is given out when its last byte is there.
+/// Decodes UTF-8 that comes in pieces. A character is returned with its last byte.
 ///
 /// ```
 /// let mut stream = hotrow::data::tokens::Utf8Stream::default();
@@ -33,7 +33,7 @@ pub struct Utf8Stream {
 }
 
 impl Utf8Stream {
-    /// The text that is complete with `bytes`.
+    /// The text that `bytes` completes.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         self.waiting.extend_from_slice(bytes);
         let mut text = String::new();
@@ -53,13 +53,13 @@ impl Utf8Stream {
         text
     }
 
-    /// What is left at the end: half a character, replaced.
+    /// The replacement of an incomplete character at the end.
     pub fn finish(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.waiting)).into_owned()
     }
 }
 
-/// Whether more bytes could make a character of these.
+/// Whether more bytes could complete a character.
 fn unfinished(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }

@@ -1,4 +1,4 @@
-//! The classes of characters that the patterns of tokenizers are made of.
+//! The character classes in the patterns of tokenizers.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use regex_syntax::hir::{Class, HirKind};
 /// First and last characters, increasing.
 type Ranges = Vec<(char, char)>;
 
-/// What a pattern takes a character for.
+/// The class that a pattern sees in a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `\p{L}`
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Other,
 }
 
-/// The kind of a character, by the very tables that the pattern's engine has: another version of Unicode knows other letters.
+/// The class of a character, by the tables of the pattern's own engine: other versions of Unicode have other letters.
 pub(super) fn kind(c: char) -> Kind {
     static TABLES: LazyLock<[(Kind, Ranges); 3]> = LazyLock::new(|| {
         [(Kind::Letter, r"\p{L}"), (Kind::Mark, r"\p{M}"), (Kind::Number, r"\p{N}")]
@@ -34,7 +34,7 @@ pub(super) fn kind(c: char) -> Kind {
         'a'..='z' | 'A'..='Z' => Kind::Letter,
         '0'..='9' => Kind::Number,
         '\r' | '\n' => Kind::Break,
-        // `\s` is this property, which is no longer added to.
+        // `\s` is this property. Unicode adds nothing to it any more.
         _ if c.is_whitespace() => Kind::Space,
         _ if c.is_ascii() => Kind::Other,
         _ => TABLES.iter().find(|(_, ranges)| holds(ranges, c)).map_or(Kind::Other, |&(kind, _)| kind),

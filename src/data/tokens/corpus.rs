@@ -1,40 +1,67 @@
-//! Files of text, and which parts of them are for training: read in blocks, in parallel, in the order of the files.
+//! Reads files of text in blocks, in parallel and in order, and divides them between training and validation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+
 use super::cuts::Cuts;
-use super::documents::{Beside, Part, Text};
-use super::end_of_text::EndOfText;
-use super::prepare::{LeftOut, Reading, TextOptions};
-use super::tokenizer::Tokenizer;
+use super::documents::{BlockInfo, Part, Text, TextOptions};
+use super::tokenizer::{EndOfText, Tokenizer};
 use super::train::{MOST_BYTES, Words};
 use super::writer::TokenWriter;
 use crate::data::input::Input;
 use crate::data::lines::{Cut, Fault, for_each_cut};
 use crate::error::{Error, Result};
 
-/// Text is cut between training and validation at the end of a line, or of a word, if that changes neither part by more than a
-/// tenth, nor by more than [`FARTHEST`] bytes.
+/// The cut between training and validation moves to the end of a line, or of a word. It moves by at most a tenth of
+/// either part, and by at most [`FARTHEST`] bytes.
 const NEAR: u64 = 10;
 
 /// See [`NEAR`].
 const FARTHEST: u64 = 1 << 16;
 
-/// One reading of some of the files.
+/// Records that were left out, and text that may not be meant as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The number of records left out (see [`TextOptions::skip_bad`]).
+    pub bad_records: u64,
+    /// The fault of the first of them, with its place.
+    pub first_bad_record: Option<String>,
+    /// How often the text contains the name of the end-of-text token. It is text like any other, unless it separates
+    /// documents.
+    pub end_of_text_names: u64,
+}
+
+/// The progress of a pass of [`tokenize_with`](super::tokenize_with) over its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassProgress {
+    /// The pass: `measuring`, `counting words`, `learning` (which reads nothing) or `encoding`.
+    pub pass: &'static str,
+    /// Bytes read so far. Packed files count as packed.
+    pub bytes: u64,
+    /// Bytes of all files of the pass.
+    pub of: u64,
+}
+
+/// One pass over some of the files.
 struct Pass<'a> {
     name: &'static str,
     of: u64,
     read: AtomicU64,
-    tell: &'a mut dyn FnMut(Reading),
+    progress: &'a mut dyn FnMut(PassProgress),
 }
 
 impl<'a> Pass<'a> {
-    fn new<'b>(name: &'static str, files: impl Iterator<Item = &'b Path>, tell: &'a mut dyn FnMut(Reading)) -> Self {
-        // Whether a file can be read is found out by reading it.
+    fn new<'b>(
+        name: &'static str,
+        files: impl Iterator<Item = &'b Path>,
+        progress: &'a mut dyn FnMut(PassProgress),
+    ) -> Self {
+        // Reading finds out whether a file can be read.
         let of = files.map(|path| fs::metadata(path).map_or(0, |file| file.len())).sum();
-        Self { name, of, read: AtomicU64::new(0), tell }
+        Self { name, of, read: AtomicU64::new(0), progress }
     }
 
     /// As [`for_each_cut`].
@@ -46,21 +73,21 @@ impl<'a> Pass<'a> {
         mut take: impl FnMut(T) -> Result<()>,
     ) -> Result<()> {
         for_each_cut(Input::Counted(path, &self.read), cut, parse, |part| {
-            (self.tell)(Reading { pass: self.name, bytes: self.read.load(Ordering::Relaxed), of: self.of });
+            (self.progress)(PassProgress { pass: self.name, bytes: self.read.load(Ordering::Relaxed), of: self.of });
             take(part)
         })
     }
 }
 
-/// The files.
+/// The files, divided between training and validation.
 pub(super) struct Corpus<'a> {
     texts: Vec<Text<'a>>,
     options: &'a TextOptions,
 }
 
-/// Refuses a pipe that would have to be read twice: the second reading finds nothing, or waits for ever.
-fn can_be_read_again(path: &Path, options: &TextOptions, learns: bool) -> Result<()> {
-    // A file that is not there is found out by reading it, and a folder has an error of its own.
+/// Refuses a pipe that would have to be read twice. The second reading would find nothing, or wait for ever.
+fn check_rereadable(path: &Path, options: &TextOptions, learns: bool) -> Result<()> {
+    // Reading finds out whether the file exists. A folder has an error of its own.
     let flows = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
     let refuse = |why: &str| Err(Error::data(path, 0, 0, format!("is a pipe or device; {why}")));
     if flows && learns {
@@ -72,17 +99,17 @@ fn can_be_read_again(path: &Path, options: &TextOptions, learns: bool) -> Result
     Ok(())
 }
 
-/// What a block gives to training, or to validation.
+/// The part of a block for training, or for validation.
 #[derive(Default)]
 struct Side {
-    /// What goes on with the document of the block before.
+    /// The rest of the document that the block before began.
     continued: Tokens,
-    /// Documents that begin here.
+    /// Documents that begin in this block.
     opened: Tokens,
     documents: u64,
-    /// Whether there is something of the last document that was begun.
+    /// Whether the last document begun has any text yet; `None` if none was begun.
     begun: Option<bool>,
-    /// How often the text has the name of the end-of-text token.
+    /// How often the text contains the name of the end-of-text token.
     names: u64,
 }
 
@@ -114,7 +141,7 @@ impl Side {
         Ok(())
     }
 
-    /// Writes it; `begun` says whether there is something of the current document already.
+    /// Writes it. `begun` tells whether the current document has any text yet.
     fn write(&self, writer: &mut TokenWriter, begun: &mut bool) -> Result<()> {
         if !self.continued.tokens.is_empty() && !std::mem::replace(begun, true) {
             writer.begin_document()?;
@@ -125,7 +152,7 @@ impl Side {
     }
 }
 
-/// Counts records that are left out, and says which one is too much.
+/// Counts the records left out. One too many is an error.
 #[derive(Default)]
 struct Bad {
     total: u64,
@@ -133,9 +160,9 @@ struct Bad {
 }
 
 impl Bad {
-    /// Those of a block that begins behind `line` lines of the file.
-    fn add(&mut self, text: &Text, line: &mut u64, beside: Beside, most: u64) -> Result<()> {
-        for fault in beside.bad {
+    /// Adds those of a block that begins after `line` lines of the file.
+    fn add(&mut self, text: &Text, line: &mut u64, info: BlockInfo, most: u64) -> Result<()> {
+        for fault in info.bad {
             self.total += 1;
             let error = || Error::data(text.path, *line + fault.line + 1, fault.column, fault.message.clone());
             if self.total > most {
@@ -143,17 +170,17 @@ impl Bad {
             }
             self.first.get_or_insert_with(|| error().to_string());
         }
-        *line += beside.lines;
+        *line += info.lines;
         Ok(())
     }
 }
 
 impl<'a> Corpus<'a> {
-    /// `learns` says whether [`words`](Self::words) will be called.
-    pub fn open(options: &'a TextOptions, learns: bool, tell: &mut dyn FnMut(Reading)) -> Result<Self> {
-        options.files.iter().try_for_each(|path| can_be_read_again(path, options, learns))?;
+    /// Opens the files. `learns` tells whether [`words`](Self::words) will be called.
+    pub fn open(options: &'a TextOptions, learns: bool, progress: &mut dyn FnMut(PassProgress)) -> Result<Self> {
+        options.files.iter().try_for_each(|path| check_rereadable(path, options, learns))?;
         let cut = options.files.iter().map(PathBuf::as_path).filter(|path| !options.format.holds_objects(path));
-        let mut pass = Pass::new("measuring", cut, tell);
+        let mut pass = Pass::new("measuring", cut, progress);
         let trained = options.files.iter().map(|path| (path, 1.0 - options.valid_share));
         let files = trained.chain(options.valid.iter().map(|path| (path, 0.0)));
         let texts = files.enumerate().map(|(number, (path, share))| {
@@ -184,30 +211,30 @@ impl<'a> Corpus<'a> {
         Ok(Self { texts: texts.collect::<Result<_>>()?, options })
     }
 
-    /// The words of what is trained on.
-    pub fn words(&self, tell: &mut dyn FnMut(Reading)) -> Result<Words> {
+    /// The words of the part for training.
+    pub fn words(&self, progress: &mut dyn FnMut(PassProgress)) -> Result<Words> {
         let (mut total, mut used, mut bad) = (Words::default(), 0, Bad::default());
         let cuts = Cuts::known().around(self.options.document_separator.as_deref());
         let trained = self.texts.iter().filter(|text| text.share > 0.0);
-        let mut pass = Pass::new("counting words", trained.clone().map(|text| text.path), tell);
+        let mut pass = Pass::new("counting words", trained.clone().map(|text| text.path), progress);
         for text in trained {
             let (mut bytes, mut line) = (0, 0);
             let count = |block: &[u8], start: u64| {
-                let (mut words, mut beside) = (Words::default(), Beside::default());
+                let (mut words, mut info) = (Words::default(), BlockInfo::default());
                 if used + start + block.len() as u64 <= MOST_BYTES {
-                    beside = text.each(block, start, self.options, |part| match part.train {
+                    info = text.each(block, start, self.options, |part| match part.train {
                         true => words.count(part.text),
                         false => Ok(()),
                     })?;
                 }
-                Ok((words, beside, block.len() as u64))
+                Ok((words, info, block.len() as u64))
             };
             pass.read(
                 text.path,
                 &|bytes| text.end_of_block(&cuts, bytes, self.options),
                 count,
-                |(words, beside, length)| {
-                    bad.add(text, &mut line, beside, self.options.skip_bad)?;
+                |(words, info, length)| {
+                    bad.add(text, &mut line, info, self.options.skip_bad)?;
                     bytes += length;
                     total.add(words);
                     Ok(())
@@ -218,7 +245,7 @@ impl<'a> Corpus<'a> {
         Ok(total)
     }
 
-    /// Writes what is for training to the first of `writers`, the rest to the second.
+    /// Writes the part for training to the first of `writers`, and the rest to the second.
     ///
     /// # Errors
     ///
@@ -227,30 +254,30 @@ impl<'a> Corpus<'a> {
         &self,
         tokenizer: &Tokenizer,
         writers: &mut [TokenWriter; 2],
-        tell: &mut dyn FnMut(Reading),
+        progress: &mut dyn FnMut(PassProgress),
     ) -> Result<(LeftOut, u64)> {
         let options = self.options;
         let name = tokenizer.end_of_text().and_then(|token| tokenizer.name_of(token));
         let name = name.filter(|name| !name.is_empty());
-        // None of either lies in two blocks.
+        // Neither the separator nor the name lies across two blocks.
         let cuts = tokenizer.cuts().clone().around(options.document_separator.as_deref()).around(name.as_deref());
         let allowed = tokenizer.end_of_text().is_some() || options.end_of_text == EndOfText::Absent;
         let (mut bad, mut names, mut separators) = (Bad::default(), 0, 0);
-        let mut pass = Pass::new("encoding", self.texts.iter().map(|text| text.path), tell);
+        let mut pass = Pass::new("encoding", self.texts.iter().map(|text| text.path), progress);
         for text in &self.texts {
             let encode = |block: &[u8], start: u64| {
                 let mut sides = [Side::default(), Side::default()];
-                let beside = text.each(block, start, options, |part| {
+                let info = text.each(block, start, options, |part| {
                     let side = &mut sides[usize::from(!part.train)];
                     side.names += name.as_ref().map_or(0, |name| part.text.matches(name).count() as u64);
                     side.add(&part, tokenizer)
                 })?;
-                Ok((sides, beside))
+                Ok((sides, info))
             };
             let (mut begun, mut line) = ([false; 2], 0);
-            pass.read(text.path, &|bytes| text.end_of_block(&cuts, bytes, options), encode, |(sides, beside)| {
-                separators += beside.separators;
-                bad.add(text, &mut line, beside, options.skip_bad)?;
+            pass.read(text.path, &|bytes| text.end_of_block(&cuts, bytes, options), encode, |(sides, info)| {
+                separators += info.separators;
+                bad.add(text, &mut line, info, options.skip_bad)?;
                 for ((side, writer), begun) in sides.iter().zip(&mut *writers).zip(&mut begun) {
                     side.write(writer, begun)?;
                     names += side.names;

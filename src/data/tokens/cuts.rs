@@ -1,32 +1,32 @@
-//! Places where a text can be cut so that its tokens stay those of the whole, whatever the text.
+//! Finds places to cut any text so that the tokens of the parts are those of the whole.
 
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use super::classes::{Kind, kind};
 
-/// Bytes of a piece: small enough for its working memory to stay in the cache, large enough for calls to cost nothing. Encoding
-/// takes up to two hundred bytes of memory for each byte of a piece.
+/// Bytes of a piece. Its working memory stays in the cache, and calls cost nothing beside it. Encoding takes up to two
+/// hundred bytes of memory for each byte of a piece.
 const PIECE: usize = 1 << 14;
 
-/// Bytes of a piece where the pattern is not known, so that most documents are one: 50 MB of memory for each thread.
+/// Bytes of a piece if the pattern is unknown. Most documents then are one piece; a thread needs 50 MB.
 const UNKNOWN_PIECE: usize = 1 << 18;
 
-/// A run of characters that a pattern may not divide is divided behind so many bytes all the same. No language has such words,
-/// and rulers and encoded pictures are mostly shorter; without a limit, memory would grow with the text.
+/// A run of characters without a place to cut is cut after this many bytes. No language has such words, and rulers and
+/// encoded pictures are mostly shorter. Without a limit, memory would grow with the text.
 const LONGEST: usize = 1 << 16;
 
-/// What the tokenizer itself is shown on both sides of a place, if its pattern is not known.
+/// Bytes on both sides of a place that the tokenizer sees, if its pattern is unknown.
 const SHOWN: usize = 512;
 
-/// Places that the tokenizer is asked about before a text is cut where it must not be.
+/// Places to ask the tokenizer about before a text is cut at a wrong one.
 const ASKED: usize = 64;
 
-/// Characters among which a run is divided, so that no mark is cut.
+/// Characters among which a run is cut, so that no mark is separated.
 const FORCED: usize = 1024;
 
-/// Patterns that the rule of [`divides`] was proved for, beside those of `ByteLevel`: GPT-2's; that of GPT-4 (cl100k) and Llama 3,
-/// and a newer writing of it; Qwen 2's; GPT-4o's (o200k).
+/// Patterns that the rule of [`divides`] was proved for, beside those of `ByteLevel`: those of GPT-2; of GPT-4 (cl100k)
+/// and Llama 3, with a newer spelling; of Qwen 2; of GPT-4o (o200k).
 pub(super) const KNOWN: [&str; 5] = [
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -39,21 +39,21 @@ pub(super) const KNOWN: [&str; 5] = [
     ),
 ];
 
-/// Whether every pattern of [`KNOWN`] ends a word between `left` and `right`, and ends the same words before it if there is nothing
-/// behind them.
+/// Whether every pattern of [`KNOWN`] ends a word between `left` and `right`, and finds the same words before that
+/// place if the text ends there.
 ///
-/// The words of a text are the matches of a pattern, one after the other from its beginning, and no pattern looks back. So it is
-/// enough that no alternative takes `left` and `right` together, nor is changed by taking the end of the text for `right`:
+/// The words of a text are the successive matches of a pattern, and no pattern looks back. So two conditions are
+/// enough. No alternative takes `left` and `right` together, and none changes if the text ends in place of `right`:
 ///
-/// - *Behind a letter*, alternatives go on with letters only (GPT-4o's: with marks, or an apostrophe). What else stands there ends
-///   the run of letters as the end of the text does.
-/// - *Behind a number* they go on with numbers only; three at a time are counted from the beginning of the run.
-/// - *Behind anything else that is no white space*, they go on with the same (one sign may belong to letters that follow), then
-///   with line breaks. Other white space, and numbers, end them.
-/// - *White space* itself is looked at from both sides (`\s+(?!\S)`), so there is no place behind it.
+/// - *After a letter*, alternatives continue with letters only (GPT-4o's also with marks or an apostrophe). Anything
+///   else ends the run of letters as the end of the text does.
+/// - *After a number*, they continue with numbers only. Groups of three count from the beginning of the run.
+/// - *After anything else but white space*, they continue with the same (one sign may belong to letters that follow),
+///   then with line breaks. Other white space, and numbers, end them.
+/// - *White space* is matched with a look-ahead (`\s+(?!\S)`), so no place follows it.
 ///
-/// `(?!\S)` is only asked behind white space, so it never sees these places. No place is before a mark: normalisation to NFC or NFD
-/// changes only what stands together with marks (or Korean letters, which are not divided).
+/// `(?!\S)` is tried after white space only, so it never sees these places. No place is before a mark, because NFC and
+/// NFD change only what stands with marks, or Korean letters, which are not divided.
 fn divides(left: char, right: char) -> bool {
     match (kind(left), kind(right)) {
         (_, Kind::Mark) | (Kind::Letter, Kind::Letter) | (Kind::Number, Kind::Number) => false,
@@ -63,45 +63,45 @@ fn divides(left: char, right: char) -> bool {
     }
 }
 
-/// What decides about words.
+/// What divides a text into words.
 #[derive(Clone, Debug)]
 enum Words {
-    /// One of the patterns of [`KNOWN`].
+    /// A pattern of [`KNOWN`].
     Known,
-    /// Something else, which is asked about each place.
+    /// Something else. It is asked about each place.
     Asked(Box<PreTokenizerWrapper>),
-    /// Nothing: all of a text is one word.
+    /// Nothing: the whole text is one word.
     One,
 }
 
-/// Where texts are cut.
+/// Where a tokenizer's texts can be cut.
 #[derive(Clone, Debug)]
 pub(crate) struct Cuts {
-    /// Nothing is cut in these texts or beside them: added tokens, which are found before words are, and marks.
+    /// Texts that are not cut, inside or at either end: marks, and added tokens, which are found before words.
     whole: Vec<String>,
     words: Words,
-    /// Text is normalised in a way that makes other classes of characters.
+    /// Whether normalisation changes the classes of characters.
     changes: bool,
     piece: usize,
     longest: usize,
 }
 
 impl Cuts {
-    /// For GPT-2's pattern.
+    /// The cuts of GPT-2's pattern.
     pub fn known() -> Self {
         Self { whole: Vec::new(), words: Words::Known, changes: false, piece: PIECE, longest: LONGEST }
     }
 
-    /// For a tokenizer that does not find special tokens in text.
+    /// The cuts of a tokenizer that does not find special tokens in text.
     ///
-    /// Where its pattern is none of those in [`KNOWN`], documents are encoded as a whole up to [`UNKNOWN_PIECE`] bytes. Longer ones
-    /// are cut at places of the same rule that the pre-tokenizer divides at, too, when it is shown [`SHOWN`] bytes around
-    /// them: it may still be one that sees farther.
+    /// If its pattern is not in [`KNOWN`], documents of up to [`UNKNOWN_PIECE`] bytes are encoded whole. Longer ones
+    /// are cut at places of the same rule where the pre-tokenizer also divides, given [`SHOWN`] bytes on both sides. A
+    /// pre-tokenizer that looks farther may still disagree.
     pub fn of(inner: &tokenizers::Tokenizer) -> Self {
         let mut cuts = Self::known();
         let added = inner.get_added_tokens_decoder();
         if added.values().any(|token| !token.special) {
-            // Special ones, too: the search for others goes on behind them.
+            // Special ones too: the search for others continues after them.
             cuts.whole.extend(added.values().map(|token| token.content.clone()).filter(|text| !text.is_empty()));
             cuts.whole.sort();
         }
@@ -118,7 +118,7 @@ impl Cuts {
         cuts
     }
 
-    /// The same, but it does not cut at `text` either.
+    /// The same, but never cutting at `text`.
     pub fn around(mut self, text: Option<&str>) -> Self {
         self.whole.extend(text.filter(|text| !text.is_empty()).map(str::to_owned));
         self
@@ -131,12 +131,12 @@ impl Cuts {
         self
     }
 
-    /// The last place of `bytes` to cut at, neither the beginning nor the end.
+    /// The last place to cut `bytes`, other than its beginning and end.
     pub fn last(&self, bytes: &[u8]) -> Option<usize> {
         let mut right = None;
         let mut tries = ASKED;
         for at in (0..bytes.len()).rev() {
-            // Within a character.
+            // Inside a character.
             if bytes[at] & 0xc0 == 0x80 {
                 continue;
             }
@@ -160,12 +160,12 @@ impl Cuts {
         None
     }
 
-    /// The place where a block of a file ends: the last one, or, in a long run without one, the end of its last character.
+    /// The end of a block of a file: the last place, or in a long run without one, the end of its last character.
     pub fn end_of_block(&self, bytes: &[u8]) -> Option<usize> {
         self.last(bytes).or_else(|| (bytes.len() >= self.longest).then(|| self.forced(bytes)))
     }
 
-    /// The last character's beginning, or the last that no text lies over that is to stay whole.
+    /// The beginning of the last character, or of an earlier one so that no text of `whole` is cut.
     fn forced(&self, bytes: &[u8]) -> usize {
         let mut places = (1..bytes.len()).rev().filter(|&at| bytes[at] & 0xc0 != 0x80);
         let free = |at: &usize| !self.whole.iter().any(|text| touches(bytes, *at, text));
@@ -200,7 +200,7 @@ impl Cuts {
         })
     }
 
-    /// Whether the tokenizer, if it has to be asked, divides at a place.
+    /// Whether the tokenizer divides at a place. A known pattern always does.
     fn divided(&self, bytes: &[u8], place: usize) -> bool {
         let asked = match &self.words {
             Words::Known => return true,
@@ -224,10 +224,10 @@ fn words(of: &PreTokenizerWrapper, text: &str) -> Option<Vec<String>> {
     Some(splits.into_iter().map(|(word, ..)| word.to_owned()).collect())
 }
 
-/// Whether a pre-tokenizer has a known pattern. Digits may be split off before: whether that divides at a place depends on the two
-/// characters there alone, so it does the same on both sides of a cut, and the rule holds for the parts.
+/// Whether a pre-tokenizer has a known pattern. It may split off digits first. That split depends on the two characters
+/// at a place alone, so it is the same on both sides of a cut.
 fn is_known(pre_tokenizer: &PreTokenizerWrapper) -> bool {
-    // As its file says it: the crate gives no other access to all parts.
+    // Through its file form: the crate gives no other access to all parts.
     let Ok(value) = serde_json::to_value(pre_tokenizer) else { return false };
     let parts = match value["pretokenizers"].as_array() {
         Some(parts) => parts.as_slice(),
@@ -239,13 +239,13 @@ fn is_known(pre_tokenizer: &PreTokenizerWrapper) -> bool {
         before => before,
     };
     let split = |part: &serde_json::Value| {
-        // Every character is of a word, so words are what is kept, one way or the other.
+        // Every character belongs to a word, so both ways keep the words.
         let keeps = (part["behavior"].as_str(), part["invert"].as_bool());
         part["type"] == "Split"
             && matches!(keeps, (Some("Isolated"), Some(false)) | (Some("Removed"), Some(true)))
             && part["pattern"]["Regex"].as_str().is_some_and(|regex| KNOWN.contains(&regex))
     };
-    // A space in front of the text would come in front of each piece.
+    // A space before the text would come before each piece.
     last["type"] == "ByteLevel"
         && last["add_prefix_space"] == false
         && match before {
@@ -255,7 +255,7 @@ fn is_known(pre_tokenizer: &PreTokenizerWrapper) -> bool {
         }
 }
 
-/// The first character, if it is whole.
+/// The first character, if it is complete.
 fn first(bytes: &[u8]) -> Option<char> {
     let byte = *bytes.first()?;
     if byte < 0x80 {
@@ -265,7 +265,7 @@ fn first(bytes: &[u8]) -> Option<char> {
     std::str::from_utf8(&bytes[..length]).ok()?.chars().next()
 }
 
-/// Whether `text` may stand at a place of `bytes`, or up to two bytes before it: it may go on behind what has been read.
+/// Whether `text` may stand at a position of `bytes`, or up to two bytes before it. It may continue after `bytes`.
 fn touches(bytes: &[u8], place: usize, text: &str) -> bool {
     let near = &bytes[place.saturating_sub(text.len() + 2)..bytes.len().min(place + text.len())];
     let unknown = place + text.len() > bytes.len();

@@ -1,20 +1,20 @@
-//! A block of a file as documents: lines of JSON objects, or text, whole or in parts.
+//! Divides a block of a file into documents: lines of JSON objects, or text.
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 
 use super::cuts::Cuts;
-use super::prepare::TextOptions;
+use super::tokenizer::EndOfText;
 use crate::data::lines::{BLOCK, Fault, after_line, lines};
 use crate::rng::rng;
 
-/// What the files of text are.
+/// The format of text files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TextFormat {
-    /// JSON objects where the name says so (`.jsonl`, `.ndjson`, also packed), text elsewhere: unless it looks like JSON, which is
+    /// JSON objects if the name ends in `.jsonl` or `.ndjson`, also packed; else text. Text that looks like JSON is
     /// refused.
     #[default]
     ByName,
@@ -37,14 +37,44 @@ impl TextFormat {
     }
 }
 
+/// What [`tokenize`](super::tokenize) reads, and how.
+#[derive(Clone, Debug, Default)]
+pub struct TextOptions {
+    /// Files of text, or of JSON objects a line (see `format`); both may be packed (gzip, zstd). A line of objects is
+    /// one document. So is a text file, unless there is a `document_separator`.
+    pub files: Vec<PathBuf>,
+    /// The files for validation.
+    pub valid: Vec<PathBuf>,
+    /// The field with an object's text.
+    pub field: String,
+    /// The share of `files` that goes to validation instead: randomly drawn objects, or the end of a text file. The end
+    /// begins at a line or a word, if one is near.
+    pub valid_share: f64,
+    /// The seed of that draw.
+    pub seed: u64,
+    /// The format of the files.
+    pub format: TextFormat,
+    /// Stands between the documents of a text file, and is no text itself. If it has a line of its own, the end of that
+    /// line belongs to it. Empty documents do not count.
+    pub document_separator: Option<String>,
+    /// The token before each document.
+    pub end_of_text: EndOfText,
+    /// How many records may be left out, over all files: lines that are no UTF-8, and lines of objects that are no
+    /// object or lack a text in the field.
+    pub skip_bad: u64,
+    /// Whether text is brought into the normal form of the tokenizer first (see
+    /// [`Tokenizer::normalizing`](super::Tokenizer::normalizing)). Bytes are then counted in that form.
+    pub normalize: bool,
+}
+
 /// A file, and which part of it is for training.
 pub(super) struct Text<'a> {
     pub path: &'a Path,
     pub objects: bool,
-    /// A document (of objects) or a place (of text) is for training with this probability, or below this byte.
+    /// The probability that a document of objects is for training, or the share of a text that is.
     pub share: f64,
     pub train_bytes: u64,
-    /// A line or a word that ends within so many bytes of that place is where text is cut.
+    /// Text is cut at the end of a line or a word that is at most so many bytes from the exact place.
     pub near: u64,
     pub number: usize,
 }
@@ -52,30 +82,31 @@ pub(super) struct Text<'a> {
 /// Some text of a document.
 pub(super) struct Part<'a> {
     pub train: bool,
-    /// It begins a document; else it goes on with the one before, if there is one.
+    /// Whether it begins a document. Otherwise it continues the one before, if there is one.
     pub opens: bool,
     pub text: &'a str,
 }
 
-/// What a block has beside its text.
+/// Counts of a block, apart from its text.
 #[derive(Debug, Default)]
-pub(super) struct Beside {
-    /// Lines that end in it.
+pub(super) struct BlockInfo {
+    /// The number of lines that end in it.
     pub lines: u64,
-    /// The records that are left out, or too many of them.
+    /// The records left out, up to one too many.
     pub bad: Vec<Fault>,
-    /// Marks between documents.
+    /// The number of separators between documents.
     pub separators: u64,
 }
 
 impl Text<'_> {
-    /// Where a block may end. If bad lines may be left out, one that is not UTF-8 stays in one block, so that it is one.
+    /// Where a block may end. If bad lines may be left out, a line that is not UTF-8 stays in one block, so it counts
+    /// once.
     pub fn end_of_block(&self, cuts: &Cuts, bytes: &[u8], options: &TextOptions) -> Option<usize> {
         if self.objects {
             return after_line(bytes);
         }
         if bytes.len() < BLOCK && bytes.trim_ascii_start().starts_with(b"{") {
-            // What may be an object stays whole, to be told from text; the file ends within this block.
+            // What may be an object stays whole, to be told from text. The file ends within this block.
             return None;
         }
         let mut whole = if options.skip_bad > 0 { after_line(bytes) } else { None };
@@ -97,12 +128,12 @@ impl Text<'_> {
         start: u64,
         options: &TextOptions,
         take: impl FnMut(Part) -> Result<(), String>,
-    ) -> Result<Beside, Fault> {
+    ) -> Result<BlockInfo, Fault> {
         let (bad, separators) = match self.objects {
             true => (self.each_object(block, start, options, take)?, 0),
             false => self.each_text(block, start, options, take)?,
         };
-        Ok(Beside { lines: block.iter().filter(|&&byte| byte == b'\n').count() as u64, bad, separators })
+        Ok(BlockInfo { lines: block.iter().filter(|&&byte| byte == b'\n').count() as u64, bad, separators })
     }
 
     fn each_text(
@@ -140,7 +171,7 @@ impl Text<'_> {
         let mut bad = Vec::new();
         for (line, bytes) in lines(block).enumerate() {
             let fault = |fault| Fault { line: line as u64, ..fault };
-            // A document is known by where it stands.
+            // The position identifies a document.
             let number = start + (bytes.as_ptr() as usize - block.as_ptr() as usize) as u64;
             let document = match document(bytes, &options.field) {
                 Ok(document) => document,
@@ -164,7 +195,7 @@ impl Text<'_> {
     }
 }
 
-/// The text of an object; nothing for a blank line.
+/// The text of an object; empty for a blank line.
 fn document(line: &[u8], field: &str) -> Result<String, Fault> {
     if utf8(line)?.trim().is_empty() {
         return Ok(String::new());
@@ -184,7 +215,7 @@ fn document(line: &[u8], field: &str) -> Result<String, Fault> {
 
 fn no_object(line: &[u8], error: &serde_json::Error) -> Fault {
     let message = error.to_string();
-    // The parser knows of one line only; where that stands is said in front.
+    // The parser sees one line only. Its own place is cut from the message.
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message = message.strip_suffix(&place).unwrap_or(&message);
     let help = match line.trim_ascii_start().first() {
@@ -203,8 +234,8 @@ fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
     })
 }
 
-/// The text of a block without the lines that are not UTF-8 (of one that began in another block: what stands here), and these, up
-/// to the one that is too much.
+/// The text of a block without the lines that are not UTF-8, and these lines, up to one too many. The first line may
+/// have begun in another block.
 fn readable(block: &[u8], skip_bad: u64) -> (Cow<'_, str>, Vec<Fault>) {
     if let Ok(text) = std::str::from_utf8(block) {
         return (Cow::Borrowed(text), Vec::new());
@@ -224,11 +255,11 @@ fn readable(block: &[u8], skip_bad: u64) -> (Cow<'_, str>, Vec<Fault>) {
     (Cow::Owned(text), bad)
 }
 
-/// What a text looks like that begins as JSON objects do.
+/// The name of what a text looks like, if it begins as JSON objects do.
 fn looks_like_json(text: &str) -> Option<&'static str> {
     let text = text.trim_start();
     let object = || match serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(text.lines().next()?) {
-        // Of a long line only the beginning is here: as far as it goes it is an object.
+        // A long line shows only its beginning here. As far as it goes it is an object.
         Err(error) => (error.is_eof() && text.starts_with('{') && text.len() > BLOCK / 2).then_some(()),
         Ok(_) => Some(()),
     };
@@ -244,18 +275,18 @@ fn looks_like_json(text: &str) -> Option<&'static str> {
     })
 }
 
-/// The stretches of `text` between marks, and whether a mark stands before each. A mark that has a line of its own goes with the
-/// end of that line.
+/// The ranges of `text` between separators, and whether a separator stands before each. A separator with a line of its
+/// own includes the end of that line.
 fn segments(text: &str, mark: Option<&str>) -> Vec<(bool, Range<usize>)> {
     let Some(mark) = mark.filter(|mark| !mark.is_empty()) else { return vec![(false, 0..text.len())] };
     let (mut segments, mut from, mut alone) = (Vec::new(), 0, false);
     for (at, _) in text.match_indices(mark) {
         if at < from {
-            // The end of a line that went with a mark.
+            // The end of a line that belongs to a separator.
             continue;
         }
         segments.push((!segments.is_empty(), from..at));
-        // Several marks may share a line.
+        // Several separators may share a line.
         alone = at == 0 || text[..at].ends_with('\n') || (alone && at == from);
         from = at + mark.len();
         let rest = &text[from..];
@@ -266,7 +297,7 @@ fn segments(text: &str, mark: Option<&str>) -> Vec<(bool, Range<usize>)> {
     segments
 }
 
-/// The place nearest to `wanted` that a line begins at, else one in front of white space, if there is one within `near` bytes; else
+/// The beginning of a line nearest to `wanted`, within `near` bytes; else the nearest place before white space; else
 /// the beginning of the character there.
 fn cut_near(text: &str, wanted: usize, near: usize) -> usize {
     if wanted == 0 || wanted >= text.len() {

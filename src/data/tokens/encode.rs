@@ -1,30 +1,23 @@
-//! Text to tokens.
+//! Encodes text to tokens.
 
 use std::path::Path;
 
 use rayon::prelude::*;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper};
+use tokenizers::{AddedToken, NormalizedString, Normalizer, NormalizerWrapper};
 
 use super::cuts::Cuts;
-use super::end_of_text::NAMES;
-use super::tokenizer::{TOKENIZER, Tokenizer, found, no_tokenizer};
+use super::load::{found, no_tokenizer};
+use super::tokenizer::{NAMES, TOKENIZER, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// Pieces that are encoded at the same time: memory holds their tokens twice.
+/// Pieces encoded at a time. Memory holds their tokens twice.
 const TOGETHER: usize = 256;
 
-/// Makes it encode whole texts and find no special tokens in them; whether it is one of the kind that is used here.
-pub(super) fn set_up(inner: &mut tokenizers::Tokenizer) -> bool {
-    inner.with_truncation(None).expect("nothing cannot be wrong").with_padding(None);
-    inner.set_encode_special_tokens(true);
-    matches!(inner.get_model(), ModelWrapper::BPE(_))
-}
-
 impl Tokenizer {
-    /// The tokenizer with the merges in `path` and the vocabulary beside them.
+    /// The tokenizer with the merges in `path` and the vocabulary beside it.
     pub(super) fn from_merges(path: &Path) -> Result<Self> {
         // The other crate's own errors do not name the file.
         files::open(path)?;
@@ -37,7 +30,7 @@ impl Tokenizer {
         Self::byte_level(model).map_err(|message| Error::data(path, 0, 0, message))
     }
 
-    /// The tokenizer that divides text as GPT-2's does and has the merges of `model`.
+    /// The tokenizer that divides text as GPT-2's does, and has the merges of `model`.
     pub(super) fn byte_level(model: BPE) -> Result<Self, String> {
         let mut inner = tokenizers::Tokenizer::new(model);
         let level = ByteLevel::new(false, true, true);
@@ -47,27 +40,27 @@ impl Tokenizer {
         Self::from_json(json.map_err(|error| format!("cannot be made: {error}"))?.into_bytes())
     }
 
-    /// The same tokenizer, which brings text into the normal form that it wants (NFC, NFD, NFKC or NFKD) before it encodes it; the
-    /// tokens give back that form. Without this, a text in another form is an error.
+    /// The same tokenizer, normalising text to its own normal form (NFC, NFD, NFKC or NFKD) before encoding. Tokens
+    /// then give back that form. Without this, text in another form is an error.
     pub fn normalizing(mut self) -> Self {
         self.normalizes = true;
         self
     }
 
-    /// The tokens of `text`: those of the whole text by the Python package `tokenizers`, but that a run of more than 64 KiB
-    /// without a place to divide it (of letters, say) is cut there.
+    /// The tokens of `text`, as the Python package `tokenizers` finds them, with one exception: a run of more than 64
+    /// KiB without a place to divide it is cut.
     ///
-    /// A tokenizer with a pattern that is not among those of GPT-2, GPT-4, GPT-4o, Llama 3 and Qwen 2 encodes texts of up to 256 KiB
-    /// as a whole, and cuts longer ones where it divides them when it sees 1 KiB around the place.
+    /// Five patterns are known: those of GPT-2, GPT-4, GPT-4o, Llama 3 and Qwen 2. A tokenizer with another pattern
+    /// encodes texts of up to 256 KiB whole. It cuts longer ones where the pattern divides 1 KiB around the place.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] if they would not give back the text, because the tokenizer changes it first.
+    /// [`Error::Data`] if the tokens would not give back the text, because the tokenizer changes it first.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_by(&self.cuts, text)
     }
 
-    /// As [`encode`](Self::encode) in pieces of about `piece` bytes: other memory, the same tokens.
+    /// As [`encode`](Self::encode), in pieces of about `piece` bytes. Memory differs, the tokens do not.
     ///
     /// ```
     /// let tokenizer = hotrow::data::tokens::Tokenizer::train_on("some words and some more", 260)?;
@@ -89,7 +82,7 @@ impl Tokenizer {
         Ok(tokens)
     }
 
-    /// The tokens of a prompt, whose bytes nobody counts: it is normalised if the tokenizer wants that.
+    /// The tokens of a prompt. It is normalised if the tokenizer has a normal form, because nobody counts its bytes.
     pub(crate) fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
         let mut tokens = Vec::new();
         let encoded = self.encode_to(&self.cuts, text, true, &mut tokens);
@@ -97,7 +90,8 @@ impl Tokenizer {
         Ok(tokens)
     }
 
-    /// Adds the tokens of `text` to `tokens`; how many bytes they stand for, which is another number only if they are normalised.
+    /// Adds the tokens of `text` to `tokens`. Returns the bytes they stand for, which differ from those of `text` only
+    /// if normalised.
     pub(super) fn encode_text(&self, text: &str, tokens: &mut Vec<u32>) -> Result<u64, String> {
         self.encode_to(&self.cuts, text, self.normalizes, tokens)
     }
@@ -107,7 +101,7 @@ impl Tokenizer {
         while pieces.peek().is_some() {
             let together: Vec<_> = pieces.by_ref().take(TOGETHER).collect();
             let encode = |piece: &&str| self.encode_piece(piece, normalizes);
-            // The first error of the text, whatever the number of threads.
+            // The first error of the text, for any number of threads.
             let encoded: Vec<Result<_, String>> = match together.as_slice() {
                 [only] => vec![encode(only)],
                 several => several.par_iter().map(encode).collect(),
@@ -151,13 +145,13 @@ impl Tokenizer {
         Ok((encoding.get_ids().to_vec(), piece.len() as u64))
     }
 
-    /// Where its texts can be cut.
+    /// Where the tokenizer's texts can be cut.
     pub(super) fn cuts(&self) -> &Cuts {
         &self.cuts
     }
 }
 
-/// Whether a normaliser brings text into one of the normal forms of Unicode, and does nothing else.
+/// Whether a normaliser brings text into a normal form of Unicode and does nothing else.
 fn is_form(normalizer: &NormalizerWrapper) -> bool {
     use NormalizerWrapper::{NFC, NFD, NFKC, NFKD};
     matches!(normalizer, NFC(_) | NFD(_) | NFKC(_) | NFKD(_))

@@ -6,7 +6,8 @@
 //! tokens   (u16 or u32)   one document behind the other, each after an end-of-text token
 //! ```
 //!
-//! Numbers are in the machine's byte order; on a machine of the other order the magic number differs, and the file is refused.
+//! Numbers are in the machine's byte order. On a machine of the other order the magic number differs, and the file is
+//! refused.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,34 +21,34 @@ use crate::error::{Error, Result};
 use crate::files;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"hotrow\0t");
-/// To be raised with every change of the layout.
+/// Raise it with every change of the layout.
 const VERSION: u64 = 1;
-/// Bytes of the header: tokens behind it are aligned.
+/// Bytes of the header. The tokens after it are aligned.
 pub(super) const HEADER: usize = 16 * 8;
-/// Where there is no end-of-text token.
+/// Stands for "no end-of-text token".
 const NONE: u64 = u64::MAX;
-/// Tokens that are checked together.
+/// Tokens checked together.
 const PIECE: usize = 1 << 20;
 
-/// What the header of a token file says.
+/// The header of a token file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenSummary {
-    /// Tokens, those between documents included.
+    /// Number of tokens, with those between documents.
     pub tokens: u64,
-    /// Each token is below it.
+    /// Every token is below it.
     pub vocabulary: usize,
-    /// Bytes of the text: what bits per byte are counted by.
+    /// Bytes of the text: the unit of bits per byte.
     pub source_bytes: u64,
-    /// Documents, as far as the input told them apart.
+    /// Number of documents, if the input separates them.
     pub documents: u64,
-    /// The token in front of each document.
+    /// The token before each document.
     pub end_of_text: Option<u32>,
-    /// [`Tokenizer::hash`](super::Tokenizer::hash) of the tokenizer that made them.
+    /// [`Tokenizer::hash`](super::Tokenizer::hash) of the tokenizer.
     pub tokenizer: u128,
 }
 
 impl TokenSummary {
-    /// Bytes of a token: 2 as long as the vocabulary allows it.
+    /// Bytes of a token: 2 if the vocabulary allows it, else 4.
     ///
     /// ```
     /// use hotrow::data::tokens::read_tokens;
@@ -57,7 +58,7 @@ impl TokenSummary {
         if self.vocabulary <= 1 << 16 { 2 } else { 4 }
     }
 
-    /// The header, with the digest of the tokens.
+    /// The header's words; `digest` is that of the tokens.
     pub(super) fn header(&self, digest: u64) -> [u64; HEADER / 8] {
         let mut words = [0; HEADER / 8];
         words[..11].copy_from_slice(&[
@@ -77,7 +78,7 @@ impl TokenSummary {
         words
     }
 
-    /// The summary and the digest of the tokens.
+    /// Reads the header: the summary, and the digest of the tokens.
     fn read(bytes: &[u8], digests: bool) -> Result<(Self, u64), String> {
         let header = bytes.get(..HEADER).ok_or("is no token file: it is shorter than a header")?;
         let words: [u64; HEADER / 8] = bytemuck::pod_read_unaligned(header);
@@ -121,10 +122,10 @@ impl TokenSummary {
     }
 }
 
-/// A token file: what `hotrow tokenize` writes, mapped into memory, so that it may be larger than that.
+/// A token file from `hotrow tokenize`, mapped into memory. It may be larger than memory.
 ///
-/// A file that is mapped may be removed, or replaced by renaming another to its name, as `hotrow tokenize` does: what is mapped stays
-/// as it was. It must not be written to or truncated: the system ends a program (`SIGBUS`) that reads what is no longer there.
+/// A mapped file may be removed, or replaced by renaming another file to its name, as `hotrow tokenize` does. It must
+/// not be written to or truncated: reading the missing bytes ends the program (`SIGBUS`).
 ///
 /// ```
 /// use hotrow::data::tokens::{TokenFile, TokenWriter, TokenSummary};
@@ -148,12 +149,12 @@ pub struct TokenFile {
 }
 
 impl TokenFile {
-    /// Opens the file at `path`, and reads it once: whatever it is, it is refused or every token of it is sound.
+    /// Opens the file at `path` and reads it once. Either every token is valid, or the file is refused.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the system refuses; [`Error::Data`] if it is no token file, of another version, truncated or damaged,
-    /// or has a token that is not below its vocabulary.
+    /// [`Error::Io`] if the system refuses; [`Error::Data`] if it is no token file, has another version, is truncated
+    /// or damaged, or has a token that is not below its vocabulary.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Err(Error::data(path, 0, 0, "is a folder, not a token file"));
@@ -163,7 +164,7 @@ impl TokenFile {
         Self::checked(path, bytes, true).map_err(|message| Error::data(path, 0, 0, message))
     }
 
-    /// The tokens of one document in memory, as `hotrow tokenize` would make a file of them: to measure on a text that is at hand.
+    /// The tokens of one document in memory, as `hotrow tokenize` would write them: to evaluate on a given text.
     ///
     /// ```
     /// use hotrow::data::tokens::{TokenFile, Tokenizer};
@@ -245,31 +246,31 @@ impl TokenFile {
         self.summary.tokens as usize
     }
 
-    /// Whether there is no token.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What the header says.
+    /// The header.
     pub fn summary(&self) -> &TokenSummary {
         &self.summary
     }
 
-    /// Where it is.
+    /// The path that it was opened from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The digest (XXH3) of its tokens.
+    /// The digest (XXH3) of the tokens.
     pub fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// The tokens from `start` on, as many as `tokens` has places.
+    /// Copies the tokens from `start` on to `tokens`.
     ///
     /// # Panics
     ///
-    /// If there are fewer.
+    /// If there are fewer tokens than that.
     #[track_caller]
     pub fn read(&self, start: usize, tokens: &mut [u32]) {
         let end = start.checked_add(tokens.len()).filter(|&end| end <= self.len());
@@ -283,7 +284,7 @@ impl TokenFile {
     }
 }
 
-/// All tokens of a token file whose bytes are in memory. Digests are not looked at: everything else must hold.
+/// All tokens of a token file from its bytes. Digests are not checked; everything else is.
 ///
 /// # Errors
 ///

@@ -1,18 +1,11 @@
-//! The tokens of a `tokenizer.json` by name and number, read without the crate `tokenizers`: what builds without the feature `text`
-//! know of a tokenizer. They encode no text.
-// Beside that crate it is there for the test that both read the same.
+//! The tokens of a `tokenizer.json` by name and number, without the crate `tokenizers`. Builds without the feature
+//! `text` use it; it encodes no text.
+// With the feature it serves a test that both readers agree.
 #![cfg_attr(feature = "text", allow(dead_code))]
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
-
-#[cfg(not(feature = "text"))]
-use {
-    super::tokenizer::{TOKENIZER, Tokenizer},
-    crate::error::{Error, Result},
-    std::path::Path,
-};
 
 /// A token beside those of the model.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -42,7 +35,7 @@ struct File {
 struct Model {
     #[serde(rename = "type")]
     kind: String,
-    /// Of another kind than a map, or missing, in models that are no BPE.
+    /// Models that are no BPE have another type here, or nothing.
     #[serde(default)]
     vocab: serde_json::Value,
 }
@@ -58,8 +51,8 @@ impl Names {
         let mut names: HashMap<u32, String> = model.iter().map(|(name, &id)| (id, name.clone())).collect();
         let (mut added, mut next) = (BTreeMap::new(), model.len());
         for token in file.added_tokens.into_iter().filter(|_| is_bpe) {
-            // A number of the model's, or the next one behind them all. Files with others exist; what becomes of these is not
-            // guessed here.
+            // The model's own number, or the next one after all others. Other numbers exist, but what they lead to is
+            // not guessed here.
             let id = model.get(&token.content).copied();
             next += usize::from(id.is_none());
             let expected = id.map_or(next - 1, |id| id as usize);
@@ -95,40 +88,7 @@ impl Names {
     }
 }
 
-/// Whether it is one of the kind that is used here.
+/// Whether it is a BPE tokenizer, the kind that hotrow uses.
 pub(super) fn set_up(names: &mut Names) -> bool {
     names.is_bpe
-}
-
-#[cfg(not(feature = "text"))]
-const LEFT_OUT: &str = "text takes a tokenizer that encodes it, and this build is without the feature `text`";
-
-#[cfg(not(feature = "text"))]
-impl Tokenizer {
-    pub(super) fn from_merges(path: &Path) -> Result<Self> {
-        Err(Error::data(path, 0, 0, "merges are read by builds with the feature `text` only; here by a tokenizer.json"))
-    }
-
-    /// The tokens of `text`: none of an empty one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] for any other, as this build is without the feature `text`.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        match text {
-            "" => Ok(Vec::new()),
-            _ => Err(Error::data(TOKENIZER, 0, 0, LEFT_OUT)),
-        }
-    }
-
-    pub(crate) fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
-        self.encode(text)
-    }
-
-    pub(super) fn encode_text(&self, text: &str, _tokens: &mut Vec<u32>) -> Result<u64, String> {
-        match text {
-            "" => Ok(0),
-            _ => Err(LEFT_OUT.into()),
-        }
-    }
 }

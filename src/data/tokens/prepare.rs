@@ -1,120 +1,68 @@
-//! From files of text to a folder of token files and their tokenizer, all of them or none.
+//! Turns files of text into a folder of token files and their tokenizer, all of them or none.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::corpus::Corpus;
-use super::documents::TextFormat;
-use super::end_of_text::{EndOfText, NAMES};
+use super::corpus::{Corpus, LeftOut, PassProgress};
+use super::documents::TextOptions;
 use super::replace::Replacement;
-use super::tokenizer::{TOKENIZER, Tokenizer};
+use super::tokenizer::{EndOfText, NAMES, TOKENIZER, Tokenizer};
 use super::{TokenSummary, TokenWriter};
 use crate::error::{Error, Result};
-use crate::files::Made;
-
-/// What is made into tokens.
-#[derive(Clone, Debug, Default)]
-pub struct TextOptions {
-    /// Files of text, or of JSON objects a line (see `format`), each also packed (gzip, zstd). A text file is one document (see
-    /// `document_separator`), a line of objects is one.
-    pub files: Vec<PathBuf>,
-    /// The same for validation.
-    pub valid: Vec<PathBuf>,
-    /// The field of an object that is its text.
-    pub field: String,
-    /// Share of `files` that goes to validation instead: of objects any, of a text file its end, from a line or a word on if one
-    /// begins nearby.
-    pub valid_share: f64,
-    /// What `valid_share` draws with.
-    pub seed: u64,
-    /// What the files are.
-    pub format: TextFormat,
-    /// Stands between the documents of a text file, and is no text itself. If it has a line of its own, the end of that line goes
-    /// with it. Empty documents do not count.
-    pub document_separator: Option<String>,
-    /// Which token stands in front of each document.
-    pub end_of_text: EndOfText,
-    /// So many records may be left out, of all files together: lines that are no object, whose field is missing or no text, or
-    /// that are not UTF-8 (of a text file, only these).
-    pub skip_bad: u64,
-    /// Text is brought into the normal form that the tokenizer wants, see [`Tokenizer::normalizing`]; bytes are those of that form.
-    pub normalize: bool,
-}
+use crate::files::Rollback;
 
 /// Where the tokenizer comes from.
 #[derive(Clone, Debug)]
 pub enum TokenizerSource {
-    /// Learnt from what is trained on, with so many tokens.
+    /// Learnt from the text for training, with this many tokens.
     Train(usize),
-    /// See [`Tokenizer::load`].
+    /// Loaded; see [`Tokenizer::load`].
     Load(PathBuf),
 }
 
-/// What [`tokenize`] has made.
+/// The result of [`tokenize`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prepared {
-    /// The token file to train on.
+    /// The token file for training.
     pub train: PathBuf,
-    /// The one to measure on.
+    /// The token file for validation.
     pub valid: Option<PathBuf>,
     /// The `tokenizer.json`.
     pub tokenizer: PathBuf,
-    /// Tokens that there are.
+    /// Size of the vocabulary.
     pub vocabulary: usize,
-    /// Hash of the tokenizer.
+    /// Hash of the tokenizer, in hexadecimal digits.
     pub tokenizer_hash: String,
-    /// Tokens, documents and bytes of text of both files.
+    /// Tokens, documents and bytes of each token file.
     pub counts: Vec<Counts>,
-    /// The name of the token in front of each document.
+    /// The name of the token before each document.
     pub end_of_text: Option<String>,
-    /// The share of all bytes of text that is for validation, as it came out.
+    /// The share of the text's bytes that went to validation.
     pub valid_share: f64,
-    /// How often the text has the [`document_separator`](TextOptions::document_separator), if there is to be one.
+    /// How often the text contains the [`document_separator`](TextOptions::document_separator), if there is one.
     pub document_separators: Option<u64>,
-    /// What is not in the files, or not as it may be meant.
+    /// What was left out, or may not be meant as it stands.
     pub left_out: LeftOut,
 }
 
-/// What became of text that is not as it should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// Records that were left out (see [`TextOptions::skip_bad`]).
-    pub bad_records: u64,
-    /// What is wrong with the first of them, and where it stands.
-    pub first_bad_record: Option<String>,
-    /// How often a text has the name of the end-of-text token, which is text like any other (unless it separates documents).
-    pub end_of_text_names: u64,
-}
-
-/// How far a pass of [`tokenize_with`] over its files is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// What it does: `measuring`, `counting words`, `learning` (which reads nothing), `encoding`.
-    pub pass: &'static str,
-    /// Bytes that it has read, of packed files packed ones.
-    pub bytes: u64,
-    /// Bytes of its files.
-    pub of: u64,
-}
-
-/// How much a token file holds.
+/// The size of a token file.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Counts {
-    /// Tokens, those between documents included.
+    /// Number of tokens, with those between documents.
     pub tokens: u64,
-    /// Documents.
+    /// Number of documents.
     pub documents: u64,
-    /// Bytes of text.
+    /// Bytes of the text.
     pub source_bytes: u64,
-    /// Bytes of text a token.
+    /// Bytes of text divided by tokens.
     pub bytes_per_token: f64,
 }
 
-/// Makes `train.tokens`, `valid.tokens` (if files or a share are for validation) and `tokenizer.json` in the folder `out`, made if
-/// need be. Memory does not depend on the size of the files. A file that is read more than once cannot be a pipe: to learn a
-/// tokenizer, or to give the end of a text to validation.
+/// Writes `train.tokens`, `tokenizer.json` and, with files or a share for validation, `valid.tokens` to the folder
+/// `out`. The folder is made if needed. Memory does not depend on the size of the files. Learning a tokenizer, or
+/// giving the end of a text to validation, reads a file twice, so it cannot be a pipe.
 ///
 /// ```
 /// use hotrow::data::tokens::{TextOptions, TokenizerSource, tokenize};
@@ -129,17 +77,18 @@ pub struct Counts {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if an option cannot be, if `out` has a `valid.tokens` that would stay, if the share leaves nothing for
-/// validation, or if there are several documents and no end-of-text token is known; [`Error::Data`] with file and line for
-/// what is not UTF-8, no object, or has no such field, and for files without text; [`Error::Io`] if the system refuses.
+/// [`Error::Config`] if an option is out of range, if an old `valid.tokens` would stay in `out`, if the share leaves no
+/// text for validation, or if there are several documents and no end-of-text token; [`Error::Data`] with file and line
+/// for a record that is not UTF-8, no object or without the field, and for files without text; [`Error::Io`] if the
+/// system refuses.
 ///
-/// Files that were there before are as they were: all new ones are complete and on the disk before the first takes its name. Only
-/// a failure of the system between these last renames leaves some of both.
+/// After an error, old files are unchanged: all new ones are complete and on the disk before the first gets its name.
+/// Only a failure between these last renames leaves some of both.
 pub fn tokenize(options: &TextOptions, source: &TokenizerSource, out: &Path) -> Result<Prepared> {
     tokenize_with(options, source, out, &mut |_| ())
 }
 
-/// As [`tokenize`]; tells again and again how far it is.
+/// As [`tokenize`], calling `progress` again and again.
 ///
 /// # Errors
 ///
@@ -148,7 +97,7 @@ pub fn tokenize_with(
     options: &TextOptions,
     source: &TokenizerSource,
     out: &Path,
-    tell: &mut dyn FnMut(Reading),
+    progress: &mut dyn FnMut(PassProgress),
 ) -> Result<Prepared> {
     if !(0.0..1.0).contains(&options.valid_share) {
         return Err(Error::config("valid_share", format!("{} is not at least 0 and below 1", options.valid_share)));
@@ -159,7 +108,7 @@ pub fn tokenize_with(
     if let (TokenizerSource::Train(_), EndOfText::Token(name)) = (source, &options.end_of_text)
         && name != NAMES[0]
     {
-        let message = format!("is {name:?}, where a tokenizer that is learnt has {:?}", NAMES[0]);
+        let message = format!("is {name:?}, but a learnt tokenizer has {:?}", NAMES[0]);
         return Err(Error::config("end_of_text", message));
     }
     if options.document_separator.as_deref() == Some("") {
@@ -172,12 +121,12 @@ pub fn tokenize_with(
     }
     let has_valid = options.valid_share > 0.0 || !options.valid.is_empty();
     let paths = ["train.tokens", "valid.tokens", TOKENIZER].map(|name| out.join(name));
-    can_be_replaced(&paths, has_valid)?;
-    let corpus = Corpus::open(options, matches!(source, TokenizerSource::Train(_)), tell)?;
+    check_replaceable(&paths, has_valid)?;
+    let corpus = Corpus::open(options, matches!(source, TokenizerSource::Train(_)), progress)?;
     let tokenizer = match source {
         TokenizerSource::Train(vocabulary) => {
-            let words = corpus.words(tell)?;
-            tell(Reading { pass: "learning", bytes: 0, of: 0 });
+            let words = corpus.words(progress)?;
+            progress(PassProgress { pass: "learning", bytes: 0, of: 0 });
             let tokenizer = words.learn(*vocabulary)?;
             match options.end_of_text {
                 EndOfText::Absent => tokenizer.with_end_of_text(None),
@@ -187,11 +136,11 @@ pub fn tokenize_with(
         TokenizerSource::Load(path) => Tokenizer::load_with(path, &options.end_of_text)?,
     };
     let tokenizer = if options.normalize { tokenizer.normalizing() } else { tokenizer };
-    let made = Made::folder(out)?;
+    let made = Rollback::folder(out)?;
     let create =
         |path: &PathBuf| TokenWriter::create(path, tokenizer.vocabulary(), tokenizer.end_of_text(), tokenizer.hash());
     let mut writers = [create(&paths[0])?, create(&paths[1])?];
-    let (left_out, separators) = corpus.write(&tokenizer, &mut writers, tell)?;
+    let (left_out, separators) = corpus.write(&tokenizer, &mut writers, progress)?;
     let [train, valid] = writers;
     if train.summary().tokens == 0 {
         return Err(Error::data(&options.files[0], 0, 0, "there is no text to train on"));
@@ -211,10 +160,10 @@ pub fn tokenize_with(
     json.file.write_all(tokenizer.json()).map_err(Error::io(&paths[2]))?;
     json.complete()?;
     replacements.push(json);
-    // No rename needs room, so little can stop them halfway: a crash, or a failing disk. In a new folder that leaves a set
-    // without tokenizer.json, the last one, and so no set. In an old one it leaves token files of another tokenizer than the one
-    // beside them, which are refused because of its hash. Only if the tokenizer is the same as before, and the text another,
-    // is a new train.tokens beside an old valid.tokens taken for a set.
+    // Renaming needs no room, so only a crash or a failing disk can stop it halfway. A new folder then lacks
+    // tokenizer.json, the last file, and is no set. An old folder then has token files of another tokenizer than the
+    // one beside them, and their hash gets them refused. Only with the same tokenizer and another text would a new
+    // train.tokens beside an old valid.tokens pass as a set.
     replacements.into_iter().try_for_each(Replacement::rename)?;
     made.keep();
     let [train, valid, json] = paths;
@@ -234,18 +183,15 @@ pub fn tokenize_with(
     })
 }
 
-/// Refuses a folder in the place of a file, which would stop the renames halfway, and an old `valid.tokens` that would stay: beside
-/// new files it would be taken for one of them.
-fn can_be_replaced(paths: &[PathBuf; 3], has_valid: bool) -> Result<()> {
+/// Refuses a folder in the place of a file, which would stop the renames halfway. Refuses an old `valid.tokens` that
+/// would stay and pass as one of the new files.
+fn check_replaceable(paths: &[PathBuf; 3], has_valid: bool) -> Result<()> {
     let wrong = |path: &Path, message: &str| Err(Error::config("out", format!("{} {message}", path.display())));
     if let Some(path) = paths.iter().find(|path| path.is_dir()) {
         return wrong(path, "is a folder, where a file is to be written");
     }
     if !has_valid && paths[1].exists() {
-        return wrong(
-            &paths[1],
-            "is there from before and would not be replaced: remove it, or give --valid or --valid-share",
-        );
+        return wrong(&paths[1], "exists and would not be replaced: remove it, or give --valid or --valid-share");
     }
     Ok(())
 }

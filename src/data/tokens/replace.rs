@@ -1,4 +1,4 @@
-//! Files that take the place of others when they are complete, and not before.
+//! Files that replace others when complete.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::files::Output;
 
-/// A file under a name of its own, which vanishes if it is dropped before it is [renamed](Self::rename).
+/// A file under a temporary name. It vanishes if it is dropped before it is [renamed](Self::rename).
 pub(super) struct Replacement {
     path: PathBuf,
     output: Output,
-    /// What its bytes are written to.
+    /// Takes its bytes.
     pub file: BufWriter<File>,
 }
 
 impl Replacement {
-    /// An empty one for `path`. What killed programs have left of earlier ones goes.
+    /// An empty file for `path`. It sweeps what killed programs left of earlier ones.
     pub fn create(path: &Path) -> Result<Self> {
         let output = Output::create(path)?;
         output.sweep();
@@ -24,15 +24,15 @@ impl Replacement {
         Ok(Self { path: path.to_owned(), output, file: BufWriter::with_capacity(1 << 20, file) })
     }
 
-    /// Waits until all bytes are on the disk: after that a full disk can no longer get in the way.
+    /// Waits until all bytes are on the disk. After that a full disk cannot interfere.
     pub fn complete(&mut self) -> Result<()> {
         self.file.flush().map_err(Error::io(&self.path))?;
         self.output.complete()
     }
 
-    /// Puts the file, which is [complete](Self::complete), in the place of the one that was there.
+    /// Gives the [complete](Self::complete) file its name, replacing the old one.
     pub fn rename(self) -> Result<()> {
-        // Nothing is left in its buffer.
+        // Its buffer is empty.
         drop(self.file);
         self.output.finish()
     }

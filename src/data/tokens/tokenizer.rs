@@ -1,30 +1,42 @@
-//! Byte-level BPE: what its tokens are, and what they stand for, to the byte.
-
-use std::path::{Path, PathBuf};
+//! Byte-level BPE tokenizers: their tokens, and the bytes that tokens stand for.
 
 #[cfg(feature = "text")]
 use tokenizers::Tokenizer as Inner;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::bytes::{bytes_of, characters};
-use super::end_of_text::{EndOfText, NAMES};
+#[cfg(feature = "text")]
+use super::cuts::Cuts;
 #[cfg(not(feature = "text"))]
 use super::names::{Names as Inner, set_up};
-#[cfg(feature = "text")]
-use super::{cuts::Cuts, encode::set_up};
-use crate::error::{Error, Result};
-use crate::files;
 
-/// The file that tokenizers are kept in, beside token files and in checkpoints.
+/// The name of a tokenizer's file, beside token files and in checkpoints.
 pub const TOKENIZER: &str = "tokenizer.json";
 
-/// A byte-level BPE tokenizer, trained or loaded, in the format of the crate (and the Python package) `tokenizers`.
+/// The end-of-text token of tokenizers that hotrow makes, then its usual names elsewhere. Turns of a conversation end
+/// with other tokens (`<|im_end|>`, `<|eot_id|>`), which are never guessed.
+pub(super) const NAMES: [&str; 5] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>"];
+
+/// The token before each document. It also ends generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum EndOfText {
+    /// The token that a `tokenizer_config.json`, `special_tokens_map.json` or `generation_config.json` beside the
+    /// tokenizer names (`eos_token`, `eos_token_id`), else a special token with a usual name, such as `<|endoftext|>`.
+    #[default]
+    Detect,
+    /// The token with this name.
+    Token(String),
+    /// No token: documents run together.
+    Absent,
+}
+
+/// A byte-level BPE tokenizer, trained or loaded, in the format of the crate and the Python package `tokenizers`.
 ///
-/// Every text has tokens, and the tokens give back its bytes. Special tokens are never found in text: a text that reads
-/// `<|endoftext|>` is that text.
+/// Every text has tokens, and they give back its bytes. Text never yields special tokens: `<|endoftext|>` in a text is
+/// text.
 ///
-/// Without the feature `text` a `tokenizer.json` can be loaded, and gives back the bytes of tokens; text is encoded to tokens, and
-/// tokenizers are learnt, with it only.
+/// Without the feature `text`, a tokenizer can be loaded and decodes tokens. Encoding text and learning tokenizers need
+/// the feature.
 ///
 /// ```
 /// use hotrow::data::tokens::Tokenizer;
@@ -39,7 +51,7 @@ pub struct Tokenizer {
     pub(super) inner: Inner,
     json: Vec<u8>,
     hash: u128,
-    /// What each token stands for; nothing for special tokens and for numbers that are no token.
+    /// The bytes of each token; empty for special tokens and unused numbers.
     bytes: Vec<Vec<u8>>,
     end_of_text: Option<u32>,
     #[cfg(feature = "text")]
@@ -49,47 +61,20 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// As [`load_with`](Self::load_with), with the end-of-text token that is named beside it.
-    ///
-    /// # Errors
-    ///
-    /// As [`load_with`](Self::load_with).
-    pub fn load(path: &Path) -> Result<Self> {
-        Self::load_with(path, &EndOfText::Detect)
-    }
-
-    /// Loads a `tokenizer.json`, or `vocab.bpe` or `merges.txt` with the `encoder.json` or `vocab.json` beside it (GPT-2's files). A
-    /// folder stands for such files in it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if a file cannot be read, [`Error::Data`] if it is no tokenizer, or not a byte-level one, or if a file beside it
-    /// names an end-of-text token that it does not have; [`Error::Config`] if `end_of_text` does.
-    pub fn load_with(path: &Path, end_of_text: &EndOfText) -> Result<Self> {
-        let path = if path.is_dir() { found(path, &[TOKENIZER, "vocab.bpe", "merges.txt"])? } else { path.to_owned() };
-        if path.extension().is_none_or(|extension| extension == "json") {
-            let json = files::read(&path)?;
-            let (inner, hash) = parse(&json).map_err(|reason| no_tokenizer(&path, reason))?;
-            let tokenizer = Self::of(inner, json, hash).map_err(|message| Error::data(&path, 0, 0, message))?;
-            return tokenizer.choose(end_of_text, &path);
-        }
-        Self::from_merges(&path)?.choose(end_of_text, &path)
-    }
-
-    /// The tokenizer with this `tokenizer.json`, or what is wrong with it.
+    /// The tokenizer of this `tokenizer.json`, or what is wrong with it.
     pub(crate) fn from_json(json: Vec<u8>) -> Result<Self, String> {
         let (inner, hash) = parse(&json)?;
         Self::of(inner, json, hash)
     }
 
-    /// The tokenizer `inner`, if it is of the kind that is used here.
-    fn of(mut inner: Inner, json: Vec<u8>, hash: u128) -> Result<Self, String> {
+    /// The tokenizer `inner`, if it is of a kind that hotrow uses.
+    pub(super) fn of(mut inner: Inner, json: Vec<u8>, hash: u128) -> Result<Self, String> {
         if !set_up(&mut inner) {
             return Err("is no BPE tokenizer, the only kind that hotrow uses".into());
         }
         let vocabulary = inner.get_vocab(true);
         let size = vocabulary.values().max().map_or(0, |&last| last as usize + 1);
-        // Some numbers may be unused, but a table of nothing else is a mistake or an attack.
+        // Some numbers may be unused. A table of little else is a mistake or an attack.
         if size == 0 || size / 16 > vocabulary.len() {
             return Err(format!("has {} tokens, numbered up to {size}", vocabulary.len()));
         }
@@ -123,7 +108,7 @@ impl Tokenizer {
         })
     }
 
-    /// The token with a name.
+    /// The token with this name.
     pub(super) fn token(&self, name: &str) -> Option<u32> {
         self.inner.token_to_id(name)
     }
@@ -133,7 +118,7 @@ impl Tokenizer {
         self.inner.id_to_token(token)
     }
 
-    /// The names of its special tokens, in the order of their numbers.
+    /// The names of the special tokens, in the order of their numbers.
     pub(super) fn special_names(&self) -> Vec<String> {
         let mut added: Vec<_> =
             self.inner.get_added_tokens_decoder().into_iter().filter(|(_, of)| of.special).collect();
@@ -141,7 +126,7 @@ impl Tokenizer {
         added.into_iter().map(|(_, token)| token.content).collect()
     }
 
-    /// The same tokenizer with another token between documents, or none.
+    /// The same tokenizer with another end-of-text token, or none.
     ///
     /// # Panics
     ///
@@ -154,58 +139,51 @@ impl Tokenizer {
         self
     }
 
-    /// What a token stands for: nothing, if it is a special one or none.
+    /// The bytes of a token; empty if it is special or does not exist.
     pub fn bytes_of(&self, token: u32) -> &[u8] {
         self.bytes.get(token as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// What tokens stand for.
+    /// The bytes of several tokens.
     pub fn bytes(&self, tokens: &[u32]) -> Vec<u8> {
         tokens.iter().flat_map(|&token| self.bytes_of(token)).copied().collect()
     }
 
-    /// Every token is below it.
+    /// The size of the vocabulary. Every token is below it.
     pub fn vocabulary(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The token between documents, if there is one.
+    /// The token before each document, if there is one.
     pub fn end_of_text(&self) -> Option<u32> {
         self.end_of_text
     }
 
-    /// Hash of the contents of its `tokenizer.json`: what token files and checkpoints know it by.
+    /// The hash of its `tokenizer.json`. It identifies the tokenizer in token files and checkpoints.
     pub fn hash(&self) -> u128 {
         self.hash
     }
 
-    /// Its `tokenizer.json`, as it was loaded or made.
+    /// Its `tokenizer.json`, as loaded or made.
     pub fn json(&self) -> &[u8] {
         &self.json
     }
 }
 
-/// What a `tokenizer.json` describes, and its hash.
-fn parse(json: &[u8]) -> Result<(Inner, u128), String> {
+/// The tokenizer that a `tokenizer.json` describes, and its hash.
+pub(super) fn parse(json: &[u8]) -> Result<(Inner, u128), String> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
-    // Layout and the order of keys are no part of a tokenizer.
+    // Layout and the order of keys do not change the tokenizer.
     let hash = xxh3_128(&serde_json::to_vec(&value).expect("JSON is JSON"));
     let inner = Inner::from_bytes(json).map_err(|error| format!("is no tokenizer: {error}"))?;
     Ok((inner, hash))
 }
 
-/// The error for a file that is nothing of what can be loaded. What a parser has missed in it helps nobody who has named another
-/// file than he wanted to.
-pub(super) fn no_tokenizer(path: &Path, reason: impl std::fmt::Display) -> Error {
-    let kinds =
-        "is no tokenizer.json, and no vocab.bpe (or merges.txt) of GPT-2's beside its encoder.json (or vocab.json)";
-    Error::data(path, 0, 0, format!("{kinds}: {reason}"))
-}
-
-/// The first of `names` that is in `folder`.
-pub(super) fn found(folder: &Path, names: &[&str]) -> Result<PathBuf> {
-    // The folder of a file named without one.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let path = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    path.ok_or_else(|| Error::data(folder, 0, 0, format!("has none of {}", names.join(", "))))
+/// Makes it encode whole texts without special tokens. Returns whether it is a BPE tokenizer, the kind that hotrow
+/// uses.
+#[cfg(feature = "text")]
+fn set_up(inner: &mut tokenizers::Tokenizer) -> bool {
+    inner.with_truncation(None).expect("nothing cannot be wrong").with_padding(None);
+    inner.set_encode_special_tokens(true);
+    matches!(inner.get_model(), tokenizers::ModelWrapper::BPE(_))
 }

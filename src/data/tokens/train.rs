@@ -1,4 +1,4 @@
-//! Learning a vocabulary: words are counted in parallel and block by block, merges are found on the counts.
+//! Learns a vocabulary: counts words in parallel, block by block, and finds merges on the counts.
 
 use ahash::AHashMap;
 use compact_str::CompactString;
@@ -8,25 +8,23 @@ use tokenizers::{AddedToken, OffsetReferential, OffsetType, PreTokenizedString, 
 
 use super::bytes::characters;
 use super::cuts::Cuts;
-use super::end_of_text::NAMES;
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{NAMES, Tokenizer};
 use crate::error::{Error, Result};
 
-/// Bytes that a vocabulary is learnt from at most: the trainer counts pairs in 31 bits, and no pair can come more often than
-/// bytes do.
+/// The most bytes to learn from. The trainer counts pairs in 31 bits, and no pair can occur more often than bytes do.
 pub(super) const MOST_BYTES: u64 = i32::MAX as u64;
 
 /// Every byte and the end of text.
 pub(super) const LEAST_VOCABULARY: usize = 257;
 
-/// Bytes of a word that are counted together: a longer one is counted in parts.
+/// Bytes of a word that are counted together. A longer word is counted in parts.
 ///
-/// For each merge in a word the trainer moves all of the word behind it, so its time grows with the square of the longest: a line of
-/// 400 000 letters took a minute, and white space, rulers and encoded pictures are such words. What is lost are merges across the
-/// end of a part, one in 256 bytes of what is hardly language. Texts are encoded with whole words all the same.
+/// For each merge in a word, the trainer moves the rest of the word. So its time grows with the square of the longest
+/// word: a line of 400 000 letters took a minute. White space, rulers and encoded pictures are such words. The parts
+/// lose merges across their ends, one in 256 bytes of what is hardly language. Encoding still uses whole words.
 const LONGEST_WORD: usize = 256;
 
-/// How often each word comes, none longer than [`LONGEST_WORD`].
+/// How often each word occurs. None is longer than [`LONGEST_WORD`].
 #[derive(Debug, Default)]
 pub(super) struct Words(AHashMap<CompactString, u64>);
 
@@ -49,14 +47,14 @@ impl Words {
         Ok(())
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: Self) {
         for (word, count) in other.0 {
             *self.0.entry(word).or_default() += count;
         }
     }
 
-    /// A tokenizer of `vocabulary` tokens, or of fewer if there is nothing left to merge.
+    /// A tokenizer with `vocabulary` tokens, or fewer if nothing is left to merge.
     pub fn learn(&self, vocabulary: usize) -> Result<Tokenizer> {
         if !(LEAST_VOCABULARY..=1 << 24).contains(&vocabulary) {
             let message = format!("{vocabulary} is not in {LEAST_VOCABULARY}..={}", 1 << 24);
@@ -76,8 +74,8 @@ impl Words {
     }
 }
 
-/// The parts of a word, whose characters stand for the bytes of a text: each as long as it may be, and cut where a character of the
-/// text ends.
+/// The parts of a word, whose characters stand for the bytes of a text. Each is as long as allowed, and ends where a
+/// character of the text ends.
 fn parts(word: &str) -> impl Iterator<Item = &str> {
     let mut rest = word;
     std::iter::from_fn(move || {
@@ -91,22 +89,23 @@ fn parts(word: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The last place, at most [`LONGEST_WORD`] characters into `word`, at which a character of the text begins. It is not 0: among four
-/// bytes there is a beginning.
+/// The last position, at most [`LONGEST_WORD`] characters into `word`, at which a character of the text begins. It is
+/// never 0: one of four bytes is a beginning.
 fn last_beginning(word: &str) -> usize {
-    // Bytes of UTF-8 that go on with a character.
+    // Continuation bytes of UTF-8.
     let continuing = &characters()[0x80..0xc0];
     let places = word.char_indices().take(LONGEST_WORD + 1);
     places.filter(|(_, byte)| !continuing.contains(byte)).last().map_or(0, |(at, _)| at)
 }
 
 impl Tokenizer {
-    /// A tokenizer of up to `vocabulary` tokens for texts like `text`: byte-level BPE (Sennrich et al. 2016) on words as GPT-2
-    /// divides them, of which those above 256 bytes are divided further. Two runs, and any number of threads, learn the same.
+    /// Learns a tokenizer of up to `vocabulary` tokens for texts like `text`: byte-level BPE (Sennrich et al. 2016) on
+    /// words as GPT-2 divides them. Words above 256 bytes are divided further. The result does not depend on the number
+    /// of threads.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the vocabulary is not in 257..=2^24.
+    /// [`Error::Config`] if `vocabulary` is not in 257..=2^24.
     ///
     /// See [`Tokenizer`] for an example.
     pub fn train_on(text: &str, vocabulary: usize) -> Result<Self> {

@@ -1,4 +1,4 @@
-//! Writes a token file while its text is being read: memory stays small however large the file.
+//! Writes a token file while its text is being read, in little memory.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use super::file::{HEADER, TokenSummary};
 use super::replace::Replacement;
 use crate::error::{Error, Result};
 
-/// A token file that is being written, under a name of its own: it has its name only when it is complete, and vanishes if
-/// it is dropped before. What a program leaves that is killed, the next writer of a file of the same name removes.
+/// A token file that is being written under a temporary name. It gets its name when complete, and vanishes if it is
+/// dropped before. The next writer of the same name removes what a killed program left.
 ///
 /// See [`TokenFile`](super::TokenFile) for an example.
 pub struct TokenWriter {
@@ -22,7 +22,7 @@ pub struct TokenWriter {
 }
 
 impl TokenWriter {
-    /// A file for tokens below `vocabulary` of the tokenizer with this hash.
+    /// A file for tokens below `vocabulary`. `tokenizer` is the hash of their tokenizer.
     ///
     /// # Errors
     ///
@@ -30,7 +30,7 @@ impl TokenWriter {
     ///
     /// # Panics
     ///
-    /// If the vocabulary is not in 1..=2^32, or `end_of_text` not below it.
+    /// If `vocabulary` is not in 1..=2^32, or `end_of_text` is not below it.
     #[track_caller]
     pub fn create(path: &Path, vocabulary: usize, end_of_text: Option<u32>, tokenizer: u128) -> Result<Self> {
         assert!((1..=1 << 32).contains(&vocabulary), "a vocabulary of {vocabulary}");
@@ -41,7 +41,7 @@ impl TokenWriter {
         Ok(Self { path: path.to_owned(), replacement, summary, digest: Xxh3::new(), bytes: Vec::new() })
     }
 
-    /// A document begins: counts it, and writes the end-of-text token if there is one.
+    /// Begins a document: counts it, and writes the end-of-text token if there is one.
     ///
     /// # Errors
     ///
@@ -54,12 +54,12 @@ impl TokenWriter {
         }
     }
 
-    /// Counts documents that [`append`](Self::append) has or will have written with their end-of-text tokens.
+    /// Counts documents whose end-of-text tokens [`append`](Self::append) writes.
     pub(super) fn count_documents(&mut self, documents: u64) {
         self.summary.documents += documents;
     }
 
-    /// Adds tokens that stand for `source_bytes` bytes of text.
+    /// Appends tokens that stand for `source_bytes` bytes of text.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl TokenWriter {
         Ok(())
     }
 
-    /// What has been written.
+    /// The counts of what was written.
     pub fn summary(&self) -> &TokenSummary {
         &self.summary
     }
@@ -102,7 +102,7 @@ impl TokenWriter {
         Ok(summary)
     }
 
-    /// Completes the file, which does not have its name yet.
+    /// Completes the file without giving it its name.
     pub(super) fn complete(mut self) -> Result<(Replacement, TokenSummary)> {
         let header = self.summary.header(self.digest.digest());
         let file = &mut self.replacement.file;

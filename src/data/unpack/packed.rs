@@ -11,10 +11,10 @@ pub(super) fn unzstd<'a>(packed: impl Read + Send + 'a) -> io::Result<Box<dyn Re
     Ok(Box::new(zstd::stream::read::Decoder::new(packed)?))
 }
 
-/// Members of gzip one behind the other; zeros after one of them fill up a block of a tape and mean nothing.
+/// Reads gzip members one after the other. Zeros after a member pad a tape block and mean nothing.
 struct Gunzip<R> {
     member: Option<GzDecoder<R>>,
-    /// Members that are read to their end.
+    /// The number of members read to their end.
     members: u64,
 }
 
@@ -38,7 +38,7 @@ impl<R: BufRead> Read for Gunzip<R> {
     }
 }
 
-/// `bytes` at the first that is not 0, if there is one.
+/// `bytes` from the first that is not 0 on, if there is one.
 fn behind_zeros<R: BufRead>(mut bytes: R) -> io::Result<Option<R>> {
     loop {
         let some = bytes.fill_buf()?;

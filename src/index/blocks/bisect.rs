@@ -1,4 +1,4 @@
-//! The rows of a group, cut in halves along the direction in which they differ until the parts are blocks.
+//! Bisects the rows of a group, along the direction in which they differ, until the parts are blocks.
 
 use super::groups::inverse_length;
 use crate::index::Rows;
@@ -6,44 +6,44 @@ use crate::index::scan::centred;
 use crate::kernels::rows::{rows_axpy, rows_dot};
 use crate::kernels::{MatRef, RowIds};
 
-/// Times that the direction of a cut is taken from the means of the two halves (balanced 2-means, as in Parabel: Prabhu et
-/// al. 2018). See docs/decisions.md for what a second one was worth.
+/// How often the direction of a cut is taken from the means of the two halves (balanced 2-means, as in Parabel: Prabhu
+/// et al. 2018). docs/decisions.md has the figures for a second pass.
 const PASSES: usize = 1;
 
-/// Least share of the members on either side of a cut. Halves would be of equal size and cut through clusters.
+/// The least share of the members on either side of a cut. Equal halves would cut through clusters.
 const LEAST: f64 = 0.25;
 
-/// Blocks of the rows of a group.
+/// The blocks of a group.
 #[derive(Debug, Default)]
 pub struct Parts {
-    /// Rows, block by block, increasing inside a block.
+    /// The rows, block after block, increasing within a block.
     pub items: Vec<u32>,
-    /// Rows of each block.
+    /// The number of rows of each block.
     pub lens: Vec<u32>,
-    /// Mean row of each block (blocks, D).
+    /// The mean row of each block (blocks, D).
     pub means: Vec<f32>,
-    /// Mean bias of each block.
+    /// The mean bias of each block.
     pub biases: Vec<f32>,
-    /// Floating-point operations that it took.
+    /// Floating-point operations that the bisection took.
     pub flops: usize,
 }
 
 struct Group<'a, 'b> {
     rows: &'a Rows<'b>,
     centre: &'a [f32],
-    /// (members, D + 1): the group's rows less the centre.
+    /// The group's rows less the centre (members, D + 1).
     x: Vec<f32>,
     inverse_lengths: Vec<f32>,
     ids: &'a [u32],
     block: usize,
     parts: Parts,
-    /// Score of a member, and the member.
+    /// The score of a member, and the member.
     scored: Vec<(f32, u32)>,
     /// One number for each member at work.
     scores: Vec<f32>,
 }
 
-/// Blocks of at most `block` rows of `ids`.
+/// Bisects the rows `ids` into blocks of at most `block`.
 pub fn bisect(rows: &Rows, centre: &[f32], ids: &[u32], block: usize) -> Parts {
     let len = centre.len();
     let mut x = vec![0.0; ids.len() * len];
@@ -84,7 +84,7 @@ impl Group<'_, '_> {
         self.row(member).iter().map(move |x| scale * x)
     }
 
-    /// Cosines of the members with `direction`, but for a common factor.
+    /// The cosine of each member with `direction`, up to a common factor.
     fn score(&mut self, members: &[u32], direction: &[f32]) {
         let count = self.ids.len();
         self.scores.resize(members.len(), 0.0);
@@ -104,9 +104,9 @@ impl Group<'_, '_> {
         least.map_or(members[0], |least| least.1)
     }
 
-    /// Reorders `members` so that those that point along `direction` come first, and returns how many these are: those above
-    /// the middle between the mean scores of the first `left` and of the others, but between [`LEAST`] of the members and
-    /// all but so many. Equal ones stay in the order of their numbers.
+    /// Reorders `members` so that those along `direction` come first; returns how many these are. The cut is at the
+    /// middle between the mean scores of the first `left` members and of the others, with at least [`LEAST`] of the
+    /// members on either side. Ties keep the order of their numbers.
     fn split(&mut self, members: &mut [u32], left: usize, direction: &[f32]) -> usize {
         self.score(members, direction);
         let mean = |part: &[(f32, u32)]| part.iter().map(|scored| scored.0).sum::<f32>() / part.len() as f32;
@@ -128,7 +128,7 @@ impl Group<'_, '_> {
         self.sum(members, direction);
     }
 
-    /// `sum` = the sum of the members' rows times `scores`.
+    /// Writes the sum of the members' rows times `scores` to `sum`.
     fn sum(&mut self, members: &[u32], sum: &mut [f32]) {
         let count = self.ids.len();
         self.parts.flops += 2 * members.len() * sum.len();

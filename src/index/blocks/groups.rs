@@ -1,4 +1,4 @@
-//! Spherical k-means: which group each row belongs to.
+//! Spherical k-means: assigns each row to a group.
 
 use std::cell::Cell;
 
@@ -15,29 +15,30 @@ use crate::ragged::Ragged;
 use crate::rng::rng;
 use crate::scratch::lend;
 
-/// Rows assigned at a time: with [`PROBES`] of 32 coarse directions each, 256 of them meet a product with the same directions.
+/// Rows assigned at a time. With [`PROBES`] of 32 coarse directions each, 256 of them meet a product with the same
+/// directions.
 const CHUNK: usize = 4096;
 
 /// Rows whose scores with coarse directions are one product.
 const STRIP: usize = 512;
 
-/// Coarse directions whose directions a row is compared with.
+/// Coarse directions whose members a row is compared with.
 const PROBES: usize = 2;
 
-/// Rows of the sample that directions are made from, for each group: enough for means that do not change much any more.
+/// Rows sampled for each group. More of them hardly change the means.
 const SAMPLED: usize = 64;
 
-/// Passes over the sample for directions that start as rows, and for those that only follow rows that have moved.
+/// Passes over the sample for directions that start as rows.
 const FIRST_PASSES: usize = 4;
 
-/// As above.
+/// Passes over the sample for directions that follow rows that have moved.
 const PASSES: usize = 2;
 
 #[derive(Debug, Default)]
 struct Scratch {
     left: PackedPanel,
     scores: Vec<f32>,
-    /// Coarse direction and place in the chunk, of each comparison.
+    /// The coarse direction and the position in the chunk, for each comparison.
     pairs: Vec<(u32, u32)>,
     ids: Vec<u32>,
     best: Vec<f32>,
@@ -47,17 +48,17 @@ thread_local! {
     static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
-/// Directions of length 1 (groups, D + 1), biases last. A row belongs to the direction with which it has, less the mean row,
-/// the largest inner product.
+/// Directions of length 1 (groups, D + 1), biases last. A row, less the mean row, belongs to the direction with the
+/// largest inner product.
 #[derive(Debug)]
 pub struct Groups {
     pub directions: Vec<f32>,
     pub count: usize,
-    /// Of products with directions.
+    /// Operations of products with directions.
     pub meter: Meter,
 }
 
-/// Some of the directions as a right factor.
+/// Some of the directions, packed as a right factor.
 struct Fan {
     right: PackedPanel,
     /// What a product with rows leaves out: the directions' products with the mean, and their biases.
@@ -80,7 +81,7 @@ impl Fan {
         Self { right, shift, of_bias, members }
     }
 
-    /// Products (ids, members) of rows, less the mean row, with the members.
+    /// The products (ids, members) of rows, less the mean row, with the members.
     fn scores<'a>(
         &self,
         rows: &Rows,
@@ -101,19 +102,19 @@ impl Fan {
     }
 }
 
-/// The place of the largest score, the first of equal ones, and that score; numbers that are none count as the least.
+/// The position of the largest score, the first of equal ones, and that score. NaN counts as the least.
 fn largest(scores: &[f32]) -> (usize, f32) {
     let better = |best: (usize, f32), (at, &score): (usize, &f32)| if score > best.1 { (at, score) } else { best };
     scores.iter().enumerate().fold((0, f32::NEG_INFINITY), better)
 }
 
 impl Groups {
-    /// `count` directions of `len` numbers, none of which points anywhere.
+    /// `count` directions of length `len`, all zero.
     pub fn new(count: usize, len: usize) -> Self {
         Self { directions: vec![0.0; count * len], count, meter: Meter::default() }
     }
 
-    /// The group of each of `ids`, all directions compared.
+    /// The group of each of `ids`, found by comparing all directions.
     fn assign_flat(&self, rows: &Rows, centre: &[f32], ids: &[u32]) -> Vec<u32> {
         let fan = Fan::new(self, rows.level, centre, (0..self.count as u32).collect());
         self.meter.add(2 * ids.len() * self.count * rows.dim());
@@ -127,8 +128,8 @@ impl Groups {
         groups
     }
 
-    /// The group of each of `ids`. Directions are themselves in clusters, some `sqrt(groups)`, and a row is compared with
-    /// those of the [`PROBES`] best clusters only: 96 products instead of 1024 for 670 091 rows in 1024 groups.
+    /// The group of each of `ids`. The directions themselves are clustered into about `sqrt(groups)`, and a row is
+    /// compared with those of the [`PROBES`] best clusters only. With 1024 groups that is 96 products instead of 1024.
     pub fn assign(&self, rows: &Rows, centre: &[f32], ids: &[u32]) -> Vec<u32> {
         let (len, level) = (centre.len(), rows.level);
         let coarse = ((self.count as f64).sqrt() as usize).max(1);
@@ -160,14 +161,14 @@ impl Groups {
         groups
     }
 
-    /// The rows that directions are made from, in random order: others at each rebuild.
+    /// The sample of rows that directions are made from, in random order. Each rebuild draws another.
     pub fn sampled(&self, rows: &Rows, seed: u64, rebuilds: u64) -> Vec<u32> {
         let random = &mut rng(seed, "index/blocks", rebuilds);
         let sampled = sample(random, rows.len(), rows.len().min(SAMPLED * self.count));
         sampled.into_iter().map(|row| row as u32).collect()
     }
 
-    /// Directions of the first rows of a sample, moved to the means of all of it.
+    /// Starts the directions at the first rows of a sample, and moves them to the means of all of it.
     pub fn find(&mut self, rows: &Rows, centre: &[f32], sampled: &[u32]) {
         let first: Vec<u32> = (0..self.count.min(sampled.len()) as u32).collect();
         self.move_to_means(rows, centre, &sampled[..first.len()], &first);
@@ -186,7 +187,7 @@ impl Groups {
         }
     }
 
-    /// Each direction becomes that of the sum of its rows, less the mean row and each scaled to length 1. `of` is the group of
+    /// Moves each direction to the sum of its rows, each less the mean row and scaled to length 1. `of` is the group of
     /// each of `ids`. A group without rows takes the direction of one of them.
     pub fn move_to_means(&mut self, rows: &Rows, centre: &[f32], ids: &[u32], of: &[u32]) {
         let len = rows.dim() + 1;
@@ -210,8 +211,8 @@ impl Groups {
     }
 }
 
-/// The group of each of `ids`: the best of the `fans` of the [`PROBES`] best directions of `first`. Returns how many products
-/// of a row and a direction that took.
+/// The group of each of `ids`: the best of the `fans` of the [`PROBES`] best directions of `first`. Returns the number
+/// of products of a row and a direction.
 fn nearest(rows: &Rows, first: &Fan, fans: &[Fan], ids: &[u32], groups: &mut [u32], scratch: &mut Scratch) -> usize {
     let Scratch { left, scores, pairs, ids: of_pairs, best } = scratch;
     pairs.clear();
@@ -256,7 +257,7 @@ fn nearest(rows: &Rows, first: &Fan, fans: &[Fan], ids: &[u32], groups: &mut [u3
     products
 }
 
-/// `1 / |x|`, 0 for a vector without a direction.
+/// `1 / |x|`; 0 for a zero vector.
 pub fn inverse_length(rows: &Rows, x: &[f32]) -> f32 {
     let length = squared_norm(rows.level, x).sqrt();
     if length > 0.0 && length.is_finite() { 1.0 / length } else { 0.0 }

@@ -1,4 +1,4 @@
-//! From a query to groups, to blocks, to rows.
+//! Searches from a query to groups, to blocks, to rows.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -14,14 +14,14 @@ use crate::kernels::{MatMut, MatRef};
 use crate::ragged::Ragged;
 use crate::scratch::lend;
 
-/// Rows that are scored for each row asked for, at least.
+/// The least number of rows scored for each row asked for.
 const SCORED: usize = 4;
 
-/// Blocks whose means are scored for each block that is read, at least.
+/// The least number of blocks whose means are scored, for each block that is read.
 const COMPARED: usize = 64;
 
-/// Queries that one piece of parallel work answers; their scores with all groups are one product. Enough for the product to
-/// run well, few enough for a batch of 256 to be shared out, and the scores with 1024 groups (128 KiB) stay in the second-level
+/// Queries in one piece of parallel work; their scores with all groups are one product. It is enough for the product to
+/// run well, and few enough to spread a batch of 256. The scores with 1024 groups (128 KiB) stay in the second-level
 /// cache until they are read.
 const TOGETHER: usize = 32;
 
@@ -41,9 +41,9 @@ thread_local! {
 }
 
 impl Blocks {
-    /// The best rows, up to `k`, of each query.
+    /// The best rows of each query, up to `k`.
     pub(super) fn answer(&self, rows: &Rows, queries: MatRef<f32>, k: usize) -> Ragged<u32> {
-        // A place for each query even where no row is asked for: there is a piece of `found` for each of `counts`.
+        // One place a query even if no row is asked for: `found` has a piece for each of `counts`.
         let width = k.max(1);
         let (mut found, mut counts) = (vec![0; queries.rows() * width], vec![0; queries.rows()]);
         let pieces = found.par_chunks_mut(TOGETHER * width).zip(counts.par_chunks_mut(TOGETHER));
@@ -56,7 +56,7 @@ impl Blocks {
         compact(found, width, &counts)
     }
 
-    /// The best block of each query, unless there is none.
+    /// The best block of each query; `None` if there is no block.
     pub(super) fn best_block_of_each(&self, queries: MatRef<f32>) -> Vec<Option<u32>> {
         let mut blocks = vec![None; queries.rows()];
         blocks.par_chunks_mut(TOGETHER).enumerate().for_each(|(c, blocks)| {
@@ -68,7 +68,7 @@ impl Blocks {
         blocks
     }
 
-    /// Calls `visit(q, scores of the groups' mean rows, scratch)` for some of the queries.
+    /// Calls `visit(q, scores of the groups' mean rows, scratch)` for the queries `part`.
     fn each(&self, queries: MatRef<f32>, part: Range<usize>, mut visit: impl FnMut(usize, &[f32], &mut Scratch)) {
         let count = self.groups.count;
         lend(&SCRATCH, |scratch| {
@@ -88,7 +88,7 @@ impl Blocks {
         });
     }
 
-    /// The `most` best of the means `ids`, best first, into `scratch.best`.
+    /// Writes the `most` best of the means `ids` to `scratch.best`, best first.
     pub(super) fn best_means(&self, means: &[f32], biases: &[f32], query: &[f32], most: usize, scratch: &mut Scratch) {
         let Scratch { ids, scores: line, best, values, .. } = scratch;
         let means = MatRef::new(means, biases.len(), self.dim);
@@ -103,10 +103,10 @@ impl Blocks {
         best.iter_mut().for_each(|place| *place = ids[*place as usize]);
     }
 
-    /// The best blocks, until they hold `wanted` rows, into `scratch.blocks`. `of_groups` are the scores of the groups.
+    /// Writes the best blocks that hold `wanted` rows to `scratch.blocks`. `of_groups` are the scores of the groups.
     pub(super) fn best_blocks(&self, query: &[f32], of_groups: &[f32], wanted: usize, scratch: &mut Scratch) {
         let read = wanted.div_ceil(self.block) + self.probes;
-        // Twice as many groups as have enough blocks if all have as many.
+        // Twice as many groups as hold enough blocks if all hold equally many.
         let most = (2 * COMPARED * read * self.groups.count).div_ceil(self.biases.len().max(1)) + 1;
         let most = most.min(self.groups.count);
         scratch.best.resize(most, 0);
@@ -150,7 +150,7 @@ impl Blocks {
     ) -> usize {
         self.best_blocks(query, of_groups, out.len().saturating_mul(SCORED), scratch);
         let Scratch { ids, scores: line, best, values, blocks, .. } = scratch;
-        // Inserted rows of the best block, then the rows of all blocks, which have none in common.
+        // Inserted rows of the best block, then the rows of all blocks. No row is in two blocks.
         ids.clear();
         ids.extend(blocks.first().iter().flat_map(|&&block| self.inserted.rows(block)));
         ids.sort_unstable();

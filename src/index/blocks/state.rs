@@ -7,7 +7,7 @@ use crate::index::saved::Saved;
 use crate::tensor::{Elements, Tensor};
 
 impl Blocks {
-    /// Everything that the rows do not say any more.
+    /// Everything that the rows do not determine any more.
     pub(super) fn tensors(&self) -> Vec<Tensor<'_>> {
         let (groups, blocks) = (self.groups.count, self.biases.len());
         let tensor = |name: &str, shape: &[usize], elements| Tensor {
@@ -31,7 +31,7 @@ impl Blocks {
         state
     }
 
-    /// Takes what [`Blocks::tensors`] gave; an error leaves everything as it was.
+    /// Takes the tensors of [`Blocks::tensors`]. An error leaves everything as it was.
     pub(super) fn take(&mut self, state: Saved) -> Result<(), String> {
         let (groups, row_len) = (self.groups.count, self.dim + 1);
         let rebuilds = state.u64s("index.rebuilds", 1)?;

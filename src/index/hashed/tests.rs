@@ -26,7 +26,7 @@ fn marked_rows_are_hashed_as_a_fresh_index_hashes_them_while_the_mean_stays() {
         for i in 0..dim {
             weights.swap(7 * dim + i, 2900 * dim + i);
         }
-        index.update(&rows(&weights, &biases, dim), UniqueRowIds::new(&[7, 2900], count).unwrap());
+        index.mark_moved(&rows(&weights, &biases, dim), UniqueRowIds::new(&[7, 2900], count).unwrap());
         index.rebuild(&rows(&weights, &biases, dim));
         assert_eq!(index.centre.mean(), centre);
         let mut fresh = Hashed::new(options, 1, count, dim, Level::detect()).unwrap();

@@ -11,7 +11,7 @@ use crate::kernels::Level;
 use crate::kernels::gemm::Precision as Rounding;
 use crate::model::Gpt;
 use crate::module::{Demand, Module};
-use crate::optim::{Parameter, Scope, fits};
+use crate::optim::{Parameter, Scope, matches};
 use crate::train::estimate::{product_rate, snapshot};
 
 /// Share of the time of a step that products take; the rest are attention, norms, losses and packing. With this number a run
@@ -82,7 +82,7 @@ const SHOWN: [&str; 8] = [
 ];
 
 fn component(name: &str) -> &'static str {
-    COMPONENTS.iter().find(|(pattern, _)| fits(pattern, name)).expect("the last fits all").1
+    COMPONENTS.iter().find(|(pattern, _)| matches(pattern, name)).expect("the last fits all").1
 }
 
 /// A network without memory, and what its layers take beside their parameters.

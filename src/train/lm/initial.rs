@@ -18,7 +18,7 @@ use crate::train::run::Task;
 /// As [`start`](super::start).
 pub fn initial(out: &Path, inputs: &Inputs, config: Lm, options: &Options) -> Result<PathBuf> {
     let mut run = Run::create(out, inputs, config, options)?;
-    run.dir.begun();
+    run.dir.keep();
     let keep = run.trainer.config.train.keep;
     let saved = checkpoint::save(out, &run.contents(), keep)?;
     let (steps, per_step) = (run.trainer.total_steps, run.trainer.config.sequences());

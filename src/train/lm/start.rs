@@ -88,7 +88,7 @@ pub fn resume(
     // Only now is it known that the run can continue so.
     run.dir.write_config(&run.trainer.config)?;
     let mut environment = run.dir.environment()?;
-    if environment.go_on(options.level, moved.named()) {
+    if environment.record_resume(options.level, moved.named()) {
         run.dir.write_environment(&environment)?;
     }
     run::go(run, signals, observer)
@@ -107,7 +107,7 @@ pub fn plan_resumed(
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<(Lm, Files)> {
-    let (run, loaded) = RunDir::look(path)?;
+    let (run, loaded) = RunDir::peek(path)?;
     let (config, files) = resumed(run, moved, sets, options, observer)?;
     let steps = steps(&config, &files)?;
     loaded.iter().try_for_each(|loaded| check_resumed(loaded, &config, &files, steps))?;

@@ -32,7 +32,7 @@ pub fn initial(
     observer: &mut dyn Observer,
 ) -> Result<PathBuf> {
     let mut run = Run::create(out, inputs, config, options, &Signals::unconnected(), observer)?;
-    run.dir.begun();
+    run.dir.keep();
     let keep = run.trainer.config.train.keep;
     let saved = checkpoint::save(out, &run.contents(), keep)?;
     let train = &run.trainer.config.train;

@@ -50,7 +50,7 @@ pub fn resume(
     // Only now is it known that the run can continue so.
     run.dir.write_config(&run.trainer.config)?;
     let mut environment = run.dir.environment()?;
-    if environment.go_on(options.level, moved.named()) {
+    if environment.record_resume(options.level, moved.named()) {
         run.dir.write_environment(&environment)?;
     }
     run::go(run, signals, observer)
@@ -69,7 +69,7 @@ pub fn plan_resumed(
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<(Config, Datasets)> {
-    let (run, loaded) = RunDir::look(path)?;
+    let (run, loaded) = RunDir::peek(path)?;
     let (config, inputs) = resumed(run, moved, sets, options, observer)?;
     let Opened { config, data, .. } = Opened::read(run, config, &inputs, loaded.as_ref(), options)?;
     Ok((config, data))

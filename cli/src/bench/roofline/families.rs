@@ -1,6 +1,6 @@
-//! Cases of the families beside `rows`.
+//! Cases of every family but `rows`.
 
-use super::kernels::{Call, Case, Naming, Sizes, case, numbers, some_rows, sums, tell};
+use super::case::{Call, Case, Naming, Sizes, case, hand_out, numbers, some_rows, sums};
 use hotrow::kernels::convert::{bf16_from_f32, f32_from_bf16};
 use hotrow::kernels::gemm::{
     GemmScratch, Operand, Output, Precision, gathered_backward_input, gathered_backward_weights, gathered_forward,
@@ -12,7 +12,7 @@ use hotrow::kernels::optim::{
 use hotrow::kernels::reduce::{rms_norm, softmax_cross_entropy, top_k};
 use hotrow::kernels::{Level, MatMut, MatRef, RowIds, UniqueRowIds, Weight, bf16};
 
-/// Elementwise arithmetic of a few operations on numbers of magnitude about 1.
+/// The bound for a few elementwise operations on numbers of magnitude about 1.
 const ELEMENTWISE: f64 = 1e-5;
 
 pub(super) fn gemm(sizes: Sizes) -> Vec<Case> {
@@ -33,7 +33,7 @@ fn gemm_of<W: Weight>(
     let flops = 2 * active * batch * dim;
     let (of_rows, of_x, of_c) = (active * dim * size_of::<W>(), 4 * batch * dim, 4 * active * batch);
     let table = move || store(numbers(rows * dim, 1));
-    // Both levels round factors to the same bf16: only the order of additions differs.
+    // Both levels round factors to the same bf16, so only the order of additions differs.
     vec![
         case(naming("gathered_forward"), (flops, of_rows + of_x + of_c), sums(dim), || {
             let (w, x, ids) = (table(), numbers(batch * dim, 2), some_rows(sizes));
@@ -42,7 +42,7 @@ fn gemm_of<W: Weight>(
                 let factor = Operand::gathered(MatRef::new(&w, rows, dim), RowIds::new(&ids, rows).expect("rows"));
                 let out = Output::new(MatMut::new(&mut c, active, batch));
                 gathered_forward(level, precision, &mut scratch, out, factor, MatRef::new(&x, batch, dim));
-                tell(answers, &c);
+                hand_out(answers, &c);
             })
         }),
         case(naming("gathered_backward_input"), (flops, of_rows + of_x + of_c), sums(active), || {
@@ -52,7 +52,7 @@ fn gemm_of<W: Weight>(
                 let factor = Operand::gathered(MatRef::new(&w, rows, dim), RowIds::new(&ids, rows).expect("rows"));
                 let out = Output::new(MatMut::new(&mut dx, batch, dim));
                 gathered_backward_input(level, precision, &mut scratch, out, factor, MatRef::new(&dc, active, batch));
-                tell(answers, &dx);
+                hand_out(answers, &dx);
             })
         }),
         case(naming("gathered_backward_weights"), (flops, 4 * active * dim + of_x + of_c), sums(batch), || {
@@ -62,7 +62,7 @@ fn gemm_of<W: Weight>(
                 let out = Output::new(MatMut::new(&mut dw, active, dim));
                 let (dc, x) = (MatRef::new(&dc, active, batch), MatRef::new(&x, batch, dim));
                 gathered_backward_weights(level, precision, &mut scratch, out, dc, x);
-                tell(answers, &dw);
+                hand_out(answers, &dw);
             })
         }),
     ]
@@ -79,7 +79,7 @@ pub(super) fn hash(sizes: Sizes) -> Vec<Case> {
         Box::new(move |level, answers| {
             let ids = RowIds::new(&ids, batch).expect("all rows");
             hash.rows(level, MatMut::new(&mut out, batch, 32), MatRef::new(&x, batch, dim), ids, &mut scratch);
-            tell(answers, &out);
+            hand_out(answers, &out);
         })
     }
     let work = (0, 4 * batch * (dim + 32));
@@ -99,7 +99,7 @@ pub(super) fn optim(sizes: Sizes) -> Vec<Case> {
     let touched = active * dim;
     let new = || {
         let mut ids = some_rows(sizes);
-        // A list of different rows goes up.
+        // A list of unique rows must increase.
         ids.sort_unstable();
         (numbers(rows * dim, 1), numbers(touched, 2), ids)
     };
@@ -110,7 +110,7 @@ pub(super) fn optim(sizes: Sizes) -> Vec<Case> {
                 let listed = UniqueRowIds::new(&ids, rows).expect("different rows");
                 let grads = RowGrads::new(listed, MatRef::new(&grads, active, dim));
                 sgd(level, Weights::F32(MatMut::new(&mut w, rows, dim)), grads, &Sgd::default(), 1);
-                tell(answers, &w[ids[0] as usize * dim..][..dim]);
+                hand_out(answers, &w[ids[0] as usize * dim..][..dim]);
             })
         }),
         // Square and add; scale and subtract.
@@ -122,7 +122,7 @@ pub(super) fn optim(sizes: Sizes) -> Vec<Case> {
                 let grads = RowGrads::new(listed, MatRef::new(&grads, active, dim));
                 let weights = Weights::F32(MatMut::new(&mut w, rows, dim));
                 rowwise_adagrad(level, weights, &mut sums, grads, &RowwiseAdagrad::default(), 1);
-                tell(answers, &w[ids[0] as usize * dim..][..dim]);
+                hand_out(answers, &w[ids[0] as usize * dim..][..dim]);
             })
         }),
         // Three for the first moment, four for the second, five for the step.
@@ -135,7 +135,7 @@ pub(super) fn optim(sizes: Sizes) -> Vec<Case> {
                 let moments = Moments::F32 { m: MatMut::new(&mut m, rows, dim), v: MatMut::new(&mut v, rows, dim) };
                 let weights = Weights::F32(MatMut::new(&mut w, rows, dim));
                 adam_lazy(level, weights, moments, &mut steps, grads, &Adam::default());
-                tell(answers, &w[ids[0] as usize * dim..][..dim]);
+                hand_out(answers, &w[ids[0] as usize * dim..][..dim]);
             })
         }),
         case(naming("adam_dense"), (12 * touched, 28 * touched), ELEMENTWISE, || {
@@ -146,7 +146,7 @@ pub(super) fn optim(sizes: Sizes) -> Vec<Case> {
                 let moments = Moments::F32 { m: matrix(&mut m), v: matrix(&mut v) };
                 let grads = RowGrads::all(MatRef::new(&grads, active, dim));
                 adam_dense(level, Weights::F32(matrix(&mut w)), moments, grads, &Adam::default(), 1);
-                tell(answers, &w);
+                hand_out(answers, &w);
             })
         }),
     ]
@@ -165,14 +165,14 @@ pub(super) fn reduce(sizes: Sizes) -> Vec<Case> {
                 logits.copy_from_slice(&fresh);
                 let targets = RowIds::new(&[0, 3], active).expect("below the scores");
                 softmax_cross_entropy(level, &mut logits, None, targets, None);
-                tell(answers, &logits);
+                hand_out(answers, &logits);
             })
         }),
         case(naming("top_k", &scores), (0, 4 * active), 0.0, || {
             let (scores, mut ids, mut values) = (numbers(active, 1), vec![0; 16], vec![0.0; 16]);
             Box::new(move |level: Level, answers| {
                 top_k(level, &scores, &mut ids, &mut values);
-                tell(answers, &ids);
+                hand_out(answers, &ids);
             })
         }),
         // Square and add; twice a product.
@@ -182,7 +182,7 @@ pub(super) fn reduce(sizes: Sizes) -> Vec<Case> {
             Box::new(move |level, answers| {
                 let out_matrix = MatMut::new(&mut out, batch, dim);
                 rms_norm(level, out_matrix, MatRef::new(&x, batch, dim), &gain, 1e-6, &mut roots);
-                tell(answers, &out);
+                hand_out(answers, &out);
             })
         }),
     ]
@@ -197,7 +197,7 @@ pub(super) fn convert(sizes: Sizes) -> Vec<Case> {
             let (x, mut out) = (numbers(count, 1), vec![bf16::ZERO; count]);
             Box::new(move |level, answers| {
                 bf16_from_f32(level, &mut out, &x);
-                tell(answers, &out);
+                hand_out(answers, &out);
             })
         }),
         case(naming("f32_from_bf16"), (0, 6 * count), 0.0, || {
@@ -205,7 +205,7 @@ pub(super) fn convert(sizes: Sizes) -> Vec<Case> {
             let mut out = vec![0.0; count];
             Box::new(move |level, answers| {
                 f32_from_bf16(level, &mut out, &x);
-                tell(answers, &out);
+                hand_out(answers, &out);
             })
         }),
     ]

@@ -1,4 +1,4 @@
-//! Loops that multiply and add and do nothing else.
+//! Loops that only multiply and add.
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use hotrow::kernels::{Level, bf16, dispatch};
 /// Multiply-adds of each accumulator in a call.
 const STEPS: usize = 20_000;
 
-/// The peaks of `level`: the best of three ways to keep its units busy, and that of its matrix unit, if it has one.
+/// The peaks of `level`: the best of three loops for its vector units, and that of its matrix unit, if it has one.
 pub(super) fn of(level: Level, repeats: usize) -> Vec<PeakRate> {
     let check = dispatch!(level, s => multiply_add::<_, 4>(s, 100));
     assert_eq!(check, (4 * level.lanes()) as f32 * 2.0, "the loop settles at 2");
@@ -30,7 +30,7 @@ pub(super) fn of(level: Level, repeats: usize) -> Vec<PeakRate> {
         }),
     ];
     let f32 = best(level, "f32", ways, repeats);
-    // Without a unit of its own, a product of bf16 is one of f32.
+    // Without a matrix unit, a product of bf16 is one of f32.
     let bf16 = match level.tiles() {
         Some(tiles) => best(level, "bf16", vec![blocks(tiles)], repeats),
         None => PeakRate { dtype: "bf16".to_owned(), ..f32.clone() },
@@ -38,7 +38,7 @@ pub(super) fn of(level: Level, repeats: usize) -> Vec<PeakRate> {
     vec![f32, bf16]
 }
 
-/// A ceiling is what was reached at best, not in the middle.
+/// A ceiling is the best time, not the median.
 fn best(level: Level, dtype: &str, ways: Vec<(usize, Contender)>, repeats: usize) -> PeakRate {
     let (flops, contenders): (Vec<usize>, Vec<Contender>) = ways.into_iter().unzip();
     let rates = measure(contenders, repeats).into_iter().zip(flops).map(|(timing, flops)| {
@@ -64,7 +64,7 @@ fn multiply_add<S: Simd, const N: usize>(s: S, steps: usize) -> f32 {
 
 /// Blocks of a product whose operands stay in the first-level cache.
 fn blocks(tiles: Tiles) -> (usize, Contender<'static>) {
-    // Eight steps of either operand are 32 KiB together: no more than the smallest first-level cache beside AMX.
+    // Eight steps of either operand are 32 KiB together. That fits the smallest first-level cache beside AMX.
     const DEPTH: usize = 8;
     const BLOCKS: usize = 500;
     let operand = vec![bf16::from_f32(0.5); DEPTH * Tiles::STEP];

@@ -14,13 +14,13 @@ use super::super::{Failure, Threads};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Writes the JSON object to this file too
+    /// Also writes the JSON object to this file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Turns of each contender; times are medians
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     repeats: u16,
-    /// Small shapes: to see that it works
+    /// Uses small shapes, only to see that it works
     #[arg(long)]
     quick: bool,
     /// Prints one JSON object
@@ -31,7 +31,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// `best` is the level that was asked for: those below it are measured too.
+    /// `best` is the requested level. Those below it are measured too.
     fn effort(&self, best: Level) -> Result<Effort, Failure> {
         self.threads.start()?;
         let mut levels: Vec<Level> = Level::available().take_while(|level| level.name() != best.name()).collect();
@@ -40,7 +40,7 @@ impl Arguments {
         Ok(Effort { repeats: self.repeats.into(), quick: self.quick, levels, command })
     }
 
-    /// The object where it was asked for; the table otherwise.
+    /// Prints the object if `--json` asks for it, else the table.
     fn finish(&self, object: &impl Serialize, table: String, out: &mut impl Write) -> Result<(), Failure> {
         let mut json = serde_json::to_string_pretty(object).expect("names and numbers are JSON");
         json.push('\n');

@@ -11,7 +11,7 @@ use hotrow_cli::bench::{self, Finished, Outcome, Prices, RunOptions, Workload};
 
 use super::super::{Failure, Threads};
 
-/// The price list that is read if none is named and it is there.
+/// The price list that is read if none is named and it exists.
 const PRICES: &str = "benches/prices.toml";
 
 #[derive(Args)]
@@ -19,7 +19,7 @@ pub struct Arguments {
     /// Workload files
     #[arg(value_name = "WORKLOAD.toml", required = true)]
     workloads: Vec<PathBuf>,
-    /// Folder of the results, made if need be; what is there already is not measured again
+    /// Folder for the results, made if needed. Existing results are not measured again
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Only these variants
@@ -28,13 +28,13 @@ pub struct Arguments {
     /// These seeds instead of the workload's
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     seeds: Vec<u64>,
-    /// Only the first so many seeds
+    /// Only the first N seeds
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Allows fewer than three seeds; results are marked
     #[arg(long)]
     few: bool,
-    /// What machines cost [default: benches/prices.toml if it is there]
+    /// Price list of machines [default: benches/prices.toml if it exists]
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     /// Prints one JSON object
@@ -44,7 +44,7 @@ pub struct Arguments {
     threads: Threads,
 }
 
-/// Notes go where they are read: to standard error beside JSON, to standard output else.
+/// Writes notes to standard error with `--json`, and to standard output otherwise.
 struct Notes<'a, W: Write> {
     out: &'a mut W,
     progress: Option<Progress>,
@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         false => print(&finished, &arguments.out, out)?,
     }
     match finished.stopped {
-        true => Err(Failure::Stopped("stopped; the same command goes on after the results that there are".to_owned())),
+        true => Err(Failure::Stopped("stopped; the same command continues after the existing results".to_owned())),
         false => Ok(()),
     }
 }

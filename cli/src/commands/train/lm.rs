@@ -21,19 +21,19 @@ const VOCABULARY: usize = 50_257;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Token file to train on (see `hotrow tokenize`). With --resume: where the file of the run is now
+    /// Training file of tokens (see `hotrow tokenize`). With --resume: the file's new place
     #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "print_config", "dry_run"])]
     train: Option<PathBuf>,
-    /// Token file to measure on
+    /// Validation file of tokens
     #[arg(long, value_name = "FILE")]
     valid: Option<PathBuf>,
-    /// The tokenizer.json that made them [default: the one beside the training file]
+    /// The tokenizer.json of both files [default: the one beside the training file]
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Folder of the run: made, must not hold anything yet
+    /// Folder for the run: made if needed, and empty
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config", "dry_run"])]
     out: Option<PathBuf>,
-    /// Size of the network, and options that suit it
+    /// Size of the network, with options that suit it
     #[arg(long, value_name = "NAME", value_parser = [&PRESETS[..], &MEMORY_PRESETS].concat())]
     preset: Option<String>,
     /// Configuration file (TOML; wins over the preset)
@@ -45,19 +45,19 @@ pub struct Arguments {
     /// Resumes the run in this folder from its last checkpoint, or from this checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["tokenizer", "out", "preset", "config"])]
     resume: Option<PathBuf>,
-    /// Lets a run continue with another instruction set than it began with: with other bits
+    /// Lets a resumed run use another instruction set, which changes bits of its results
     #[arg(long, requires = "resume")]
     other_level: bool,
-    /// Prints the whole configuration, defaults included, and ends
+    /// Prints the whole configuration, with defaults, and ends
     #[arg(long)]
     print_config: bool,
-    /// Says what the run would take in memory and time, whether this machine can hold it, and ends; needs no data
+    /// Prints what the run would take in memory and time, and whether this machine can hold it, and ends; needs no data
     #[arg(long)]
     dry_run: bool,
     /// Saves the untrained network (checkpoint-000000) and the order of the sequences for other programs, and ends
     #[arg(long, conflicts_with_all = ["resume", "dry_run", "print_config"])]
     init_only: bool,
-    /// Stops after this step, counted from 1, as the first Ctrl-C would
+    /// Stops after this step (from 1), as the first Ctrl-C would
     #[arg(long, value_name = "STEP")]
     stop_after: Option<u64>,
     /// Prints the summary as one JSON object
@@ -100,7 +100,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
     super::print(&result?, arguments.json, out)
 }
 
-/// The configuration that is asked for, of a new run or of one that is resumed.
+/// The configuration of a new run, or of a resumed one.
 fn load(arguments: &Arguments) -> Result<Lm, Failure> {
     let file = arguments.resume.as_ref().map(|run| run_of(run).join("config.toml"));
     let file = file.as_deref().or(arguments.config.as_deref());
@@ -112,7 +112,7 @@ fn tokenizer(arguments: &Arguments, train: &Path) -> Result<PathBuf, Failure> {
     if let Some(named) = &arguments.tokenizer {
         return Ok(named.clone());
     }
-    // Before the tokenizer, which was not named, the file that was.
+    // The file that was named, before the tokenizer that was not.
     std::fs::metadata(train).map_err(Error::io(train))?;
     let beside = train.with_file_name("tokenizer.json");
     if beside.exists() {
@@ -124,7 +124,8 @@ fn tokenizer(arguments: &Arguments, train: &Path) -> Result<PathBuf, Failure> {
     )))
 }
 
-/// The configuration with its vocabulary, the steps (0 if nothing says how many), and the passes over the data, if there are any.
+/// The configuration with its vocabulary, the number of steps (0 if unknown), and the passes over the data, if there
+/// are any.
 fn plan(arguments: &Arguments, options: &lm::Options) -> Result<(Lm, u64, Option<f64>), Failure> {
     let (config, files) = match (&arguments.resume, &arguments.train) {
         (Some(run), train) => {
@@ -143,7 +144,7 @@ fn plan(arguments: &Arguments, options: &lm::Options) -> Result<(Lm, u64, Option
     Ok((config, steps, Some(sequences.epochs(steps))))
 }
 
-/// The same without data: the steps follow from the tokens that are asked for, the vocabulary from the tokenizer.
+/// The same without data. The steps follow from the requested tokens, the vocabulary from the tokenizer.
 fn plan_without_data(arguments: &Arguments) -> Result<(Lm, u64, Option<f64>), Failure> {
     if arguments.valid.is_some() {
         return Err(Failure::Usage("--valid: a plan with data needs --train".to_owned()));

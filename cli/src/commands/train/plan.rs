@@ -11,7 +11,7 @@ use hotrow_cli::Progress;
 
 use super::{Failure, Xmc};
 
-/// What the data would be, for a plan without any.
+/// The sizes of the data, for a plan without data.
 #[derive(Args)]
 pub struct Sizes {
     /// For --dry-run without data: training samples
@@ -23,12 +23,12 @@ pub struct Sizes {
     /// For --dry-run without data: number of labels
     #[arg(long, value_name = "N", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
     labels: Option<usize>,
-    /// For --dry-run without data: features of a sample, on average [default: 50, if there are as many]
+    /// For --dry-run without data: average number of features a sample [default: 50, or all if there are fewer]
     #[arg(long, value_name = "X", requires = "dry_run", conflicts_with_all = ["train", "resume"])]
     features_per_sample: Option<f64>,
 }
 
-/// How large a training set is.
+/// The size of a training set.
 struct Data {
     samples: usize,
     per_sample: f64,
@@ -36,7 +36,7 @@ struct Data {
     labels: usize,
 }
 
-/// Says what a run would take.
+/// Prints what a run would take.
 pub fn print(arguments: &Xmc, options: &xmc::Options, out: &mut impl Write) -> Result<(), Failure> {
     let (config, Data { samples, per_sample, features, labels }) = data(arguments, options)?;
     let xmc::Options { level, threads, .. } = *options;
@@ -84,7 +84,7 @@ pub fn print(arguments: &Xmc, options: &xmc::Options, out: &mut impl Write) -> R
     Ok(writeln!(out, "training    {:>10.1} min", seconds / 60.0)?)
 }
 
-/// The line that says whether a plan fits.
+/// The line that says whether a plan fits this machine.
 pub fn verdict(fits: bool, limits: &Limits) -> String {
     let has = limits.bytes().map(|bytes| format!("{:.2} GiB", bytes as f64 / (1_u64 << 30) as f64));
     match (fits, has) {
@@ -96,7 +96,8 @@ pub fn verdict(fits: bool, limits: &Limits) -> String {
     }
 }
 
-/// The configuration, and sizes from flags, or from the files, which are read (and, of a run that is resumed, compared) as the run would.
+/// The configuration with its sizes: from flags, or from the files. These are read as the run would, and compared if it
+/// is resumed.
 fn data(arguments: &Xmc, options: &xmc::Options) -> Result<(Config, Data), Failure> {
     let sizes = &arguments.sizes;
     if let Some(run) = &arguments.resume {
@@ -123,7 +124,7 @@ fn data(arguments: &Xmc, options: &xmc::Options) -> Result<(Config, Data), Failu
     };
     let data = match &arguments.cache {
         Some(cache) => data::open(train, arguments.valid.as_ref(), &config.data, cache)?,
-        // Whatever is read is of no use to anyone else.
+        // What is read is of no use to anyone else.
         None => data::open_unkept(train, arguments.valid.as_ref(), &config.data, &std::env::temp_dir())?,
     };
     Ok((config, Data::of(&data)))

@@ -1,4 +1,4 @@
-//! JSON from outside: what is asked for is there and a number, or it is not known.
+//! Reads untrusted JSON. A value of another type counts as unknown.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(super) fn words<'a>(object: &'a Object, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Text that has to be there.
+/// Text that must be there.
 pub(super) fn required<'a>(path: &Path, object: &'a Object, key: &str) -> Result<&'a str> {
     match words(object, key) {
         "" => Err(Error::data(path, 0, 0, format!("{key}: is missing or no text"))),
@@ -56,7 +56,7 @@ pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
-/// A command, as words or as one text.
+/// A command, as words or as one string.
 pub(super) fn command(object: &Object) -> String {
     match object.get("command") {
         Some(Value::Array(words)) => words.iter().map(plain).collect::<Vec<_>>().join(" "),
@@ -65,7 +65,7 @@ pub(super) fn command(object: &Object) -> String {
     }
 }
 
-/// From what is known of the machine, and the object that has `command` and perhaps `commit`.
+/// The origin, from the machine's object and the one with `command` and perhaps `commit`.
 pub(super) fn origin(machine: &Object, outer: &Object) -> Origin {
     let mut parts: Vec<String> =
         Some(words(machine, "cpu").to_owned()).into_iter().filter(|cpu| !cpu.is_empty()).collect();
@@ -80,13 +80,13 @@ pub(super) fn origin(machine: &Object, outer: &Object) -> Origin {
         "" => words(outer, "commit"),
         commit => commit,
     };
-    // Twelve digits name a commit; what stands behind a dash says that the code was another.
+    // Twelve digits name a commit. What follows a dash says that the code differed.
     let (hash, changed) = commit.split_at(commit.find('-').unwrap_or(commit.len()));
     let commit = hash.chars().take(12).chain(changed.chars()).collect();
     Origin { machine: parts.join(", "), commit, command: command(outer) }
 }
 
-/// `p@1, p@3, ndcg@1, ...`: precision first, at small k first, whatever order the file has.
+/// `p@1, p@3, ndcg@1, ...`: precision first, small k first, in any order of the file.
 pub(super) fn metrics(object: &Object) -> Vec<(String, f64)> {
     let mut metrics = numbers(object, "metrics");
     let kinds = ["p", "ndcg", "psp", "recall"];
@@ -97,7 +97,7 @@ pub(super) fn metrics(object: &Object) -> Vec<(String, f64)> {
     metrics
 }
 
-/// In the order of a step.
+/// The phases, in the order of a step.
 pub(super) fn phases(object: &Object) -> Vec<PhaseCost> {
     let Some(phases) = object.get("phases").and_then(Value::as_object) else { return Vec::new() };
     let cost = |(name, cost): (&String, &Value)| {

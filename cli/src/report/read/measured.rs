@@ -1,4 +1,4 @@
-//! What `hotrow bench roofline`, `breakeven`, `sweep` and `scale` have measured.
+//! Reads the measurements of `hotrow bench roofline`, `breakeven`, `sweep` and `scale`.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl Reader {
     pub(super) fn breakeven(&mut self, path: &Path, object: &Object) -> Result<()> {
         let row = |at: &str, row: &Object| {
             let [level, dtype, shape] = ["level", "dtype", "shape"].map(|key| plain(row, key));
-            // `sampled_seconds` is the time of the way `sampled`.
+            // `sampled_seconds` is the time of the method `sampled`.
             let way =
                 |(key, value): (&String, &Value)| Some((key.strip_suffix("_seconds")?.to_owned(), value.as_f64()?));
             let seconds = row.iter().filter_map(way).collect();
@@ -68,7 +68,7 @@ fn origin(object: &Object) -> Origin {
     json::origin(&machine, object)
 }
 
-/// Whatever stands under a key, as text.
+/// Any value, as text.
 fn plain(row: &Object, key: &str) -> String {
     row.get(key).map(json::plain).unwrap_or_default()
 }
@@ -77,7 +77,7 @@ fn need(path: &Path, at: &str, row: &Object, key: &str) -> Result<f64> {
     number(row, &[key]).ok_or_else(|| Error::data(path, 0, 0, format!("{at}.{key}: is missing or no number")))
 }
 
-/// The objects of a list that has to be there; errors name the place in it.
+/// The objects of a list that must be there. Errors name the position in it.
 fn rows<T>(path: &Path, object: &Object, key: &str, read: impl Fn(&str, &Object) -> Result<T>) -> Result<Vec<T>> {
     let wrong = |message: String| Error::data(path, 0, 0, message);
     let list =

@@ -1,4 +1,4 @@
-//! A result of `hotrow bench run` or of the harness of rivals.
+//! Reads a result of `hotrow bench run` or of the rivals' harness.
 
 use std::path::Path;
 
@@ -54,7 +54,7 @@ impl Reader {
             dense_flops: at(&["flops", "dense_equivalent"]),
             active_share: at(&["active_share"]),
             bytes: at(&["bytes"]),
-            // 0: nobody has looked.
+            // 0 means unknown.
             peak_memory_bytes: at(&["peak_memory_bytes"]).filter(|&bytes| bytes > 0.0),
             parameters: at(&["parameters"]),
             phases: json::phases(object),
@@ -76,10 +76,10 @@ impl Reader {
         run.curve = curve(path, object, per_step.map(|(flops, steps)| flops / steps))?;
         run.curve.extend(activity(object));
         // The log's events `index`, each with its step.
-        let looks = object.get("index").and_then(Value::as_array).into_iter().flatten();
-        let look = |event: &Value| Some(index_health(event.as_object()?, event.get("step")?.as_u64()?));
-        run.index_health = looks.filter_map(look).collect();
-        // Files of one name may differ: their runs have not done the same.
+        let events = object.get("index").and_then(Value::as_array).into_iter().flatten();
+        let health = |event: &Value| Some(index_health(event.as_object()?, event.get("step")?.as_u64()?));
+        run.index_health = events.filter_map(health).collect();
+        // Workload files of one name may differ. Then their runs have not done the same.
         run.workload = match words(object, "workload_hash") {
             "" => workload.to_owned(),
             hash => format!("{workload} ({})", hash.chars().take(8).collect::<String>()),
@@ -97,7 +97,7 @@ impl Reader {
     }
 }
 
-/// `[step, active share or null, union share or null]` for moments of training; other engines have none.
+/// `[step, active share or null, union share or null]` at points of training. Other engines have none.
 fn activity(object: &Object) -> Vec<Point> {
     let list = object.get("activity").and_then(Value::as_array);
     let point = |value: &Value| {

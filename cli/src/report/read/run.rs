@@ -1,4 +1,4 @@
-//! The folder of a run.
+//! Reads the folder of a run.
 
 use std::io;
 use std::path::Path;
@@ -47,7 +47,7 @@ impl Reader {
     }
 }
 
-/// Nothing if there is no such file.
+/// The text of a file; `None` if it does not exist.
 fn text(path: &Path) -> Result<Option<String>> {
     match files::read(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -62,7 +62,7 @@ fn read_log(path: &Path, log: &str, run: &mut RunReport) -> Result<()> {
         let step = event.get("step").and_then(Value::as_u64).unwrap_or(0);
         match event.get("event").and_then(Value::as_str) {
             Some(kind @ ("train" | "eval")) => {
-                // A run that was resumed logs again the steps after its last checkpoint.
+                // A resumed run logs the steps after its last checkpoint again.
                 while run.curve.last().is_some_and(|point| point.step > step) {
                     run.curve.pop();
                 }
@@ -136,7 +136,7 @@ fn read_summary(summary: &Object, run: &mut RunReport) {
     run.parameters = at(&["parameters"]);
     run.phases = json::phases(summary);
     run.components = json::components(summary);
-    // Logs of before operations were logged: each step has the same share of all.
+    // In logs without operations, each step has the same share of all.
     if let (Some(flops), Some(steps)) = (run.flops, at(&["steps"]).filter(|&steps| steps > 0.0)) {
         for point in run.curve.iter_mut().filter(|point| point.flops.is_none()) {
             point.flops = Some(flops * point.step as f64 / steps);

@@ -89,7 +89,9 @@ fn wrong_text_is_told_with_its_place() {
     assert!(message("c.jsonl", b"{\"text\": 3}\n").ends_with("c.jsonl:1: the field \"text\" is no text"));
     assert!(message("d.jsonl", b"[]\n").contains("d.jsonl:1:"));
     assert!(message("empty.txt", b"").ends_with("there is no text to train on"));
-    assert!(message("cut.zst", &zstd::encode_all(&b"some text"[..], 3).unwrap()[..12]).contains("cannot be read on"));
+    assert!(
+        message("cut.zst", &zstd::encode_all(&b"some text"[..], 3).unwrap()[..12]).contains("cannot be read further")
+    );
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn each_pass_tells_that_it_has_read_all_bytes_of_its_files() {
         path
     });
     let options = TextOptions { files: files.collect(), field: "text".into(), valid_share: 0.1, ..Default::default() };
-    let mut told: Vec<Reading> = Vec::new();
+    let mut told: Vec<PassProgress> = Vec::new();
     tokenize_with(&options, &TokenizerSource::Train(280), folder.path(), &mut |reading| told.push(reading)).unwrap();
     let texts: u64 = contents.iter().map(|(_, bytes)| bytes.len() as u64).sum();
     let all = texts + objects.1.len() as u64;
@@ -113,7 +115,7 @@ fn each_pass_tells_that_it_has_read_all_bytes_of_its_files() {
     assert!(passes.iter().all(|pass| pass.is_sorted_by_key(|reading| reading.bytes)), "{told:?}");
     let ends: Vec<_> = passes.iter().map(|pass| *pass.last().unwrap()).collect();
     let want = [("measuring", texts), ("counting words", all), ("learning", 0), ("encoding", all)];
-    assert_eq!(ends, want.map(|(pass, bytes)| Reading { pass, bytes, of: bytes }));
+    assert_eq!(ends, want.map(|(pass, bytes)| PassProgress { pass, bytes, of: bytes }));
 }
 
 /// Names and contents of the files in `folder`.
@@ -153,7 +155,7 @@ fn an_old_set_is_replaced_as_a_whole_or_not_at_all() {
     };
     // The old validation text would be taken for that of the new training text.
     let stays = kept(&options(&other, &[], 0.0), 2);
-    assert!(stays.contains("valid.tokens is there from before and would not be replaced: remove it"), "{stays}");
+    assert!(stays.contains("valid.tokens exists and would not be replaced: remove it"), "{stays}");
     let nothing = kept(&options(&other, &[&empty], 0.0), 4);
     assert!(nothing.ends_with("empty.txt: there is no text for validation"), "{nothing}");
     // No object is drawn.

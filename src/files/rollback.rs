@@ -1,4 +1,4 @@
-//! What work has made that cannot begin after all.
+//! Removes what was made for work that cannot start.
 
 use std::fs;
 use std::io;
@@ -8,33 +8,33 @@ use super::place;
 use super::registry::registry;
 use crate::error::{Error, Result};
 
-/// A folder that is being filled. Until it is [kept](Self::keep), dropping this value takes back exactly what this program has made
-/// there: the files that got their names through this module and were not there before, then the folders that it had to make, if
-/// nothing of anybody else is in them. [`remove_all`](super::remove_all) does the same.
+/// A folder that is being filled. Dropping this value rolls back what this program made there, unless it was
+/// [kept](Self::keep). It removes new files that got their names through this module, then the folders it had to make,
+/// if they hold nothing else. [`remove_all`](super::remove_all) does the same.
 ///
 /// ```
-/// use hotrow::files::{Made, write};
+/// use hotrow::files::{Rollback, write};
 /// let folder = tempfile::tempdir()?;
 /// let out = folder.path().join("new/run");
-/// let made = Made::folder(&out)?;
+/// let made = Rollback::folder(&out)?;
 /// write(&out.join("config.toml"), b"")?;
 /// drop(made);
 /// assert!(!folder.path().join("new").exists());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Made {
+pub struct Rollback {
     id: u64,
     pending: bool,
 }
 
-impl Made {
-    /// The folder `path`, made if need be with those above it. A link to a folder that is not there has it made.
+impl Rollback {
+    /// Starts to fill the folder `path`. It and those above it are made if needed, also at the end of a link.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if a file is in its place, or in the place of a folder above it; [`Error::Io`] about `path` if the system
-    /// refuses; [`Error::Interrupted`] if the program is ending.
+    /// [`Error::Config`] if a file stands in its place, or in the place of a folder above it; [`Error::Io`] about
+    /// `path` if the system refuses; [`Error::Interrupted`] if the program is ending.
     pub fn folder(path: &Path) -> Result<Self> {
         let mut registry = registry();
         registry.check()?;
@@ -44,57 +44,57 @@ impl Made {
         let undo = |folders: &[PathBuf]| folders.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
         let root = made.inspect_err(|_| undo(&folders)).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                Error::config(path.display().to_string(), "cannot be made: a file is there that is no folder")
+                Error::config(path.display().to_string(), "cannot be made: a file is in its place")
             }
             _ => Error::io(path)(error),
         })?;
         let folders = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
-        Ok(Self { id: registry.begin(root, folders), pending: false })
+        Ok(Self { id: registry.start(root, folders), pending: false })
     }
 
-    /// What was made stays. If it is in another folder that is being filled, it is part of what that one takes back.
+    /// Keeps what was made. If another folder that is being filled contains it, it becomes part of that one.
     pub fn keep(self) {
         registry().keep(self.id);
     }
 
-    /// What was made is taken back by [`take_back`], stays after [`begun`], and is removed by
-    /// [`remove_all`](super::remove_all) in between, but not by dropping this value.
+    /// Leaves what was made pending after this value is dropped: [`keep`] keeps it, and [`roll_back`] and
+    /// [`remove_all`](super::remove_all) remove it.
     pub fn leave_pending(mut self) {
         self.pending = true;
     }
 }
 
-impl Drop for Made {
+impl Drop for Rollback {
     fn drop(&mut self) {
         if !self.pending {
-            // Nothing to do for one that was kept: it is no longer in the list.
-            registry().take_back(self.id);
+            // A folder that was kept is no longer listed.
+            registry().roll_back(self.id);
         }
     }
 }
 
-/// Notes a file that was made by other means in a folder that is being filled.
-pub(crate) fn note(path: &Path) {
+/// Records a file that was made by other means in a folder that is being filled.
+pub(crate) fn record(path: &Path) {
     registry().record(path, false);
 }
 
-/// The work in `root` has begun: what was made there stays, and so does what is around it.
-pub fn begun(root: &Path) {
+/// Keeps what was made in `root`, and the folders around it: the work there has started.
+pub fn keep(root: &Path) {
     if let Ok(root) = root.canonicalize() {
-        registry().begun(&root);
+        registry().keep_around(&root);
     }
 }
 
-/// Takes back what was made in `root` and is [pending](Made::leave_pending).
-pub fn take_back(root: &Path) {
+/// Rolls back what was made in `root` and is [pending](Rollback::leave_pending).
+pub fn roll_back(root: &Path) {
     let Ok(root) = root.canonicalize() else { return };
     let mut registry = registry();
     if let Some(id) = registry.find(&root) {
-        registry.take_back(id);
+        registry.roll_back(id);
     }
 }
 
-/// Makes a folder and those above it, and says which were not there.
+/// Makes a folder and those above it. Adds those that were new to `made`.
 fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     match fs::create_dir(path) {
         Ok(()) => {
@@ -102,7 +102,7 @@ fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Without a parent there is nothing more to be made: the path is empty.
+            // Without a parent the path is empty, and there is nothing to make.
             let above = path.parent().filter(|above| !above.as_os_str().is_empty()).ok_or(error)?;
             make(above, made)?;
             make(path, made)

@@ -1,19 +1,19 @@
-//! Whether a machine could hold what the ids of a training file ask for, before anything of that size is made.
+//! Checks that a machine can hold what the ids of a training file ask for, before anything of that size is made.
 
 use super::Summary;
 use crate::error::{Error, Result};
 use crate::machine::Limits;
 use std::path::Path;
 
-/// Bytes of a label, whatever the network: its count (8), one weight (2, as bf16) and its bias (4).
+/// Bytes of a label in any network: its count (8), one bf16 weight (2) and its bias (4).
 const LABEL: u64 = 14;
 /// Bytes of a feature: one weight.
 const FEATURE: u64 = 2;
-/// And the number of samples that have it, for TF-IDF.
+/// Bytes of a feature's count, for TF-IDF.
 const FREQUENCY: u64 = 4;
 
-/// An error if labels or features of `path` are too many for a process with these limits. (A network of some width needs far
-/// more; that is for its plan to say, when it is known.)
+/// Refuses `path` if its labels or features are too many for a process with these limits. A network with some width
+/// needs far more; its own plan checks that.
 pub(crate) fn check(path: &Path, summary: &Summary, tf_idf: bool, limits: &Limits) -> Result<()> {
     let Some(memory) = limits.bytes() else { return Ok(()) };
     let per_feature = FEATURE + if tf_idf { FREQUENCY } else { 0 };
@@ -53,7 +53,10 @@ mod tests {
             refused("0 1:1\n\n0 4294967294:1\n").starts_with("a.svm:3: feature 4294967294 in line 3 is the largest")
         );
         let header = refused("1 3 4000000000\n1 1:1\n");
-        assert!(header.starts_with("a.svm: 4000000000 labels are asked for by the file's header"), "{header}");
+        assert!(
+            header.starts_with("a.svm: the file's header, its shape or data.hash_size asks for 4000000000 labels"),
+            "{header}"
+        );
         let large = read("0 1000000000:1\n");
         assert!(check("a.svm".as_ref(), &large, false, &machine(8_000_000_000)).is_ok());
         assert!(check("a.svm".as_ref(), &large, true, &machine(4_000_000_000)).is_err(), "the counts of TF-IDF");
