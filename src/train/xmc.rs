@@ -1,9 +1,16 @@
 //! A whole run of extreme classification: data, steps, evaluations, checkpoints, log and summary.
 
+pub(super) mod estimate;
+mod evaluate;
 mod initial;
-pub(super) mod known;
-pub(super) mod label_counts;
+mod inspect;
+mod known;
+mod label_counts;
+mod predict;
+mod sampling;
 mod start;
+mod step;
+mod trainer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,13 +19,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::evaluate::evaluate_until;
-pub use super::predict::Predictor;
 pub use super::run::Options;
 use super::run::{self, Due, RunTotals, Task};
-use super::state::shape;
-use super::step::PACKED_FROM;
-use super::{Trainer, estimate};
 use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
 use crate::config::{Config, Optim};
 use crate::data::{self, Batch, Dataset, Datasets, Loader, Samples, Vocabulary};
@@ -27,11 +29,19 @@ use crate::flops::Phase;
 use crate::metrics::Inverse;
 use crate::module::Module;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
+pub use estimate::{Estimate, estimate};
+pub use evaluate::evaluate;
+use evaluate::evaluate_until;
 pub use initial::initial;
 use known::{Digests, check_resumed};
 pub use known::{Inputs, MovedInputs};
 use label_counts::{LABEL_COUNTS, LabelCounts};
+pub use predict::Predictor;
+pub use sampling::{Sampling, active_rows};
 pub use start::{evaluate_file, plan_resumed, resume, start};
+pub use step::{PACKED_FROM, StepReport};
+use trainer::shape;
+pub use trainer::{Shape, Trainer};
 
 /// The cuts of the ranking metrics.
 pub const KS: [usize; 3] = [1, 3, 5];

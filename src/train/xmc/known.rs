@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::VOCABULARY;
+use super::{Shape, VOCABULARY};
 use crate::checkpoint::Loaded;
 use crate::data::{Dataset, Datasets, Samples, Vocabulary};
 use crate::error::{Error, Result};
-use crate::train::state::Shape;
 
 /// The names that the digests have among the counters of a checkpoint.
 const TRAIN: &str = "train_digest";
@@ -27,7 +26,7 @@ pub struct Inputs {
 
 impl Inputs {
     /// As `env.json` names them.
-    pub(in crate::train) fn named(&self) -> [(&'static str, Option<&Path>); 2] {
+    pub(super) fn named(&self) -> [(&'static str, Option<&Path>); 2] {
         [("train", Some(&self.train)), ("valid", self.valid.as_deref())]
     }
 }
@@ -51,7 +50,7 @@ impl MovedInputs {
 /// Digests of the sets of a run: equal samples with equal names have equal digests, wherever their file is and however it is
 /// packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::train) struct Digests {
+pub(super) struct Digests {
     train: u64,
     valid: Option<u64>,
 }
@@ -88,7 +87,7 @@ fn digest(data: &Dataset, vocabulary: &Vocabulary) -> u64 {
 /// An error unless the run of a checkpoint, with its folder `run`, can continue on `data`, which was read from `inputs`.
 ///
 /// Checkpoints of hotrow 0.1 have no digests: of them, sizes and names have to agree.
-pub(in crate::train) fn check_resumed(
+pub(super) fn check_resumed(
     loaded: &Loaded,
     shape: &Shape,
     run: &Path,
@@ -127,7 +126,7 @@ pub(in crate::train) fn check_resumed(
 }
 
 /// A file that belongs to a checkpoint: from the checkpoint itself, or, of hotrow 0.1, from its run's folder.
-pub(in crate::train) fn read(loaded: &Loaded, name: &str) -> Result<(PathBuf, Vec<u8>)> {
+pub(super) fn read(loaded: &Loaded, name: &str) -> Result<(PathBuf, Vec<u8>)> {
     if loaded.files().any(|file| file == name) {
         return Ok((loaded.path().join(name), loaded.bytes(name)?));
     }

@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Inputs, KS, MovedInputs, Opened, Options, Run, left_out, measurable, summary_of};
+use super::{Inputs, KS, MovedInputs, Opened, Options, Predictor, Run, evaluate, left_out, measurable, summary_of};
 use crate::config::Config;
 use crate::data::{Datasets, Samples};
 use crate::error::{Error, Result};
 use crate::run::{Observer, RunDir, Seconds, Signals, Summary, config_of, environment_of};
-use crate::train::predict::Predictor;
-use crate::train::{evaluate, run};
+use crate::train::run;
 
 /// Starts a run in the folder `out`.
 ///

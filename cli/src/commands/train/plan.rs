@@ -6,7 +6,7 @@ use clap::Args;
 use hotrow::config::Config;
 use hotrow::data::{self, Datasets, Samples};
 use hotrow::machine::Limits;
-use hotrow::train::{estimate, xmc};
+use hotrow::train::xmc::{self, estimate};
 use hotrow_cli::Progress;
 
 use super::{Failure, Xmc};

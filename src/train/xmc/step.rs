@@ -2,46 +2,20 @@
 
 use std::ops::Range;
 
-use super::sampling::{Sampling, active_rows};
+use super::Trainer;
 use crate::active::{ActiveSet, Sources};
-use crate::config::{Config, IndexName, Mode};
+use crate::config::Mode;
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::flops::Phase;
-use crate::kernels::{Level, MatMut, MatRef};
-use crate::layer::{LinearGradient, Workspace};
+use crate::kernels::{MatMut, MatRef};
+use crate::layer::LinearGradient;
 use crate::loss;
-use crate::model::{Activations, Gradients, Mlp};
-use crate::module::Module;
+use crate::model::Activations;
 use crate::optim::{Step, learning_rate};
 use crate::order::Sets;
 use crate::ragged::Ragged;
 use crate::rng::rng;
-
-/// A network with all that its steps need.
-#[derive(Debug)]
-pub struct Trainer {
-    /// What decides what is computed.
-    pub config: Config,
-    /// The network.
-    pub network: Mlp,
-    /// The output layer's index; none where every row is computed.
-    pub output: Option<Sampling>,
-    /// The same for each hidden layer but the first.
-    pub hidden: Vec<Option<Sampling>>,
-    /// Counts of what has been done, and memory that is used again.
-    pub work: Workspace,
-    /// Steps done.
-    pub steps: u64,
-    /// Steps of the whole run.
-    pub total_steps: u64,
-    activations: Activations,
-    gradients: Gradients,
-    /// Logits of each micro-batch, or of all rows that any sample has.
-    logits: Vec<Vec<f32>>,
-    /// Logits of samples with sets of their own.
-    entries: Vec<f32>,
-}
 
 /// The share of the pairs of a sample and a row that any sample has from which one packed product of all of these pairs costs
 /// less than sampled products of those that are wanted: the latter ran at 24 - 34 GFLOP/s (16 or more samples a row, `sddmm` in
@@ -70,53 +44,6 @@ pub struct StepReport {
 }
 
 impl Trainer {
-    /// A new network, before its first step.
-    ///
-    /// # Errors
-    ///
-    /// If an index cannot be made as the configuration says, or the system refuses the memory.
-    ///
-    /// ```
-    /// use hotrow::{config::Config, kernels::Level, train::Trainer};
-    /// let trainer = Trainer::new(Config::default(), 1000, 5000, 10, Level::detect())?;
-    /// assert_eq!(trainer.network.output.rows(), 5000);
-    /// # Ok::<(), hotrow::error::Error>(())
-    /// ```
-    pub fn new(config: Config, features: usize, labels: usize, total_steps: u64, level: Level) -> Result<Self> {
-        // Whoever knows the size of the training set has said what follows from it.
-        let config = config.resolved(usize::MAX);
-        let network = Mlp::try_new(&config, features, labels)?;
-        let (sparse, seed) = (&config.sparse, config.train.seed);
-        let active = active_rows(sparse, labels);
-        // From half of the rows on, computing all of them costs less than choosing and gathering, and is exact.
-        let dense = sparse.index == IndexName::All || 2 * active >= labels;
-        let output = match dense {
-            true => None,
-            false => Some(Sampling::new(sparse, active, seed, labels, network.width(), level)?),
-        };
-        let sampled = |(i, layer): (usize, &crate::layer::Linear)| {
-            if !config.model.sampled_hidden.contains(&(i + 2)) || sparse.index == IndexName::All {
-                return Ok(None);
-            }
-            let active = (sparse.hidden_active * layer.rows() as f32).ceil() as usize;
-            Sampling::new(sparse, active.max(1), seed + 1 + i as u64, layer.rows(), layer.cols(), level).map(Some)
-        };
-        let hidden = network.hidden.iter().enumerate().map(sampled).collect::<Result<_>>()?;
-        Ok(Self {
-            config,
-            network,
-            output,
-            hidden,
-            work: Workspace::new(level),
-            steps: 0,
-            total_steps,
-            activations: Activations::default(),
-            gradients: Gradients::default(),
-            logits: Vec::new(),
-            entries: Vec::new(),
-        })
-    }
-
     /// One step on `batch`.
     ///
     /// # Errors
@@ -345,13 +272,6 @@ impl Trainer {
             None => "the output layer".to_owned(),
         };
         Error::Diverged { step: self.steps + 1, layer, last_good: None }
-    }
-
-    /// Brings rows that slept through steps up to date, before weights are read as a whole.
-    pub fn settle(&mut self) {
-        let lr = learning_rate(&self.config.optim, self.steps.max(1), self.total_steps);
-        let step = Step { number: self.steps as u32, lr, grad_scale: 1.0, seed: self.config.train.seed };
-        self.network.settle(&self.work, &step);
     }
 }
 

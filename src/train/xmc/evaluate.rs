@@ -25,7 +25,7 @@ const SAMPLES: usize = 512;
 ///     }
 /// }
 /// let (network, work) = (Mlp::new(&Config::default(), 4, 3), &mut Workspace::new(Level::detect()));
-/// assert_eq!(hotrow::train::evaluate(&network, work, &One, &[1, 3], None).precision(3), 1.0);
+/// assert_eq!(hotrow::train::xmc::evaluate(&network, work, &One, &[1, 3], None).precision(3), 1.0);
 /// ```
 pub fn evaluate(
     network: &Mlp,
