@@ -1,11 +1,17 @@
 //! Training: one step after the other, and everything around them.
+//!
+//! [`xmc`] and [`lm`] are the tasks of the program. Their runs read files: [`start`] begins one, [`resume`] goes on with it.
+//! [`network`] trains any other network, on batches that you make.
 
 mod inspect;
 pub mod lm;
 pub mod network;
 mod run;
+mod start;
 mod state;
+mod step;
+mod totals;
 pub mod xmc;
 
 pub use inspect::Health;
-pub use run::Options;
+pub use start::{FromFiles, MovedInputs, Options, initial, plan_resumed, resume, start};

@@ -11,12 +11,30 @@ pub(super) const MODEL: &str = "model.safetensors";
 pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
 pub(super) const INDEX: &str = "index.safetensors";
 
+/// The files of a network's tensors.
+pub(super) fn tensors(network: &impl Module) -> Vec<(&'static str, Vec<Tensor<'_>>)> {
+    let indexes = network.indexes().into_iter().map(|(name, index)| (name, index.state()));
+    files(network.weight_tensors(), network.state_tensors(), indexes)
+}
+
+/// Gives a network its weights, optimiser state, counters and indexes; the step that it then stands at.
+///
+/// # Errors
+///
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if they are of another shape.
+pub(super) fn restore(loaded: &Loaded, network: &mut impl Module) -> Result<u64> {
+    loaded.fill(MODEL, &mut network.weight_tensors_mut())?;
+    fill_state(loaded, &mut network.state_tensors_mut())?;
+    restore_each(loaded, network.indexes_mut(), |index, state| index.restore(state))?;
+    Ok(loaded.state().step)
+}
+
 /// The files of a trainer's tensors; those of each index have its name in front.
 pub(super) fn files<'a>(
     weights: Vec<Tensor<'a>>,
     state: Vec<Tensor<'a>>,
     indexes: impl IntoIterator<Item = (String, Vec<Tensor<'a>>)>,
-) -> Vec<(&'a str, Vec<Tensor<'a>>)> {
+) -> Vec<(&'static str, Vec<Tensor<'a>>)> {
     let prefixed = indexes.into_iter().flat_map(|(index, tensors)| {
         tensors.into_iter().map(move |tensor| Tensor { name: format!("{index}.{}", tensor.name), ..tensor })
     });

@@ -8,11 +8,11 @@ use super::*;
 use crate::config::lm::feed_forward::{FeedForwardKind, FeedForwardOptions};
 use crate::config::lm::model::{Activation, Precision};
 use crate::config::lm::presets::Component;
-use crate::config::lm::{Head, Memory, Model, Ngram, head::HeadMode, memory::KeysName};
+use crate::config::lm::{Head, Lm, Memory, Model, Ngram, head::HeadMode, memory::KeysName};
 use crate::config::{IndexName, OptimizerName, Storage};
 use crate::data::tokens::{TokenFile, TokenWriter};
 use crate::kernels::Level;
-use crate::layer::Workspace;
+use crate::module::Module;
 use crate::tensor::Elements;
 
 const VOCABULARY: usize = 20;

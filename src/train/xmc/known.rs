@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Shape, VOCABULARY};
+use super::{Inputs, Shape, VOCABULARY};
 use crate::checkpoint::Loaded;
 use crate::data::{Dataset, Datasets, Samples, Vocabulary};
 use crate::error::{Error, Result};
@@ -14,38 +14,6 @@ use crate::error::{Error, Result};
 /// The names that the digests have among the counters of a checkpoint.
 const TRAIN: &str = "train_digest";
 const VALID: &str = "valid_digest";
-
-/// The files of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inputs {
-    /// The training set: one file, or two arrays with a comma between them.
-    pub train: PathBuf,
-    /// The validation set.
-    pub valid: Option<PathBuf>,
-}
-
-impl Inputs {
-    /// As `env.json` names them.
-    pub(super) fn named(&self) -> [(&'static str, Option<&Path>); 2] {
-        [("train", Some(&self.train)), ("valid", self.valid.as_deref())]
-    }
-}
-
-/// Files of a run that stand elsewhere now, or under other names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MovedInputs {
-    /// The training set.
-    pub train: Option<PathBuf>,
-    /// The validation set.
-    pub valid: Option<PathBuf>,
-}
-
-impl MovedInputs {
-    /// As `env.json` names them.
-    pub(super) fn named(&self) -> [(&'static str, Option<&Path>); 2] {
-        [("train", self.train.as_deref()), ("valid", self.valid.as_deref())]
-    }
-}
 
 /// Digests of the sets of a run: equal samples with equal names have equal digests, wherever their file is and however it is
 /// packed.

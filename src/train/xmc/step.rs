@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Trainer;
+use super::trainer::course;
 use crate::active::{ActiveSet, Sources};
 use crate::config::Mode;
 use crate::data::Batch;
@@ -12,10 +13,11 @@ use crate::kernels::{MatMut, MatRef};
 use crate::layer::LinearGradient;
 use crate::loss;
 use crate::model::Activations;
-use crate::optim::{Step, learning_rate};
+use crate::optim::Step;
 use crate::order::Sets;
 use crate::ragged::Ragged;
 use crate::rng::rng;
+use crate::train::step::diverged;
 
 /// The share of the pairs of a sample and a row that any sample has from which one packed product of all of these pairs costs
 /// less than sampled products of those that are wanted: the latter ran at 24 - 34 GFLOP/s (16 or more samples a row, `sddmm` in
@@ -51,8 +53,8 @@ impl Trainer {
     /// [`Error::Diverged`] if a number is not finite; the weights are those of before the step.
     pub fn step(&mut self, batch: &Batch) -> Result<StepReport> {
         self.rebuild();
-        let lr = learning_rate(&self.config.optim, self.steps + 1, self.total_steps);
-        let mut report = StepReport { lr, samples: batch.len(), ..StepReport::default() };
+        let step = course(&self.config, self.total_steps).step(self.steps + 1, 1.0 / batch.len() as f32);
+        let mut report = StepReport { lr: step.lr, samples: batch.len(), ..StepReport::default() };
         if batch.is_empty() {
             return Ok(report);
         }
@@ -69,7 +71,7 @@ impl Trainer {
             return Err(self.diverged());
         }
         self.network.backward(&mut self.work, &batch.features, &self.activations, dlast, &mut self.gradients);
-        self.update(batch, choice, lr, &mut report, &labels);
+        self.update(choice, step, &mut report, &labels);
         self.steps += 1;
         Ok(report)
     }
@@ -211,7 +213,7 @@ impl Trainer {
         Choice::Shared(vec![(0..samples, union)])
     }
 
-    fn update(&mut self, batch: &Batch, choice: Choice, lr: f32, report: &mut StepReport, labels: &[&[u32]]) {
+    fn update(&mut self, choice: Choice, mut step: Step, report: &mut StepReport, labels: &[&[u32]]) {
         let (width, x, work) = (self.network.width(), self.activations.last(), &mut self.work);
         let groups: Vec<LinearGradient> = match &choice {
             Choice::Own(_) => Vec::new(),
@@ -225,8 +227,6 @@ impl Trainer {
                 })
                 .collect(),
         };
-        let (number, seed) = ((self.steps + 1) as u32, self.config.train.seed);
-        let mut step = Step { number, lr, grad_scale: 1.0 / batch.len() as f32, seed };
         if self.config.optim.clip > 0.0 {
             let network = &mut self.network;
             let squares = match &choice {
@@ -271,7 +271,7 @@ impl Trainer {
             Some(layer) => format!("hidden layer {layer}"),
             None => "the output layer".to_owned(),
         };
-        Error::Diverged { step: self.steps + 1, layer, last_good: None }
+        diverged(self.steps + 1, &layer)
     }
 }
 

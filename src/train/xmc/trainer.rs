@@ -11,9 +11,10 @@ use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::model::{Activations, Gradients, Mlp};
 use crate::module::Module;
-use crate::optim::{Step, learning_rate};
 use crate::run::Component;
+use crate::train::run::View;
 use crate::train::state::{MODEL, files, fill_state, fill_weights, other_kind, restore_each};
+use crate::train::step::Course;
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,9 +104,12 @@ impl Trainer {
 
     /// Brings rows that slept through steps up to date, before weights are read as a whole.
     pub fn settle(&mut self) {
-        let lr = learning_rate(&self.config.optim, self.steps.max(1), self.total_steps);
-        let step = Step { number: self.steps as u32, lr, grad_scale: 1.0, seed: self.config.train.seed };
-        self.network.settle(&self.work, &step);
+        let (config, steps) = (&self.config, self.total_steps);
+        course(config, steps).settle(&mut self.network, &self.work, self.steps);
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        View { network: &self.network, work: &self.work, steps: self.steps, seed: self.config.train.seed }
     }
 
     /// What a checkpoint holds of it. `state` is what the caller wants back.
@@ -127,9 +131,7 @@ impl Trainer {
     ///
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another network than its own `config.json` says, or of another program.
     pub fn load(loaded: &Loaded, level: Level) -> Result<Self> {
-        let shape = shape(loaded)?;
-        check_network(&shape.config, shape.features, shape.labels)?;
-        let mut trainer = Self::new(shape.config, shape.features, shape.labels, shape.total_steps, level)?;
+        let mut trainer = Self::of_shape(loaded, level)?;
         trainer.restore(loaded)?;
         Ok(trainer)
     }
@@ -140,13 +142,18 @@ impl Trainer {
     ///
     /// As [`load`](Self::load).
     pub fn for_inference(loaded: &Loaded, level: Level) -> Result<Self> {
-        let shape = shape(loaded)?;
-        check_network(&shape.config, shape.features, shape.labels)?;
-        let mut trainer = Self::new(shape.config, shape.features, shape.labels, shape.total_steps, level)?;
+        let mut trainer = Self::of_shape(loaded, level)?;
         fill_weights(loaded, &mut trainer.network)?;
         restore_each(loaded, trainer.samplings_mut(), Sampling::restore)?;
         trainer.steps = loaded.state().step;
         Ok(trainer)
+    }
+
+    /// A trainer as the checkpoint's `config.json` says, without its weights.
+    fn of_shape(loaded: &Loaded, level: Level) -> Result<Self> {
+        let Shape { config, features, labels, total_steps } = shape(loaded)?;
+        check_network(&config, features, labels)?;
+        Self::new(config, features, labels, total_steps, level)
     }
 
     /// Takes weights, optimiser state and indexes from a checkpoint of a network of the same shape.
@@ -179,6 +186,11 @@ impl Trainer {
         let all = hidden.chain([("output".to_owned(), &mut self.output)]);
         all.filter_map(|(name, sampling)| Some((name, sampling.as_mut()?)))
     }
+}
+
+/// What the steps of a run of `steps` steps follow from.
+pub(super) fn course(config: &Config, steps: u64) -> Course<'_> {
+    Course { optim: &config.optim, steps, seed: config.train.seed }
 }
 
 /// What a checkpoint says of the network that it is of.
