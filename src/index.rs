@@ -4,6 +4,7 @@
 //! are always among the active rows and a random tail stands for the rest; the better the guess, the fewer rows do.
 
 mod blocks;
+mod buckets;
 mod centre;
 mod collisions;
 pub mod conformance;
@@ -28,6 +29,7 @@ use crate::ragged::Ragged;
 use crate::tensor::Tensor;
 
 pub use blocks::Blocks;
+pub use buckets::Buckets;
 pub use exact::ExactTopK;
 pub use family::HashName;
 pub use hashed::{HashOptions, Hashed};

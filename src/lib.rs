@@ -10,7 +10,7 @@
 //! | train on very many labels, or a language model, as the program does | [`train::xmc`], [`train::lm`] |
 //! | run a trained language model | [`model::Gpt`], [`generate`] |
 //! | build a network from layers | [`layer`], [`mod@module`], [`optim`], [`loss`], [`active`] |
-//! | train it: log, clipping, checkpoints, resume | [`train::network`] |
+//! | train it: log, clipping, checkpoints, resume | [`train::network`], with the names of [`prelude`] |
 //! | find the rows of a matrix that score best | [`index`] |
 //! | read files, text and tokens | [`data`] |
 //! | keep and read checkpoints | [`checkpoint`] |
@@ -91,6 +91,7 @@ pub mod model;
 pub mod module;
 pub mod optim;
 pub mod order;
+pub mod prelude;
 pub mod provenance;
 pub mod ragged;
 pub mod rng;

@@ -5,7 +5,6 @@
 //! `examples/custom_network.rs` is a whole one.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 use std::path::Path;
 use std::time::Instant;
 
@@ -227,21 +226,19 @@ struct OfBatches<N, B> {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Counted {
+pub(super) struct Counted {
     samples: u64,
     gradient_norm: f64,
-}
-
-impl AddAssign for Counted {
-    fn add_assign(&mut self, more: Self) {
-        self.samples += more.samples;
-        self.gradient_norm += more.gradient_norm;
-    }
 }
 
 impl Counts for Counted {
     fn samples(&self) -> u64 {
         self.samples
+    }
+
+    fn add(&mut self, more: Self) {
+        self.samples += more.samples;
+        self.gradient_norm += more.gradient_norm;
     }
 }
 

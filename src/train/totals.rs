@@ -1,7 +1,6 @@
 //! What a run adds up, and what a checkpoint remembers of that.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,9 +12,10 @@ use crate::flops::Costs;
 use crate::run::{MetricsLog, Seconds};
 
 /// What a task counts in its steps.
-pub trait Counts: AddAssign + Copy + Default + Serialize + DeserializeOwned {
+pub trait Counts: Copy + Default + Serialize + DeserializeOwned {
     /// Samples or tokens.
     fn samples(&self) -> u64;
+    fn add(&mut self, more: Self);
 }
 
 /// Sums over steps.
@@ -34,7 +34,7 @@ impl<C: Counts> Sums<C> {
         self.loss += loss;
         self.steps += 1;
         self.seconds += seconds;
-        self.counts += counts;
+        self.counts.add(counts);
     }
 
     pub fn mean_loss(&self) -> f64 {
@@ -83,5 +83,39 @@ impl<C: Counts> RunTotals<C> {
             self.owes_evaluation = false;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{lm, network, xmc};
+    use serde_json::json;
+
+    /// Reads `total` within the totals of a checkpoint, and writes it.
+    fn again<C: Counts>(total: Value) -> (RunTotals<C>, Value) {
+        let mut totals = RunTotals::<C>::default().to_json();
+        totals["total"] = total;
+        totals.as_object_mut().unwrap().remove("owes_evaluation");
+        let totals: RunTotals<C> = serde_json::from_value(totals).unwrap();
+        let written = totals.to_json()["total"].clone();
+        (totals, written)
+    }
+
+    #[test]
+    fn sums_that_earlier_versions_kept_read_back_and_are_written_with_the_same_keys() {
+        let xmc = json!({ "loss": 9342.396102547646, "pairs": 193192, "samples": 1800, "seconds": 0.067847314,
+            "steps": 57, "union_rows": 6106 });
+        let (totals, written) = again::<xmc::task::Counted>(xmc.clone());
+        assert_eq!((totals.total.counts.samples(), totals.total.steps, written), (1800, 57, xmc));
+        let lm = json!({ "counted": 6144, "gradient_norm": 17.25, "loss": 35021.625, "pairs": 589824, "seconds": 0.5,
+            "steps": 24, "tokens": 6144 });
+        let (totals, written) = again::<lm::task::Counted>(lm.clone());
+        assert_eq!((totals.total.mean_loss(), written), (35021.625 / 6144.0, lm));
+        let network = json!({ "gradient_norm": 0.5, "loss": 7.125, "samples": 64, "seconds": 0.25, "steps": 1 });
+        assert_eq!(again::<network::Counted>(network.clone()).1, network);
+        // Before pairs were counted.
+        let old = json!({ "gradient_norm": 17.25, "loss": 35021.625, "seconds": 0.5, "steps": 24, "tokens": 6144 });
+        assert_eq!(again::<lm::task::Counted>(old).1["pairs"], 0);
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::begin::{check_can_start, check_resumed, steps};
-use super::{Files, LanguageModel, Trainer, files, try_evaluate_with};
+use super::task::LanguageModel;
+use super::{Files, Trainer, files, try_evaluate_with};
 use crate::checkpoint::{Loaded, write_tensors};
 use crate::config::lm::Lm;
 use crate::data::Sequences;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Xmc;
+use super::task::Xmc;
 use crate::checkpoint::write_tensors;
 use crate::data::{Batch, Samples, order};
 use crate::error::Result;

@@ -18,7 +18,7 @@ const VALID: &str = "valid_digest";
 /// Digests of the sets of a run: equal samples with equal names have equal digests, wherever their file is and however it is
 /// packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Digests {
+pub struct Digests {
     train: u64,
     valid: Option<u64>,
 }

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use super::known::{self, Digests, check_resumed};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
-use super::{KS, Predictor, Trainer, VOCABULARY, Xmc};
-use super::{estimate, evaluate, initial, left_out, measurable, shape, summary_of};
+use super::task::Xmc;
+use super::trainer::shape;
+use super::{KS, Predictor, Trainer, VOCABULARY};
+use super::{estimate, evaluate, initial, left_out, measurable, summary_of};
 use crate::checkpoint::Loaded;
 use crate::config::Config;
 use crate::data::{self, Batch, Datasets, Loader, Samples, Vocabulary};
