@@ -1,6 +1,6 @@
 //! Training: one step after the other, and everything around them.
 //!
-//! [`xmc`] and [`lm`] are the tasks of the program. Their runs read files: [`start`] begins one, [`resume`] goes on with it.
+//! [`xmc`] and [`lm`] are the tasks of the program. Their runs read files: [`start()`] begins one, [`resume`] goes on with it.
 //! [`network`] trains any other network, on batches that you make.
 
 mod inspect;
@@ -14,4 +14,4 @@ mod totals;
 pub mod xmc;
 
 pub use inspect::Health;
-pub use start::{FromFiles, MovedInputs, Options, initial, plan_resumed, resume, start};
+pub use start::{FromFiles, Inputs, MovedInputs, Options, initial, plan_resumed, resume, start};

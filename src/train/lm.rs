@@ -15,5 +15,5 @@ pub use begin::check_steps;
 pub use estimate::{Estimate, estimate, plan_bytes};
 pub use evaluate::{Evaluation, evaluate, try_evaluate, try_evaluate_with};
 pub use files::Files;
-pub use start::{Inputs, Measure, evaluate_file};
+pub use start::{Measure, evaluate_file};
 pub use trainer::{Shape, StepReport, TokenBatch, Trainer};

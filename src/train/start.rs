@@ -7,6 +7,7 @@ use super::network::Plan;
 use super::run::{Run, Task};
 use crate::checkpoint::Loaded;
 use crate::config::RunConfig;
+use crate::data::tokens::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::run::{Environment, Observer, RunDir, Signals, Summary, config_of, environment_of};
@@ -68,6 +69,24 @@ impl Options {
     }
 }
 
+/// The files of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// The training set: a file of samples, two arrays with a comma between them, or a token file.
+    pub train: PathBuf,
+    /// The validation set.
+    pub valid: Option<PathBuf>,
+    /// The tokenizer that made both, of a language model.
+    pub tokenizer: Option<PathBuf>,
+}
+
+impl Inputs {
+    /// As `env.json` names them.
+    fn named(&self) -> [(&'static str, Option<&Path>); 3] {
+        [("train", Some(&self.train)), ("valid", self.valid.as_deref()), ("tokenizer", self.tokenizer.as_deref())]
+    }
+}
+
 /// Files of a run that stand elsewhere now, or under other names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MovedInputs {
@@ -79,9 +98,7 @@ pub struct MovedInputs {
 
 /// Options of a run that reads files: [`Config`](crate::config::Config) and [`Lm`](crate::config::lm::Lm).
 pub trait FromFiles: RunConfig {
-    /// The files of a run.
-    type Inputs;
-    /// What was read of them.
+    /// What is read of the files of a run.
     type Data;
     /// What the run does.
     #[doc(hidden)]
@@ -89,19 +106,13 @@ pub trait FromFiles: RunConfig {
 
     #[doc(hidden)]
     fn seed(&self) -> u64;
-    /// The files, as `env.json` names them.
-    #[doc(hidden)]
-    fn named(inputs: &Self::Inputs) -> Vec<(&'static str, Option<&Path>)>;
-    /// The files of the run in the folder `run`: `train` and `valid` stand there now, the others where they did.
-    #[doc(hidden)]
-    fn inputs(run: &Path, train: PathBuf, valid: Option<PathBuf>, known: &Environment) -> Result<Self::Inputs>;
     /// Reads the files, completes the options, and compares both with those of the checkpoint; the steps of the whole run. Nothing in
     /// the folder `run` changes, but that of a new run may keep parsed data.
     #[doc(hidden)]
     fn read(
         self,
         run: &Path,
-        inputs: &Self::Inputs,
+        inputs: &Inputs,
         loaded: Option<&Loaded>,
         options: &Options,
     ) -> Result<(Self, Self::Data, u64)>;
@@ -131,7 +142,7 @@ pub trait FromFiles: RunConfig {
 /// folder.
 pub fn start<C: FromFiles>(
     out: &Path,
-    inputs: &C::Inputs,
+    inputs: &Inputs,
     config: C,
     options: &Options,
     signals: &Signals,
@@ -158,7 +169,7 @@ pub fn start<C: FromFiles>(
 /// As [`start`].
 pub fn initial<C: FromFiles>(
     out: &Path,
-    inputs: &C::Inputs,
+    inputs: &Inputs,
     config: C,
     options: &Options,
     observer: &mut dyn Observer,
@@ -219,27 +230,29 @@ fn resumed<C: FromFiles>(
     sets: &[String],
     options: &Options,
     observer: &mut dyn Observer,
-) -> Result<(C, C::Inputs)> {
+) -> Result<(C, Inputs)> {
     let config: C = config_of(run, sets)?;
     config_of::<C>(run, &[])?.check_resumed(&config)?;
     let environment = environment_of(run)?;
     options.check_level(&environment, observer)?;
-    let now = |moved: &Option<PathBuf>, name: &str| moved.clone().or_else(|| environment.inputs.get(name).cloned());
-    let train = now(&moved.train, "train").ok_or_else(|| Error::config("env.json", "names no training file"))?;
-    Ok((config, C::inputs(run, train, now(&moved.valid, "valid"), &environment)?))
+    let now = |moved: Option<PathBuf>, name: &str| moved.or_else(|| environment.inputs.get(name).cloned());
+    let train = now(moved.train.clone(), "train").ok_or_else(|| Error::config("env.json", "names no training file"))?;
+    // The run's own, unless it was killed before it had one.
+    let tokenizer = now(Some(run.join(TOKENIZER)).filter(|own| own.exists()), "tokenizer");
+    Ok((config, Inputs { train, valid: now(moved.valid.clone(), "valid"), tokenizer }))
 }
 
 /// A run in a new folder, which is not there if the run cannot begin.
 fn create<C: FromFiles>(
     out: &Path,
-    inputs: &C::Inputs,
+    inputs: &Inputs,
     config: C,
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<Run<C::Task>> {
     let started = Instant::now();
     config.check()?;
-    let dir = RunDir::create(out, &config, &options.environment(config.seed(), C::named(inputs)))?;
+    let dir = RunDir::create(out, &config, &options.environment(config.seed(), inputs.named()))?;
     let run = open(dir, config, inputs, None, options, started, observer);
     let run = run.and_then(|(run, config)| run.dir.write_config(&config).map(|()| run));
     run.inspect_err(|_| RunDir::discard(out))
@@ -248,7 +261,7 @@ fn create<C: FromFiles>(
 fn open<C: FromFiles>(
     dir: RunDir,
     config: C,
-    inputs: &C::Inputs,
+    inputs: &Inputs,
     loaded: Option<&Loaded>,
     options: &Options,
     started: Instant,

@@ -22,7 +22,7 @@ pub use estimate::{Estimate, estimate};
 pub use evaluate::evaluate;
 pub use predict::Predictor;
 pub use sampling::{Sampling, active_rows};
-pub use start::{Inputs, evaluate_file, steps};
+pub use start::{evaluate_file, steps};
 pub use step::{PACKED_FROM, StepReport};
 pub use trainer::{Shape, Trainer};
 

@@ -9,7 +9,7 @@ use hotrow::error::{Error, Result};
 use hotrow::files::{self, Made};
 use hotrow::kernels::Level;
 use hotrow::run::{Observer, Signals, restart_peak_memory};
-use hotrow::train::{Options, start, xmc};
+use hotrow::train::{Inputs, Options, start};
 use hotrow_cli::{Progress, report};
 
 use super::{Failure, Threads};
@@ -44,7 +44,8 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         files::write(&path, bytes)?;
     }
     inner.keep();
-    let inputs = xmc::Inputs { train: data.join("train.tsv.zst"), valid: Some(data.join("valid.tsv.zst")) };
+    let (train, valid) = (data.join("train.tsv.zst"), Some(data.join("valid.tsv.zst")));
+    let inputs = Inputs { train, valid, tokenizer: None };
     let cache = Some(data.join("cache"));
     let options = Options { level, threads, command: super::command_line(), cache, other_level: false };
     let mut progress = Progress::stderr();

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use hotrow::config::Config;
 use hotrow::kernels::Level;
 use hotrow::run::{Signals, Summary, run_of};
-use hotrow::train::{MovedInputs, Options, initial, resume, start, xmc};
+use hotrow::train::{Inputs, MovedInputs, Options, initial, resume, start};
 use hotrow_cli::Progress;
 
 use super::{Failure, Threads};
@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
             resume::<Config>(run, &moved, &arguments.sets, &options, &signals, &mut progress)
         }
         (None, Some(train), Some(folder)) => {
-            let (inputs, config) = (xmc::Inputs { train, valid }, config(arguments)?);
+            let (inputs, config) = (Inputs { train, valid, tokenizer: None }, config(arguments)?);
             if arguments.init_only {
                 let checkpoint = initial(folder, &inputs, config, &options, &mut progress)?;
                 return Ok(writeln!(out, "{}", checkpoint.display())?);

@@ -1,6 +1,6 @@
-//! The files of a run, how it begins on them, and measuring on a file.
+//! How a run begins on its files, and measuring on a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use super::begin::{check_can_start, check_resumed, steps};
@@ -9,27 +9,15 @@ use super::{Files, Trainer, files, try_evaluate_with};
 use crate::checkpoint::{Loaded, write_tensors};
 use crate::config::lm::Lm;
 use crate::data::Sequences;
-use crate::data::tokens::{TOKENIZER, TokenFile};
+use crate::data::tokens::TokenFile;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
-use crate::run::{Environment, Observer, Seconds, Summary};
+use crate::run::{Observer, Seconds, Summary};
 use crate::tensor::{Elements, Tensor};
 use crate::train::network::{Plan, Schedule};
-use crate::train::start::{FromFiles, Options};
-
-/// The files of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inputs {
-    /// The token file to train on.
-    pub train: PathBuf,
-    /// The token file to measure on.
-    pub valid: Option<PathBuf>,
-    /// The tokenizer that made both.
-    pub tokenizer: PathBuf,
-}
+use crate::train::start::{FromFiles, Inputs, Options};
 
 impl FromFiles for Lm {
-    type Inputs = Inputs;
     type Data = Files;
     type Task = LanguageModel;
 
@@ -37,20 +25,9 @@ impl FromFiles for Lm {
         self.train.seed
     }
 
-    fn named(inputs: &Inputs) -> Vec<(&'static str, Option<&Path>)> {
-        vec![("train", Some(&inputs.train)), ("valid", inputs.valid.as_deref()), ("tokenizer", Some(&inputs.tokenizer))]
-    }
-
-    fn inputs(run: &Path, train: PathBuf, valid: Option<PathBuf>, known: &Environment) -> Result<Inputs> {
-        // The run's own, unless it was killed before it had one.
-        let own = Some(run.join(TOKENIZER)).filter(|own| own.exists());
-        let tokenizer = own.or_else(|| known.inputs.get("tokenizer").cloned());
-        let tokenizer = tokenizer.ok_or_else(|| Error::config("env.json", "names no tokenizer"))?;
-        Ok(Inputs { train, valid, tokenizer })
-    }
-
     fn read(self, _: &Path, inputs: &Inputs, loaded: Option<&Loaded>, _: &Options) -> Result<(Self, Files, u64)> {
-        let files = Files::open(&inputs.tokenizer, &inputs.train, inputs.valid.as_deref())?;
+        let tokenizer = inputs.tokenizer.as_ref().ok_or_else(|| Error::config("tokenizer", "is not named"))?;
+        let files = Files::open(tokenizer, &inputs.train, inputs.valid.as_deref())?;
         let config = files.resolve(self)?;
         let steps = steps(&config, &files)?;
         loaded.map_or(Ok(()), |loaded| check_resumed(loaded, &config, &files, steps))?;

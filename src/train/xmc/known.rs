@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Inputs, Shape, VOCABULARY};
+use super::{Shape, VOCABULARY};
 use crate::checkpoint::Loaded;
 use crate::data::{Dataset, Datasets, Samples, Vocabulary};
 use crate::error::{Error, Result};
+use crate::train::start::Inputs;
 
 /// The names that the digests have among the counters of a checkpoint.
 const TRAIN: &str = "train_digest";

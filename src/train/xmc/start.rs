@@ -1,6 +1,6 @@
-//! The files of a run, how it begins on them, and measuring on a file.
+//! How a run begins on its files, and measuring on a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,34 +15,16 @@ use crate::config::Config;
 use crate::data::{self, Batch, Datasets, Loader, Samples, Vocabulary};
 use crate::error::{Error, Result};
 use crate::kernels::Level;
-use crate::run::{Environment, Observer, Seconds, Summary};
+use crate::run::{Observer, Seconds, Summary};
 use crate::train::network::{Plan, Schedule};
-use crate::train::start::{FromFiles, Options, check_steps};
-
-/// The files of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inputs {
-    /// The training set: one file, or two arrays with a comma between them.
-    pub train: PathBuf,
-    /// The validation set.
-    pub valid: Option<PathBuf>,
-}
+use crate::train::start::{FromFiles, Inputs, Options, check_steps};
 
 impl FromFiles for Config {
-    type Inputs = Inputs;
     type Data = Datasets;
     type Task = Xmc;
 
     fn seed(&self) -> u64 {
         self.train.seed
-    }
-
-    fn named(inputs: &Inputs) -> Vec<(&'static str, Option<&Path>)> {
-        vec![("train", Some(&inputs.train)), ("valid", inputs.valid.as_deref())]
-    }
-
-    fn inputs(_: &Path, train: PathBuf, valid: Option<PathBuf>, _: &Environment) -> Result<Inputs> {
-        Ok(Inputs { train, valid })
     }
 
     fn read(

@@ -11,8 +11,8 @@ use hotrow::error::Error;
 use hotrow::kernels::Level;
 use hotrow::machine::Limits;
 use hotrow::run::{Signals, run_of};
-use hotrow::train::lm::{self, Files, Inputs, estimate};
-use hotrow::train::{MovedInputs, Options, initial, plan_resumed, resume, start};
+use hotrow::train::lm::{self, Files, estimate};
+use hotrow::train::{Inputs, MovedInputs, Options, initial, plan_resumed, resume, start};
 use hotrow_cli::Progress;
 
 use super::{Failure, Threads};
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         }
         (None, Some(train), Some(folder)) => {
             let (config, tokenizer) = (load(arguments)?, tokenizer(arguments, &train)?);
-            let inputs = Inputs { train, valid, tokenizer };
+            let inputs = Inputs { train, valid, tokenizer: Some(tokenizer) };
             if arguments.init_only {
                 let checkpoint = initial(folder, &inputs, config, &options, &mut progress)?;
                 return Ok(writeln!(out, "{}", checkpoint.display())?);
