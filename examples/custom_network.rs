@@ -2,58 +2,16 @@
 //! before the output layer scores an active set. An index of your own names rows. The public trainer gives it clipping, log,
 //! checkpoints and resume: `cargo run --release --example custom_network`
 
-use hotrow::config::{Loss as LossName, Optim, Pooling, Storage};
-use hotrow::index::{Index, Rows, WeightsRef};
-use hotrow::kernels::{Level, MatMut, MatRef};
-use hotrow::layer::{Linear, Sampled, SampledOptions, Table, Workspace};
-use hotrow::run::Signals;
-use hotrow::tensor::{Elements, Tensor};
-use hotrow::train::network::{Loss, Network, Plan, Schedule, Trainer};
-use hotrow::{
-    loss,
-    optim::{Scope, Step},
-    ragged::Ragged,
-    rng::rng,
-    sparse::SparseBatch,
-    train::Options,
-};
+use hotrow::{config, loss, prelude::*, rng::rng};
 use rand::RngExt;
 
 const FEATURES: usize = 40; // of a field
 const LABELS: usize = FEATURES * FEATURES;
 const WIDTH: usize = 32;
 
-/// Rows in buckets by the signs of their first six numbers.
-#[derive(Debug, Default)]
-struct Signs(Vec<u8>);
-
-fn bucket(row: &[f32]) -> u8 {
-    row.iter().take(6).fold(0, |bits, &x| bits << 1 | u8::from(x > 0.0))
-}
-
-impl Index for Signs {
-    fn name(&self) -> &'static str {
-        "signs"
-    }
-    fn select(&self, _: &Rows, queries: MatRef<f32>, k: usize, _: u64) -> Ragged<u32> {
-        let same =
-            |q: usize| (0..self.0.len() as u32).filter(move |&r| self.0[r as usize] == bucket(queries.row(q))).take(k);
-        (0..queries.rows()).map(same).collect()
-    }
-    fn rebuild(&mut self, rows: &Rows) {
-        let WeightsRef::F32(w) = rows.weights else { panic!("rows are f32") };
-        self.0 = (0..w.rows()).map(|r| bucket(w.row(r))).collect();
-    }
-    fn state(&self) -> Vec<Tensor<'_>> {
-        vec![Tensor { name: "buckets".into(), shape: vec![self.0.len()], elements: Elements::U8(&self.0) }]
-    }
-    fn restore(&mut self, tensors: &[Tensor]) -> Result<(), String> {
-        let [Tensor { elements: Elements::U8(buckets), .. }] = tensors else {
-            return Err("not one list of buckets".into());
-        };
-        self.0 = buckets.to_vec();
-        Ok(())
-    }
+/// Which bucket a row or a query is in: the signs of its first six numbers.
+fn signs(row: &[f32]) -> u32 {
+    row.iter().take(6).fold(0, |bits, &x| bits << 1 | u32::from(x > 0.0))
 }
 
 struct TwoFields {
@@ -83,7 +41,7 @@ impl Network for TwoFields {
         let active = self.sampled.choose(work, &self.output, x, &labels, step);
         let (mut z, mut dx) = (vec![0.0; n * active.len()], vec![0.0; n * WIDTH]);
         self.output.forward(work, x, active.rows(), MatMut::new(&mut z, n, active.len()));
-        let sum = loss::gradient(LossName::Softmax, work, MatMut::new(&mut z, n, active.len()), &active, &labels);
+        let sum = loss::gradient(config::Loss::Softmax, work, MatMut::new(&mut z, n, active.len()), &active, &labels);
         let dz = MatRef::new(&z, n, active.len());
         self.output.backward(work, dz, active.rows(), MatMut::new(&mut dx, n, WIDTH));
         self.output.accumulate(dz, active.rows(), x);
@@ -116,7 +74,7 @@ fn main() {
         let table = |name| Table::new(&scope.child(name), FEATURES, WIDTH, Pooling::Sum, Storage::F32);
         let output = Linear::new(&scope.child("output"), LABELS, WIDTH, Storage::F32)?;
         let options = SampledOptions { active: 200, tail: 0.5, hits: 8, rebuild_every: 20, seed: 1 };
-        let sampled = Sampled::new("output", &output, Box::new(Signs::default()), &options, level);
+        let sampled = Sampled::new("output", &output, Box::new(Buckets::new("signs", signs)), &options, level);
         let network = TwoFields { fields: [table("left")?, table("right")?], output, sampled };
         let plan = Plan { optim, train: Schedule { steps: 600, save_every: 100, ..Schedule::default() } };
         let (trainer, out) = (Trainer::new(network, plan, level)?, folder.path().join(name));

@@ -4,6 +4,7 @@
 //! are always active and a random tail stands for the rest. A better guess needs fewer rows.
 
 mod blocks;
+mod buckets;
 mod centre;
 mod collisions;
 pub mod conformance;
@@ -29,6 +30,7 @@ use crate::ragged::Ragged;
 use crate::tensor::Tensor;
 
 pub use blocks::Blocks;
+pub use buckets::Buckets;
 pub use exact::ExactTopK;
 pub use family::HashName;
 pub use hashed::{HashOptions, Hashed};

@@ -1,21 +1,17 @@
 //! Training: one step after the other, and everything around them.
+//!
+//! [`xmc`] and [`lm`] are the tasks of the program. Their runs read files: [`start()`] begins one, [`resume`] goes on with it.
+//! [`network`] trains any other network, on batches that you make.
 
-mod estimate;
-mod evaluate;
 mod inspect;
 pub mod lm;
 pub mod network;
-mod predict;
 mod run;
-mod sampling;
+mod start;
 mod state;
 mod step;
+mod totals;
 pub mod xmc;
 
-pub use estimate::{Estimate, estimate};
-pub use evaluate::evaluate;
 pub use inspect::Health;
-pub use predict::Predictor;
-pub use run::Options;
-pub use sampling::{Sampling, active_rows};
-pub use step::{PACKED_FROM, StepReport, Trainer};
+pub use start::{FromFiles, Inputs, MovedInputs, Options, initial, plan_resumed, resume, start};

@@ -23,7 +23,7 @@ use hotrow::module::Module;
 use hotrow::optim::{Init, Parameter, Scope, Step};
 use hotrow::ragged::Ragged;
 use hotrow::sparse::SparseBatch;
-use hotrow::train::Trainer;
+use hotrow::train::xmc::Trainer;
 
 /// Operations in this phase, executed and of a dense network, since the last call.
 fn counted(work: &mut Workspace, phase: Phase) -> (u64, u64) {

@@ -6,7 +6,7 @@ use hotrow::kernels::Level;
 use hotrow::module::Module;
 use hotrow::rng::rng;
 use hotrow::tensor::ElementsMut;
-use hotrow::train::Trainer;
+use hotrow::train::xmc::Trainer;
 use rand::RngExt;
 
 const FEATURES: usize = 12;

@@ -5,7 +5,7 @@ use hotrow::data::Batch;
 use hotrow::kernels::Level;
 use hotrow::module::Module;
 use hotrow::rng::rng;
-use hotrow::train::Trainer;
+use hotrow::train::xmc::Trainer;
 use rand::RngExt;
 
 const FEATURES: usize = 500;

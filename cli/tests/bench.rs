@@ -340,7 +340,7 @@ fn kernels_are_measured_in_every_way_that_is_offered() {
         let of = |row: &Value| row[format!("{way}_seconds")].as_f64().unwrap();
         assert!(breakeven["rows"].as_array().unwrap().iter().all(|row| of(row) > 0.0), "{way}");
     }
-    assert_eq!(breakeven["rule"]["packed_from"].as_f64(), Some(hotrow::train::PACKED_FROM));
+    assert_eq!(breakeven["rule"]["packed_from"].as_f64(), Some(hotrow::train::xmc::PACKED_FROM));
 
     assert_eq!(values(&measured("sweep"), "rows", "axis"), ["batch", "density", "labels", "row length"]);
     assert_eq!(values(&measured("scale"), "rows", "axis"), ["labels", "rows", "threads"]);

@@ -4,13 +4,10 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use super::step::Trainer;
 use crate::active::{ActiveSet, Sources};
-use crate::data::Batch;
 use crate::index::Statistics;
+use crate::kernels::Level;
 use crate::kernels::reduce::{log_sum_exp, top_k};
-use crate::kernels::{Level, MatMut, MatRef};
-use crate::optim::RowSet;
 
 /// Samples that are looked at: all rows of each are computed.
 pub(super) const SAMPLES: usize = 32;
@@ -86,33 +83,5 @@ impl Health {
         health.share_index = hits as f64 / total;
         health.share_tail = tail as f64 / total;
         health
-    }
-}
-
-impl Trainer {
-    /// Looks at the active sets that the next step on `batch` would use; nothing of the run changes by it. `None` where
-    /// every row is computed, or the batch is empty.
-    pub fn inspect(&mut self, batch: &Batch) -> Option<Health> {
-        let (sampling, samples) = (self.output.as_ref()?, batch.len().min(SAMPLES));
-        let index = sampling.index.statistics();
-        if samples == 0 {
-            return None;
-        }
-        let costs = self.work.costs;
-        self.forward(batch);
-        let labels: Vec<&[u32]> = batch.labels.iter().collect();
-        let hits = self.hits();
-        let sets = self.choose(&labels, &hits);
-        let (layer, width) = (&self.network.output, self.network.width());
-        let (x, rows, level) = (self.activations().last(), layer.rows(), self.work.level);
-        let mut all = vec![0.0; samples * rows];
-        let x: Vec<f32> = (0..samples).flat_map(|sample| x.row(sample).to_vec()).collect();
-        let x = MatRef::new(&x, samples, width);
-        self.network.output.forward(&mut self.work, x, RowSet::All(rows), MatMut::new(&mut all, samples, rows));
-
-        let health = Health::of((self.steps, index), level, (&all, rows), &sets);
-        // What it has cost is no cost of training.
-        self.work.costs = costs;
-        Some(health)
     }
 }

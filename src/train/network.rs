@@ -11,16 +11,18 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::run::{self, Due, Options, RunTotals, Task};
-use super::state::{MODEL, files, fill_state, restore_each};
-use crate::checkpoint::{Contents, Loaded, Saver, TrainerState};
+use super::run::{Evaluated, Run, Task, View};
+use super::start::{Options, check_steps, check_stop};
+use super::state;
+use super::step::{Course, diverged, step};
+use super::totals::{Counts, Sums};
+use crate::checkpoint::{Contents, Loaded, TrainerState};
 use crate::config::{Optim, RunConfig};
 use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::module::Module;
-use crate::optim::{Step, learning_rate};
-use crate::run::{Component, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes};
+use crate::run::{MetricsLog, Observer, Report, RunDir, Signals, Summary};
 
 /// A network that can be trained: its parameters are walked, and a batch gives them gradients.
 pub trait Network: Module {
@@ -30,6 +32,12 @@ pub trait Network: Module {
     /// Forward and backward of a batch. Gradients stay with the parameters until the step that follows. Whatever is random draws from
     /// `step` (counted from 0), so that a resumed run draws the same.
     fn accumulate(&mut self, work: &mut Workspace, batch: &Self::Batch, step: u64) -> Loss;
+
+    /// What the network has come to be broken by, if finite numbers show that: the mean loss of a batch and the length of its mean
+    /// gradient. The step is then refused.
+    fn broken(&self, _loss: f64, _gradient_norm: f64) -> Option<&'static str> {
+        None
+    }
 
     /// Measures of quality by name, for the log and the summary; none if there is nothing to measure.
     fn evaluate(&mut self, _work: &mut Workspace) -> BTreeMap<String, f64> {
@@ -79,6 +87,12 @@ pub struct Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         Self { steps: 1000, log_every: 50, eval_every: 0, save_every: 0, keep: 2, snapshot_bytes: 1 << 28, seed: 1 }
+    }
+}
+
+impl Plan {
+    pub(super) fn course(&self) -> Course<'_> {
+        Course { optim: &self.optim, steps: self.train.steps, seed: self.train.seed }
     }
 }
 
@@ -146,31 +160,14 @@ impl<N: Network> Trainer<N> {
     ///
     /// [`Error::Diverged`] if the loss or the gradient is not finite; the weights are those of before the step.
     pub fn step(&mut self, batch: &N::Batch) -> Result<StepReport> {
-        let Loss { sum, samples } = self.network.accumulate(&mut self.work, batch, self.steps);
-        let (loss, count) = (sum / samples as f64, samples as f64);
-        let gradient_norm = self.network.squared_gradient(&mut self.work).sqrt() / count;
-        for (what, number) in [("the loss", loss), ("the gradient", gradient_norm)] {
-            if !number.is_finite() {
-                self.network.forget_gradients();
-                return Err(Error::Diverged { step: self.steps + 1, layer: what.to_owned(), last_good: None });
-            }
-        }
-        let (optim, number) = (&self.plan.optim, self.steps + 1);
-        let lr = learning_rate(optim, number, self.plan.train.steps);
-        let clip = f64::from(optim.clip);
-        let factor = if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 };
-        let grad_scale = (factor / count) as f32;
-        self.network
-            .update(&mut self.work, &Step { number: number as u32, lr, grad_scale, seed: self.plan.train.seed });
+        let report = step(&mut self.network, &mut self.work, batch, &self.plan.course(), self.steps)?;
         self.steps += 1;
-        Ok(StepReport { loss, samples, gradient_norm })
+        Ok(report)
     }
 
     /// Brings rows up to date that have steps to make up for, before weights are read as a whole.
     pub fn settle(&mut self) {
-        let lr = learning_rate(&self.plan.optim, self.steps.max(1), self.plan.train.steps);
-        let step = Step { number: self.steps as u32, lr, grad_scale: 1.0, seed: self.plan.train.seed };
-        self.network.settle(&self.work, &step);
+        self.plan.course().settle(&mut self.network, &self.work, self.steps);
     }
 
     /// Trains in the folder `out` to the end of the plan: begins a run there, or, if there is one already, resumes it from its last
@@ -187,33 +184,28 @@ impl<N: Network> Trainer<N> {
         signals: &Signals,
         observer: &mut dyn Observer,
     ) -> Result<Summary> {
-        let started = Instant::now();
-        run::check_stop(signals, 0)?;
-        let (dir, loaded) = match crate::run::is_run(out) {
-            false => {
-                let environment = options.environment(self.plan.train.seed, []);
-                (RunDir::create(out, &self.plan, &environment)?, None)
-            }
-            true => {
-                let (dir, loaded) = RunDir::resume(out)?;
-                dir.config::<Plan>(&[])?.check_resumed(&self.plan)?;
-                options.check_level(&dir.environment()?, observer)?;
-                (dir, loaded)
-            }
+        let (started, plan) = (Instant::now(), self.plan.clone());
+        check_stop(signals, 0)?;
+        let resumed = crate::run::is_run(out);
+        let (dir, loaded) = match resumed {
+            false => (RunDir::create(out, &plan, &options.environment(plan.train.seed, []))?, None),
+            true => RunDir::resume(out)?,
         };
-        let mut totals = RunTotals::default();
-        if let Some(loaded) = &loaded {
-            run::check_steps("train.steps", loaded.state().step, self.plan.train.steps)?;
-            self.restore(loaded)?;
-            totals = RunTotals::recall(loaded)?;
-            self.work.costs = totals.costs;
-            dir.write_config(&self.plan)?;
+        if resumed {
+            dir.config::<Plan>(&[])?.check_resumed(&plan)?;
+            options.check_level(&dir.environment()?, observer)?;
         }
-        run::check_stop(signals, self.steps)?;
-        let log = dir.metrics(self.steps)?;
-        totals.recall_evaluation(&log, self.steps)?;
-        totals.seconds.load = started.elapsed().as_secs_f64();
-        run::go(Run { trainer: self, batch, dir, log, totals, started, threads: options.threads }, signals, observer)
+        if let Some(loaded) = &loaded {
+            check_steps("train.steps", loaded.state().step, plan.train.steps)?;
+            self.restore(loaded)?;
+        }
+        check_stop(signals, self.steps)?;
+        let task = OfBatches { trainer: self, batch };
+        let run = Run::new(dir, task, plan, loaded.as_ref(), options.threads, started)?;
+        if resumed {
+            run.continues(&run.task.trainer.plan, options.level, [])?;
+        }
+        run.go(signals, observer)
     }
 
     /// Takes weights, optimiser state, counters and indexes from a checkpoint of a network of the same shape.
@@ -222,170 +214,78 @@ impl<N: Network> Trainer<N> {
     ///
     /// [`Error::Checkpoint`] if it is of another shape.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
-        loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
-        fill_state(loaded, &mut self.network.state_tensors_mut())?;
-        restore_each(loaded, self.network.indexes_mut(), |index, state| index.restore(state))?;
-        self.steps = loaded.state().step;
+        self.steps = state::restore(loaded, &mut self.network)?;
         Ok(())
-    }
-
-    fn components(&self) -> Vec<Component> {
-        let index = self.network.indexes().iter().map(|(_, index)| index.statistics().bytes as u64).sum();
-        Component::list(&self.network.weight_tensors(), &self.network.state_tensors(), index)
     }
 }
 
-/// A run at work.
-struct Run<N, B> {
+/// Training on batches that a function draws.
+struct OfBatches<N, B> {
     trainer: Trainer<N>,
     batch: B,
-    dir: RunDir,
-    log: MetricsLog,
-    totals: RunTotals<Sums>,
-    started: Instant,
-    threads: usize,
 }
 
-/// What reports are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Sums {
-    loss: f64,
+pub(super) struct Counted {
     samples: u64,
     gradient_norm: f64,
-    steps: u64,
-    seconds: f64,
 }
 
-impl<N: Network, B: FnMut(u64) -> N::Batch> Task for Run<N, B> {
-    fn steps(&self) -> (u64, u64) {
-        (self.trainer.steps, self.trainer.plan.train.steps)
+impl Counts for Counted {
+    fn samples(&self) -> u64 {
+        self.samples
     }
 
-    fn due(&self) -> Due {
-        let (train, step) = (&self.trainer.plan.train, self.trainer.steps);
-        let every = |steps: u64| steps > 0 && step.is_multiple_of(steps);
-        Due { report: every(train.log_every), evaluate: every(train.eval_every), save: every(train.save_every) }
+    fn add(&mut self, more: Self) {
+        self.samples += more.samples;
+        self.gradient_norm += more.gradient_norm;
+    }
+}
+
+impl<N: Network, B: FnMut(u64) -> N::Batch> Task for OfBatches<N, B> {
+    type Counts = Counted;
+    const NAME: &'static str = "train network";
+
+    fn view(&self) -> View<'_> {
+        let Trainer { network, work, plan, steps } = &self.trainer;
+        View { network, work, steps: *steps, seed: plan.train.seed }
     }
 
-    fn dir(&self) -> &RunDir {
-        &self.dir
-    }
-
-    fn log(&mut self) -> &mut MetricsLog {
-        &mut self.log
-    }
-
-    fn advance(&mut self) -> Result<()> {
-        let start = Instant::now();
-        let batch = (self.batch)(self.trainer.steps);
-        let report = self.trainer.step(&batch)?;
-        let seconds = start.elapsed().as_secs_f64();
-        self.totals.seconds.train += seconds;
-        for sums in [&mut self.totals.total, &mut self.totals.recent] {
-            sums.loss += report.loss * report.samples as f64;
-            sums.samples += report.samples as u64;
-            sums.gradient_norm += report.gradient_norm;
-            sums.steps += 1;
-            sums.seconds += seconds;
-        }
-        Ok(())
-    }
-
-    fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let (step, steps) = self.steps();
-        let recent = std::mem::take(&mut self.totals.recent);
-        let report = Report {
-            step,
-            steps,
-            epoch: 0,
-            loss: recent.loss / recent.samples as f64,
-            lr: f64::from(learning_rate(&self.trainer.plan.optim, step, steps)),
-            rate: recent.samples as f64 / recent.seconds,
-            unit: "samples",
-            active_share: None,
-            memory_bytes: memory_bytes(),
-        };
-        observer.step(&report);
-        let event = json!({
-            "seconds": self.totals.seconds.train,
-            "clock": run::clock(self.started, self.totals.seconds.load),
-            "samples": self.totals.total.samples,
-            "flops": self.trainer.work.costs.total().flops,
-            "loss": report.loss,
-            "lr": report.lr,
-            "gradient_norm": recent.gradient_norm / recent.steps as f64,
-            "samples_per_second": report.rate,
-            "memory_bytes": report.memory_bytes,
-        });
-        self.log.write("train", step, &event)
+    fn work(&mut self) -> &mut Workspace {
+        &mut self.trainer.work
     }
 
     fn settle(&mut self) {
         self.trainer.settle();
     }
 
-    fn owes_evaluation(&mut self) -> &mut bool {
-        &mut self.totals.owes_evaluation
+    fn step(&mut self, _: &mut MetricsLog) -> Result<(f64, Counted)> {
+        let batch = (self.batch)(self.trainer.steps);
+        let StepReport { loss, samples, gradient_norm } = self.trainer.step(&batch)?;
+        Ok((loss * samples as f64, Counted { samples: samples as u64, gradient_norm }))
     }
 
-    fn evaluate(&mut self, observer: &mut dyn Observer, _stop: &dyn Fn() -> bool) -> Result<bool> {
-        let (start, step, costs) = (Instant::now(), self.trainer.steps, self.trainer.work.costs);
-        let metrics = self.trainer.network.evaluate(&mut self.trainer.work);
-        self.trainer.work.costs = costs;
+    fn report(&self, recent: &Sums<Counted>, _: &mut Report, event: &mut Value) {
+        event["gradient_norm"] = json!(recent.counts.gradient_norm / recent.steps as f64);
+    }
+
+    fn evaluate(&mut self, _: &dyn Fn() -> bool) -> Result<Option<Evaluated>> {
+        let (step, metrics) = (self.trainer.steps, self.trainer.network.evaluate(&mut self.trainer.work));
         if let Some((name, _)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
-            return Err(Error::Diverged { step, layer: name.clone(), last_good: None });
+            return Err(diverged(step, name));
         }
-        if metrics.is_empty() {
-            return Ok(true);
-        }
-        self.totals.seconds.eval += start.elapsed().as_secs_f64();
         let words: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-        observer.note(&format!("step {step}: {}", words.join(", ")));
-        let mut event: BTreeMap<&str, Value> = metrics.iter().map(|(name, &value)| (&**name, json!(value))).collect();
-        event.insert("seconds", json!(self.totals.seconds.train));
-        event.insert("clock", json!(run::clock(self.started, self.totals.seconds.load)));
-        event.insert("samples", json!(self.totals.total.samples));
-        self.log.write("eval", step, &event)?;
-        self.totals.metrics = metrics;
-        Ok(true)
+        let note = Some(format!("step {step}: {}", words.join(", ")));
+        Ok(Some(Evaluated { metrics, note, ..Evaluated::default() }))
     }
 
-    fn optim(&self) -> &Optim {
-        &self.trainer.plan.optim
-    }
-
-    fn saver(&self) -> Saver {
-        let train = &self.trainer.plan.train;
-        Saver::new(self.dir.path(), train.keep, train.snapshot_bytes)
-    }
-
-    fn contents(&mut self) -> Contents<'_> {
-        let mut state = TrainerState::new(self.trainer.steps, 0, self.trainer.plan.train.seed);
-        state.counters.insert("samples".to_owned(), self.totals.total.samples);
-        self.totals.costs = self.trainer.work.costs;
-        state.other = self.totals.to_json();
-        let network = &self.trainer.network;
-        let indexes = network.indexes().into_iter().map(|(name, index)| (name, index.state()));
-        let tensors = files(network.weight_tensors(), network.state_tensors(), indexes);
+    fn contents(&self, mut state: TrainerState, total: &Counted) -> Contents<'_> {
+        state.counters.insert("samples".to_owned(), total.samples);
         let config = json!({ "task": "network", "plan": self.trainer.plan });
-        Contents { tensors, ..Contents::new(state, config) }
+        Contents { tensors: state::tensors(&self.trainer.network), ..Contents::new(state, config) }
     }
 
-    fn summary(&self) -> Summary {
-        let RunTotals { total, seconds, metrics, .. } = &self.totals;
-        let mut metrics = metrics.clone();
-        metrics.insert("train_loss".to_owned(), total.loss / total.samples as f64);
-        let network = &self.trainer.network;
-        Summary {
-            task: "train network".to_owned(),
-            steps: self.trainer.steps,
-            parameters: network.parameter_count(),
-            seed: self.trainer.plan.train.seed,
-            components: self.trainer.components(),
-            seconds: Seconds { total: self.started.elapsed().as_secs_f64(), ..*seconds },
-            samples_per_second: total.samples as f64 / seconds.train,
-            metrics,
-            ..run::summary(&self.trainer.work, &network.weight_tensors(), self.threads)
-        }
+    fn summary(&self, _: &Sums<Counted>, summary: Summary) -> Summary {
+        summary
     }
 }

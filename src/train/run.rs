@@ -1,287 +1,344 @@
-//! What runs of every kind have in common: their loop, how they end, and what a checkpoint remembers of them.
+//! The loop of every run: what is done after a step, how a run ends, and what it logs, keeps and sums up.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::checkpoint::{self, Contents, Loaded, Saver};
-use crate::config::Optim;
+use super::inspect::Health;
+use super::network::Plan;
+use super::totals::{Counts, RunTotals, Sums};
+use crate::checkpoint::{self, Contents, Loaded, Saver, TrainerState};
+use crate::config::RunConfig;
 use crate::error::{Error, Result};
-use crate::flops::Costs;
+use crate::files;
 use crate::kernels::Level;
-use crate::layer::Workspace;
-use crate::run::{Environment, MetricsLog, Observer, RunDir, Seconds, Signals, Summary, peak_memory_bytes};
-use crate::tensor::Tensor;
+use crate::module::Module;
+use crate::run::{
+    Component, MetricsLog, Observer, Report, RunDir, Seconds, Signals, Summary, memory_bytes, peak_memory_bytes,
+};
+use crate::work::Workspace;
 
-/// What a run is started or taken up with.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The instruction set.
-    pub level: Level,
-    /// Threads, for the record: the pool is the caller's.
-    pub threads: usize,
-    /// The command line, for the record.
-    pub command: Vec<String>,
-    /// Where parsed data is kept; in the run's folder if not said. Token files need no such place.
-    pub cache: Option<PathBuf>,
-    /// A run may continue with another instruction set than before, though not with the bits of one that was never
-    /// stopped.
-    pub other_level: bool,
+/// What is a task's own in a run.
+pub trait Task {
+    type Counts: Counts;
+    /// The task's name in summaries.
+    const NAME: &'static str;
+    /// What it counts.
+    const UNIT: &'static str = "samples";
+    /// The mean loss of training among the metrics of a summary.
+    const LOSS: &'static str = "train_loss";
+
+    fn view(&self) -> View<'_>;
+    fn work(&mut self) -> &mut Workspace;
+    /// Brings all weights up to date, as an evaluation wants them. A second time in the same step it changes nothing.
+    fn settle(&mut self);
+    /// Waits for the next batch, where another thread makes it.
+    fn fetch(&mut self) {}
+    /// Steps between two looks; 0 is never.
+    fn inspect_every(&self) -> u64 {
+        0
+    }
+    /// Looks at what the next step will choose; nothing of the run changes by it. `None` if nothing is chosen.
+    fn inspect(&mut self) -> Option<Health> {
+        None
+    }
+    /// One step: the sum of its losses, and what it counts.
+    fn step(&mut self, log: &mut MetricsLog) -> Result<(f64, Self::Counts)>;
+    /// Completes a report and its event.
+    fn report(&self, recent: &Sums<Self::Counts>, report: &mut Report, event: &mut Value);
+    /// Measures; nothing if `stop` said so before the end.
+    fn evaluate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluated>>;
+    /// What a checkpoint holds now. `state` still needs the epoch and counters.
+    fn contents(&self, state: TrainerState, total: &Self::Counts) -> Contents<'_>;
+    /// Completes the summary.
+    fn summary(&self, total: &Sums<Self::Counts>, summary: Summary) -> Summary;
 }
 
-impl Options {
-    /// At this level, with the threads of the pool that this is called from.
-    ///
-    /// ```
-    /// use hotrow::{kernels::Level, train::Options};
-    /// assert!(Options::new(Level::PORTABLE).threads > 0);
-    /// ```
-    pub fn new(level: Level) -> Self {
-        let threads = rayon::current_num_threads();
-        Self { level, threads, command: Vec::new(), cache: None, other_level: false }
-    }
-
-    /// What `env.json` says of a run with this seed on these files.
-    pub(super) fn environment<'a>(
-        &self,
-        seed: u64,
-        inputs: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
-    ) -> Environment {
-        let inputs = inputs.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path?.to_owned())));
-        Environment::read(self.level, self.threads, seed, self.command.clone(), inputs.collect())
-    }
-
-    /// An error if the run of `environment` was last at work with another instruction set, unless that is allowed; then it is said.
-    pub(super) fn check_level(&self, environment: &Environment, observer: &mut dyn Observer) -> Result<()> {
-        let (before, now) = (environment.last_level(), self.level.name());
-        if before == now {
-            return Ok(());
-        }
-        let did = if environment.later_levels.is_empty() { "began" } else { "continued last" };
-        if !self.other_level {
-            let message = format!(
-                "the run {did} with {before} and would continue with {now}: other bits than those of a run that was never \
-                 stopped; ask for {before}, or allow another level"
-            );
-            return Err(Error::config("level", message));
-        }
-        observer.note(&format!("level: the run {did} with {before} and continues with {now}"));
-        Ok(())
-    }
+/// What an evaluation has found. It is not logged if that is nothing.
+#[derive(Default)]
+pub struct Evaluated {
+    pub metrics: BTreeMap<String, f64>,
+    /// For whoever watches.
+    pub note: Option<String>,
+    /// What else is logged.
+    pub more: Map<String, Value>,
 }
 
-/// What is due after a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Due {
-    pub report: bool,
-    pub evaluate: bool,
-    pub save: bool,
+/// A trainer of any kind, seen from outside.
+pub struct View<'a> {
+    pub network: &'a dyn Module,
+    pub work: &'a Workspace,
+    /// Steps done.
+    pub steps: u64,
+    pub seed: u64,
+}
+
+impl View<'_> {
+    /// What every summary says of a network and of what its steps have cost.
+    pub fn summary(&self, threads: usize) -> Summary {
+        let (weights, state) = (self.network.weight_tensors(), self.network.state_tensors());
+        let index = self.network.indexes().iter().map(|(_, index)| index.statistics().bytes as u64).sum();
+        let mut summary = Summary {
+            steps: self.steps,
+            parameters: self.network.parameter_count(),
+            seed: self.seed,
+            components: Component::list(&weights, &state, index),
+            peak_memory_bytes: peak_memory_bytes(),
+            level: self.work.level.name().to_owned(),
+            threads,
+            digest: checkpoint::digest(&weights),
+            ..Summary::default()
+        };
+        summary.set_costs(&self.work.costs);
+        summary
+    }
 }
 
 /// A run at work.
-pub(super) trait Task {
-    /// Steps done, and steps of the whole run.
-    fn steps(&self) -> (u64, u64);
-    /// What is due after the step that was done last. After the last of all everything is.
-    fn due(&self) -> Due;
-    /// One step.
-    fn advance(&mut self) -> Result<()>;
-    fn report(&mut self, observer: &mut dyn Observer) -> Result<()>;
-    /// Brings all weights up to date, as an evaluation wants them. A second time in the same step it changes nothing.
-    fn settle(&mut self);
-    /// Measures, and whether that came to its end before `stop` said so.
-    fn evaluate(&mut self, observer: &mut dyn Observer, stop: &dyn Fn() -> bool) -> Result<bool>;
-    /// Whether an evaluation of the step that was done last is still due; a checkpoint remembers it.
-    fn owes_evaluation(&mut self) -> &mut bool;
-    fn optim(&self) -> &Optim;
-    /// What writes its checkpoints.
-    fn saver(&self) -> Saver;
-    /// What a checkpoint holds of it now.
-    fn contents(&mut self) -> Contents<'_>;
-    fn summary(&self) -> Summary;
-    fn dir(&self) -> &RunDir;
-    fn log(&mut self) -> &mut MetricsLog;
+pub struct Run<T: Task> {
+    pub dir: RunDir,
+    pub task: T,
+    plan: Plan,
+    log: MetricsLog,
+    totals: RunTotals<T::Counts>,
+    started: Instant,
+    threads: usize,
 }
 
-/// Seconds since this program could begin to train: reading, evaluating and saving count, loading (of `load` seconds) does not.
-pub(super) fn clock(started: Instant, load: f64) -> f64 {
-    started.elapsed().as_secs_f64() - load
-}
-
-/// Continues to the last step, or to the first after a signal.
-///
-/// A checkpoint that is due comes before the evaluation of the same step: whoever is killed while measuring has lost nothing. It
-/// remembers that the evaluation is due, and a resumed run makes up for it.
-pub(super) fn go(mut task: impl Task, signals: &Signals, observer: &mut dyn Observer) -> Result<Summary> {
-    let _polled = signals.polled();
-    let (warmup, (done, total)) = (task.optim().warmup_steps, task.steps());
-    if warmup > total && done < total {
-        let note = format!(
-            "optim.warmup_steps: {warmup} steps of warm-up are more than the {total} of the run: optim.lr is never reached"
-        );
-        observer.note(&note);
-    }
-    // Dropped before the task, which holds the folder: nobody else comes in while a checkpoint is being written.
-    let mut saver = task.saver();
-    let interrupted = || signals.requested();
-    task.dir().keep();
-    if *task.owes_evaluation() {
-        let done = task.evaluate(observer, &interrupted).map_err(|error| diverged(&mut task, &mut saver, error))?;
-        if !done {
-            return Err(stopped(&task));
+impl<T: Task> Run<T> {
+    /// In its folder, at the step of `loaded`, which the task has taken up. `started` is when the program began to load.
+    pub fn new(
+        dir: RunDir,
+        mut task: T,
+        plan: Plan,
+        loaded: Option<&Loaded>,
+        threads: usize,
+        started: Instant,
+    ) -> Result<Self> {
+        let mut totals = RunTotals::default();
+        if let Some(loaded) = loaded {
+            totals = RunTotals::recall(loaded)?;
+            task.work().costs = totals.costs;
         }
-        *task.owes_evaluation() = false;
-        saver.prove(task.steps().0);
-    }
-    loop {
-        let (before, total) = task.steps();
-        if before >= total {
-            break;
-        }
-        // A checkpoint that could not be written is told before more work is spent.
-        saver.check()?;
-        task.advance().map_err(|error| diverged(&mut task, &mut saver, error))?;
-        let step = task.steps().0;
-        let (due, last) = (task.due(), step == total);
-        let evaluate = due.evaluate || last;
-        if due.report || last {
-            task.report(observer)?;
-        }
-        if evaluate {
-            task.settle();
-            *task.owes_evaluation() = true;
-        }
-        let stop = signals.should_stop(step) && !last;
-        let saved = due.save || stop || last;
-        if saved {
-            save(&mut task, &mut saver)?;
-        }
-        if evaluate {
-            let done = !signals.requested()
-                && task.evaluate(observer, &interrupted).map_err(|error| diverged(&mut task, &mut saver, error))?;
-            if !done {
-                if !saved {
-                    save(&mut task, &mut saver)?;
-                }
-                saver.finish()?;
-                return Err(stopped(&task));
+        let step = task.view().steps;
+        let log = dir.metrics(step)?;
+        totals.recall_evaluation(&log, step)?;
+        totals.seconds.load = started.elapsed().as_secs_f64();
+        let mut run = Self { dir, task, plan, log, totals, started, threads };
+        let folder = run.dir.path().to_owned();
+        for (path, bytes) in run.contents().others.iter().map(|(name, bytes)| (folder.join(name), bytes)) {
+            if loaded.is_none() || !path.exists() {
+                files::write(&path, bytes)?;
             }
-            *task.owes_evaluation() = false;
-            saver.prove(step);
         }
-        if stop {
-            saver.finish()?;
-            return Err(stopped(&task));
-        }
-    }
-    saver.finish()?;
-    let summary = task.summary();
-    task.dir().write_summary(&summary)?;
-    Ok(summary)
-}
-
-fn save(task: &mut impl Task, saver: &mut Saver) -> Result<()> {
-    task.log().sync()?;
-    match *task.owes_evaluation() {
-        true => saver.save_unproved(&task.contents()),
-        false => saver.save(&task.contents()),
-    }
-}
-
-fn stopped(task: &impl Task) -> Error {
-    Error::Stopped { step: task.steps().0, run: task.dir().path().to_owned() }
-}
-
-/// An error if a run that stands at step `done` cannot stop where `signals` say.
-pub(super) fn check_stop(signals: &Signals, done: u64) -> Result<()> {
-    match signals.last_step() {
-        Some(step) if step <= done => {
-            Err(Error::config("stop after", format!("step {step} is not ahead: the run stands at step {done}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The steps of `epochs` passes of `per_epoch` steps; `key` is the option that they follow from.
-pub(super) fn total_steps(key: &str, per_epoch: u64, epochs: u64) -> Result<u64> {
-    let steps = per_epoch.checked_mul(epochs).filter(|&steps| steps <= u32::MAX.into());
-    let message = || format!("{epochs} passes of {per_epoch} steps are more than {} steps", u32::MAX);
-    steps.ok_or_else(|| Error::config(key, message()))
-}
-
-/// An error if a run that has `key` would have fewer steps than it has done.
-pub(super) fn check_steps(key: &str, done: u64, steps: u64) -> Result<()> {
-    let message = || format!("makes a run of {steps} steps, where {done} are done");
-    if done <= steps { Ok(()) } else { Err(Error::config(key, message())) }
-}
-
-/// The error with the checkpoint that one can go back to.
-fn diverged(task: &mut impl Task, saver: &mut Saver, error: Error) -> Error {
-    let Error::Diverged { step, layer, .. } = error else { return error };
-    // If it cannot be written, the one before is the last good one; and so it is if an evaluation has found the break.
-    let _ = if *task.owes_evaluation() { saver.withdraw(step) } else { saver.finish() };
-    // The log is for people; that it could not be written is not what they have to know first.
-    let _ = task.log().write("diverged", step, &json!({ "layer": layer }));
-    Error::Diverged { step, layer, last_good: checkpoint::last(task.dir().path()) }
-}
-
-/// Keys of an `eval` event that are no metrics.
-const NO_METRICS: [&str; 9] = ["schema", "event", "step", "epoch", "seconds", "clock", "samples", "tokens", "flops"];
-
-/// What the reports of a resumed run need of the time before; `S` is what they are made of.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct RunTotals<S> {
-    /// Since the run began.
-    pub total: S,
-    /// Since the last line of the log.
-    pub recent: S,
-    pub seconds: Seconds,
-    pub metrics: BTreeMap<String, f64>,
-    pub costs: Costs,
-    /// Whether the evaluation of this step was still to come.
-    #[serde(default)]
-    pub owes_evaluation: bool,
-}
-
-impl<S: Serialize + DeserializeOwned> RunTotals<S> {
-    /// For a checkpoint.
-    pub fn to_json(&self) -> Value {
-        serde_json::to_value(self).expect("numbers are JSON")
+        Ok(run)
     }
 
-    /// What a checkpoint remembers.
-    pub fn recall(loaded: &Loaded) -> Result<Self> {
-        let wrong = |error: serde_json::Error| loaded.refuse("trainer_state.json", error.to_string());
-        serde_json::from_value(loaded.state().other.clone()).map_err(wrong)
-    }
-
-    /// Takes the metrics of an evaluation that was logged after its checkpoint had been written.
-    pub fn recall_evaluation(&mut self, log: &MetricsLog, step: u64) -> Result<()> {
-        if self.owes_evaluation
-            && let Some(event) = log.find("eval", step)?
-        {
-            let metric = |(key, value): (String, Value)| Some((key, value.as_f64()?));
-            let numbers = event.into_iter().filter(|(key, _)| !NO_METRICS.contains(&key.as_str()));
-            self.metrics = numbers.filter_map(metric).collect();
-            self.owes_evaluation = false;
+    /// Writes what a resumed run has otherwise than before. Only now is it known that it can continue so.
+    pub fn continues<'a>(
+        &self,
+        config: &impl RunConfig,
+        level: Level,
+        moved: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
+    ) -> Result<()> {
+        self.dir.write_config(config)?;
+        let mut environment = self.dir.environment()?;
+        if environment.record_resume(level, moved) {
+            self.dir.write_environment(&environment)?;
         }
         Ok(())
     }
+
+    /// Saves a run that does no step. Gives the checkpoint's folder.
+    pub fn save_initial(&mut self) -> Result<PathBuf> {
+        self.dir.keep();
+        let (folder, keep) = (self.dir.path().to_owned(), self.plan.train.keep);
+        checkpoint::save(&folder, &self.contents(), keep)
+    }
+
+    /// Continues to the last step, or to the first after a signal.
+    ///
+    /// A checkpoint that is due comes before the evaluation of the same step: whoever is killed while measuring has lost nothing. It
+    /// remembers that the evaluation is due, and a resumed run makes up for it.
+    pub fn go(mut self, signals: &Signals, observer: &mut dyn Observer) -> Result<Summary> {
+        let _polled = signals.polled();
+        let (warmup, total) = (self.plan.optim.warmup_steps, self.plan.train.steps);
+        if warmup > total && self.done() < total {
+            let note = format!(
+                "optim.warmup_steps: {warmup} steps of warm-up are more than the {total} of the run: optim.lr is never reached"
+            );
+            observer.note(&note);
+        }
+        let train = &self.plan.train;
+        // Dropped before the run, which holds the folder: nobody else comes in while a checkpoint is being written.
+        let mut saver = Saver::new(self.dir.path(), train.keep, train.snapshot_bytes);
+        self.dir.keep();
+        if self.totals.owes_evaluation && !self.evaluate(signals, observer, &mut saver)? {
+            return Err(self.stopped());
+        }
+        while self.done() < total {
+            // A checkpoint that could not be written is told before more work is spent.
+            saver.check()?;
+            self.step().map_err(|error| self.diverged(&mut saver, error))?;
+            let (step, train) = (self.done(), &self.plan.train);
+            let last = step == total;
+            let due = |every: u64| last || is_due(every, step);
+            let (report, evaluate) = (due(train.log_every), due(train.eval_every));
+            let stop = signals.should_stop(step) && !last;
+            let saved = due(train.save_every) || stop;
+            if report {
+                self.report(observer)?;
+            }
+            if evaluate {
+                self.task.settle();
+                self.totals.owes_evaluation = true;
+            }
+            if saved {
+                self.save(&mut saver)?;
+            }
+            let evaluated = !evaluate || !signals.requested() && self.evaluate(signals, observer, &mut saver)?;
+            if !evaluated && !saved {
+                self.save(&mut saver)?;
+            }
+            if !evaluated || stop {
+                saver.finish()?;
+                return Err(self.stopped());
+            }
+        }
+        saver.finish()?;
+        let summary = self.summary();
+        self.dir.write_summary(&summary)?;
+        Ok(summary)
+    }
+
+    /// Steps done.
+    fn done(&self) -> u64 {
+        self.task.view().steps
+    }
+
+    fn stopped(&self) -> Error {
+        Error::Stopped { step: self.done(), run: self.dir.path().to_owned() }
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let start = Instant::now();
+        self.task.fetch();
+        let (waited, next) = (start.elapsed(), self.done() + 1);
+        if is_due(self.task.inspect_every(), next) {
+            let start = Instant::now();
+            if let Some(health) = self.task.inspect() {
+                // It is about the step that comes: a resumed run cuts its log behind the last step it keeps.
+                self.log.write("index", next, &health)?;
+            }
+            self.totals.seconds.index += start.elapsed().as_secs_f64();
+        }
+        let start = Instant::now();
+        let (loss, counts) = self.task.step(&mut self.log)?;
+        let seconds = (waited + start.elapsed()).as_secs_f64();
+        self.totals.seconds.train += seconds;
+        self.totals.total.add(loss, seconds, counts);
+        self.totals.recent.add(loss, seconds, counts);
+        Ok(())
+    }
+
+    /// `more`, and what every event has. The clock does not count loading, but reading, evaluating and saving.
+    fn event(&self, more: Map<String, Value>) -> Value {
+        let mut event = Value::Object(more);
+        event["seconds"] = json!(self.totals.seconds.train);
+        event["clock"] = json!(self.started.elapsed().as_secs_f64() - self.totals.seconds.load);
+        event["flops"] = json!(self.task.view().work.costs.total().flops);
+        event[T::UNIT] = json!(self.totals.total.counts.samples());
+        event
+    }
+
+    fn report(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let (step, recent) = (self.done(), std::mem::take(&mut self.totals.recent));
+        let mut report = Report {
+            step,
+            steps: self.plan.train.steps,
+            epoch: 0,
+            loss: recent.mean_loss(),
+            lr: f64::from(self.plan.course().lr(step)),
+            rate: recent.counts.samples() as f64 / recent.seconds,
+            unit: T::UNIT,
+            active_share: None,
+            memory_bytes: memory_bytes(),
+        };
+        let mut event = self.event(Map::new());
+        event["loss"] = json!(report.loss);
+        event["lr"] = json!(report.lr);
+        event["memory_bytes"] = json!(report.memory_bytes);
+        event[format!("{}_per_second", T::UNIT)] = json!(report.rate);
+        self.task.report(&recent, &mut report, &mut event);
+        observer.step(&report);
+        self.log.write("train", step, &event)
+    }
+
+    /// Measures, and whether that came to its end before a signal.
+    fn evaluate(&mut self, signals: &Signals, observer: &mut dyn Observer, saver: &mut Saver) -> Result<bool> {
+        let (start, costs) = (Instant::now(), self.task.work().costs);
+        let evaluated = self.task.evaluate(&|| signals.requested());
+        self.task.work().costs = costs;
+        let Some(Evaluated { metrics, note, mut more }) = evaluated.map_err(|error| self.diverged(saver, error))?
+        else {
+            return Ok(false);
+        };
+        let step = self.done();
+        if !metrics.is_empty() || !more.is_empty() {
+            self.totals.seconds.eval += start.elapsed().as_secs_f64();
+            note.iter().for_each(|note| observer.note(note));
+            more.extend(metrics.iter().map(|(name, &value)| (name.clone(), json!(value))));
+            self.totals.metrics = metrics;
+            self.log.write("eval", step, &self.event(more))?;
+        }
+        self.totals.owes_evaluation = false;
+        saver.prove(step);
+        Ok(true)
+    }
+
+    /// The error with the checkpoint that one can go back to.
+    fn diverged(&mut self, saver: &mut Saver, error: Error) -> Error {
+        let Error::Diverged { step, layer, .. } = error else { return error };
+        // If it cannot be written, the one before is the last good one; and so it is if an evaluation has found the break.
+        let _ = if self.totals.owes_evaluation { saver.withdraw(step) } else { saver.finish() };
+        // The log is for people; that it could not be written is not what they have to know first.
+        let _ = self.log.write("diverged", step, &json!({ "layer": layer }));
+        Error::Diverged { step, layer, last_good: checkpoint::last(self.dir.path()) }
+    }
+
+    fn save(&mut self, saver: &mut Saver) -> Result<()> {
+        self.log.sync()?;
+        match self.totals.owes_evaluation {
+            true => saver.save_unproved(&self.contents()),
+            false => saver.save(&self.contents()),
+        }
+    }
+
+    fn contents(&mut self) -> Contents<'_> {
+        self.totals.costs = self.task.work().costs;
+        let View { steps, seed, .. } = self.task.view();
+        let state = TrainerState { other: self.totals.to_json(), ..TrainerState::new(steps, 0, seed) };
+        self.task.contents(state, &self.totals.total.counts)
+    }
+
+    fn summary(&self) -> Summary {
+        let RunTotals { total, seconds, metrics, .. } = &self.totals;
+        let mut metrics = metrics.clone();
+        metrics.insert(T::LOSS.to_owned(), total.mean_loss());
+        let summary = Summary {
+            task: T::NAME.to_owned(),
+            seconds: Seconds { total: self.started.elapsed().as_secs_f64(), ..*seconds },
+            samples_per_second: total.counts.samples() as f64 / seconds.train,
+            metrics,
+            ..self.task.view().summary(self.threads)
+        };
+        self.task.summary(total, summary)
+    }
 }
 
-/// What every summary says of a network and of what its steps have cost.
-pub(super) fn summary(work: &Workspace, weights: &[Tensor], threads: usize) -> Summary {
-    let mut summary = Summary {
-        peak_memory_bytes: peak_memory_bytes(),
-        level: work.level.name().to_owned(),
-        threads,
-        digest: checkpoint::digest(weights),
-        ..Summary::default()
-    };
-    summary.set_costs(&work.costs);
-    summary
+/// Whether something is due after step `step` that comes every `every` steps; 0 is never.
+fn is_due(every: u64, step: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
 }

@@ -2,108 +2,31 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::estimate::check_network;
-use super::sampling::Sampling;
-use super::step::Trainer;
-use crate::checkpoint::{self, Contents, Loaded, OwnedTensor, TrainerState};
-use crate::config::Config;
+use crate::checkpoint::{self, Loaded, OwnedTensor};
 use crate::error::{Error, Result};
-use crate::kernels::Level;
 use crate::module::Module;
-use crate::run::Component;
 use crate::tensor::{ElementsMut, Tensor, TensorMut};
 
 pub(super) const MODEL: &str = "model.safetensors";
 pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
 pub(super) const INDEX: &str = "index.safetensors";
 
-/// What has to be known to make the network that a checkpoint is of: its `config.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Shape {
-    /// The configuration of the run.
-    pub config: Config,
-    /// Length of the feature vectors.
-    pub features: usize,
-    /// Number of labels.
-    pub labels: usize,
-    /// Steps of the whole run.
-    pub total_steps: u64,
+/// The files of a network's tensors.
+pub(super) fn tensors(network: &impl Module) -> Vec<(&'static str, Vec<Tensor<'_>>)> {
+    let indexes = network.indexes().into_iter().map(|(name, index)| (name, index.state()));
+    files(network.weight_tensors(), network.state_tensors(), indexes)
 }
 
-impl Trainer {
-    /// What a checkpoint holds of it. `state` is what the caller wants back.
-    pub fn contents(&self, state: TrainerState) -> Contents<'_> {
-        let shape = Shape {
-            config: self.config.clone(),
-            features: self.network.input.weights.rows(),
-            labels: self.network.output.rows(),
-            total_steps: self.total_steps,
-        };
-        let indexes = self.samplings().map(|(name, sampling)| (name, sampling.state()));
-        let tensors = files(self.network.weight_tensors(), self.network.state_tensors(), indexes);
-        Contents { tensors, ..Contents::new(state, serde_json::to_value(shape).expect("options are JSON")) }
-    }
-
-    /// The trainer of a checkpoint, as it was when it was saved.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another network than its own `config.json` says, or of another program.
-    pub fn load(loaded: &Loaded, level: Level) -> Result<Self> {
-        let shape = shape(loaded)?;
-        check_network(&shape.config, shape.features, shape.labels)?;
-        let mut trainer = Self::new(shape.config, shape.features, shape.labels, shape.total_steps, level)?;
-        trainer.restore(loaded)?;
-        Ok(trainer)
-    }
-
-    /// The trainer of a checkpoint, to be asked and not to go on: the state of its optimiser is left where it is.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load).
-    pub fn for_inference(loaded: &Loaded, level: Level) -> Result<Self> {
-        let shape = shape(loaded)?;
-        check_network(&shape.config, shape.features, shape.labels)?;
-        let mut trainer = Self::new(shape.config, shape.features, shape.labels, shape.total_steps, level)?;
-        fill_weights(loaded, &mut trainer.network)?;
-        restore_each(loaded, trainer.samplings_mut(), Sampling::restore)?;
-        trainer.steps = loaded.state().step;
-        Ok(trainer)
-    }
-
-    /// Takes weights, optimiser state and indexes from a checkpoint of a network of the same shape.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another shape.
-    pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
-        loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
-        fill_state(loaded, &mut self.network.state_tensors_mut())?;
-        restore_each(loaded, self.samplings_mut(), Sampling::restore)?;
-        self.steps = loaded.state().step;
-        Ok(())
-    }
-
-    /// Where the memory of the network goes.
-    pub(super) fn components(&self) -> Vec<Component> {
-        let index = self.samplings().map(|(_, sampling)| sampling.index.statistics().bytes as u64).sum();
-        Component::list(&self.network.weight_tensors(), &self.network.state_tensors(), index)
-    }
-
-    fn samplings(&self) -> impl Iterator<Item = (String, &Sampling)> {
-        let hidden = self.hidden.iter().enumerate().map(|(i, sampling)| (format!("hidden.{}", i + 1), sampling));
-        let all = hidden.chain([("output".to_owned(), &self.output)]);
-        all.filter_map(|(name, sampling)| Some((name, sampling.as_ref()?)))
-    }
-
-    fn samplings_mut(&mut self) -> impl Iterator<Item = (String, &mut Sampling)> {
-        let hidden = self.hidden.iter_mut().enumerate().map(|(i, sampling)| (format!("hidden.{}", i + 1), sampling));
-        let all = hidden.chain([("output".to_owned(), &mut self.output)]);
-        all.filter_map(|(name, sampling)| Some((name, sampling.as_mut()?)))
-    }
+/// Gives a network its weights, optimiser state, counters and indexes; the step that it then stands at.
+///
+/// # Errors
+///
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if they are of another shape.
+pub(super) fn restore(loaded: &Loaded, network: &mut impl Module) -> Result<u64> {
+    loaded.fill(MODEL, &mut network.weight_tensors_mut())?;
+    fill_state(loaded, &mut network.state_tensors_mut())?;
+    restore_each(loaded, network.indexes_mut(), |index, state| index.restore(state))?;
+    Ok(loaded.state().step)
 }
 
 /// The files of a trainer's tensors; those of each index have its name in front.
@@ -111,7 +34,7 @@ pub(super) fn files<'a>(
     weights: Vec<Tensor<'a>>,
     state: Vec<Tensor<'a>>,
     indexes: impl IntoIterator<Item = (String, Vec<Tensor<'a>>)>,
-) -> Vec<(&'a str, Vec<Tensor<'a>>)> {
+) -> Vec<(&'static str, Vec<Tensor<'a>>)> {
     let prefixed = indexes.into_iter().flat_map(|(index, tensors)| {
         tensors.into_iter().map(move |tensor| Tensor { name: format!("{index}.{}", tensor.name), ..tensor })
     });
@@ -195,17 +118,4 @@ pub(super) fn other_kind(loaded: &Loaded, is_other: bool, found: &str, wanted: &
     }
     let message = format!("is of a run of `train {found}`, where one of `train {wanted}` is needed");
     Err(Error::Checkpoint { path: loaded.path().to_owned(), message, previous: None })
-}
-
-/// What a checkpoint says of the network that it is of.
-///
-/// # Errors
-///
-/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it says nothing that this program understands.
-pub fn shape(loaded: &Loaded) -> Result<Shape> {
-    other_kind(loaded, loaded.config().get("task").is_some(), "lm", "xmc")?;
-    let wrong = |error| loaded.refuse("config.json", format!("not the options of a network: {error}"));
-    let shape: Shape = serde_json::from_value(loaded.config().clone()).map_err(wrong)?;
-    shape.config.check().map_err(|error| loaded.refuse("config.json", format!("options that cannot be: {error}")))?;
-    Ok(shape)
 }

@@ -7,7 +7,7 @@ use hotrow::kernels::Level;
 use hotrow::layer::Workspace;
 use hotrow::metrics::{Propensity, Ranking, count_labels};
 use hotrow::model::Mlp;
-use hotrow::train::evaluate;
+use hotrow::train::xmc::evaluate;
 
 #[test]
 fn unseen_labels_are_counted_once_a_sample_in_each_format() {
@@ -103,7 +103,7 @@ fn a_perfect_network_has_a_recall_of_what_can_be_found() {
         let mut config = Config::default();
         config.model.hidden = vec![8];
         let (features, labels) = (sets.train.features(), sets.train.labels());
-        let mut trainer = hotrow::train::Trainer::new(config, features, labels, 60, Level::detect()).unwrap();
+        let mut trainer = hotrow::train::xmc::Trainer::new(config, features, labels, 60, Level::detect()).unwrap();
         let mut batch = Batch::new(features);
         (0..2).for_each(|sample| sets.train.read(sample, &mut batch));
         (0..60).for_each(|_| assert!(trainer.step(&batch).is_ok()));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::products::{Found, Shape, contest};
 use super::timing::{Effort, Heading};
 use hotrow::kernels::gemm::Precision;
-use hotrow::train::PACKED_FROM;
+use hotrow::train::xmc::PACKED_FROM;
 
 /// One density of one setting.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -13,7 +13,7 @@ use hotrow::kernels::Level;
 use hotrow::kernels::gemm::Precision;
 use hotrow::module::Module;
 use hotrow::rng::rng;
-use hotrow::train::Trainer;
+use hotrow::train::xmc::Trainer;
 
 /// One value of one quantity.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -9,7 +9,7 @@ use hotrow::error::{Error, Result};
 use hotrow::files::{self, Rollback};
 use hotrow::kernels::Level;
 use hotrow::run::{Observer, Signals, restart_peak_memory};
-use hotrow::train::xmc;
+use hotrow::train::{Inputs, Options, start};
 use hotrow_cli::{Progress, report};
 
 use super::{Failure, Threads};
@@ -44,9 +44,10 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         files::write(&path, bytes)?;
     }
     inner.keep();
-    let inputs = xmc::Inputs { train: data.join("train.tsv.zst"), valid: Some(data.join("valid.tsv.zst")) };
+    let (train, valid) = (data.join("train.tsv.zst"), Some(data.join("valid.tsv.zst")));
+    let inputs = Inputs { train, valid, tokenizer: None };
     let cache = Some(data.join("cache"));
-    let options = xmc::Options { level, threads, command: super::command_line(), cache, other_level: false };
+    let options = Options { level, threads, command: super::command_line(), cache, other_level: false };
     let mut progress = Progress::stderr();
     progress.note("60 000 paper titles: the network predicts the keywords of each, out of 35 686.");
     let mut runs = Vec::new();
@@ -58,7 +59,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         restart_peak_memory();
         let config = config(arguments, index)?;
         let run = folder.join(name);
-        xmc::start(&run, &inputs, config, &options, signals, &mut progress)?;
+        start(&run, &inputs, config, &options, signals, &mut progress)?;
         runs.push(run);
     }
     progress.finish();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hotrow::kernels::Level;
-use hotrow::train::{lm, xmc};
+use hotrow::train::{Options, lm, xmc};
 
 use super::{Failure, Threads};
 
@@ -71,7 +71,7 @@ struct Xmc {
 
 pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
     let options = |threads: &Threads, cache: Option<PathBuf>| -> Result<_, Failure> {
-        Ok(xmc::Options { level, threads: threads.start()?, command: Vec::new(), cache, other_level: true })
+        Ok(Options { level, threads: threads.start()?, command: Vec::new(), cache, other_level: true })
     };
     let (summary, json) = match &arguments.task {
         Task::Xmc(Xmc { run, data, cache, skip_bad, json, threads }) => {

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use hotrow::config::Config;
 use hotrow::kernels::Level;
 use hotrow::run::{Signals, Summary, run_of};
-use hotrow::train::xmc;
+use hotrow::train::{Inputs, MovedInputs, Options, initial, resume, start};
 use hotrow_cli::Progress;
 
 use super::{Failure, Threads};
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         return Ok(out.write_all(config(arguments)?.to_toml().as_bytes())?);
     }
     let threads = arguments.threads.start()?;
-    let options = xmc::Options {
+    let options = Options {
         level,
         threads,
         command: super::command_line(),
@@ -100,18 +100,18 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
     let (train, valid) = (arguments.train.clone(), arguments.valid.clone());
     let result = match (&arguments.resume, train, &arguments.out) {
         (Some(run), train, _) => {
-            let moved = xmc::MovedInputs { train, valid };
+            let moved = MovedInputs { train, valid };
             let signals = stopping(signals, arguments.stop_after);
-            xmc::resume(run, &moved, &arguments.sets, &options, &signals, &mut progress)
+            resume::<Config>(run, &moved, &arguments.sets, &options, &signals, &mut progress)
         }
         (None, Some(train), Some(folder)) => {
-            let (inputs, config) = (xmc::Inputs { train, valid }, config(arguments)?);
+            let (inputs, config) = (Inputs { train, valid, tokenizer: None }, config(arguments)?);
             if arguments.init_only {
-                let checkpoint = xmc::initial(folder, &inputs, config, &options, &mut progress)?;
+                let checkpoint = initial(folder, &inputs, config, &options, &mut progress)?;
                 return Ok(writeln!(out, "{}", checkpoint.display())?);
             }
             let signals = stopping(signals, arguments.stop_after);
-            xmc::start(folder, &inputs, config, &options, &signals, &mut progress)
+            start(folder, &inputs, config, &options, &signals, &mut progress)
         }
         _ => return Err(Failure::Usage("--train and --out are needed".to_owned())),
     };

@@ -1,22 +1,22 @@
 //! Whether a run can begin, or go on: what would otherwise only be seen after a while, or never.
 
+use super::start::sequences;
 use super::trainer::shape;
-use super::{Component, Files, plan_bytes, sequences};
+use super::{Component, Files, plan_bytes};
 use crate::checkpoint::Loaded;
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::machine::Limits;
-use crate::train::run;
+use crate::train::start;
 
 /// Among the counters of a checkpoint: the digests of the tokens.
 pub(super) const TRAIN_DIGEST: &str = "train_digest";
 pub(super) const VALID_DIGEST: &str = "valid_digest";
 
-/// An error if a run with this configuration cannot do its steps on `files`.
+/// An error if a run with this configuration cannot begin, or go on.
 pub(super) fn check_can_start(config: &Lm, files: &Files, level: Level) -> Result<()> {
-    steps(config, files)?;
     let train = &config.train;
     let (prompt, context) = (files.tokenizer.encode(&train.sample)?.len(), config.model.context);
     if train.sample_tokens > 0 && prompt > context {
@@ -61,7 +61,7 @@ fn steps_key(config: &Lm) -> &'static str {
 /// An error if the run of a checkpoint cannot continue with this configuration of `steps` steps on these files.
 pub(super) fn check_resumed(loaded: &Loaded, config: &Lm, files: &Files, steps: u64) -> Result<()> {
     shape(loaded)?.config.check_resumed(config)?;
-    run::check_steps(steps_key(config), loaded.state().step, steps)?;
+    start::check_steps(steps_key(config), loaded.state().step, steps)?;
     for (name, file) in [(TRAIN_DIGEST, Some(&*files.train)), (VALID_DIGEST, files.valid.as_ref())] {
         let Some((file, &known)) = file.zip(loaded.state().counters.get(name)) else { continue };
         if known != file.digest() {

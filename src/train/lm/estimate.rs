@@ -12,7 +12,7 @@ use crate::kernels::gemm::Precision as Rounding;
 use crate::model::Gpt;
 use crate::module::{Demand, Module};
 use crate::optim::{Parameter, Scope, matches};
-use crate::train::estimate::{product_rate, snapshot};
+use crate::train::xmc::estimate::{product_rate, snapshot};
 
 /// Share of the time of a step that products take; the rest are attention, norms, losses and packing. With this number a run
 /// of `tiny` was predicted to take 66 seconds of CPU time (300 steps, two threads, Zen 4) and took 74; the times of

@@ -83,7 +83,7 @@ impl Evaluation {
 /// [`try_evaluate`].
 #[track_caller]
 pub fn evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, context: usize) -> Evaluation {
-    evaluate_with(network, work, file, context, context)
+    try_evaluate(network, work, file, context).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// As [`evaluate`], for files that come from elsewhere.
@@ -96,38 +96,22 @@ pub fn try_evaluate(network: &mut Gpt, work: &mut Workspace, file: &TokenFile, c
     try_evaluate_with(network, work, file, context, context)
 }
 
-/// As [`evaluate`], with windows that begin `stride` tokens apart: each token is still predicted once, but with at least
+/// As [`try_evaluate`], with windows that begin `stride` tokens apart: each token is still predicted once, but with at least
 /// `context - stride` tokens before it (unless the file begins there). That costs `context / stride` times as much. A
-/// stride of `context` is [`evaluate`] itself, to the bit.
+/// stride of `context` is [`try_evaluate`] itself, to the bit.
 ///
 /// ```
 /// use hotrow::config::{Optim, lm::Model};
 /// use hotrow::data::tokens::{TokenFile, Tokenizer};
-/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, optim::Scope, train::lm::evaluate_with};
+/// use hotrow::{kernels::Level, layer::Workspace, model::Gpt, optim::Scope, train::lm::try_evaluate_with};
 /// let tokenizer = Tokenizer::train_on("to be or not to be", 260)?;
 /// let file = TokenFile::of_text("to be or not to be", &tokenizer)?;
 /// let model = Model { width: 8, heads: 2, layers: 1, context: 4, ..Model::default() };
 /// let scope = Scope::fresh(&Optim::default(), 1, Level::detect());
 /// let (mut gpt, work) = (Gpt::new(&scope, &model.into(), 260, vec![])?, &mut Workspace::new(Level::detect()));
-/// assert_eq!(evaluate_with(&mut gpt, work, &file, 4, 1).tokens, file.len() as u64 - 1);
+/// assert_eq!(try_evaluate_with(&mut gpt, work, &file, 4, 1)?.tokens, file.len() as u64 - 1);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
-///
-/// # Panics
-///
-/// As [`evaluate`], or if `stride` is not in 1..=`context`.
-#[track_caller]
-pub fn evaluate_with(
-    network: &mut Gpt,
-    work: &mut Workspace,
-    file: &TokenFile,
-    context: usize,
-    stride: usize,
-) -> Evaluation {
-    try_evaluate_with(network, work, file, context, stride).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// As [`evaluate_with`], for files that come from elsewhere.
 ///
 /// # Errors
 ///
@@ -232,7 +216,7 @@ mod tests {
         for count in [2, 5, 8, 9, 10, 16, 17, 23, 700] {
             let file = file(count);
             for stride in 1..=CONTEXT {
-                let got = evaluate_with(&mut gpt, &mut work, &file, CONTEXT, stride);
+                let got = try_evaluate_with(&mut gpt, &mut work, &file, CONTEXT, stride).unwrap();
                 let mut nats = 0.0;
                 for target in 1..count {
                     // Windows after the first begin at multiples of the stride and predict their last tokens.

@@ -1,141 +1,79 @@
-//! Runs that are started, resumed, or measured.
+//! How a run begins on its files, and measuring on a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use super::begin::{check_can_start, check_resumed, steps};
-use super::{Files, Options, Run, Trainer, files, summary_of, try_evaluate_with};
-use crate::config::RunConfig;
+use super::task::LanguageModel;
+use super::{Files, Trainer, files, try_evaluate_with};
+use crate::checkpoint::{Loaded, write_tensors};
 use crate::config::lm::Lm;
-use crate::data::tokens::{TOKENIZER, TokenFile};
+use crate::data::Sequences;
+use crate::data::tokens::TokenFile;
 use crate::error::{Error, Result};
-use crate::run::{Observer, RunDir, Seconds, Signals, Summary, config_of, environment_of};
-use crate::train::run;
+use crate::kernels::Level;
+use crate::run::{Observer, Seconds, Summary};
+use crate::tensor::{Elements, Tensor};
+use crate::train::network::{Plan, Schedule};
+use crate::train::start::{FromFiles, Inputs, Options};
 
-/// The files of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inputs {
-    /// The token file to train on.
-    pub train: PathBuf,
-    /// The token file to measure on.
-    pub valid: Option<PathBuf>,
-    /// The tokenizer that made both.
-    pub tokenizer: PathBuf,
-}
+impl FromFiles for Lm {
+    type Data = Files;
+    type Task = LanguageModel;
 
-impl Inputs {
-    /// As `env.json` names them.
-    pub(super) fn named(&self) -> [(&'static str, Option<&Path>); 3] {
-        [("train", Some(&self.train)), ("valid", self.valid.as_deref()), ("tokenizer", Some(&self.tokenizer))]
+    fn seed(&self) -> u64 {
+        self.train.seed
+    }
+
+    fn read(self, _: &Path, inputs: &Inputs, loaded: Option<&Loaded>, _: &Options) -> Result<(Self, Files, u64)> {
+        let tokenizer = inputs.tokenizer.as_ref().ok_or_else(|| Error::config("tokenizer", "is not named"))?;
+        let files = Files::open(tokenizer, &inputs.train, inputs.valid.as_deref())?;
+        let config = files.resolve(self)?;
+        let steps = steps(&config, &files)?;
+        loaded.map_or(Ok(()), |loaded| check_resumed(loaded, &config, &files, steps))?;
+        Ok((config, files, steps))
+    }
+
+    fn plan(&self, _: &Files, steps: u64) -> Plan {
+        let train = &self.train;
+        let train = Schedule {
+            steps,
+            log_every: train.log_every,
+            eval_every: train.eval_every,
+            save_every: train.save_every,
+            keep: train.keep,
+            snapshot_bytes: train.snapshot_bytes,
+            seed: train.seed,
+        };
+        Plan { optim: self.optim.clone(), train }
+    }
+
+    fn task(
+        self,
+        files: Files,
+        steps: u64,
+        loaded: Option<&Loaded>,
+        level: Level,
+        _: &mut dyn Observer,
+    ) -> Result<LanguageModel> {
+        check_can_start(&self, &files, level)?;
+        let (sequences, hot) = (sequences(&self, &files)?, files.hot(&self));
+        let mut trainer = Trainer::new(self, hot, steps, level)?;
+        loaded.map_or(Ok(()), |loaded| trainer.restore(loaded))?;
+        Ok(LanguageModel { files, sequences, trainer })
+    }
+
+    fn write_order(task: &mut LanguageModel, folder: &Path) -> Result<()> {
+        let (steps, per_step) = (task.trainer.total_steps, task.trainer.config.sequences());
+        let starts: Vec<u64> = (0..steps).flat_map(|step| task.sequences.starts(step)).collect();
+        let shape = vec![steps as usize, per_step];
+        let starts = Tensor { name: "starts".to_owned(), shape, elements: Elements::U64(&starts) };
+        write_tensors(folder, "order.safetensors", &[starts])
     }
 }
 
-/// Files of a run that stand elsewhere now, or under other names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MovedInputs {
-    /// The token file to train on.
-    pub train: Option<PathBuf>,
-    /// The token file to measure on.
-    pub valid: Option<PathBuf>,
-}
-
-impl MovedInputs {
-    /// As `env.json` names them.
-    fn named(&self) -> [(&'static str, Option<&Path>); 2] {
-        [("train", self.train.as_deref()), ("valid", self.valid.as_deref())]
-    }
-}
-
-/// Starts a run in the folder `out`.
-///
-/// # Errors
-///
-/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it.
-pub fn start(
-    out: &Path,
-    inputs: &Inputs,
-    config: Lm,
-    options: &Options,
-    signals: &Signals,
-    observer: &mut dyn Observer,
-) -> Result<Summary> {
-    run::check_stop(signals, 0)?;
-    let run = Run::create(out, inputs, config, options)?;
-    run::go(run, signals, observer)
-}
-
-/// Resumes the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
-/// of the run changed by `sets`. Files that have moved since are those of `moved`: they have to hold the same tokens.
-///
-/// # Errors
-///
-/// As [`start`]; [`Error::Data`] if a file holds other tokens than those that the checkpoint was trained with. Until it is known
-/// that the run can continue, nothing in its folder is changed.
-pub fn resume(
-    path: &Path,
-    moved: &MovedInputs,
-    sets: &[String],
-    options: &Options,
-    signals: &Signals,
-    observer: &mut dyn Observer,
-) -> Result<Summary> {
-    let started = Instant::now();
-    let (dir, loaded) = RunDir::resume(path)?;
-    run::check_stop(signals, loaded.as_ref().map_or(0, |loaded| loaded.state().step))?;
-    let (config, files) = resumed(dir.path(), moved, sets, options, observer)?;
-    check_can_start(&config, &files, options.level)?;
-    let run = Run::open(dir, config, files, loaded.as_ref(), options, started)?;
-    // Only now is it known that the run can continue so.
-    run.dir.write_config(&run.trainer.config)?;
-    let mut environment = run.dir.environment()?;
-    if environment.record_resume(options.level, moved.named()) {
-        run.dir.write_environment(&environment)?;
-    }
-    run::go(run, signals, observer)
-}
-
-/// What [`resume`] would go on with: the configuration, filled in, and the files, which are compared with those of the checkpoint.
-/// Nothing is written.
-///
-/// # Errors
-///
-/// As [`resume`].
-pub fn plan_resumed(
-    path: &Path,
-    moved: &MovedInputs,
-    sets: &[String],
-    options: &Options,
-    observer: &mut dyn Observer,
-) -> Result<(Lm, Files)> {
-    let (run, loaded) = RunDir::peek(path)?;
-    let (config, files) = resumed(run, moved, sets, options, observer)?;
-    let steps = steps(&config, &files)?;
-    loaded.iter().try_for_each(|loaded| check_resumed(loaded, &config, &files, steps))?;
-    Ok((config, files))
-}
-
-/// The configuration of a run, changed by `sets`, and its files.
-fn resumed(
-    run: &Path,
-    moved: &MovedInputs,
-    sets: &[String],
-    options: &Options,
-    observer: &mut dyn Observer,
-) -> Result<(Lm, Files)> {
-    let config: Lm = config_of(run, sets)?;
-    config_of::<Lm>(run, &[])?.check_resumed(&config)?;
-    let environment = environment_of(run)?;
-    options.check_level(&environment, observer)?;
-    let known = |name: &str| environment.inputs.get(name).cloned();
-    let own = run.join(TOKENIZER);
-    // The run's own, unless it was killed before it had one.
-    let tokenizer = if own.exists() { Some(own.clone()) } else { known("tokenizer") };
-    let (Some(train), Some(tokenizer)) = (moved.train.clone().or_else(|| known("train")), tokenizer) else {
-        return Err(Error::config("env.json", "names no training file, or no tokenizer"));
-    };
-    let valid = moved.valid.clone().or_else(|| known("valid"));
-    let files = Files::open(&tokenizer, &train, valid.as_deref())?;
-    Ok((files.resolve(config)?, files))
+pub(super) fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
+    Sequences::new(files.train.clone(), config.context(), config.sequences(), config.train.seed)
 }
 
 /// What an evaluation reads, and in which windows.
@@ -182,6 +120,6 @@ pub fn evaluate_file(path: &Path, measure: &Measure, options: &Options) -> Resul
         metrics: evaluation.metrics(),
         active_share: 1.0,
         union_rows: trainer.network.vocabulary() as f64,
-        ..summary_of(&trainer, options.threads)
+        ..trainer.view().summary(options.threads)
     })
 }

@@ -1,18 +1,22 @@
 #![cfg_attr(not(feature = "text"), allow(unused_imports))] // Some tests need a tokenizer that encodes.
 
-use crate::checkpoint;
 use std::sync::Arc;
+
+use serde_json::json;
 
 use super::begin::fits;
 use super::*;
+use crate::checkpoint::{self, Contents, TrainerState};
 use crate::config::lm::feed_forward::{FeedForwardKind, FeedForwardOptions};
 use crate::config::lm::model::{Activation, Precision};
-use crate::config::lm::{Head, Memory, Model, Ngram, head::HeadMode, memory::KeysName};
+use crate::config::lm::{Head, Lm, Memory, Model, Ngram, head::HeadMode, memory::KeysName};
 use crate::config::{IndexName, OptimizerName, Storage};
+use crate::data::Sequences;
 use crate::data::tokens::{TokenFile, TokenWriter};
 use crate::kernels::Level;
-use crate::layer::Workspace;
+use crate::module::Module;
 use crate::tensor::Elements;
+use crate::work::Workspace;
 
 const VOCABULARY: usize = 20;
 

@@ -13,15 +13,17 @@ use crate::config::lm::Lm;
 use crate::config::lm::feed_forward::FeedForwardKind;
 use crate::data::Sequences;
 use crate::data::tokens::{TOKENIZER, Tokenizer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flops::Phase;
 use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::model::Gpt;
 use crate::module::Module;
-use crate::optim::{Scope, Step, learning_rate};
-use crate::run::Component;
-use crate::train::state::{MODEL, files, fill_state, fill_weights, open_weights, other_kind, restore_each};
+use crate::optim::Scope;
+use crate::train::network::{self, Loss, Network};
+use crate::train::run::View;
+use crate::train::state::{self, fill_weights, open_weights, other_kind, restore_each};
+use crate::train::step::{Course, step};
 
 /// What has to be known to make the network that a checkpoint is of: its `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,8 +63,38 @@ pub struct Trainer {
     /// Steps of the whole run.
     pub total_steps: u64,
     hot: Vec<u32>,
-    pub(super) tokens: Vec<u32>,
-    pub(super) targets: Vec<u32>,
+    pub(super) batch: TokenBatch,
+}
+
+/// Sequences that a step learns from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenBatch {
+    /// One sequence after the other.
+    pub tokens: Vec<u32>,
+    /// What follows each token.
+    pub targets: Vec<u32>,
+    /// Tokens of a sequence.
+    pub length: usize,
+    /// Sequences that go through the network together.
+    pub micro_batch: usize,
+}
+
+impl Network for Gpt {
+    type Batch = TokenBatch;
+
+    fn accumulate(&mut self, work: &mut Workspace, batch: &TokenBatch, _step: u64) -> Loss {
+        let (length, samples) = (batch.length, batch.tokens.len());
+        let parts =
+            batch.tokens.chunks(batch.micro_batch * length).zip(batch.targets.chunks(batch.micro_batch * length));
+        let sum = parts.map(|(tokens, targets)| Gpt::accumulate(self, work, tokens, targets, length)).sum();
+        Loss { sum, samples }
+    }
+
+    /// Weights so large that a norm's sum of squares overflows make every activation zero, and the loss that of guessing.
+    fn broken(&self, loss: f64, gradient_norm: f64) -> Option<&'static str> {
+        let what = "the sum of squares of a norm, whose input has grown so far that no gradient is left,";
+        (gradient_norm == 0.0 && loss > 0.0).then_some(what)
+    }
 }
 
 /// What a step has done.
@@ -85,7 +117,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the parts of the network cannot be.
+    /// [`Error::Config`](crate::error::Error::Config) if the parts of the network cannot be.
     ///
     /// # Panics
     ///
@@ -96,69 +128,36 @@ impl Trainer {
         assert!(vocabulary > 0, "a vocabulary of no tokens");
         let scope = Scope::fresh(&config.optim, config.train.seed, level);
         let network = Gpt::new(&scope, &config.parts(), vocabulary, hot.clone())?;
-        let (work, tokens, targets) = (Workspace::new(level), Vec::new(), Vec::new());
-        Ok(Self { config, network, work, steps: 0, total_steps, hot, tokens, targets })
+        let (length, micro_batch) = (config.context(), config.micro_batch());
+        let batch = TokenBatch { length, micro_batch, ..TokenBatch::default() };
+        Ok(Self { config, network, work: Workspace::new(level), steps: 0, total_steps, hot, batch })
     }
 
     /// One step on the sequences that are its own.
     ///
     /// # Errors
     ///
-    /// [`Error::Diverged`] if the loss or the gradient is not finite; the weights are those of before the step.
+    /// [`Error::Diverged`](crate::error::Error::Diverged) if the loss or the gradient is not finite; the weights are those of before the step.
     pub fn step(&mut self, sequences: &mut Sequences) -> Result<StepReport> {
         let start = Instant::now();
-        sequences.read(self.steps, &mut self.tokens, &mut self.targets);
+        sequences.read(self.steps, &mut self.batch.tokens, &mut self.batch.targets);
         self.work.costs.time(Phase::Read, start.elapsed());
-        let (context, count) = (self.config.context(), self.tokens.len());
-        let micro = self.config.micro_batch() * context;
-        let (mut loss, before) = (0.0, self.network.head.pairs());
-        for (tokens, targets) in self.tokens.chunks(micro).zip(self.targets.chunks(micro)) {
-            loss += self.network.accumulate(&mut self.work, tokens, targets, context);
-        }
-        let loss = loss / count as f64;
-        let step = self.steps + 1;
-        let diverged = |network: &mut Gpt, what: &str| {
-            network.forget_gradients();
-            Err(Error::Diverged { step, layer: what.to_owned(), last_good: None })
-        };
-        if !loss.is_finite() {
-            return diverged(&mut self.network, "the loss");
-        }
-        let gradient_norm = self.network.gradient_norm(&mut self.work) / count as f64;
-        if !gradient_norm.is_finite() {
-            return diverged(&mut self.network, "the gradient");
-        }
-        // Weights so large that a norm's sum of squares overflows make every activation zero, and the loss that of guessing.
-        if gradient_norm == 0.0 && loss > 0.0 {
-            return diverged(
-                &mut self.network,
-                "the sum of squares of a norm, whose input has grown so far that no gradient is left,",
-            );
-        }
-        let (optim, number) = (&self.config.optim, self.steps + 1);
-        let lr = learning_rate(optim, number, self.total_steps);
-        let clip = f64::from(optim.clip);
-        let factor = if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 };
-        let (seed, number) = (self.config.train.seed, number as u32);
-        let grad_scale = (factor / count as f64) as f32;
-        self.network.update(&mut self.work, &Step { number, lr, grad_scale, seed });
+        let (course, before) = (course(&self.config, self.total_steps), self.network.head.pairs());
+        let report = step(&mut self.network, &mut self.work, &self.batch, &course, self.steps)?;
         self.steps += 1;
-        let all = (count * self.network.vocabulary()) as u64;
+        let network::StepReport { loss, samples, gradient_norm } = report;
+        let all = (samples * self.network.vocabulary()) as u64;
         let pairs = self.network.head.pairs().map_or(all, |after| after - before.unwrap_or(0));
-        Ok(StepReport { loss, lr, tokens: count, gradient_norm, pairs })
+        Ok(StepReport { loss, lr: course.lr(self.steps), tokens: samples, gradient_norm, pairs })
     }
 
     /// Brings rows that slept through steps up to date, before weights are read as a whole: for an evaluation, or to generate.
     pub fn settle(&mut self) {
-        let lr = learning_rate(&self.config.optim, self.steps.max(1), self.total_steps);
-        let step = Step { number: self.steps as u32, lr, grad_scale: 1.0, seed: self.config.train.seed };
-        self.network.settle(&self.work, &step);
+        course(&self.config, self.total_steps).settle(&mut self.network, &self.work, self.steps);
     }
 
-    /// Where the memory of the network goes.
-    pub(super) fn components(&self) -> Vec<Component> {
-        let index = self.network.indexes().iter().map(|(_, index)| index.statistics().bytes as u64).sum();
-        Component::list(&self.network.weight_tensors(), &self.network.state_tensors(), index)
+    pub(super) fn view(&self) -> View<'_> {
+        View { network: &self.network, work: &self.work, steps: self.steps, seed: self.config.train.seed }
     }
 
     /// What a checkpoint holds of it, and the tokenizer. `state` is what the caller wants back.
@@ -166,8 +165,7 @@ impl Trainer {
         let (task, config, hot) = (TASK.to_owned(), self.config.clone(), self.hot.clone());
         let end_of_text = Some(Vec::from_iter(tokenizer.end_of_text()));
         let shape = Shape { task, config, total_steps: self.total_steps, hot, revision: REVISION, end_of_text };
-        let indexes = self.network.indexes().into_iter().map(|(name, index)| (name, index.state()));
-        let tensors = files(self.network.weight_tensors(), self.network.state_tensors(), indexes);
+        let tensors = state::tensors(&self.network);
         let others = vec![(TOKENIZER, tokenizer.json())];
         let shape = serde_json::to_value(shape).expect("options are JSON");
         Contents { tensors, others, ..Contents::new(state, shape) }
@@ -177,8 +175,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if it is of another network than its own `config.json` says, or of no language model;
-    /// [`Error::Config`] if this machine has no memory for it.
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another network than its own `config.json` says, or of no language model;
+    /// [`Error::Config`](crate::error::Error::Config) if this machine has no memory for it.
     pub fn load(loaded: &Loaded, level: Level) -> Result<(Self, Tokenizer)> {
         let (mut trainer, tokenizer) = Self::of_shape(loaded, level)?;
         trainer.restore(loaded)?;
@@ -231,15 +229,17 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if it is of another shape, or of no language model.
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another shape, or of no language model.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
         shape(loaded)?;
-        loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
-        fill_state(loaded, &mut self.network.state_tensors_mut())?;
-        restore_each(loaded, self.network.indexes_mut(), |index, state| index.restore(state))?;
-        self.steps = loaded.state().step;
+        self.steps = state::restore(loaded, &mut self.network)?;
         Ok(())
     }
+}
+
+/// What the steps of a run of `steps` steps follow from.
+fn course(config: &Lm, steps: u64) -> Course<'_> {
+    Course { optim: &config.optim, steps, seed: config.train.seed }
 }
 
 /// What a checkpoint says of the network that it is of.

@@ -1,51 +1,22 @@
-//! What a run begins with, for other programs that shall begin with the same.
+//! What the steps of a run will read, for other programs that shall read the same.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Inputs, Options, Run};
-use crate::checkpoint::{self, write_tensors};
-use crate::config::Config;
+use super::task::Xmc;
+use crate::checkpoint::write_tensors;
 use crate::data::{Batch, Samples, order};
 use crate::error::Result;
-use crate::run::{Observer, Signals};
 use crate::tensor::{Elements, Tensor};
-use crate::train::run::Task;
 
-/// Makes the run that [`start`](super::start) would, but does no step: the folder `out` gets the checkpoint of step 0, from which
-/// [`resume`](super::resume) goes on, and beside it, as safetensors,
-///
-/// - `order.safetensors`: `order` (epochs, samples), the samples in the order of training;
-/// - `train.safetensors` and `valid.safetensors`: samples as the network gets them, in the order of their file, as `features`
-///   and `values` (entries), of which sample `s` has `feature_offsets[s]..feature_offsets[s + 1]`, and `labels` with
-///   `label_offsets` in the same way. Pooling is the network's and not applied.
-///
-/// Gives the checkpoint's folder.
-///
-/// # Errors
-///
-/// As [`start`](super::start).
-pub fn initial(
-    out: &Path,
-    inputs: &Inputs,
-    config: Config,
-    options: &Options,
-    observer: &mut dyn Observer,
-) -> Result<PathBuf> {
-    let mut run = Run::create(out, inputs, config, options, &Signals::unconnected(), observer)?;
-    run.dir.keep();
-    let keep = run.trainer.config.train.keep;
-    let saved = checkpoint::save(out, &run.contents(), keep)?;
-    let train = &run.trainer.config.train;
-    let (samples, epochs) = (run.data.train.len(), train.epochs);
-    let orders: Vec<u32> = (0..epochs).flat_map(|epoch| order(samples, train.seed, epoch)).collect();
-    let order =
-        Tensor { name: "order".to_owned(), shape: vec![epochs as usize, samples], elements: Elements::U32(&orders) };
+/// Writes the samples and their order into the folder `out`.
+pub fn write_order(task: &Xmc, out: &Path) -> Result<()> {
+    let (train, samples) = (&task.trainer.config.train, task.data.train.len());
+    let orders: Vec<u32> = (0..train.epochs).flat_map(|epoch| order(samples, train.seed, epoch)).collect();
+    let shape = vec![train.epochs as usize, samples];
+    let order = Tensor { name: "order".to_owned(), shape, elements: Elements::U32(&orders) };
     write_tensors(out, "order.safetensors", &[order])?;
-    write_samples(out, "train.safetensors", &run.data.train)?;
-    if let Some(valid) = &run.data.valid {
-        write_samples(out, "valid.safetensors", valid)?;
-    }
-    Ok(saved)
+    write_samples(out, "train.safetensors", &task.data.train)?;
+    task.data.valid.as_ref().map_or(Ok(()), |valid| write_samples(out, "valid.safetensors", valid))
 }
 
 fn write_samples(folder: &Path, name: &str, samples: &dyn Samples) -> Result<()> {

@@ -6,52 +6,20 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::VOCABULARY;
+use super::{Shape, VOCABULARY};
 use crate::checkpoint::Loaded;
 use crate::data::{Dataset, Datasets, Samples, Vocabulary};
 use crate::error::{Error, Result};
-use crate::train::state::Shape;
+use crate::train::start::Inputs;
 
 /// The names that the digests have among the counters of a checkpoint.
 const TRAIN: &str = "train_digest";
 const VALID: &str = "valid_digest";
 
-/// The files of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inputs {
-    /// The training set: one file, or two arrays with a comma between them.
-    pub train: PathBuf,
-    /// The validation set.
-    pub valid: Option<PathBuf>,
-}
-
-impl Inputs {
-    /// As `env.json` names them.
-    pub(in crate::train) fn named(&self) -> [(&'static str, Option<&Path>); 2] {
-        [("train", Some(&self.train)), ("valid", self.valid.as_deref())]
-    }
-}
-
-/// Files of a run that stand elsewhere now, or under other names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MovedInputs {
-    /// The training set.
-    pub train: Option<PathBuf>,
-    /// The validation set.
-    pub valid: Option<PathBuf>,
-}
-
-impl MovedInputs {
-    /// As `env.json` names them.
-    pub(super) fn named(&self) -> [(&'static str, Option<&Path>); 2] {
-        [("train", self.train.as_deref()), ("valid", self.valid.as_deref())]
-    }
-}
-
 /// Digests of the sets of a run: equal samples with equal names have equal digests, wherever their file is and however it is
 /// packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::train) struct Digests {
+pub struct Digests {
     train: u64,
     valid: Option<u64>,
 }
@@ -88,7 +56,7 @@ fn digest(data: &Dataset, vocabulary: &Vocabulary) -> u64 {
 /// An error unless the run of a checkpoint, with its folder `run`, can continue on `data`, which was read from `inputs`.
 ///
 /// Checkpoints of hotrow 0.1 have no digests: of them, sizes and names have to agree.
-pub(in crate::train) fn check_resumed(
+pub(super) fn check_resumed(
     loaded: &Loaded,
     shape: &Shape,
     run: &Path,
@@ -127,7 +95,7 @@ pub(in crate::train) fn check_resumed(
 }
 
 /// A file that belongs to a checkpoint: from the checkpoint itself, or, of hotrow 0.1, from its run's folder.
-pub(in crate::train) fn read(loaded: &Loaded, name: &str) -> Result<(PathBuf, Vec<u8>)> {
+pub(super) fn read(loaded: &Loaded, name: &str) -> Result<(PathBuf, Vec<u8>)> {
     if loaded.files().any(|file| file == name) {
         return Ok((loaded.path().join(name), loaded.bytes(name)?));
     }

@@ -8,11 +8,11 @@ use crate::error::{Error, Result};
 use crate::metrics::{Inverse, Propensity, count_labels};
 
 /// The file of a checkpoint, and of the run folder, with these counts.
-pub(in crate::train) const LABEL_COUNTS: &str = "label_counts.json";
+pub(super) const LABEL_COUNTS: &str = "label_counts.json";
 
 /// What propensities are made of, for sets that are measured later.
 #[derive(serde::Serialize, serde::Deserialize)]
-pub(in crate::train) struct LabelCounts {
+pub(super) struct LabelCounts {
     samples: u64,
     counts: Vec<u64>,
 }
@@ -45,6 +45,6 @@ impl LabelCounts {
 }
 
 /// The model of propensities that the options ask for.
-pub(in crate::train) fn propensity(options: &Train) -> Propensity {
+pub(super) fn propensity(options: &Train) -> Propensity {
     Propensity { a: options.propensity_a, b: options.propensity_b }
 }

@@ -1,96 +1,128 @@
-//! Runs that are started, resumed, or measured.
+//! How a run begins on its files, and measuring on a file.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Inputs, KS, MovedInputs, Opened, Options, Run, left_out, measurable, summary_of};
+use super::known::{self, Digests, check_resumed};
+use super::label_counts::{LABEL_COUNTS, LabelCounts};
+use super::task::Xmc;
+use super::trainer::shape;
+use super::{KS, Predictor, Trainer, VOCABULARY};
+use super::{estimate, evaluate, initial, left_out, measurable, summary_of};
+use crate::checkpoint::Loaded;
 use crate::config::Config;
-use crate::data::{Datasets, Samples};
+use crate::data::{self, Batch, Datasets, Loader, Samples, Vocabulary};
 use crate::error::{Error, Result};
-use crate::run::{Observer, RunDir, Seconds, Signals, Summary, config_of, environment_of};
-use crate::train::predict::Predictor;
-use crate::train::{evaluate, run};
+use crate::kernels::Level;
+use crate::run::{Observer, Seconds, Summary};
+use crate::train::network::{Plan, Schedule};
+use crate::train::start::{FromFiles, Inputs, Options, check_steps};
 
-/// Starts a run in the folder `out`.
-///
-/// # Errors
-///
-/// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it. A run that could not begin leaves no
-/// folder.
-pub fn start(
-    out: &Path,
-    inputs: &Inputs,
-    config: Config,
-    options: &Options,
-    signals: &Signals,
-    observer: &mut dyn Observer,
-) -> Result<Summary> {
-    let run = Run::create(out, inputs, config, options, signals, observer)?;
-    run::go(run, signals, observer)
-}
+impl FromFiles for Config {
+    type Data = Datasets;
+    type Task = Xmc;
 
-/// Resumes the run in the folder `path`, from its last checkpoint (or from `path`, if that is one), with the configuration
-/// of the run changed by `sets`. Files that have moved since are those of `moved`: they have to hold the same samples.
-///
-/// # Errors
-///
-/// As [`start`]; [`Error::Data`] if a file holds other samples than those that the checkpoint was trained with. Until it is
-/// known that the run can continue, nothing in its folder is changed.
-pub fn resume(
-    path: &Path,
-    moved: &MovedInputs,
-    sets: &[String],
-    options: &Options,
-    signals: &Signals,
-    observer: &mut dyn Observer,
-) -> Result<Summary> {
-    let (dir, loaded) = RunDir::resume(path)?;
-    let (config, inputs) = resumed(dir.path(), moved, sets, options, observer)?;
-    let run = Run::open(dir, config, &inputs, loaded.as_ref(), options, signals, observer)?;
-    // Only now is it known that the run can continue so.
-    run.dir.write_config(&run.trainer.config)?;
-    let mut environment = run.dir.environment()?;
-    if environment.record_resume(options.level, moved.named()) {
-        run.dir.write_environment(&environment)?;
+    fn seed(&self) -> u64 {
+        self.train.seed
     }
-    run::go(run, signals, observer)
+
+    fn read(
+        self,
+        run: &Path,
+        inputs: &Inputs,
+        loaded: Option<&Loaded>,
+        options: &Options,
+    ) -> Result<(Self, Datasets, u64)> {
+        let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
+        // A run of an older version continues with the words and labels of then, which are not all in its configuration.
+        let before = loaded.map(|loaded| known::read(loaded, VOCABULARY)).transpose()?;
+        let before = before.map(|(path, bytes)| Vocabulary::from_json(&path, &bytes)).transpose()?;
+        let read = before.as_ref().map_or(&self.data, Vocabulary::options);
+        let data = match loaded {
+            Some(_) => data::open_from(&inputs.train, inputs.valid.as_ref(), read, &cache, run)?,
+            None => data::open(&inputs.train, inputs.valid.as_ref(), read, &cache)?,
+        };
+        data.valid.as_ref().map_or(Ok(()), measurable)?;
+        let samples = data.train.len();
+        let config = self.resolved(samples);
+        config.check()?;
+        let steps = steps(&config, samples)?;
+        if let Some(loaded) = loaded {
+            let shape = shape(loaded)?;
+            shape.config.check_resumed(&config)?;
+            check_steps("train.epochs", loaded.state().step, steps)?;
+            check_resumed(loaded, &shape, run, inputs, &data)?;
+        }
+        Ok((config, data, steps))
+    }
+
+    fn plan(&self, data: &Datasets, steps: u64) -> Plan {
+        let (train, per_epoch) = (&self.train, per_epoch(self, data.train.len()));
+        let train = Schedule {
+            steps,
+            log_every: train.log_every.max(1),
+            eval_every: train.eval_every.saturating_mul(per_epoch),
+            save_every: if train.save_every == 0 { per_epoch } else { train.save_every },
+            keep: train.keep,
+            snapshot_bytes: train.snapshot_bytes,
+            seed: train.seed,
+        };
+        Plan { optim: self.optim.clone(), train }
+    }
+
+    fn task(
+        self,
+        data: Datasets,
+        steps: u64,
+        loaded: Option<&Loaded>,
+        level: Level,
+        observer: &mut dyn Observer,
+    ) -> Result<Xmc> {
+        for set in [Some(&data.train), data.valid.as_ref()].into_iter().flatten() {
+            if let Some(line) = set.summary().left_out_line() {
+                observer.note(&format!("{}: {line}", set.path().display()));
+            }
+        }
+        estimate::check(&self, &data.train)?;
+        let counts = LabelCounts::count(&data.train);
+        let (features, labels) = (data.train.features(), data.train.labels());
+        let mut trainer = Trainer::new(self, features, labels, steps, level)?;
+        loaded.map_or(Ok(()), |loaded| trainer.restore(loaded))?;
+        let (source, train) = (Arc::new(data.train.clone()), &trainer.config.train);
+        Ok(Xmc {
+            inverse: counts.inverse(train),
+            files: [(VOCABULARY, data.vocabulary.to_json()), (LABEL_COUNTS, counts.to_json())],
+            digests: Digests::of(&data),
+            loader: Loader::new(source, train.seed, train.batch_size, trainer.steps, steps)?,
+            batch: Batch::new(features),
+            per_epoch: per_epoch(&trainer.config, data.train.len()),
+            fill: None,
+            data,
+            trainer,
+        })
+    }
+
+    fn write_order(task: &mut Xmc, folder: &Path) -> Result<()> {
+        initial::write_order(task, folder)
+    }
 }
 
-/// What [`resume`] would go on with: the configuration, filled in, and the data, which are compared with those of the checkpoint.
-/// Nothing is written but parsed data to a file without a name.
+/// Steps of a whole run with this configuration on `samples` samples.
 ///
 /// # Errors
 ///
-/// As [`resume`].
-pub fn plan_resumed(
-    path: &Path,
-    moved: &MovedInputs,
-    sets: &[String],
-    options: &Options,
-    observer: &mut dyn Observer,
-) -> Result<(Config, Datasets)> {
-    let (run, loaded) = RunDir::peek(path)?;
-    let (config, inputs) = resumed(run, moved, sets, options, observer)?;
-    let Opened { config, data, .. } = Opened::read(run, config, &inputs, loaded.as_ref(), options)?;
-    Ok((config, data))
+/// [`Error::Config`] if they are more than can be counted.
+pub fn steps(config: &Config, samples: usize) -> Result<u64> {
+    let (per_epoch, epochs) = (per_epoch(config, samples), config.train.epochs);
+    let steps = per_epoch.checked_mul(epochs).filter(|&steps| steps <= u32::MAX.into());
+    let message = || format!("{epochs} passes of {per_epoch} steps are more than {} steps", u32::MAX);
+    steps.ok_or_else(|| Error::config("train.epochs", message()))
 }
 
-/// The configuration of a run, changed by `sets`, and its files.
-fn resumed(
-    run: &Path,
-    moved: &MovedInputs,
-    sets: &[String],
-    options: &Options,
-    observer: &mut dyn Observer,
-) -> Result<(Config, Inputs)> {
-    let config: Config = config_of(run, sets)?;
-    config_of::<Config>(run, &[])?.check_resumed(&config)?;
-    let environment = environment_of(run)?;
-    options.check_level(&environment, observer)?;
-    let known = |name: &str| environment.inputs.get(name).cloned();
-    let train = moved.train.clone().or_else(|| known("train"));
-    let train = train.ok_or_else(|| Error::config("env.json", "names no training file"))?;
-    Ok((config, Inputs { train, valid: moved.valid.clone().or_else(|| known("valid")) }))
+/// Steps of an epoch on `samples` samples.
+fn per_epoch(config: &Config, samples: usize) -> u64 {
+    data::steps_per_epoch(samples, config.train.batch_size)
 }
 
 /// Measures the last checkpoint of a run (or the checkpoint `path`) on a file, of which up to `skip_bad` faulty lines are left out
@@ -117,7 +149,7 @@ pub fn evaluate_file(path: &Path, file: &Path, skip_bad: Option<u64>, options: &
     let trainer = predictor.trainer_mut();
     let ranking = evaluate(&trainer.network, &mut trainer.work, &data, &KS, Some(inverse));
     let eval = start.elapsed().as_secs_f64();
-    let mut summary = summary_of(trainer, options.threads);
+    let mut summary = summary_of(trainer, trainer.view().summary(options.threads));
     summary.task = "eval xmc".to_owned();
     summary.seconds = Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() };
     summary.samples_per_second = data.len() as f64 / eval;

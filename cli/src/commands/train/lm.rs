@@ -11,7 +11,8 @@ use hotrow::error::Error;
 use hotrow::kernels::Level;
 use hotrow::machine::Limits;
 use hotrow::run::{Signals, run_of};
-use hotrow::train::lm::{self, Files, Inputs, MovedInputs, estimate};
+use hotrow::train::lm::{self, Files, estimate};
+use hotrow::train::{Inputs, MovedInputs, Options, initial, plan_resumed, resume, start};
 use hotrow_cli::Progress;
 
 use super::{Failure, Threads};
@@ -73,7 +74,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
     }
     let threads = arguments.threads.start()?;
     let (command, other_level) = (super::super::command_line(), arguments.other_level);
-    let options = lm::Options { level, threads, command, cache: None, other_level };
+    let options = Options { level, threads, command, cache: None, other_level };
     if arguments.dry_run {
         return dry_run(arguments, &options, out);
     }
@@ -82,17 +83,17 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
     let result = match (&arguments.resume, train, &arguments.out) {
         (Some(run), train, _) => {
             let (moved, signals) = (MovedInputs { train, valid }, super::stopping(signals, arguments.stop_after));
-            lm::resume(run, &moved, &arguments.sets, &options, &signals, &mut progress)
+            resume::<Lm>(run, &moved, &arguments.sets, &options, &signals, &mut progress)
         }
         (None, Some(train), Some(folder)) => {
             let (config, tokenizer) = (load(arguments)?, tokenizer(arguments, &train)?);
-            let inputs = Inputs { train, valid, tokenizer };
+            let inputs = Inputs { train, valid, tokenizer: Some(tokenizer) };
             if arguments.init_only {
-                let checkpoint = lm::initial(folder, &inputs, config, &options)?;
+                let checkpoint = initial(folder, &inputs, config, &options, &mut progress)?;
                 return Ok(writeln!(out, "{}", checkpoint.display())?);
             }
             let signals = super::stopping(signals, arguments.stop_after);
-            lm::start(folder, &inputs, config, &options, &signals, &mut progress)
+            start(folder, &inputs, config, &options, &signals, &mut progress)
         }
         _ => return Err(Failure::Usage("--train and --out are needed".to_owned())),
     };
@@ -126,11 +127,11 @@ fn tokenizer(arguments: &Arguments, train: &Path) -> Result<PathBuf, Failure> {
 
 /// The configuration with its vocabulary, the number of steps (0 if unknown), and the passes over the data, if there
 /// are any.
-fn plan(arguments: &Arguments, options: &lm::Options) -> Result<(Lm, u64, Option<f64>), Failure> {
+fn plan(arguments: &Arguments, options: &Options) -> Result<(Lm, u64, Option<f64>), Failure> {
     let (config, files) = match (&arguments.resume, &arguments.train) {
         (Some(run), train) => {
             let moved = MovedInputs { train: train.clone(), valid: arguments.valid.clone() };
-            lm::plan_resumed(run, &moved, &arguments.sets, options, &mut Progress::stderr())?
+            plan_resumed::<Lm>(run, &moved, &arguments.sets, options, &mut Progress::stderr())?
         }
         (None, Some(train)) => {
             let files = Files::open(&tokenizer(arguments, train)?, train, arguments.valid.as_deref())?;
@@ -163,9 +164,9 @@ fn plan_without_data(arguments: &Arguments) -> Result<(Lm, u64, Option<f64>), Fa
     Ok((config, steps, None))
 }
 
-fn dry_run(arguments: &Arguments, options: &lm::Options, out: &mut impl Write) -> Result<(), Failure> {
+fn dry_run(arguments: &Arguments, options: &Options, out: &mut impl Write) -> Result<(), Failure> {
     let (config, steps, epochs) = plan(arguments, options)?;
-    let lm::Options { level, threads, .. } = *options;
+    let Options { level, threads, .. } = *options;
     let estimate = estimate(&config, config.model.vocabulary, steps, level, threads)?;
     let rate = estimate.step_tokens as f64 / estimate.seconds_per_step;
     let seconds = estimate.seconds_per_step * steps as f64;

@@ -6,7 +6,8 @@ use clap::Args;
 use hotrow::config::Config;
 use hotrow::data::{self, Datasets, Samples};
 use hotrow::machine::Limits;
-use hotrow::train::{estimate, xmc};
+use hotrow::train::xmc::{self, estimate};
+use hotrow::train::{MovedInputs, Options, plan_resumed};
 use hotrow_cli::Progress;
 
 use super::{Failure, Xmc};
@@ -37,9 +38,9 @@ struct Data {
 }
 
 /// Prints what a run would take.
-pub fn print(arguments: &Xmc, options: &xmc::Options, out: &mut impl Write) -> Result<(), Failure> {
+pub fn print(arguments: &Xmc, options: &Options, out: &mut impl Write) -> Result<(), Failure> {
     let (config, Data { samples, per_sample, features, labels }) = data(arguments, options)?;
-    let xmc::Options { level, threads, .. } = *options;
+    let Options { level, threads, .. } = *options;
     let config = config.resolved(samples);
     xmc::steps(&config, samples)?;
     let estimate = estimate(&config, (samples, per_sample), features, labels, level, threads);
@@ -98,11 +99,11 @@ pub fn verdict(fits: bool, limits: &Limits) -> String {
 
 /// The configuration with its sizes: from flags, or from the files. These are read as the run would, and compared if it
 /// is resumed.
-fn data(arguments: &Xmc, options: &xmc::Options) -> Result<(Config, Data), Failure> {
+fn data(arguments: &Xmc, options: &Options) -> Result<(Config, Data), Failure> {
     let sizes = &arguments.sizes;
     if let Some(run) = &arguments.resume {
-        let moved = xmc::MovedInputs { train: arguments.train.clone(), valid: arguments.valid.clone() };
-        let (config, data) = xmc::plan_resumed(run, &moved, &arguments.sets, options, &mut Progress::stderr())?;
+        let moved = MovedInputs { train: arguments.train.clone(), valid: arguments.valid.clone() };
+        let (config, data) = plan_resumed::<Config>(run, &moved, &arguments.sets, options, &mut Progress::stderr())?;
         return Ok((config, Data::of(&data)));
     }
     let config = super::config(arguments)?;

@@ -25,8 +25,8 @@ pub struct Sampling {
 ///
 /// ```
 /// use hotrow::config::Sparse;
-/// assert_eq!(hotrow::train::active_rows(&Sparse::default(), 670_091), 4096);
-/// assert_eq!(hotrow::train::active_rows(&Sparse { active: 77, ..Sparse::default() }, 670_091), 77);
+/// assert_eq!(hotrow::train::xmc::active_rows(&Sparse::default(), 670_091), 4096);
+/// assert_eq!(hotrow::train::xmc::active_rows(&Sparse { active: 77, ..Sparse::default() }, 670_091), 77);
 /// ```
 pub fn active_rows(sparse: &Sparse, rows: usize) -> usize {
     match sparse.active {

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Trainer;
-use super::state::{open_weights, shape};
-use super::xmc::label_counts::{LABEL_COUNTS, LabelCounts};
-use super::xmc::{VOCABULARY, known};
+use super::label_counts::{LABEL_COUNTS, LabelCounts};
+use super::trainer::shape;
+use super::{Trainer, VOCABULARY, known};
 use crate::checkpoint::{self, Loaded};
 use crate::data::{Batch, Vocabulary};
 use crate::error::{Error, Result};
 use crate::index::WeightsRef;
 use crate::kernels::reduce::dot;
 use crate::kernels::{Level, MatRef};
+use crate::train::state::open_weights;
 
 /// A network with the vocabulary it was trained with.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ const SAMPLES: usize = 512;
 /// }
 /// let scope = Scope::fresh(&Optim::default(), 1, Level::detect());
 /// let (network, work) = (Mlp::new(&scope, &Model::default(), 4, 3)?, &mut Workspace::new(Level::detect()));
-/// assert_eq!(hotrow::train::evaluate(&network, work, &One, &[1, 3], None).precision(3), 1.0);
+/// assert_eq!(hotrow::train::xmc::evaluate(&network, work, &One, &[1, 3], None).precision(3), 1.0);
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
 pub fn evaluate(

@@ -121,7 +121,7 @@ fn check_plan(limits: &Limits, what: &str, plan: &Estimate) -> Result<()> {
 ///
 /// ```
 /// use hotrow::{config::Config, kernels::Level};
-/// let estimate = hotrow::train::estimate(&Config::default(), (1000, 20.0), 500, 50_000, Level::detect(), 1);
+/// let estimate = hotrow::train::xmc::estimate(&Config::default(), (1000, 20.0), 500, 50_000, Level::detect(), 1);
 /// assert_eq!(estimate.parameters, 500 * 128 + 128 + 50_000 * 129);
 /// ```
 pub fn estimate(
@@ -172,12 +172,12 @@ fn plan(config: &Config, (samples, features_per_sample): (usize, f64), features:
 }
 
 /// Bytes of the copy of a checkpoint that holds so many.
-pub(super) fn snapshot(bytes: u64, limit: u64) -> u64 {
+pub(in crate::train) fn snapshot(bytes: u64, limit: u64) -> u64 {
     if bytes <= limit { bytes } else { 0 }
 }
 
 /// Operations a second of a product that fits the second-level cache, on one thread.
-pub(super) fn product_rate(level: Level, precision: Precision) -> f64 {
+pub(in crate::train) fn product_rate(level: Level, precision: Precision) -> f64 {
     let (rows, cols, depth) = (128, 512, 128);
     let (a, b, mut c) = (vec![0.5; rows * depth], vec![0.5; depth * cols], vec![0.0; rows * cols]);
     let (mut left, mut right) = (PackedPanel::new(), PackedPanel::new());
