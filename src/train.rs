@@ -6,6 +6,7 @@
 mod inspect;
 pub mod lm;
 pub mod network;
+mod plan;
 mod run;
 mod start;
 mod state;

@@ -4,7 +4,6 @@
 //!
 //! `examples/custom_network.rs` is a whole one.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,121 +13,17 @@ use serde_json::{Value, json};
 use super::run::{Evaluated, Run, Task, View};
 use super::start::{Options, check_steps, check_stop};
 use super::state;
-use super::step::{Course, diverged, step};
+use super::step::{diverged, step};
 use super::totals::{Counts, Sums};
 use crate::checkpoint::{Contents, Loaded, TrainerState};
-use crate::config::{Optim, RunConfig};
-use crate::error::{Error, Result};
+use crate::config::RunConfig;
+use crate::error::Result;
 use crate::kernels::Level;
 use crate::layer::Workspace;
-use crate::module::Module;
 use crate::run::{MetricsLog, Observer, Report, RunDir, Signals, Summary};
 
-/// A network that can be trained: its parameters are walked, and a batch gives them gradients.
-pub trait Network: Module {
-    /// What a step learns from.
-    type Batch;
-
-    /// Forward and backward of a batch. Gradients stay with the parameters until the step that follows. Whatever is random draws from
-    /// `step` (counted from 0), so that a resumed run draws the same.
-    fn accumulate(&mut self, work: &mut Workspace, batch: &Self::Batch, step: u64) -> Loss;
-
-    /// What the network has come to be broken by, if finite numbers show that: the mean loss of a batch and the length of its mean
-    /// gradient. The step is then refused.
-    fn broken(&self, _loss: f64, _gradient_norm: f64) -> Option<&'static str> {
-        None
-    }
-
-    /// Measures of quality by name, for the log and the summary; none if there is nothing to measure.
-    fn evaluate(&mut self, _work: &mut Workspace) -> BTreeMap<String, f64> {
-        BTreeMap::new()
-    }
-}
-
-/// What a batch has come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Loss {
-    /// Of all samples together, in nats.
-    pub sum: f64,
-    /// How many there were.
-    pub samples: usize,
-}
-
-/// How a network is trained: `config.toml` of its run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Plan {
-    /// Learning rates, warm-up and clipping. (Rules belong to the network's parameters.)
-    pub optim: Optim,
-    /// How long, and what is saved.
-    pub train: Schedule,
-}
-
-/// `[train]` of a [`Plan`]. A number of steps that is 0 means never, but at the end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Schedule {
-    /// Steps of the run.
-    pub steps: u64,
-    /// Steps between two lines of the log.
-    pub log_every: u64,
-    /// Steps between two evaluations.
-    pub eval_every: u64,
-    /// Steps between two checkpoints.
-    pub save_every: u64,
-    /// Checkpoints that stay.
-    pub keep: usize,
-    /// Bytes of tensors up to which a checkpoint is copied and written while training goes on.
-    pub snapshot_bytes: u64,
-    /// Of stochastic rounding; the network's own draws are its own.
-    pub seed: u64,
-}
-
-impl Default for Schedule {
-    fn default() -> Self {
-        Self { steps: 1000, log_every: 50, eval_every: 0, save_every: 0, keep: 2, snapshot_bytes: 1 << 28, seed: 1 }
-    }
-}
-
-impl Plan {
-    pub(super) fn course(&self) -> Course<'_> {
-        Course { optim: &self.optim, steps: self.train.steps, seed: self.train.seed }
-    }
-}
-
-impl RunConfig for Plan {
-    const TASK: &'static str = "train a network of its own";
-
-    fn check(&self) -> Result<()> {
-        self.optim.check()?;
-        match self.train.steps {
-            0 => Err(Error::config("train.steps", "0: there is nothing to do")),
-            steps if steps > u32::MAX.into() => {
-                Err(Error::config("train.steps", format!("{steps} is above {}, the most", u32::MAX)))
-            }
-            _ if self.train.keep == 0 => Err(Error::config("train.keep", "0: the last checkpoint has to stay")),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_resumed(&self, new: &Self) -> Result<()> {
-        match self.train.seed == new.train.seed {
-            true => Ok(()),
-            false => Err(Error::config("train.seed", "is another than the run began with")),
-        }
-    }
-}
-
-/// What a step has done.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepReport {
-    /// Mean over the samples, in nats.
-    pub loss: f64,
-    /// Samples of the step.
-    pub samples: usize,
-    /// Euclidean length of the mean gradient, before it was clipped.
-    pub gradient_norm: f64,
-}
+pub use super::plan::{Plan, Schedule};
+pub use super::step::{Loss, Network, StepReport};
 
 /// A network in training.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::inspect::Health;
-use super::network::Plan;
+use super::plan::Plan;
 use super::totals::{Counts, RunTotals, Sums};
 use crate::checkpoint::{self, Contents, Loaded, Saver, TrainerState};
 use crate::config::RunConfig;

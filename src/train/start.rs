@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::network::Plan;
+use super::plan::Plan;
 use super::run::{Run, Task};
 use crate::checkpoint::Loaded;
 use crate::config::RunConfig;

@@ -1,11 +1,53 @@
 //! One step along the gradients of any network: rates, clipping, and what a step is refused for.
 
-use super::network::{Loss, Network, StepReport};
+use std::collections::BTreeMap;
+
 use crate::config::Optim;
 use crate::error::{Error, Result};
 use crate::module::Module;
 use crate::optim::{Step, learning_rate};
 use crate::work::Workspace;
+
+/// A network that can be trained: its parameters are walked, and a batch gives them gradients.
+pub trait Network: Module {
+    /// What a step learns from.
+    type Batch;
+
+    /// Forward and backward of a batch. Gradients stay with the parameters until the step that follows. Whatever is random draws from
+    /// `step` (counted from 0), so that a resumed run draws the same.
+    fn accumulate(&mut self, work: &mut Workspace, batch: &Self::Batch, step: u64) -> Loss;
+
+    /// What the network has come to be broken by, if finite numbers show that: the mean loss of a batch and the length of its mean
+    /// gradient. The step is then refused.
+    fn broken(&self, _loss: f64, _gradient_norm: f64) -> Option<&'static str> {
+        None
+    }
+
+    /// Measures of quality by name, for the log and the summary; none if there is nothing to measure.
+    fn evaluate(&mut self, _work: &mut Workspace) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
+}
+
+/// What a batch has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// Of all samples together, in nats.
+    pub sum: f64,
+    /// How many there were.
+    pub samples: usize,
+}
+
+/// What a step has done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Mean over the samples, in nats.
+    pub loss: f64,
+    /// Samples of the step.
+    pub samples: usize,
+    /// Euclidean length of the mean gradient, before it was clipped.
+    pub gradient_norm: f64,
+}
 
 /// What the steps of a run follow from.
 #[derive(Clone, Copy, Debug)]

@@ -1,14 +1,14 @@
 //! Whether a run can begin, or go on: what would otherwise only be seen after a while, or never.
 
-use super::start::sequences;
+use super::estimate::check_fits;
 use super::trainer::shape;
-use super::{Component, Files, plan_bytes};
+use super::{Files, plan_bytes};
 use crate::checkpoint::Loaded;
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
+use crate::data::Sequences;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
-use crate::machine::Limits;
 use crate::train::start;
 
 /// Among the counters of a checkpoint: the digests of the tokens.
@@ -23,7 +23,12 @@ pub(super) fn check_can_start(config: &Lm, files: &Files, level: Level) -> Resul
         let message = format!("has {prompt} tokens, where the network reads at most {context}");
         return Err(Error::config("train.sample", message));
     }
-    fits("the run", &plan_bytes(config, config.model.vocabulary, level)?)
+    check_fits("the run", &plan_bytes(config, config.model.vocabulary, level)?)
+}
+
+/// The sequences of a run on `files`.
+pub(super) fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
+    Sequences::new(files.train.clone(), config.context(), config.sequences(), config.train.seed)
 }
 
 /// Steps of a run with this configuration on `files`.
@@ -44,13 +49,6 @@ pub fn check_steps(config: &Lm, steps: u64) -> Result<()> {
         return Err(Error::config(steps_key(config), message));
     }
     Ok(())
-}
-
-/// An error if this machine cannot hold `what`, which takes these parts.
-pub(super) fn fits(what: &str, parts: &[Component]) -> Result<()> {
-    let needed = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
-    let largest = parts.iter().max_by_key(|part| part.bytes).expect("a network has parts");
-    Limits::read().check("model", what, needed, largest.name)
 }
 
 /// The key that the number of steps follows from.

@@ -9,6 +9,7 @@ use crate::config::lm::model::Precision;
 use crate::error::Result;
 use crate::kernels::Level;
 use crate::kernels::gemm::Precision as Rounding;
+use crate::machine::Limits;
 use crate::model::Gpt;
 use crate::module::{Demand, Module};
 use crate::optim::{Parameter, Scope, matches};
@@ -152,6 +153,13 @@ impl Plan {
 /// Where the memory of the network alone goes.
 pub(super) fn plan_network(config: &Lm, vocabulary: usize, level: Level) -> Result<Vec<Component>> {
     Ok(Plan::new(config, vocabulary, level)?.components())
+}
+
+/// An error if this machine cannot hold `what`, which takes these parts.
+pub(super) fn check_fits(what: &str, parts: &[Component]) -> Result<()> {
+    let needed = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
+    let largest = parts.iter().max_by_key(|part| part.bytes).expect("a network has parts");
+    Limits::read().check("model", what, needed, largest.name)
 }
 
 /// Where the memory of a run at `level` goes whose network knows `vocabulary` tokens: its parts, the copy for a checkpoint,

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::begin::{check_can_start, check_resumed, steps};
+use super::begin::{check_can_start, check_resumed, sequences, steps};
 use super::task::LanguageModel;
 use super::{Files, Trainer, files, try_evaluate_with};
 use crate::checkpoint::{Loaded, write_tensors};
 use crate::config::lm::Lm;
-use crate::data::Sequences;
 use crate::data::tokens::TokenFile;
 use crate::error::{Error, Result};
 use crate::kernels::Level;
@@ -58,8 +57,14 @@ impl FromFiles for Lm {
     ) -> Result<LanguageModel> {
         check_can_start(&self, &files, level)?;
         let (sequences, hot) = (sequences(&self, &files)?, files.hot(&self));
-        let mut trainer = Trainer::new(self, hot, steps, level)?;
-        loaded.map_or(Ok(()), |loaded| trainer.restore(loaded))?;
+        let trainer = match loaded {
+            None => Trainer::new(self, hot, steps, level)?,
+            Some(loaded) => {
+                let mut trainer = Trainer::to_restore(self, hot, steps, level)?;
+                trainer.restore(loaded)?;
+                trainer
+            }
+        };
         Ok(LanguageModel { files, sequences, trainer })
     }
 
@@ -70,10 +75,6 @@ impl FromFiles for Lm {
         let starts = Tensor { name: "starts".to_owned(), shape, elements: Elements::U64(&starts) };
         write_tensors(folder, "order.safetensors", &[starts])
     }
-}
-
-pub(super) fn sequences(config: &Lm, files: &Files) -> Result<Sequences> {
-    Sequences::new(files.train.clone(), config.context(), config.sequences(), config.train.seed)
 }
 
 /// What an evaluation reads, and in which windows.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::begin::fits;
+use super::estimate::check_fits;
 use super::*;
 use crate::checkpoint::{self, Contents, TrainerState};
 use crate::config::lm::feed_forward::{FeedForwardKind, FeedForwardOptions};
@@ -268,7 +268,8 @@ fn estimated_operations_are_near_those_that_are_counted() {
 #[test]
 fn what_is_far_too_large_for_the_machine_is_refused_with_its_largest_part() {
     let part = |name, bytes| Component { name, parameters: 0, bytes };
-    assert!(fits("the run", &[part("attention", 1 << 20)]).is_ok());
-    let error = fits("the run", &[part("attention", 1 << 20), part("n-gram tables", 1 << 60)]).unwrap_err().to_string();
+    assert!(check_fits("the run", &[part("attention", 1 << 20)]).is_ok());
+    let error =
+        check_fits("the run", &[part("attention", 1 << 20), part("n-gram tables", 1 << 60)]).unwrap_err().to_string();
     assert!(error.contains("the run takes about") && error.contains("for n-gram tables"), "{error}");
 }

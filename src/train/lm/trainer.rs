@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::begin::fits;
-use super::estimate::plan_network;
+use super::estimate::{check_fits, plan_network};
 use crate::checkpoint::{Contents, Loaded, TrainerState};
 use crate::config::RunConfig;
 use crate::config::lm::Lm;
@@ -124,10 +123,20 @@ impl Trainer {
     /// If the vocabulary is 0: whoever has the tokenizer knows it.
     #[track_caller]
     pub fn new(config: Lm, hot: Vec<u32>, total_steps: u64, level: Level) -> Result<Self> {
-        let vocabulary = config.model.vocabulary;
+        Self::within(&Scope::fresh(&config.optim, config.train.seed, level), config, hot, total_steps)
+    }
+
+    /// The same for a checkpoint to fill.
+    #[track_caller]
+    pub(super) fn to_restore(config: Lm, hot: Vec<u32>, total_steps: u64, level: Level) -> Result<Self> {
+        Self::within(&Scope::saved(&config.optim, config.train.seed, level), config, hot, total_steps)
+    }
+
+    #[track_caller]
+    fn within(scope: &Scope, config: Lm, hot: Vec<u32>, total_steps: u64) -> Result<Self> {
+        let (vocabulary, level) = (config.model.vocabulary, scope.level());
         assert!(vocabulary > 0, "a vocabulary of no tokens");
-        let scope = Scope::fresh(&config.optim, config.train.seed, level);
-        let network = Gpt::new(&scope, &config.parts(), vocabulary, hot.clone())?;
+        let network = Gpt::new(scope, &config.parts(), vocabulary, hot.clone())?;
         let (length, micro_batch) = (config.context(), config.micro_batch());
         let batch = TokenBatch { length, micro_batch, ..TokenBatch::default() };
         Ok(Self { config, network, work: Workspace::new(level), steps: 0, total_steps, hot, batch })
@@ -221,8 +230,8 @@ impl Trainer {
         if let Some(hot) = shape.hot.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(loaded.refuse("config.json", format!("hot: {hot} is not below the vocabulary ({vocabulary})")));
         }
-        fits("the network", &plan_network(&shape.config, vocabulary, level)?)?;
-        Ok((Self::new(shape.config, shape.hot, shape.total_steps, level)?, tokenizer))
+        check_fits("the network", &plan_network(&shape.config, vocabulary, level)?)?;
+        Ok((Self::to_restore(shape.config, shape.hot, shape.total_steps, level)?, tokenizer))
     }
 
     /// Takes weights, optimiser state and indexes from a checkpoint of a network of the same shape.

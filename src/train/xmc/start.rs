@@ -87,8 +87,14 @@ impl FromFiles for Config {
         estimate::check(&self, &data.train)?;
         let counts = LabelCounts::count(&data.train);
         let (features, labels) = (data.train.features(), data.train.labels());
-        let mut trainer = Trainer::new(self, features, labels, steps, level)?;
-        loaded.map_or(Ok(()), |loaded| trainer.restore(loaded))?;
+        let trainer = match loaded {
+            None => Trainer::new(self, features, labels, steps, level)?,
+            Some(loaded) => {
+                let mut trainer = Trainer::to_restore(self, features, labels, steps, level)?;
+                trainer.restore(loaded)?;
+                trainer
+            }
+        };
         let (source, train) = (Arc::new(data.train.clone()), &trainer.config.train);
         Ok(Xmc {
             inverse: counts.inverse(train),

@@ -71,8 +71,23 @@ impl Trainer {
     pub fn new(config: Config, features: usize, labels: usize, total_steps: u64, level: Level) -> Result<Self> {
         // Whoever knows the size of the training set has said what follows from it.
         let config = config.resolved(usize::MAX);
-        let scope = Scope::fresh(&config.optim, config.train.seed, level);
-        let network = Mlp::new(&scope, &config.model, features, labels)?;
+        Self::within(&Scope::fresh(&config.optim, config.train.seed, level), config, features, labels, total_steps)
+    }
+
+    /// The same for a checkpoint to fill.
+    pub(super) fn to_restore(
+        config: Config,
+        features: usize,
+        labels: usize,
+        total_steps: u64,
+        level: Level,
+    ) -> Result<Self> {
+        let config = config.resolved(usize::MAX);
+        Self::within(&Scope::saved(&config.optim, config.train.seed, level), config, features, labels, total_steps)
+    }
+
+    fn within(scope: &Scope, config: Config, features: usize, labels: usize, total_steps: u64) -> Result<Self> {
+        let (level, network) = (scope.level(), Mlp::new(scope, &config.model, features, labels)?);
         let (sparse, seed) = (&config.sparse, config.train.seed);
         let active = active_rows(sparse, labels);
         // From half of the rows on, computing all of them costs less than choosing and gathering, and is exact.
@@ -155,7 +170,7 @@ impl Trainer {
     fn of_shape(loaded: &Loaded, level: Level) -> Result<Self> {
         let Shape { config, features, labels, total_steps } = shape(loaded)?;
         check_network(&config, features, labels)?;
-        Self::new(config, features, labels, total_steps, level)
+        Self::to_restore(config, features, labels, total_steps, level)
     }
 
     /// Takes weights, optimiser state and indexes from a checkpoint of a network of the same shape.
