@@ -7,6 +7,7 @@ mod inspect;
 pub mod lm;
 pub mod network;
 mod plan;
+mod rate;
 mod run;
 mod start;
 mod state;

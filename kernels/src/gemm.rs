@@ -43,16 +43,23 @@ mod batched;
 mod gathered;
 mod micro;
 mod operand;
+mod output;
 mod pack;
+mod pack_tiles;
 mod panel;
 mod product;
+mod strips;
 mod tiles;
+mod window;
 
 pub use batched::{Batch, BatchMut, BatchShape, batched_gemm};
 pub use gathered::{GemmScratch, gathered_backward_input, gathered_backward_weights, gathered_forward};
 pub use operand::Operand;
-pub use panel::{PackedPanel, Precision, Side};
-pub use product::{Causal, Output, gemm};
+pub use output::Output;
+pub use panel::PackedPanel;
+pub use product::gemm;
+pub use strips::{Precision, Side};
+pub use window::Causal;
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,10 @@
 
 use super::gathered::GemmScratch;
 use super::operand::Operand;
-use super::panel::Precision;
-use super::product::{Causal, Output, Window, product};
+use super::output::Output;
+use super::product::product;
+use super::strips::Precision;
+use super::window::{Causal, Window};
 use crate::simd::Weight;
 use crate::{Level, MatMut, MatRef};
 

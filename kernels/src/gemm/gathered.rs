@@ -1,8 +1,11 @@
 //! The three products of a layer with the active rows of its matrix, packing included.
 
 use super::operand::Operand;
-use super::panel::{PackedPanel, Precision};
-use super::product::{Output, Window, product};
+use super::output::Output;
+use super::panel::PackedPanel;
+use super::product::product;
+use super::strips::Precision;
+use super::window::Window;
 use crate::simd::Weight;
 use crate::{Level, MatRef};
 

@@ -1,7 +1,9 @@
 //! The micro-kernel on f32 vectors and the loops around it.
 
-use super::panel::{PackedPanel, block};
-use super::product::{Output, Window};
+use super::output::Output;
+use super::panel::PackedPanel;
+use super::strips::block;
+use super::window::Window;
 use crate::simd::Simd;
 
 /// The most contraction indices that one pass sums in registers. Longer passes write the output less often, which

@@ -2,8 +2,8 @@
 //! copied.
 
 use super::operand::Operand;
-use super::panel::{Precision, Side, Strips, block};
-use super::product::Window;
+use super::strips::{Precision, Side, Strips, block};
+use super::window::Window;
 use crate::simd::{Simd, Weight, nearest_bf16_bits};
 
 /// Rows of memory copied into all strips before the next ones, when no transposition is needed: few enough that their

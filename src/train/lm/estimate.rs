@@ -13,7 +13,7 @@ use crate::machine::Limits;
 use crate::model::Gpt;
 use crate::module::{Demand, Module};
 use crate::optim::{Parameter, Scope, matches};
-use crate::train::xmc::estimate::{product_rate, snapshot};
+use crate::train::rate::{product_rate, snapshot};
 
 /// Share of the time of a step that products take; the rest are attention, norms, losses and packing. With this number a run
 /// of `tiny` was predicted to take 66 seconds of CPU time (300 steps, two threads, Zen 4) and took 74; the times of

@@ -1,19 +1,18 @@
 //! What a run will take, before it is started.
 
-use std::time::Instant;
-
 use serde::Serialize;
 
 use super::sampling::active_rows;
 use crate::config::{Config, IndexName, Storage};
 use crate::data::{Dataset, Samples};
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
-use crate::kernels::{Level, MatMut, MatRef};
+use crate::kernels::Level;
+use crate::kernels::gemm::Precision;
 use crate::machine::Limits;
 use crate::model::Mlp;
 use crate::module::Module;
 use crate::optim::Scope;
+use crate::train::rate::{product_rate, snapshot};
 
 /// What a run is expected to take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -169,25 +168,4 @@ fn plan(config: &Config, (samples, features_per_sample): (usize, f64), features:
         bytes_per_step: (moved * 2.0 * stored) as u64,
         seconds_per_step: 0.0,
     }
-}
-
-/// Bytes of the copy of a checkpoint that holds so many.
-pub(in crate::train) fn snapshot(bytes: u64, limit: u64) -> u64 {
-    if bytes <= limit { bytes } else { 0 }
-}
-
-/// Operations a second of a product that fits the second-level cache, on one thread.
-pub(in crate::train) fn product_rate(level: Level, precision: Precision) -> f64 {
-    let (rows, cols, depth) = (128, 512, 128);
-    let (a, b, mut c) = (vec![0.5; rows * depth], vec![0.5; depth * cols], vec![0.0; rows * cols]);
-    let (mut left, mut right) = (PackedPanel::new(), PackedPanel::new());
-    left.pack_left(level, precision, Operand::new(MatRef::new(&a, rows, depth)));
-    right.pack_right(level, precision, Operand::new(MatRef::new(&b, depth, cols)));
-    let (mut best, flops) = (f64::INFINITY, (2 * rows * cols * depth) as f64);
-    for _ in 0..20 {
-        let start = Instant::now();
-        gemm(level, Output::new(MatMut::new(&mut c, rows, cols)), &left, &right);
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    flops / best
 }
