@@ -1,12 +1,17 @@
-//! An index of one's own, checked by the kit that checks the built-in ones: rows in buckets by their largest coordinate.
+//! An index of your own: rows in buckets by their largest coordinate. The kit that checks the built-in indexes checks it, and a
+//! configuration names it.
 
+use hotrow::config::{Config, IndexOptions};
+use hotrow::data::Batch;
+use hotrow::error::Result as Answer;
 use hotrow::index::conformance::{Claims, check};
-use hotrow::index::{Index, Rows, Statistics, WeightsRef};
-use hotrow::kernels::{MatRef, reduce::dot};
+use hotrow::index::{self, Index, Rows, Statistics, WeightsRef};
+use hotrow::kernels::{Level, MatRef, reduce::dot};
 use hotrow::ragged::Ragged;
 use hotrow::tensor::{Elements, Tensor};
+use hotrow::train::xmc::Trainer;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Largest {
     /// Bucket of each row: the place of its largest coordinate. Empty before the first rebuild.
     places: Vec<u32>,
@@ -70,8 +75,25 @@ impl Index for Largest {
     }
 }
 
+fn make(_: &IndexOptions, _seed: u64, _rows: usize, _dim: usize, _: Level) -> Answer<Box<dyn Index>> {
+    Ok(Box::new(Largest::default()))
+}
+
 #[cfg_attr(test, test)]
 fn main() {
-    let make = |_, _, _| -> Box<dyn Index> { Box::new(Largest { places: vec![], buckets: Ragged::new() }) };
-    check(make, Claims { found: 0.5, inserts: false });
+    check(|_, _, _| -> Box<dyn Index> { Box::new(Largest::default()) }, Claims { found: 0.5, inserts: false });
+
+    // One line, and configurations of this program can name it: in a file, or as here.
+    index::register("largest", make);
+    let sets = ["sparse.index=largest", "sparse.active=200", "train.batch_size=16"].map(str::to_owned);
+    let config = Config::load(None, &sets).expect("the name is known");
+    let mut trainer = Trainer::new(config, 30, 3000, 40, Level::detect()).expect("a small network");
+    let mut batch = Batch::new(30);
+    (0..16).for_each(|sample| {
+        batch.features.push(&[sample], &[1.0]).expect("a feature");
+        batch.labels.push([sample * 100]);
+    });
+    let losses: Vec<f64> = (0..40).map(|_| trainer.step(&batch).expect("finite numbers").loss).collect();
+    assert!(losses[39] < 0.1 * losses[0], "{losses:?}");
+    assert_eq!(trainer.output.expect("an output that is sampled").index.name(), "largest");
 }

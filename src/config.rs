@@ -1,4 +1,5 @@
-//! The configuration of a run: TOML sections, each key settable by `--set section.key=value`, every default written out.
+//! Configurations: [`Config`] of classification and [`lm::Lm`] of language models. Each has TOML sections, every key has a default, and
+//! `--set section.key=value` sets one.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! Layers: plain structs with forward, backward and update side by side. The sparse side owns the rows.
+//! Layers: plain structs with a forward and a backward pass. Each takes an [`optim::Scope`](crate::optim::Scope), which makes its
+//! parameters, and small options of its own.
 //!
 //! | layer | input | output | rows are |
 //! |---|---|---|---|

@@ -5,7 +5,7 @@
 //! # The smallest whole program
 //!
 //! ```
-//! use hotrow::{config::Config, data::Batch, kernels::Level, train::Trainer};
+//! use hotrow::{config::Config, data::Batch, kernels::Level, train::xmc::Trainer};
 //!
 //! // A classifier of 4 features and 3 labels, for 20 steps.
 //! let mut trainer = Trainer::new(Config::default(), 4, 3, 20, Level::detect())?;
@@ -25,12 +25,12 @@
 //! | I want to | look at |
 //! |---|---|
 //! | train a classifier on files, as the program does | [`train::xmc`] |
-//! | train a classifier on batches in memory | [`train::Trainer`], [`data::Batch`] |
-//! | predict labels with a trained classifier | [`train::Predictor`] |
+//! | train a classifier on batches in memory | [`train::xmc::Trainer`], [`data::Batch`] |
+//! | predict labels with a trained classifier | [`train::xmc::Predictor`] |
 //! | train a language model | [`train::lm`] |
 //! | generate text | [`generate()`](generate::generate), [`model::Gpt`] |
 //! | turn text into tokens | [`data::tokens`] |
-//! | build a network of my own from layers | [`layer`], [`mod@module`] |
+//! | build a network of my own from layers | [`layer`], [`mod@module`], [`optim::Scope`], with the names of [`prelude`] |
 //! | train it, with log, clipping, checkpoints and resume | [`train::network`]; `examples/custom_network.rs` is a whole one |
 //! | choose an optimiser, or set one parameter's rule | [`config::Optim`], [`optim`] |
 //! | find the rows with the largest scores for a query | [`index`], [`index::Index`] |
@@ -71,8 +71,8 @@
 //!
 //! # Errors and panics
 //!
-//! Wrong data, options and files are an [`error::Error`]. A wrong call panics and says what disagrees. Some calls also have a form that
-//! returns an error: [`matrix::Matrix::try_zeros`], `try_new` of parameters, layers and networks,
+//! Wrong data, options and files are an [`error::Error`], and so is memory that the system refuses. A wrong call panics and says what
+//! disagrees. Some calls also have a form that returns an error: [`matrix::Matrix::try_zeros`], [`optim::Parameter::try_new`],
 //! [`optim::Parameter::try_update_rows`], [`model::Gpt::try_next`], [`train::lm::try_evaluate`].
 // Not `forbid`: `data::map` maps files.
 #![deny(unsafe_code)]

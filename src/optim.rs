@@ -1,4 +1,12 @@
-//! Weights with the state of the rule that moves them, updated row by row by the thread that owns the row.
+//! Parameters: weights with their rule, its state and the gradient. The thread that owns a row updates it.
+//!
+//! | type | is |
+//! |---|---|
+//! | [`Scope`] | what makes the parameters of a network: new, for a checkpoint, or as a plan |
+//! | [`Group`] | what a pattern on names changes about parameters |
+//! | [`Parameter`] | a matrix of weights (rows, D) with rule, state and gradient |
+//! | [`Rule`] | the update rule of a parameter, with its constants |
+//! | [`Step`] | the number, learning rate, gradient scale and seed of one step |
 
 mod grad;
 mod parameter;

@@ -1,4 +1,4 @@
-//! Training: one step after the other, and everything around them.
+//! Training: steps, and what surrounds them: log, evaluation, checkpoints, resume.
 //!
 //! [`xmc`] and [`lm`] are the tasks of the program. Their runs read files: [`start()`] begins one, [`resume`] goes on with it.
 //! [`network`] trains any other network, on batches that you make.
