@@ -40,9 +40,11 @@ struct Model {
     vocab: serde_json::Value,
 }
 
-impl Names {
-    pub fn from_bytes(json: &[u8]) -> Result<Self, String> {
-        let file: File = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+impl std::str::FromStr for Names {
+    type Err = String;
+
+    fn from_str(json: &str) -> Result<Self, String> {
+        let file: File = serde_json::from_str(json).map_err(|error| error.to_string())?;
         let is_bpe = file.model.kind == "BPE";
         let model: HashMap<String, u32> = match is_bpe {
             true => serde_json::from_value(file.model.vocab).map_err(|error| format!("vocab: {error}"))?,
@@ -68,7 +70,9 @@ impl Names {
         }
         Ok(Self { model, added, names, is_bpe })
     }
+}
 
+impl Names {
     pub fn get_vocab(&self, _with_added: bool) -> HashMap<String, u32> {
         let added = self.added.values().map(|token| (token.content.clone(), token.id));
         self.model.iter().map(|(name, &id)| (name.clone(), id)).chain(added).collect()

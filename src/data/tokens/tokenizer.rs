@@ -175,7 +175,9 @@ pub(super) fn parse(json: &[u8]) -> Result<(Inner, u128), String> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
     // Layout and the order of keys do not change the tokenizer.
     let hash = xxh3_128(&serde_json::to_vec(&value).expect("JSON is JSON"));
-    let inner = Inner::from_bytes(json).map_err(|error| format!("is no tokenizer: {error}"))?;
+    // `FromStr` is compiled in `tokenizers`; `from_bytes` would be compiled here.
+    let text = std::str::from_utf8(json).expect("JSON is UTF-8");
+    let inner = text.parse::<Inner>().map_err(|error| format!("is no tokenizer: {error}"))?;
     Ok((inner, hash))
 }
 

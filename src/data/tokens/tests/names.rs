@@ -6,10 +6,10 @@ use super::super::names::Names;
 use super::*;
 
 /// The tokenizer of the tests with these added tokens.
-fn with(added: Value) -> Vec<u8> {
+fn with(added: Value) -> String {
     let mut value: Value = serde_json::from_slice(TOKENIZER_300.json()).unwrap();
     value["added_tokens"] = added;
-    value.to_string().into_bytes()
+    value.to_string()
 }
 
 fn added(id: usize, content: &str, special: bool) -> Value {
@@ -29,7 +29,7 @@ fn names_and_numbers_are_those_of_the_crate() {
     ];
     for set in sets {
         let json = with(set);
-        let (names, crates) = (Names::from_bytes(&json).unwrap(), tokenizers::Tokenizer::from_bytes(&json).unwrap());
+        let (names, crates) = (json.parse::<Names>().unwrap(), json.parse::<tokenizers::Tokenizer>().unwrap());
         let vocabulary = crates.get_vocab(true);
         assert_eq!(names.get_vocab(true), vocabulary);
         let of_crate =
@@ -55,11 +55,11 @@ fn numbers_that_the_crate_would_change_are_refused() {
         json!([added(size, "", true)]),
         json!([added(size, "b c", true), added(size, "b c", true)]),
     ] {
-        let error = Names::from_bytes(&with(set.clone())).unwrap_err();
+        let error = with(set.clone()).parse::<Names>().unwrap_err();
         assert!(error.contains("feature `text`"), "{set}: {error}");
     }
     let other = json!({ "model": { "type": "WordLevel", "vocab": { "a": 0 }, "unk_token": "a" } });
-    let mut names = Names::from_bytes(other.to_string().as_bytes()).unwrap();
+    let mut names = other.to_string().parse::<Names>().unwrap();
     assert!(!super::super::names::set_up(&mut names));
-    assert!(Names::from_bytes(b"{}").is_err());
+    assert!("{}".parse::<Names>().is_err());
 }
