@@ -7,7 +7,6 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::Config;
-use super::lm::Lm;
 use crate::error::{Error, Result};
 
 /// The configuration of a kind of run: sections of keys, all of which have defaults.
@@ -128,15 +127,17 @@ pub(crate) fn to_toml(config: &impl Serialize) -> String {
     toml::to_string(config).expect("a configuration that check accepts is TOML")
 }
 
+/// Kinds of runs, each with the sections that no other kind has.
+pub(super) const KINDS: [(&str, &[&str]); 2] =
+    [("train xmc", &["sparse"]), ("train lm", &["feed_forward", "head", "memory", "ngram"])];
+
 /// The kind of run that a file is of, if it has sections of one kind alone.
 fn other_task(file: &Table) -> Option<&'static str> {
-    let [xmc, lm] = [table_of(&Config::default()), table_of(&Lm::default())];
-    let only = |mine: &Table, other: &Table| {
-        file.keys().any(|name| mine.contains_key(name) && !other.contains_key(name))
-            && !file.keys().any(|name| other.contains_key(name) && !mine.contains_key(name))
-    };
-    let kinds = [(Config::TASK, only(&xmc, &lm)), (Lm::TASK, only(&lm, &xmc))];
-    kinds.into_iter().find_map(|(task, only)| only.then_some(task))
+    let mut kinds = KINDS.iter().filter(|(_, sections)| sections.iter().any(|name| file.contains_key(*name)));
+    match (kinds.next(), kinds.next()) {
+        (Some((task, _)), None) => Some(task),
+        _ => None,
+    }
 }
 
 fn table_of(config: &impl Serialize) -> Table {

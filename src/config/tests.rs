@@ -188,3 +188,16 @@ proptest! {
         let _ = load(&[&set]);
     }
 }
+
+#[test]
+fn kinds_of_runs_are_told_by_the_sections_that_they_alone_have() {
+    let sections = |text: String| text.parse::<toml::Table>().unwrap().keys().cloned().collect::<Vec<_>>();
+    let [xmc, lm] = [sections(Config::default().to_toml()), sections(lm::Lm::default().to_toml())];
+    let only = |own: &[String], other: &[String]| -> Vec<String> {
+        own.iter().filter(|name| !other.contains(name)).cloned().collect()
+    };
+    let want = [(Config::TASK, only(&xmc, &lm)), (lm::Lm::TASK, only(&lm, &xmc))];
+    let known =
+        super::load::KINDS.map(|(task, sections)| (task, sections.iter().map(|&name| name.to_owned()).collect()));
+    assert_eq!(known, want);
+}
