@@ -84,7 +84,7 @@ fn a_run_that_is_not_there_is_a_mistake_of_usage_everywhere() {
         }
     }
     for arguments in ["train xmc --train a.txt --out a.txt", "train xmc --train a.txt --out a.txt/run"] {
-        assert_fails(&run(at, arguments, XMC), 2, &["a.txt", "no folder"]);
+        assert_fails(&run(at, arguments, XMC), 2, &["a.txt", "a file is in its place"]);
     }
 }
 

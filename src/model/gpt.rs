@@ -104,6 +104,7 @@ impl Gpt {
         let (Parts { model, head, .. }, scope) = (parts, &Memories::groups(scope, parts));
         let (width, rope) = (model.width, rotations(model));
         let embedding = || Embedding::new(&scope.child("embedding"), vocabulary, width);
+        let embedding = (!model.tied).then(embedding).transpose()?;
         let block = |layer: usize| Block::new(&scope.child(&format!("blocks.{layer}")), parts, rope.clone());
         let name = scope.child(if model.tied { "embedding" } else { "head" });
         let mut output = Dense::new(&name, vocabulary, width, TOKEN_DEVIATION, model.precision)?;
@@ -111,7 +112,7 @@ impl Gpt {
             output = output.multiplied_in_part(head.computed(vocabulary));
         }
         Ok(Self {
-            embedding: (!model.tied).then(embedding).transpose()?,
+            embedding,
             blocks: (0..model.layers).map(block).collect::<Result<_>>()?,
             norm: RmsNorm::new(&scope.child("norm"), width)?,
             memories: Memories::new(scope, parts)?,

@@ -123,7 +123,7 @@ impl Signals {
     ///
     /// ```
     /// let signals = hotrow::run::Signals::unconnected().stop_after(2);
-    /// assert_eq!([1, 2, 3].map(|step| signals.stop(step)), [false, true, true]);
+    /// assert_eq!([1, 2, 3].map(|step| signals.should_stop(step)), [false, true, true]);
     /// ```
     pub fn stop_after(self, step: u64) -> Signals {
         Signals { last: Some(step), ..self }
