@@ -352,6 +352,18 @@ def peaks():
     return table(["CPU, one core", "level", "f32", "bf16", "memory", "file"], lines)
 
 
+def compare():
+    """Rates of two builds of the program, interleaved."""
+    units = {"xmc": "samples/s", "lm": "tokens/s", "demo": "runs/h"}
+    lines = []
+    for row in rows_of("compare"):
+        old, new = (f"{median(row[name]):,.0f}".replace(",", " ") for name in ("old", "new"))
+        unit = units[row["workload"].split()[0]]
+        ratios = [f"{row['ratio_of_medians']:.3f}", f"{row['median_of_ratios']:.3f}"]
+        lines.append([row["workload"], row.get("build", ""), str(len(row["old"])), f"{old} {unit}", f"{new} {unit}", *ratios])
+    return table(["workload", "build", "rounds", "before", "after", "ratio of medians", "median of ratios in a round"], lines)
+
+
 def roofline():
     """Each kernel at the best level of its machine."""
     result = load("bench/roofline")
@@ -503,6 +515,7 @@ TABLES = {
     "presets": presets,
     "generate": generate,
     "targets": targets,
+    "compare": compare,
     "peaks": peaks,
     "roofline": roofline,
     "crossings": crossings,

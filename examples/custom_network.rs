@@ -43,7 +43,7 @@ impl Network for TwoFields {
         self.output.forward(work, x, active.rows(), MatMut::new(&mut z, n, active.len()));
         let sum = loss::gradient(config::Loss::Softmax, work, MatMut::new(&mut z, n, active.len()), &active, &labels);
         let dz = MatRef::new(&z, n, active.len());
-        self.output.backward(work, dz, active.rows(), MatMut::new(&mut dx, n, WIDTH));
+        self.output.backward_add(work, dz, active.rows(), MatMut::new(&mut dx, n, WIDTH));
         self.output.accumulate(dz, active.rows(), x);
         for ((table, features), other) in self.fields.iter_mut().zip(features).zip([&h[1], &h[0]]) {
             let dh: Vec<f32> = dx.iter().zip(other).map(|(d, other)| d * other).collect();

@@ -18,24 +18,24 @@
 //! | [`SampledHead`] | (T, D) and targets | estimates of losses, and their gradients | tokens |
 //! | [`DenseHead`] | (T, D) and targets | losses and gradients, never the logits | tokens |
 //!
-//! # What is written over and what is added to
+//! # How layers are called
 //!
-//! Outputs are written over, whatever stood there; gradients of inputs are written over where a layer is the only way down from its
-//! input, and added to where others may lead there too. Gradients of weights stay with their [`Parameter`](crate::optim::Parameter) until
-//! the step, which empties them. A step is the same for every layer: [`Module::update`](crate::module::Module::update) walks its
-//! parameters.
+//! - A method writes over its output. One whose name ends in `_add` adds to it.
+//! - A backward pass keeps the gradient of the weights with their [`Parameter`](crate::optim::Parameter) until the step, which empties it.
+//! - A step is the same for every layer: [`Module::update`](crate::module::Module::update) walks its parameters.
+//! - What a forward pass leaves for the backward pass is a `Saved` value of the caller, so that many readers share one layer.
 //!
 //! | layer | output of the forward | gradient of the input | gradient of the weights |
 //! |---|---|---|---|
 //! | [`Table`] | written over | none: features have none | kept as touches by its backward |
-//! | [`Linear`] | written over | added to `dx` | kept as products by [`Linear::accumulate`], or handed to [`Linear::step_along`] |
-//! | [`per_sample`] | written over | added to `dx` | computed in the update |
+//! | [`Linear`] | written over | [`backward_add`](Linear::backward_add) | kept as products by [`Linear::accumulate`], or handed to [`Linear::step_along`] |
+//! | [`per_sample`] | written over | [`backward_per_sample_add`](Linear::backward_per_sample_add) | computed in the update |
 //! | [`Dense`] | written over | written over | added up by [`Dense::accumulate`] |
 //! | [`Embedding`] | written over | none | added up by its backward |
-//! | [`RmsNorm`] | written over | added to `dx` | added up by its backward |
+//! | [`RmsNorm`] | written over | [`backward_add`](RmsNorm::backward_add) | added up by its backward |
 //! | [`Attention`], [`FeedForward`], [`SampledFeedForward`], [`BlockFeedForward`], [`MemoryLayer`] | written over | written over | added up by the backward |
-//! | [`RowTable`] | **added to `y`** | none; [`RowTable::dots`], written over, is that of the factors | kept as touches by [`RowTable::accumulate`] |
-//! | [`NgramMemory`] | **added to the stream `x`** | left as it is, or added to where there are gates | kept by its backward and [`accumulate`](NgramMemory::accumulate) |
+//! | [`RowTable`] | [`forward_add`](RowTable::forward_add) | none; [`RowTable::dots`], written over, is that of the factors | kept as touches by [`RowTable::accumulate`] |
+//! | [`NgramMemory`] | [`forward_add`](NgramMemory::forward_add), to the stream | [`backward_add`](NgramMemory::backward_add): only gates have one | kept by its backward and [`accumulate`](NgramMemory::accumulate) |
 //! | [`DenseHead`], [`SampledHead`] | losses, written over | written over | added to those of their [`Dense`] |
 //!
 //! # Threads

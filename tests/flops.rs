@@ -63,7 +63,7 @@ fn a_linear_layer_counts_the_rows_that_are_active() {
     layer.forward(&mut work, x, active.rows(), MatMut::new(&mut z, 3, 2));
     assert_eq!(counted(&mut work, Phase::Gemm), (48, 120));
     let mut dx = [0.0; 12];
-    layer.backward(&mut work, MatRef::new(&z, 3, 2), active.rows(), MatMut::new(&mut dx, 3, 4));
+    layer.backward_add(&mut work, MatRef::new(&z, 3, 2), active.rows(), MatMut::new(&mut dx, 3, 4));
     assert_eq!(counted(&mut work, Phase::Gemm), (48, 120));
     let gradient = LinearGradient { active: active.rows(), dz: MatRef::new(&z, 3, 2), x };
     layer.step_along(&mut work, &[gradient], &STEP);
@@ -77,7 +77,7 @@ fn a_linear_layer_counts_the_rows_that_are_active() {
     let mut z = [0.0; 3];
     layer.forward_per_sample(&mut work, x, &sets, &mut z);
     assert_eq!(counted(&mut work, Phase::Gemm), (24, 120));
-    layer.backward_per_sample(&mut work, &z, &sets, MatMut::new(&mut dx, 3, 4));
+    layer.backward_per_sample_add(&mut work, &z, &sets, MatMut::new(&mut dx, 3, 4));
     assert_eq!(counted(&mut work, Phase::Gemm), (24, 120));
     layer.update_per_sample(&mut work, x, &z, &sets, &STEP);
     assert_eq!(counted(&mut work, Phase::Update), (24, 120));
@@ -109,7 +109,7 @@ fn tables_count_the_rows_that_are_looked_up() {
 
     let rows = Parameter::new("rows", 9, 4, Storage::F32, &optim, Init::Normal(1.0), 7);
     let (mut rows, ids) = (RowTable::new(rows), Ragged::from_iter([vec![3, 5], vec![5]]));
-    rows.forward(&mut work, &ids, &[1.0; 3], MatMut::new(&mut h, 2, 4));
+    rows.forward_add(&mut work, &ids, &[1.0; 3], MatMut::new(&mut h, 2, 4));
     assert_eq!(counted(&mut work, Phase::Forward), (24, 24));
     rows.accumulate(&ids, &[1.0; 3], MatRef::new(&h, 2, 4));
     rows.update(&mut work, &STEP);

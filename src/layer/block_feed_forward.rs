@@ -271,7 +271,7 @@ impl BlockFeedForward {
         self.router.backward(work, dscores.view(), from_router.view_mut());
         dn.slice_mut().iter_mut().zip(from_router.slice()).for_each(|(sum, d)| *sum += d);
         copy_rows(dy, &mut dx);
-        self.norm.backward(work, x, &saved.rstd, dn.view(), dx);
+        self.norm.backward_add(work, x, &saved.rstd, dn.view(), dx);
         [a, dhidden, dinput, dshares, dscores, dn, from_router].into_iter().for_each(|b| work.give_back(b));
     }
 

@@ -36,10 +36,13 @@ fn layers_write_over_or_add_as_their_table_says() {
     let linear = Linear::new(&Scope::of("l", &optim, 7), 3, 2, Storage::F32).unwrap();
     let all = RowSet::All(3);
     assert_eq!(form(3, |z| linear.forward(work, two, all, MatMut::new(z, 1, 3))), Form::Over);
-    assert_eq!(form(2, |dx| linear.backward(work, three, all, MatMut::new(dx, 1, 2))), Form::Adds);
+    assert_eq!(form(2, |dx| linear.backward_add(work, three, all, MatMut::new(dx, 1, 2))), Form::Adds);
     let sets = Sets::new(Ragged::from_iter([[2, 0]]));
     assert_eq!(form(2, |z| linear.forward_per_sample(work, two, &sets, z)), Form::Over);
-    assert_eq!(form(2, |dx| linear.backward_per_sample(work, &[1.0, 2.0], &sets, MatMut::new(dx, 1, 2))), Form::Adds);
+    assert_eq!(
+        form(2, |dx| linear.backward_per_sample_add(work, &[1.0, 2.0], &sets, MatMut::new(dx, 1, 2))),
+        Form::Adds
+    );
 
     let dense = Dense::new(&Scope::of("d", &optim, 7), 3, 2, 1.0, Precision::F32).unwrap();
     assert_eq!(form(3, |y| dense.forward(work, two, MatMut::new(y, 1, 3))), Form::Over);
@@ -57,12 +60,12 @@ fn layers_write_over_or_add_as_their_table_says() {
     let mut rstd = [0.0];
     assert_eq!(form(2, |y| norm.forward(work, two, MatMut::new(y, 1, 2), &mut rstd)), Form::Over);
     let dy = MatRef::new(&[1.0, 1.0], 1, 2);
-    assert_eq!(form(2, |dx| norm.backward(work, two, &rstd, dy, MatMut::new(dx, 1, 2))), Form::Adds);
+    assert_eq!(form(2, |dx| norm.backward_add(work, two, &rstd, dy, MatMut::new(dx, 1, 2))), Form::Adds);
 
     let rows = RowTable::new(Parameter::new("r", 5, 2, Storage::F32, &optim, Init::Normal(1.0), 7));
     let ids = Ragged::from_iter([[3, 1, 3]]);
     let c = [1.0, 2.0, -0.5];
-    assert_eq!(form(2, |y| rows.forward(work, &ids, &c, MatMut::new(y, 1, 2))), Form::Adds);
+    assert_eq!(form(2, |y| rows.forward_add(work, &ids, &c, MatMut::new(y, 1, 2))), Form::Adds);
     assert_eq!(form(3, |out| rows.dots(work, Phase::Backward, &ids, two, out)), Form::Over);
 
     let model = Model { width: 2, heads: 1, layers: 1, context: 4, precision: Precision::F32, ..Model::default() };

@@ -134,7 +134,7 @@ fn norms_follow_the_gradient() {
         |layer, x, y| layer.forward(&mut Workspace::new(level), x, y, &mut rstd.borrow_mut()),
         |layer, x, dy, mut dx| {
             (0..TOKENS).for_each(|r| dx.row_mut(r).fill(0.0));
-            layer.backward(&mut Workspace::new(level), x, &rstd.borrow(), dy, dx);
+            layer.backward_add(&mut Workspace::new(level), x, &rstd.borrow(), dy, dx);
         },
     );
 }

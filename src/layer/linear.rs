@@ -160,7 +160,7 @@ impl Linear {
     ///
     /// If the shapes disagree.
     #[track_caller]
-    pub fn backward(&self, work: &mut Workspace, dz: MatRef<f32>, active: RowSet, dx: MatMut<f32>) {
+    pub fn backward_add(&self, work: &mut Workspace, dz: MatRef<f32>, active: RowSet, dx: MatMut<f32>) {
         assert_eq!((dx.rows(), active.len()), (dz.rows(), dz.cols()), "dz is not (samples, active rows)");
         assert_eq!(dx.cols(), self.cols(), "dx and the rows differ in length");
         self.count(work, dz.rows(), active.len());

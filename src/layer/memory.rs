@@ -170,7 +170,7 @@ impl MemoryLayer {
         saved.by_token = Ragged::from_parts(by_token, saved.slots.items().to_vec()).expect("heads of each token");
         saved.read.shape(tokens, self.gate.outputs());
         saved.read.slice_mut().fill(0.0);
-        values.table.forward(work, &saved.by_token, &saved.weights, saved.read.view_mut());
+        values.table.forward_add(work, &saved.by_token, &saved.weights, saved.read.view_mut());
         saved.gate.shape(tokens, self.gate.outputs());
         self.gate.forward(work, saved.n.view(), saved.gate.view_mut());
         let mut gated = work.buffer(tokens, self.gate.outputs());
@@ -231,14 +231,14 @@ impl MemoryLayer {
         self.keys.backward(work, normed, &saved.slots, &dscores, queries.slice_mut());
         dqueries.slice_mut().fill(0.0);
         let rstd = &saved.query_rstd;
-        self.query_norm.backward(work, saved.queries[0].view(), rstd, queries.view(), dqueries.view_mut());
+        self.query_norm.backward_add(work, saved.queries[0].view(), rstd, queries.view(), dqueries.view_mut());
         let dqueries_of_tokens = MatRef::new(dqueries.slice(), tokens, heads * keys);
         self.query.accumulate(work, saved.n.view(), dqueries_of_tokens);
         let mut from_queries = work.buffer(tokens, width);
         self.query.backward(work, dqueries_of_tokens, from_queries.view_mut());
         add(&mut dn.view_mut(), from_queries.view());
         copy_rows(dy, &mut dx);
-        self.norm.backward(work, x, &saved.rstd, dn.view(), dx);
+        self.norm.backward_add(work, x, &saved.rstd, dn.view(), dx);
         [gated, dread, dgate, dn, queries, dqueries, from_queries].into_iter().for_each(|b| work.give_back(b));
     }
 

@@ -221,7 +221,7 @@ impl NgramMemory {
         saved.read.shape(count, self.width);
         saved.read.slice_mut().fill(0.0);
         let heads = MatMut::new(saved.read.slice_mut(), count * self.config.heads, self.width / self.config.heads);
-        self.table.forward(work, &saved.ids, &saved.signs, heads);
+        self.table.forward_add(work, &saved.ids, &saved.signs, heads);
     }
 
     /// `x` (T, D) `+= scale * e`, with the scale of the layer that is number `at` of those that have one, and each token's gate
@@ -231,7 +231,7 @@ impl NgramMemory {
     ///
     /// If the shapes disagree or there is no such layer.
     #[track_caller]
-    pub fn forward(&self, work: &mut Workspace, at: usize, saved: &mut NgramSaved, x: MatMut<f32>) {
+    pub fn forward_add(&self, work: &mut Workspace, at: usize, saved: &mut NgramSaved, x: MatMut<f32>) {
         let NgramSaved { read, gates: kept, .. } = saved;
         let read = read.view();
         assert_eq!((x.rows(), x.cols()), (read.rows(), read.cols()), "x is not (tokens, width)");
@@ -246,14 +246,14 @@ impl NgramMemory {
         });
     }
 
-    /// Takes `dx` (T, D), the gradient at the stream after [`forward`](Self::forward) of layer `at`, to that before it, which is
+    /// Takes `dx` (T, D), the gradient at the stream after [`forward_add`](Self::forward_add) of layer `at`, to that before it, which is
     /// the same without a gate.
     ///
     /// # Panics
     ///
     /// If the shapes disagree or there is no such layer.
     #[track_caller]
-    pub fn backward(&mut self, work: &mut Workspace, at: usize, saved: &mut NgramSaved, dx: MatMut<f32>) {
+    pub fn backward_add(&mut self, work: &mut Workspace, at: usize, saved: &mut NgramSaved, dx: MatMut<f32>) {
         let NgramSaved { read, dread, gates: kept, .. } = saved;
         let read = read.view();
         assert_eq!((dx.rows(), dx.cols()), (read.rows(), read.cols()), "dx is not (tokens, width)");
@@ -280,7 +280,7 @@ impl NgramMemory {
         });
     }
 
-    /// Keeps what the layers' [`backward`](Self::backward) have added up, for the next update.
+    /// Keeps what the layers' [`backward_add`](Self::backward_add) have added up, for the next update.
     pub fn accumulate(&mut self, work: &mut Workspace, saved: &mut NgramSaved) {
         if let Some(dread) = saved.dread.take() {
             let (samples, cols) = (saved.ids.len(), self.width / self.config.heads);

@@ -69,7 +69,14 @@ impl RmsNorm {
     ///
     /// If the shapes disagree.
     #[track_caller]
-    pub fn backward(&mut self, work: &mut Workspace, x: MatRef<f32>, rstd: &[f32], dy: MatRef<f32>, dx: MatMut<f32>) {
+    pub fn backward_add(
+        &mut self,
+        work: &mut Workspace,
+        x: MatRef<f32>,
+        rstd: &[f32],
+        dy: MatRef<f32>,
+        dx: MatMut<f32>,
+    ) {
         assert_eq!(rstd.len(), x.rows(), "rstd and the rows of x differ in number");
         assert_eq!(dx.rows(), x.rows(), "dx and x differ in rows");
         let level = work.level;
@@ -92,7 +99,7 @@ impl RmsNorm {
         rms_norm(level, y, x, self.gain.f32(), EPSILON, rstd);
     }
 
-    /// [`backward`](Self::backward) on this thread; the gradient of the gain is added to `dgain`.
+    /// [`backward_add`](Self::backward_add) on this thread; the gradient of the gain is added to `dgain`.
     pub(super) fn rows_backward(
         &self,
         level: Level,

@@ -73,7 +73,7 @@ impl Linear {
     ///
     /// If the shapes disagree.
     #[track_caller]
-    pub fn backward_per_sample(&self, work: &mut Workspace, dz: &[f32], sets: &Sets, dx: MatMut<f32>) {
+    pub fn backward_per_sample_add(&self, work: &mut Workspace, dz: &[f32], sets: &Sets, dx: MatMut<f32>) {
         assert_eq!(dx.rows(), sets.by_sample().len(), "dx and the sets differ in samples");
         assert_eq!(dz.len(), sets.entries(), "dz is not one for each entry");
         self.count_entries(work, sets);

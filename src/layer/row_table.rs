@@ -67,12 +67,12 @@ impl RowTable {
     /// let rows = Parameter::new("values", 9, 1, Storage::F32, &Optim::default(), Init::Normal(1.0), 7);
     /// let (table, mut y) = (RowTable::new(rows), [1.0]);
     /// let ids = Ragged::from_iter([[3, 5]]);
-    /// table.forward(&mut Workspace::new(Level::detect()), &ids, &[2.0, -1.0], MatMut::new(&mut y, 1, 1));
+    /// table.forward_add(&mut Workspace::new(Level::detect()), &ids, &[2.0, -1.0], MatMut::new(&mut y, 1, 1));
     /// let w = table.parameter().f32();
     /// assert!((y[0] - (1.0 + 2.0 * w[3] - w[5])).abs() < 1e-5);
     /// ```
     #[track_caller]
-    pub fn forward(&self, work: &mut Workspace, ids: &Ragged<u32>, c: &[f32], y: MatMut<f32>) {
+    pub fn forward_add(&self, work: &mut Workspace, ids: &Ragged<u32>, c: &[f32], y: MatMut<f32>) {
         assert_eq!(ids.len(), y.rows(), "y has not one row for each sample");
         assert_eq!(ids.items().len(), c.len(), "c has not one factor for each entry");
         self.count(work, Phase::Forward, ids);
@@ -100,7 +100,7 @@ impl RowTable {
         });
     }
 
-    /// Keeps, for the next update, the gradient of [`forward`](Self::forward): `dy` (S, D) is that of its output.
+    /// Keeps, for the next update, the gradient of [`forward_add`](Self::forward_add): `dy` (S, D) is that of its output.
     ///
     /// # Panics
     ///

@@ -146,7 +146,7 @@ impl SampledFeedForward {
         let mut a = saved.hidden.clone();
         Activation::ReluSquared.forward(work.level, &mut a);
         copy_rows(x, &mut y);
-        self.down.forward(work, &saved.neurons, &a, y);
+        self.down.forward_add(work, &saved.neurons, &a, y);
         self.count_skipped(work, Phase::Forward, x.rows(), a.len(), 2);
     }
 
@@ -175,10 +175,10 @@ impl SampledFeedForward {
         Activation::ReluSquared.backward(work.level, &mut dhidden, &saved.hidden);
         let mut dn = work.buffer(x.rows(), x.cols());
         dn.slice_mut().fill(0.0);
-        self.up.forward(work, &saved.neurons, &dhidden, dn.view_mut());
+        self.up.forward_add(work, &saved.neurons, &dhidden, dn.view_mut());
         self.up.accumulate(&saved.neurons, &dhidden, saved.n.view());
         copy_rows(dy, &mut dx);
-        self.norm.backward(work, x, &saved.rstd, dn.view(), dx);
+        self.norm.backward_add(work, x, &saved.rstd, dn.view(), dx);
         work.give_back(dn);
         // Back to the input, and the gradients of the weights, whose own operations are counted when they are applied.
         self.count_skipped(work, Phase::Backward, x.rows(), a.len(), 4);

@@ -183,7 +183,7 @@ impl Gpt {
         let (mut dx, mut dbelow) = (work.buffer(count, width), work.buffer(count, width));
         let loss = self.head.accumulate(work, &mut self.output, last.view(), targets, dbelow.view_mut());
         dx.slice_mut().fill(0.0);
-        self.norm.backward(work, end, rstd, dbelow.view(), dx.view_mut());
+        self.norm.backward_add(work, end, rstd, dbelow.view(), dx.view_mut());
         for (at, ((block, saved), x)) in self.blocks.iter_mut().zip(saved.iter()).zip(streams.iter()).enumerate().rev()
         {
             block.backward(work, x.view(), length, saved, dx.view(), dbelow.view_mut());

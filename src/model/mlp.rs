@@ -152,7 +152,7 @@ impl Mlp {
             d.clear();
             d.resize(samples * layer.cols(), 0.0);
             let dz = MatRef::new(dz, samples, set.len());
-            layer.backward(work, dz, set.rows(), MatMut::new(&mut d, samples, layer.cols()));
+            layer.backward_add(work, dz, set.rows(), MatMut::new(&mut d, samples, layer.cols()));
         }
         relu_backward(work, &mut d, &activations.outputs[0]);
         self.input.backward(work, features, MatRef::new(&d, samples, self.input.weights.cols()));

@@ -45,7 +45,7 @@ fn check_products_at(layer: Linear, samples: usize, active: &[u32], rounded: imp
     }
     let dz = numbers(samples * active.len(), 2);
     let mut dx = vec![1.0; samples * cols];
-    layer.backward(work, MatRef::new(&dz, samples, active.len()), set, MatMut::new(&mut dx, samples, cols));
+    layer.backward_add(work, MatRef::new(&dz, samples, active.len()), set, MatMut::new(&mut dx, samples, cols));
     for s in 0..samples {
         for c in 0..cols {
             let products = active

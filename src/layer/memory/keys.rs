@@ -150,7 +150,7 @@ impl Keys {
             Keys::Table(keys) => {
                 let queries = queries.each();
                 dqueries.fill(0.0);
-                keys.table.forward(work, slots, dscores, MatMut::new(dqueries, queries.rows(), queries.cols()));
+                keys.table.forward_add(work, slots, dscores, MatMut::new(dqueries, queries.rows(), queries.cols()));
                 keys.table.accumulate(slots, dscores, queries);
             }
         }

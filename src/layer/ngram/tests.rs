@@ -51,7 +51,7 @@ fn loss(memory: &NgramMemory, tokens: &[u32], weights: &[Vec<f32>]) -> f64 {
     let mut sum = 0.0;
     for (at, weights) in weights.iter().enumerate() {
         let mut x = vec![0.5; tokens.len() * WIDTH];
-        memory.forward(work, at, &mut saved, MatMut::new(&mut x, tokens.len(), WIDTH));
+        memory.forward_add(work, at, &mut saved, MatMut::new(&mut x, tokens.len(), WIDTH));
         sum += x.iter().zip(weights).map(|(x, w)| *x as f64 * *w as f64).sum::<f64>();
     }
     sum
@@ -71,7 +71,7 @@ fn gradients_are_finite_differences() {
         memory.look_up(work, &tokens[range.clone()], 9, &mut saved);
         for (at, weights) in weights.iter().enumerate() {
             let mut dx = weights[range.start * WIDTH..range.end * WIDTH].to_vec();
-            memory.backward(work, at, &mut saved, MatMut::new(&mut dx, range.len(), WIDTH));
+            memory.backward_add(work, at, &mut saved, MatMut::new(&mut dx, range.len(), WIDTH));
             assert_eq!(dx, weights[range.start * WIDTH..range.end * WIDTH]);
         }
         memory.accumulate(work, &mut saved);
@@ -147,8 +147,8 @@ fn gated_loss(memory: &mut NgramMemory, x: &[f32], weights: &[f32]) -> (f64, Vec
     let (work, mut saved) = (&mut Workspace::new(Level::detect()), NgramSaved::default());
     let (mut y, mut dx, count) = (x.to_vec(), weights.to_vec(), x.len() / WIDTH);
     memory.look_up(work, &tokens(count), 9, &mut saved);
-    (0..2).for_each(|at| memory.forward(work, at, &mut saved, MatMut::new(&mut y, count, WIDTH)));
-    (0..2).rev().for_each(|at| memory.backward(work, at, &mut saved, MatMut::new(&mut dx, count, WIDTH)));
+    (0..2).for_each(|at| memory.forward_add(work, at, &mut saved, MatMut::new(&mut y, count, WIDTH)));
+    (0..2).rev().for_each(|at| memory.backward_add(work, at, &mut saved, MatMut::new(&mut dx, count, WIDTH)));
     memory.accumulate(work, &mut saved);
     (y.iter().zip(weights).map(|(y, w)| *y as f64 * *w as f64).sum(), dx)
 }

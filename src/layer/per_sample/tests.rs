@@ -46,8 +46,8 @@ proptest! {
         sets.scatter(&dz, MatMut::new(&mut all, samples, union));
         prop_assert_eq!(all.iter().filter(|dz| **dz != 0.0).count(), dz.iter().filter(|dz| **dz != 0.0).count());
         let (mut dx, mut packed) = (vec![0.0; samples * DIM], vec![0.0; samples * DIM]);
-        one.backward_per_sample(work, &dz, &sets, MatMut::new(&mut dx, samples, DIM));
-        other.backward(work, MatRef::new(&all, samples, union), active, MatMut::new(&mut packed, samples, DIM));
+        one.backward_per_sample_add(work, &dz, &sets, MatMut::new(&mut dx, samples, DIM));
+        other.backward_add(work, MatRef::new(&all, samples, union), active, MatMut::new(&mut packed, samples, DIM));
         prop_assert!(close(&dx, &packed, bound(union)), "{dx:?} {packed:?}");
 
         let step = Step { number: 1, lr: 1.0, grad_scale: 1.0, seed: 1 };

@@ -41,7 +41,7 @@ proptest! {
         let c = numbers(entries, 1);
         let x = numbers(ids.len() * COLS, 2);
         let (mut y, mut dots) = (vec![1.0; ids.len() * COLS], vec![f32::NAN; entries]);
-        table.forward(work, &ids, &c, MatMut::new(&mut y, ids.len(), COLS));
+        table.forward_add(work, &ids, &c, MatMut::new(&mut y, ids.len(), COLS));
         table.dots(work, Phase::Backward, &ids, MatRef::new(&x, ids.len(), COLS), &mut dots);
         let mut dw = vec![0.0; w.len()];
         // At most 9 terms and what stood there, each below 5 in magnitude; a standard normal number beyond is rarer than 1e-6.
@@ -106,7 +106,7 @@ fn bf16_rows_with_a_row_wise_rule_learn_and_are_the_same_for_any_number_of_threa
                 table.update(work, &step);
             }
             let mut y = vec![0.0; ids.len() * COLS];
-            table.forward(work, &ids, &c, MatMut::new(&mut y, ids.len(), COLS));
+            table.forward_add(work, &ids, &c, MatMut::new(&mut y, ids.len(), COLS));
             (table.used_rows(), weights(&table), y)
         })
     };

@@ -85,7 +85,7 @@ impl Memories {
     /// `x` (T, D) becomes the input of `block`.
     pub(super) fn forward(&self, work: &mut Workspace, block: usize, x: &mut Buffer, saved: &mut MemoriesSaved) {
         if let (Some(ngram), Ok(at)) = (&self.ngram, self.ngram_blocks.binary_search(&block)) {
-            ngram.forward(work, at, &mut saved.ngram, x.view_mut());
+            ngram.forward_add(work, at, &mut saved.ngram, x.view_mut());
         }
         saved.inputs.resize_with(self.layers.len(), Buffer::default);
         saved.layers.resize_with(self.layers.len(), MemorySaved::default);
@@ -107,7 +107,7 @@ impl Memories {
             work.give_back(below);
         }
         if let (Some(ngram), Ok(at)) = (&mut self.ngram, self.ngram_blocks.binary_search(&block)) {
-            ngram.backward(work, at, &mut saved.ngram, dx.view_mut());
+            ngram.backward_add(work, at, &mut saved.ngram, dx.view_mut());
         }
     }
 

@@ -147,7 +147,7 @@ impl Trainer {
             report.sources += set.sources;
             let dx = MatMut::new(&mut dlast[range.start * width..range.end * width], range.len(), width);
             let dz = MatRef::with_stride(z, range.len(), set.len(), stride);
-            layer.backward(work, dz, set.rows(), dx);
+            layer.backward_add(work, dz, set.rows(), dx);
         }
         sets
     }
@@ -197,7 +197,7 @@ impl Trainer {
         if sets.fill() < PACKED_FROM {
             layer.forward_per_sample(work, x, &sets, entries);
             report.loss += loss::gradient_per_sample(self.config.model.loss, work, entries, &chosen, labels);
-            layer.backward_per_sample(work, entries, &sets, dx);
+            layer.backward_per_sample_add(work, entries, &sets, dx);
             return Choice::Own(sets);
         }
         let union = ActiveSet::of(sets.rows().to_vec(), layer.rows());
@@ -209,7 +209,7 @@ impl Trainer {
         sets.gather(MatRef::with_stride(z, samples, union.len(), stride), entries);
         report.loss += loss::gradient_per_sample(self.config.model.loss, work, entries, &chosen, labels);
         sets.scatter(entries, MatMut::with_stride(z, samples, union.len(), stride));
-        layer.backward(work, MatRef::with_stride(z, samples, union.len(), stride), union.rows(), dx);
+        layer.backward_add(work, MatRef::with_stride(z, samples, union.len(), stride), union.rows(), dx);
         Choice::Shared(vec![(0..samples, union)])
     }
 
