@@ -43,7 +43,7 @@ impl<N: Network> Trainer<N> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the plan cannot be.
+    /// [`Error::Config`](crate::error::Error::Config) if the plan cannot be.
     pub fn new(network: N, plan: Plan, level: Level) -> Result<Self> {
         plan.check()?;
         Ok(Self { network, work: Workspace::new(level), plan, steps: 0 })
@@ -53,7 +53,7 @@ impl<N: Network> Trainer<N> {
     ///
     /// # Errors
     ///
-    /// [`Error::Diverged`] if the loss or the gradient is not finite; the weights are those of before the step.
+    /// [`Error::Diverged`](crate::error::Error::Diverged) if the loss or the gradient is not finite; the weights are those of before the step.
     pub fn step(&mut self, batch: &N::Batch) -> Result<StepReport> {
         let report = step(&mut self.network, &mut self.work, batch, &self.plan.course(), self.steps)?;
         self.steps += 1;
@@ -70,7 +70,7 @@ impl<N: Network> Trainer<N> {
     ///
     /// # Errors
     ///
-    /// See [`Error`]; [`Error::Stopped`] if `signals` asked the run to stop, after saving it: the same call resumes it.
+    /// See [`Error`](crate::error::Error); [`Error::Stopped`](crate::error::Error::Stopped) if `signals` asked the run to stop, after saving it: the same call resumes it.
     pub fn run(
         mut self,
         out: &Path,
@@ -107,7 +107,7 @@ impl<N: Network> Trainer<N> {
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] if it is of another shape.
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another shape.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
         self.steps = state::restore(loaded, &mut self.network)?;
         Ok(())
