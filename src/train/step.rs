@@ -17,8 +17,8 @@ pub trait Network: Module {
     /// `step` (counted from 0), so that a resumed run draws the same.
     fn accumulate(&mut self, work: &mut Workspace, batch: &Self::Batch, step: u64) -> Loss;
 
-    /// What the network has come to be broken by, if finite numbers show that: the mean loss of a batch and the length of its mean
-    /// gradient. The step is then refused.
+    /// Says what has broken the network, where the loss and the gradient are finite and still show it. Takes the mean loss of a batch
+    /// and the length of its mean gradient. The step is then refused.
     fn broken(&self, _loss: f64, _gradient_norm: f64) -> Option<&'static str> {
         None
     }
@@ -29,7 +29,7 @@ pub trait Network: Module {
     }
 }
 
-/// What a batch has come to.
+/// The loss of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Loss {
     /// Of all samples together, in nats.
