@@ -19,6 +19,7 @@ pub(crate) mod disk;
 mod folder;
 mod header;
 mod manifest;
+mod mapping;
 mod owned;
 mod read;
 mod save;

@@ -31,7 +31,7 @@ mod input;
 mod line_reader;
 mod lines;
 mod loader;
-mod map;
+pub(crate) mod map;
 #[cfg(not(feature = "arrays"))]
 mod no_arrays;
 #[cfg(feature = "arrays")]

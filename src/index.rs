@@ -15,6 +15,7 @@ mod inserted;
 mod plain;
 mod saved;
 mod scan;
+mod schedule;
 mod tables;
 
 use std::fmt::Debug;
@@ -36,6 +37,7 @@ pub use family::HashName;
 pub use hashed::{HashOptions, Hashed};
 use plain::Planned;
 pub use plain::{All, Random};
+pub use schedule::Schedule;
 
 /// Weights in either storage type.
 #[derive(Clone, Copy, Debug)]

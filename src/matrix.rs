@@ -87,6 +87,18 @@ impl<T: Pod> Matrix<T> {
         }
     }
 
+    /// Takes `memory` in place of its own, numbers included.
+    ///
+    /// # Panics
+    ///
+    /// If it is too short, or does not start where a `T` can.
+    #[track_caller]
+    pub(crate) fn set_memory(&mut self, memory: MmapMut) {
+        let fits = memory.len() >= self.bytes() && memory.as_ptr().align_offset(align_of::<T>()) == 0;
+        assert!(fits, "memory for {} x {} numbers: too short or not aligned", self.rows, self.cols);
+        self.memory = Some(memory);
+    }
+
     /// Whether it is a shape without memory.
     pub fn is_planned(&self) -> bool {
         self.memory.is_none()

@@ -1,5 +1,6 @@
 //! Reads checkpoints. They are verified first, and then read straight into their tensors.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::folder;
 use super::header::Header;
 use super::manifest::{MANIFEST, Manifest};
+use super::mapping::Mapping;
 use super::owned::OwnedTensor;
 use super::{CONFIG, STATE, TrainerState};
 use crate::error::{Error, Result};
@@ -126,6 +128,11 @@ impl Loaded {
     /// [`Error::Checkpoint`] with the tensor that is missing, left over, or of another shape or type, and the newest
     /// other complete checkpoint.
     pub fn fill(&self, file: &str, tensors: &mut [TensorMut]) -> Result<()> {
+        self.fill_all_but(&HashSet::new(), file, tensors)
+    }
+
+    /// As [`fill`](Self::fill), but those that are `mapped` are only compared.
+    pub(crate) fn fill_all_but(&self, mapped: &HashSet<String>, file: &str, tensors: &mut [TensorMut]) -> Result<()> {
         let fault = |message| self.refuse(file, message);
         let (mut source, header) = self.header(file)?;
         let position = |name: &str| tensors.iter().position(|tensor| tensor.name == name);
@@ -152,9 +159,23 @@ impl Loaded {
             let bytes = tensors[i].elements.bytes_mut();
             let (start, end) = info.data_offsets;
             assert_eq!(bytes.len(), end - start, "tensor {name}: its elements and its shape disagree");
-            source.read_exact(bytes).map_err(|error| fault(format!("tensor {name}: {error}")))?;
+            let read = match mapped.contains(name) {
+                true => source.seek_relative((end - start) as i64),
+                false => source.read_exact(bytes),
+            };
+            read.map_err(|error| fault(format!("tensor {name}: {error}")))?;
         }
         Ok(())
+    }
+
+    /// `file` with its tensors, to be mapped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] if the checkpoint has no such file, or it is no safetensors.
+    pub(crate) fn mapping(&self, file: &str) -> Result<Mapping> {
+        let (source, header) = self.header(file)?;
+        Ok(Mapping::new(source, header))
     }
 
     /// The tensors of `file`, in its order.

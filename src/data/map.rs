@@ -1,7 +1,7 @@
 //! Maps files into memory.
 #![allow(unsafe_code)]
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut, MmapOptions};
 use std::fs::File;
 use std::io;
 
@@ -14,6 +14,14 @@ pub(crate) fn map(file: &File) -> io::Result<Mmap> {
     // SAFETY: such a file is written under another name, or without one, and gets its name when complete. After that it
     // is only replaced by renaming, which leaves the mapped file as it is. So the bytes do not change while mapped.
     unsafe { Mmap::map(file) }
+}
+
+/// `len` bytes of a finished file from byte `start`. What is written to them stays in memory: the file is left as it is.
+///
+/// The same holds for the file as for [`map`].
+pub(crate) fn map_private(file: &File, start: u64, len: usize) -> io::Result<MmapMut> {
+    // SAFETY: as in `map`; no other program sees what is written to a private mapping.
+    unsafe { MmapOptions::new().offset(start).len(len).map_copy(file) }
 }
 
 /// A mapped file, or bytes in memory.

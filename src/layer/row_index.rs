@@ -4,7 +4,7 @@ use super::{Workspace, rebuild};
 use crate::config::IndexOptions;
 use crate::error::Result;
 use crate::flops::Phase;
-use crate::index::{Index, Rows, WeightsRef};
+use crate::index::{Index, Rows, Schedule, WeightsRef};
 use crate::kernels::MatRef;
 use crate::matrix::Matrix;
 use crate::module::{Module, Part, PartMut};
@@ -18,7 +18,7 @@ pub struct RowIndex {
     index: Box<dyn Index>,
     /// Zeros: indexes ask for biases.
     biases: Matrix<f32>,
-    rebuild_every: u64,
+    schedule: Schedule,
 }
 
 impl RowIndex {
@@ -35,7 +35,8 @@ impl RowIndex {
         rebuild_every: u64,
     ) -> Result<Self> {
         let (name, index) = (scope.name().to_owned(), scope.index(options, rows, cols)?);
-        Ok(Self { name, index, biases: scope.zeros("biases for an index", rows, 1)?, rebuild_every })
+        let schedule = Schedule::new(rebuild_every, rebuild_every);
+        Ok(Self { name, index, biases: scope.zeros("biases for an index", rows, 1)?, schedule })
     }
 
     /// The index.
@@ -72,7 +73,7 @@ impl RowIndex {
 
     /// After a step: rebuilds it from the rows as they are now, if that is due.
     pub(super) fn follow(&mut self, work: &mut Workspace, weights: WeightsRef, step: &Step) {
-        if self.index.follows_weights() && u64::from(step.number).is_multiple_of(self.rebuild_every) {
+        if self.index.follows_weights() && self.schedule.is_due(step.number.into()) {
             self.rebuild(work, weights);
         }
     }

@@ -3,7 +3,7 @@
 use super::{Linear, Workspace, rebuild};
 use crate::active::{ActiveOptions, ActiveSet, Selector};
 use crate::flops::Phase;
-use crate::index::Index;
+use crate::index::{Index, Schedule};
 use crate::kernels::{Level, MatRef};
 use crate::module::{Module, Part, PartMut};
 use crate::optim::Step;
@@ -17,7 +17,7 @@ pub struct Sampled {
     index: Box<dyn Index>,
     selector: Selector,
     hits: usize,
-    rebuild_every: u64,
+    schedule: Schedule,
     seed: u64,
 }
 
@@ -30,8 +30,8 @@ pub struct SampledOptions {
     pub tail: f32,
     /// Rows that the index names for each sample, at most.
     pub hits: usize,
-    /// Steps between two rebuilds of the index.
-    pub rebuild_every: u64,
+    /// When the index is rebuilt.
+    pub schedule: Schedule,
     /// Of the random tail.
     pub seed: u64,
 }
@@ -44,9 +44,9 @@ impl Sampled {
     /// If the options cannot be: see [`Selector::new`].
     #[track_caller]
     pub fn new(name: &str, layer: &Linear, index: Box<dyn Index>, options: &SampledOptions, level: Level) -> Self {
-        let &SampledOptions { active, tail, hits, rebuild_every, seed } = options;
+        let &SampledOptions { active, tail, hits, schedule, seed } = options;
         let selector = Selector::new(ActiveOptions { rows: layer.rows(), active, tail, correction: true });
-        let mut sampled = Self { name: name.to_owned(), index, selector, hits, rebuild_every, seed };
+        let mut sampled = Self { name: name.to_owned(), index, selector, hits, schedule, seed };
         rebuild(&mut Workspace::new(level), &mut *sampled.index, &layer.view(level));
         sampled
     }
@@ -76,7 +76,7 @@ impl Sampled {
 
     /// After a step: the index is rebuilt from the rows of `layer` if that is due.
     pub fn follow(&mut self, work: &mut Workspace, layer: &Linear, step: &Step) {
-        if self.index.follows_weights() && u64::from(step.number).is_multiple_of(self.rebuild_every) {
+        if self.index.follows_weights() && self.schedule.is_due(step.number.into()) {
             rebuild(work, &mut *self.index, &layer.view(work.level));
         }
     }

@@ -8,6 +8,8 @@ mod tests;
 use std::cell::Cell;
 use std::ops::Range;
 
+use bytemuck::Pod;
+use memmap2::MmapMut;
 use rayon::prelude::*;
 
 use super::grad::{Grad, RowSums, Sums};
@@ -23,6 +25,7 @@ use crate::index::WeightsRef;
 use crate::kernels::optim::{RowGrads, Weights};
 use crate::kernels::reduce::squared_norm;
 use crate::kernels::{Level, MatMut, MatRef, UniqueRowIds};
+use crate::matrix::Matrix;
 use crate::scratch::lend;
 use crate::tensor::{Elements, ElementsMut, Tensor, TensorMut};
 use crate::work::Workspace;
@@ -342,6 +345,20 @@ impl Parameter {
             Stored::Bf16(w) | Stored::Bf16Master { weights: w, .. } => ElementsMut::Bf16(w.as_mut_slice()),
         };
         vec![TensorMut { name, shape, elements }]
+    }
+
+    /// Takes what `memory` has in place of its weights. It is asked with the name, the type and the bytes of the tensor.
+    pub(crate) fn set_memory(&mut self, memory: impl FnOnce(&str, &str, usize) -> Option<MmapMut>) {
+        fn set<T: Pod>(matrix: &mut Matrix<T>, memory: impl FnOnce(usize) -> Option<MmapMut>) {
+            if let Some(memory) = memory(matrix.bytes()) {
+                matrix.set_memory(memory);
+            }
+        }
+        let name = &self.name;
+        match &mut self.stored {
+            Stored::F32(w) => set(w, |bytes| memory(name, "F32", bytes)),
+            Stored::Bf16(w) | Stored::Bf16Master { weights: w, .. } => set(w, |bytes| memory(name, "BF16", bytes)),
+        }
     }
 
     /// What `optimizer.safetensors` has of it.

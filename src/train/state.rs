@@ -68,13 +68,17 @@ pub(crate) fn open_weights(path: &Path) -> Result<Loaded> {
     checkpoint::open_without(path, &[OPTIMIZER])
 }
 
-/// Gives a network its weights, and the optimiser's state only where rows have steps to make up for by it.
+/// Gives a network its weights where they are in the file, and the optimiser's state only where rows have steps to make up for by it.
 ///
 /// # Errors
 ///
 /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if they are of another shape, or the state is wanted and not there.
 pub(super) fn fill_weights(loaded: &Loaded, network: &mut impl Module) -> Result<()> {
-    loaded.fill(MODEL, &mut network.weight_tensors_mut())?;
+    let mut mapping = loaded.mapping(MODEL)?;
+    for parameter in network.parameters_mut() {
+        parameter.set_memory(|name, type_name, bytes| mapping.memory(name, type_name, bytes));
+    }
+    loaded.fill_all_but(mapping.mapped(), MODEL, &mut network.weight_tensors_mut())?;
     let deferring = network.parameters().into_iter().find(|parameter| parameter.rule().defers());
     let Some(name) = deferring.map(|parameter| parameter.name().to_owned()) else { return Ok(()) };
     if !loaded.files().any(|file| file == OPTIMIZER) {
@@ -118,4 +122,68 @@ pub(super) fn other_kind(loaded: &Loaded, is_other: bool, found: &str, wanted: &
     }
     let message = format!("is of a run of `train {found}`, where one of `train {wanted}` is needed");
     Err(Error::Checkpoint { path: loaded.path().to_owned(), message, previous: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Contents, TrainerState, open, save};
+    use crate::config::{Optim, OptimizerName, Storage};
+    use crate::kernels::Level;
+    use crate::layer::Linear;
+    use crate::optim::Scope;
+
+    fn layer(scope: &Scope, storage: Storage) -> Linear {
+        Linear::new(&scope.child("output"), 5, 3, storage).unwrap()
+    }
+
+    #[test]
+    fn weights_are_mapped_and_what_is_written_to_them_is_not_written_to_the_file() {
+        let optim = Optim { name: OptimizerName::Sgd, ..Optim::default() };
+        for storage in [Storage::F32, Storage::Bf16] {
+            let run = tempfile::tempdir().unwrap();
+            let first = layer(&Scope::fresh(&optim, 7, Level::detect()), storage);
+            let contents = Contents {
+                tensors: vec![(MODEL, first.weight_tensors())],
+                ..Contents::new(TrainerState::new(1, 1, 7), serde_json::json!({}))
+            };
+            save(run.path(), &contents, 1).unwrap();
+            let loaded = open(run.path()).unwrap();
+            let mut second = layer(&Scope::saved(&optim, 7, Level::detect()), storage);
+            let mut mapping = loaded.mapping(MODEL).unwrap();
+            for parameter in second.parameters_mut() {
+                parameter.set_memory(|name, type_name, bytes| mapping.memory(name, type_name, bytes));
+            }
+            assert_eq!(mapping.mapped().len(), 2, "weights and biases");
+
+            let mut second = layer(&Scope::saved(&optim, 7, Level::detect()), storage);
+            fill_weights(&loaded, &mut second).unwrap();
+            assert_eq!(second.weight_tensors(), first.weight_tensors());
+            second.weight_tensors_mut().iter_mut().for_each(|tensor| tensor.elements.bytes_mut().fill(1));
+            assert_ne!(second.weight_tensors(), first.weight_tensors());
+            // The digests of the files are as they were.
+            open(run.path()).unwrap();
+        }
+    }
+
+    #[test]
+    fn mapping_refuses_what_reading_refuses() {
+        let optim = Optim { name: OptimizerName::Sgd, ..Optim::default() };
+        let run = tempfile::tempdir().unwrap();
+        let first = layer(&Scope::fresh(&optim, 7, Level::detect()), Storage::F32);
+        let mut contents = Contents::new(TrainerState::new(1, 1, 7), serde_json::json!({}));
+        contents.tensors.push((MODEL, first.weight_tensors()));
+        save(run.path(), &contents, 1).unwrap();
+        let loaded = open(run.path()).unwrap();
+        let scope = Scope::saved(&optim, 7, Level::detect());
+        let wrong = [
+            (layer(&scope, Storage::Bf16), "tensor output.weight is F32, not BF16"),
+            (Linear::new(&scope.child("output"), 3, 5, Storage::F32).unwrap(), "has the shape [5, 3], not [3, 5]"),
+            (Linear::new(&scope.child("other"), 5, 3, Storage::F32).unwrap(), "belongs to another network"),
+        ];
+        for (mut network, message) in wrong {
+            let error = fill_weights(&loaded, &mut network).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
 }

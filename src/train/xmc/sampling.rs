@@ -3,21 +3,18 @@
 use crate::active::{ActiveOptions, Selector};
 use crate::config::Sparse;
 use crate::error::Result;
-use crate::index::{self, Index, Rows};
+use crate::index::{self, Index, Rows, Schedule};
 use crate::kernels::{Level, UniqueRowIds};
 use crate::tensor::{Elements, Tensor};
 
-/// The index of one layer, with its schedule: rebuilt after `rebuild_every` steps, then after pauses that double up to
-/// `rebuild_most`, because rows move less and less.
+/// The index of one layer, its marks, and its schedule.
 #[derive(Debug)]
 pub struct Sampling {
     /// Names rows.
     pub index: Box<dyn Index>,
     /// Makes sets of them.
     pub selector: Selector,
-    /// The step after which the next rebuild is due, and the pause after it.
-    schedule: [u64; 2],
-    most: u64,
+    schedule: Schedule,
     frozen: bool,
 }
 
@@ -46,21 +43,18 @@ impl Sampling {
         Ok(Self {
             index: index::new(&sparse.options(), seed, rows, dim, level)?,
             selector: Selector::new(options),
-            schedule: [0, sparse.rebuild_every],
-            most: sparse.rebuild_most,
+            schedule: Schedule::new(sparse.rebuild_every, sparse.rebuild_most),
             frozen: sparse.frozen,
         })
     }
 
     /// Rebuilds if it is due after `steps` steps. A frozen index is built once.
     pub fn rebuild(&mut self, rows: &Rows, steps: u64) -> bool {
-        let [next, pause] = self.schedule;
-        if steps < next || !self.index.follows_weights() || (self.frozen && steps > 0) {
-            return false;
+        let due = self.index.follows_weights() && (!self.frozen || steps == 0) && self.schedule.take(steps);
+        if due {
+            self.index.rebuild(rows);
         }
-        self.index.rebuild(rows);
-        self.schedule = [steps + pause, (2 * pause).clamp(1, self.most.max(1))];
-        true
+        due
     }
 
     /// Tells the index which rows have moved.
@@ -74,7 +68,11 @@ impl Sampling {
     /// The index's tensors, and the schedule's.
     pub fn state(&self) -> Vec<Tensor<'_>> {
         let mut tensors = self.index.state();
-        tensors.push(Tensor { name: "schedule".into(), shape: vec![2], elements: Elements::U64(&self.schedule) });
+        tensors.push(Tensor {
+            name: "schedule".into(),
+            shape: vec![2],
+            elements: Elements::U64(self.schedule.state()),
+        });
         tensors
     }
 
@@ -88,7 +86,7 @@ impl Sampling {
         let Some(&Elements::U64(&[next, pause])) = schedule.first().map(|tensor| &tensor.elements) else {
             return Err("schedule: not two numbers".to_owned());
         };
-        self.schedule = [next, pause];
+        self.schedule.restore([next, pause]);
         self.index.restore(&index.into_iter().cloned().collect::<Vec<_>>())
     }
 }
