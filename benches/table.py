@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the tables of kernels/README.md from the figures of `cargo bench -p hotrow-kernels`.
+"""Writes the tables of kernels/README.md from the figures of `cargo bench -p hotrow-kernels-bench`.
 
-    HOTROW_BENCH_JSON=benches/results/kernels.json cargo bench -p hotrow-kernels
+    HOTROW_BENCH_JSON=benches/results/kernels.json cargo bench -p hotrow-kernels-bench
     python3 benches/table.py benches/results/kernels.json kernels/README.md
 
 Replaces what stands between the markers `<!-- figures -->` and `<!-- end of figures -->`, or adds a section with them at

@@ -1,6 +1,6 @@
 //! Every kernel against the ceiling that this machine sets it, each answer checked before it is timed.
 //!
-//! `cargo bench -p hotrow-kernels` runs all, `-- rows_dot` those whose name contains the filter, `-- --test` each once on
+//! `cargo bench -p hotrow-kernels-bench` runs all, `-- rows_dot` those whose name contains the filter, `-- --test` each once on
 //! small tables. With `HOTROW_BENCH_JSON=path` the figures are written to that file; `benches/table.py` makes the table
 //! of `kernels/README.md` from it.
 //!

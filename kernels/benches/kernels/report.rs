@@ -207,12 +207,12 @@ impl Report {
             },
             "commit": output_of("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
             "rustc": output_of("rustc", &["--version"]),
-            "command": format!("cargo bench -p hotrow-kernels -- {}", arguments.join(" ")).trim_end_matches([' ', '-']),
+            "command": format!("cargo bench -p hotrow-kernels-bench -- {}", arguments.join(" ")).trim_end_matches([' ', '-']),
             "load_average": { "start": self.load_at_start, "end": load_average() },
             "lines": self.lines,
         });
         // Cargo runs a bench in the folder of its package; a relative path is meant from the root of the workspace.
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
         let text = serde_json::to_string_pretty(&json).expect("strings and numbers can be written");
         std::fs::write(&path, text + "\n").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         println!("figures written to {}", path.display());
