@@ -73,7 +73,7 @@ fn main() {
         let scope = Scope::fresh(&optim, 1, level);
         let table = |name| Table::new(&scope.child(name), FEATURES, WIDTH, Pooling::Sum, Storage::F32);
         let output = Linear::new(&scope.child("output"), LABELS, WIDTH, Storage::F32)?;
-        let options = SampledOptions { active: 200, tail: 0.5, hits: 8, schedule: Schedule::new(20, 20), seed: 1 };
+        let options = SampledOptions { active: 200, tail: 0.5, hits: 8, rebuilds: Rebuilds::new(20, 20), seed: 1 };
         let sampled = Sampled::new("output", &output, Box::new(Buckets::new("signs", signs)), &options, level);
         let network = TwoFields { fields: [table("left")?, table("right")?], output, sampled };
         let plan = Plan { optim, train: Schedule { steps: 600, save_every: 100, ..Schedule::default() } };

@@ -13,9 +13,9 @@ mod family;
 mod hashed;
 mod inserted;
 mod plain;
+mod rebuilds;
 mod saved;
 mod scan;
-mod schedule;
 mod tables;
 
 use std::fmt::Debug;
@@ -37,7 +37,7 @@ pub use family::HashName;
 pub use hashed::{HashOptions, Hashed};
 use plain::Planned;
 pub use plain::{All, Random};
-pub use schedule::Schedule;
+pub use rebuilds::Rebuilds;
 
 /// Weights in either storage type.
 #[derive(Clone, Copy, Debug)]

@@ -95,6 +95,7 @@ pub mod model;
 pub mod module;
 pub mod optim;
 pub mod order;
+pub mod parts;
 pub mod prelude;
 pub mod provenance;
 pub mod ragged;

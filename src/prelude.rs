@@ -3,7 +3,7 @@
 pub use crate::active::ActiveSet;
 pub use crate::config::{Optim, Pooling, Storage};
 pub use crate::error::{Error, Result};
-pub use crate::index::{Buckets, Index};
+pub use crate::index::{Buckets, Index, Rebuilds};
 pub use crate::kernels::{Level, MatMut, MatRef};
 pub use crate::layer::{Dense, Embedding, Linear, RmsNorm, RowTable, Sampled, SampledOptions, Table};
 pub use crate::module::Module;

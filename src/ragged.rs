@@ -108,7 +108,7 @@ impl<T> Ragged<T> {
     /// let rows: hotrow::ragged::Ragged<u32> = [vec![1], vec![2, 3]].into_iter().collect();
     /// assert_eq!(rows.iter().map(<[u32]>::len).max(), Some(2));
     /// ```
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[T]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[T]> + Clone {
         self.offsets.windows(2).map(|range| &self.items[range[0]..range[1]])
     }
 

@@ -183,6 +183,23 @@ impl SparseBatch {
         SparseRow::new(&self.indices[range.clone()], &self.values[range], self.dim).expect("checked when it was added")
     }
 
+    /// The indices and values of vector `r`, which were checked when it was added.
+    ///
+    /// # Panics
+    ///
+    /// If `r` is not below the number of vectors.
+    ///
+    /// ```
+    /// let mut batch = hotrow::sparse::SparseBatch::new(3);
+    /// batch.push(&[2], &[1.0]).unwrap();
+    /// assert_eq!(batch.entries(0), (&[2][..], &[1.0][..]));
+    /// ```
+    #[track_caller]
+    pub fn entries(&self, r: usize) -> (&[u32], &[f32]) {
+        let range = self.offsets[r]..self.offsets[r + 1];
+        (&self.indices[range.clone()], &self.values[range])
+    }
+
     /// The indices of vector `r`, and its values to be changed in place.
     ///
     /// # Panics

@@ -2,9 +2,10 @@
 #![no_main]
 
 use hotrow_fuzz::{Input, Sum, assert_same, exact, fused_levels, panics};
+use hotrow_kernels::reduce::top_k;
 use hotrow_kernels::rows::{
-    RowBatch, gather_dot, row_gradients, rows_axpy, rows_dot, rows_gather_dot, rows_outer, scatter_axpy, sddmm,
-    sparse_dot, spmm,
+    RowBatch, clear_marked, gather_dot, marks, row_gradients, rows_axpy, rows_dot, rows_gather_dot, rows_outer,
+    scatter_axpy, scatter_axpy_marked, sddmm, sparse_dot, spmm, top_k_marked,
 };
 use hotrow_kernels::{Level, MatRef, RowIds, SparseRow, UniqueRowIds, Weight, bf16};
 use libfuzzer_sys::fuzz_target;
@@ -183,6 +184,7 @@ fn sparse<W: Weight>(input: &mut Input) {
         }
     }
     sum.assert_is(sparse_dot(x, other), "sparse_dot");
+    marked(x, input.up_to(40), input.floats(1)[0]);
 
     let (mut y, c) = (input.floats(dim), input.floats(1));
     let before = y.clone();
@@ -193,6 +195,27 @@ fn sparse<W: Weight>(input: &mut Input) {
             Err(_) => assert_same(&[got], &[before], "scatter_axpy, index not in x"),
         }
     }
+}
+
+/// Marked sums are those without marks, and the best of them are those of the numbers that are not 0.
+fn marked(x: SparseRow, k: usize, c: f32) {
+    let (mut y, mut want) = (vec![0.0; x.dim()], vec![0.0; x.dim()]);
+    let mut marked = vec![0; marks(x.dim())];
+    scatter_axpy_marked(&mut y, &mut marked, c, x.indices(), x.values());
+    scatter_axpy(&mut want, c, x);
+    assert_same(&y, &want, "scatter_axpy_marked");
+    let (places, numbers): (Vec<u32>, Vec<f32>) = (0..).zip(&y).filter(|(_, y)| **y != 0.0).unzip();
+    for level in Level::available() {
+        let (mut ids, mut values) = (vec![0; k], vec![0.0; k]);
+        let found = top_k_marked(level, &y, &marked, &mut ids, &mut values);
+        let (mut best, mut want) = (vec![0; k], vec![0.0; k]);
+        assert_eq!(found, top_k(level, &numbers, &mut best, &mut want), "{level} top_k_marked");
+        let best: Vec<u32> = best[..found].iter().map(|&at| places[at as usize]).collect();
+        assert_eq!(ids[..found], best, "{level} top_k_marked");
+        assert_same(&values[..found], &want[..found], "top_k_marked");
+    }
+    clear_marked(&mut y, &mut marked);
+    assert!(y.iter().all(|&y| y == 0.0) && marked.iter().all(|&mark| mark == 0), "clear_marked");
 }
 
 fn lists_and_shapes_are_accepted_exactly_when_they_fit(input: &mut Input) {

@@ -55,6 +55,7 @@
 //! | | multiples of the vector added to the rows | [`rows::rows_outer`] |
 //! | a sparse vector | its products with dense rows | [`rows::rows_gather_dot`] |
 //! | | multiples of it added to a dense row | [`rows::scatter_axpy`] |
+//! | many sparse rows | their sum, and the largest numbers of it | [`rows::scatter_axpy_marked`], [`rows::top_k_marked`] |
 //! | a batch, each sample with rows of its own | forward | [`rows::sddmm`] |
 //! | | the gradient of the inputs, of the rows | [`rows::spmm`], [`rows::row_gradients`] |
 //! | a batch whose samples share a list of rows | forward | [`gemm::gathered_forward`] |

@@ -10,11 +10,13 @@
 //! | [`row_gradients`] | the third for a batch, row by row: `dW[i] = sum_e c[e] * X[sample of e]` |
 //! | [`gather_dot`], [`rows_gather_dot`] | sparse vector x dense row(s) |
 //! | [`sparse_dot`], [`scatter_axpy`] | sparse x sparse, and the gradient of a sparse product |
+//! | [`scatter_axpy_marked`], [`top_k_marked`], [`clear_marked`] | sums of sparse rows, the largest of them, and none again |
 //!
 //! `W` is (rows, D), row-major with any stride, f32 or bf16. Vectors and arithmetic are f32.
 
 mod batch;
 mod gather;
+mod marked;
 mod pairs;
 #[cfg(test)]
 mod tests;
@@ -22,5 +24,6 @@ mod vector;
 
 pub use batch::{RowBatch, row_gradients, sddmm, spmm};
 pub use gather::{gather_dot, rows_gather_dot, scatter_axpy, sparse_dot};
+pub use marked::{clear_marked, marks, scatter_axpy_marked, top_k_marked};
 pub(crate) use vector::{check as check_rows, prefetch_ahead};
 pub use vector::{rows_axpy, rows_dot, rows_outer};

@@ -4,7 +4,7 @@ use super::{Workspace, rebuild};
 use crate::config::IndexOptions;
 use crate::error::Result;
 use crate::flops::Phase;
-use crate::index::{Index, Rows, Schedule, WeightsRef};
+use crate::index::{Index, Rebuilds, Rows, WeightsRef};
 use crate::kernels::MatRef;
 use crate::matrix::Matrix;
 use crate::module::{Module, Part, PartMut};
@@ -18,7 +18,7 @@ pub struct RowIndex {
     index: Box<dyn Index>,
     /// Zeros: indexes ask for biases.
     biases: Matrix<f32>,
-    schedule: Schedule,
+    rebuilds: Rebuilds,
 }
 
 impl RowIndex {
@@ -35,8 +35,8 @@ impl RowIndex {
         rebuild_every: u64,
     ) -> Result<Self> {
         let (name, index) = (scope.name().to_owned(), scope.index(options, rows, cols)?);
-        let schedule = Schedule::new(rebuild_every, rebuild_every);
-        Ok(Self { name, index, biases: scope.zeros("biases for an index", rows, 1)?, schedule })
+        let rebuilds = Rebuilds::new(rebuild_every, rebuild_every);
+        Ok(Self { name, index, biases: scope.zeros("biases for an index", rows, 1)?, rebuilds })
     }
 
     /// The index.
@@ -73,7 +73,7 @@ impl RowIndex {
 
     /// After a step: rebuilds it from the rows as they are now, if that is due.
     pub(super) fn follow(&mut self, work: &mut Workspace, weights: WeightsRef, step: &Step) {
-        if self.index.follows_weights() && self.schedule.is_due(step.number.into()) {
+        if self.index.follows_weights() && self.rebuilds.is_due(step.number.into()) {
             self.rebuild(work, weights);
         }
     }

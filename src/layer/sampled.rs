@@ -3,7 +3,7 @@
 use super::{Linear, Workspace, rebuild};
 use crate::active::{ActiveOptions, ActiveSet, Selector};
 use crate::flops::Phase;
-use crate::index::{Index, Schedule};
+use crate::index::{Index, Rebuilds};
 use crate::kernels::{Level, MatRef};
 use crate::module::{Module, Part, PartMut};
 use crate::optim::Step;
@@ -17,7 +17,7 @@ pub struct Sampled {
     index: Box<dyn Index>,
     selector: Selector,
     hits: usize,
-    schedule: Schedule,
+    rebuilds: Rebuilds,
     seed: u64,
 }
 
@@ -31,7 +31,7 @@ pub struct SampledOptions {
     /// Rows that the index names for each sample, at most.
     pub hits: usize,
     /// When the index is rebuilt.
-    pub schedule: Schedule,
+    pub rebuilds: Rebuilds,
     /// Of the random tail.
     pub seed: u64,
 }
@@ -44,9 +44,9 @@ impl Sampled {
     /// If the options cannot be: see [`Selector::new`].
     #[track_caller]
     pub fn new(name: &str, layer: &Linear, index: Box<dyn Index>, options: &SampledOptions, level: Level) -> Self {
-        let &SampledOptions { active, tail, hits, schedule, seed } = options;
+        let &SampledOptions { active, tail, hits, rebuilds, seed } = options;
         let selector = Selector::new(ActiveOptions { rows: layer.rows(), active, tail, correction: true });
-        let mut sampled = Self { name: name.to_owned(), index, selector, hits, schedule, seed };
+        let mut sampled = Self { name: name.to_owned(), index, selector, hits, rebuilds, seed };
         rebuild(&mut Workspace::new(level), &mut *sampled.index, &layer.view(level));
         sampled
     }
@@ -76,7 +76,7 @@ impl Sampled {
 
     /// After a step: the index is rebuilt from the rows of `layer` if that is due.
     pub fn follow(&mut self, work: &mut Workspace, layer: &Linear, step: &Step) {
-        if self.index.follows_weights() && self.schedule.is_due(step.number.into()) {
+        if self.index.follows_weights() && self.rebuilds.is_due(step.number.into()) {
             rebuild(work, &mut *self.index, &layer.view(work.level));
         }
     }

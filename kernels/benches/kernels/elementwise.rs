@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use hotrow_kernels::convert::{RandomKey, bf16_from_f32, bf16_from_f32_stochastic, f32_from_bf16};
 use hotrow_kernels::reduce::{rms_norm, softmax_cross_entropy, squared_norm, top_k};
+use hotrow_kernels::rows::{clear_marked, marks, scatter_axpy_marked, top_k_marked};
 use hotrow_kernels::{Level, MatMut, MatRef, RowIds, bf16};
 
 use crate::answers::{product, sum_is};
@@ -20,6 +21,9 @@ const ACTIVE: usize = 4096;
 /// Scores among which the best are sought: the labels of the largest public extreme-classification set.
 const LABELS: usize = 670_091;
 const BEST: usize = 64;
+/// Sparse rows of a look-up, and numbers of each: the labels that came with the words of a title.
+const ROWS: usize = 16;
+const ROW: usize = 256;
 
 pub fn run(bench: &mut Bench) {
     line(bench, "squared_norm", "l2/d65536/f32", 4 * LEN, 0, |level| {
@@ -31,6 +35,8 @@ pub fn run(bench: &mut Bench) {
     });
     line(bench, "softmax_cross_entropy", "l1/a4096/f32", 4 * ACTIVE, 4 * ACTIVE, cross_entropy);
     line(bench, "top_k", "l3/d670091_k64/f32", 4 * LABELS, 0, best_labels);
+    let (bytes, lines) = (ROWS * ROW * 8, ROWS * ROW * 64);
+    line(bench, "marked_look_up", "l3/a16_n256_d670091_k64/f32", bytes + lines, lines, look_up);
     line(bench, "rms_norm", "l2/r128_d512/f32", 4 * LEN, 4 * LEN, norm);
     line(bench, "bf16_from_f32", "l2/d65536", 4 * LEN, 2 * LEN, |level| {
         let (x, mut out) = (numbers(LEN, 1), vec![bf16::ZERO; LEN]);
@@ -87,6 +93,32 @@ fn cross_entropy(level: Level) -> Box<dyn FnMut()> {
     // Called on its own result again and again, the logits settle near 1 / A: normal numbers.
     Box::new(move || {
         black_box(softmax_cross_entropy(level, &mut logits, None, targets, None));
+    })
+}
+
+/// Sums of sparse rows over all labels, the best of them, and none again.
+fn look_up(level: Level) -> Box<dyn FnMut()> {
+    let values = numbers(ROWS * ROW, 1);
+    let row = |r: usize| (0..ROW).map(move |i| ((i * 2617 + r * 40_503) * 97 % LABELS) as u32);
+    let indices: Vec<u32> = (0..ROWS).flat_map(row).collect();
+    let (mut sums, mut marked) = (vec![0.0; LABELS], vec![0; marks(LABELS)]);
+    let (mut ids, mut best) = (vec![0; BEST], vec![0.0; BEST]);
+    let mut add_and_find = move |check: &dyn Fn(&[f32], &[u32], &[f32])| {
+        for (indices, values) in indices.chunks(ROW).zip(values.chunks(ROW)) {
+            scatter_axpy_marked(&mut sums, &mut marked, 0.5, indices, values);
+        }
+        let found = top_k_marked(level, &sums, &marked, &mut ids, &mut best);
+        check(&sums, &ids[..found], &best[..found]);
+        clear_marked(&mut sums, &mut marked);
+    };
+    add_and_find(&|sums, ids, best| {
+        assert!(ids.len() == BEST && ids.iter().zip(best).all(|(&id, &best)| sums[id as usize] == best));
+        assert!(sums.iter().filter(|&&sum| sum > best[BEST - 1]).count() < BEST);
+    });
+    Box::new(move || {
+        add_and_find(&|_, ids, _| {
+            black_box(ids);
+        })
     })
 }
 

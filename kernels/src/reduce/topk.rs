@@ -36,9 +36,7 @@ pub fn top_k(level: Level, scores: &[f32], ids: &mut [u32], values: &mut [f32]) 
     for (id, (slot, value)) in heap.ids.iter_mut().zip(heap.values.iter_mut()).enumerate() {
         (*slot, *value) = (id as u32, scores[id]);
     }
-    for parent in (0..found / 2).rev() {
-        heap.sift_down(parent, found);
-    }
+    heap.build();
     dispatch!(level, s => offer_all(s, scores, found, &mut heap));
     heap.sort();
     found
@@ -77,9 +75,9 @@ fn offer_all<S: Simd>(s: S, scores: &[f32], from: usize, heap: &mut Heap) {
 }
 
 /// A binary heap with the worst of the best at its root.
-struct Heap<'a> {
-    ids: &'a mut [u32],
-    values: &'a mut [f32],
+pub(crate) struct Heap<'a> {
+    pub ids: &'a mut [u32],
+    pub values: &'a mut [f32],
 }
 
 /// Orders candidates as [`top_k`] states it: larger is better.
@@ -98,15 +96,24 @@ impl Heap<'_> {
         rank(self.values[at], self.ids[at])
     }
 
-    /// Takes in those of `scores`, at positions `from` on, that are better than the root.
-    fn offer_each(&mut self, scores: &[f32], from: usize) {
-        for (i, &score) in scores.iter().enumerate() {
-            let id = (from + i) as u32;
-            if rank(score, id) > self.rank(0) {
-                (self.values[0], self.ids[0]) = (score, id);
-                self.sift_down(0, self.ids.len());
-            }
+    /// Makes a heap of what is there.
+    pub fn build(&mut self) {
+        for parent in (0..self.ids.len() / 2).rev() {
+            self.sift_down(parent, self.ids.len());
         }
+    }
+
+    /// Takes in `score` if it is better than the root.
+    pub fn offer(&mut self, score: f32, id: u32) {
+        if rank(score, id) > self.rank(0) {
+            (self.values[0], self.ids[0]) = (score, id);
+            self.sift_down(0, self.ids.len());
+        }
+    }
+
+    /// The same for each of `scores`, at positions `from` on.
+    fn offer_each(&mut self, scores: &[f32], from: usize) {
+        scores.iter().enumerate().for_each(|(i, &score)| self.offer(score, (from + i) as u32));
     }
 
     /// Moves the element at `hole` down until neither child, both below `len`, is worse.
@@ -129,7 +136,7 @@ impl Heap<'_> {
     }
 
     /// From heap to descending order: the worst goes to the end, again and again.
-    fn sort(&mut self) {
+    pub fn sort(&mut self) {
         for end in (1..self.ids.len()).rev() {
             self.values.swap(0, end);
             self.ids.swap(0, end);

@@ -3,7 +3,7 @@
 use crate::active::{ActiveOptions, Selector};
 use crate::config::Sparse;
 use crate::error::Result;
-use crate::index::{self, Index, Rows, Schedule};
+use crate::index::{self, Index, Rebuilds, Rows};
 use crate::kernels::{Level, UniqueRowIds};
 use crate::tensor::{Elements, Tensor};
 
@@ -14,7 +14,7 @@ pub struct Sampling {
     pub index: Box<dyn Index>,
     /// Makes sets of them.
     pub selector: Selector,
-    schedule: Schedule,
+    schedule: Rebuilds,
     frozen: bool,
 }
 
@@ -43,7 +43,7 @@ impl Sampling {
         Ok(Self {
             index: index::new(&sparse.options(), seed, rows, dim, level)?,
             selector: Selector::new(options),
-            schedule: Schedule::new(sparse.rebuild_every, sparse.rebuild_most),
+            schedule: Rebuilds::new(sparse.rebuild_every, sparse.rebuild_most),
             frozen: sparse.frozen,
         })
     }

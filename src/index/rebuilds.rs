@@ -4,19 +4,19 @@
 /// and less. With `every` equal to `most` all pauses are equal.
 ///
 /// ```
-/// use hotrow::index::Schedule;
-/// let schedule = Schedule::new(100, 400);
-/// let due: Vec<u64> = (0..=1500).filter(|&step| schedule.is_due(step)).collect();
+/// use hotrow::index::Rebuilds;
+/// let rebuilds = Rebuilds::new(100, 400);
+/// let due: Vec<u64> = (0..=1500).filter(|&step| rebuilds.is_due(step)).collect();
 /// assert_eq!(due, [0, 100, 300, 700, 1100, 1500]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub struct Rebuilds {
     /// The step after which the next rebuild is due, and the pause after it: what checkpoints keep.
     next: [u64; 2],
     most: u64,
 }
 
-impl Schedule {
+impl Rebuilds {
     /// Pauses of `every` steps at first, of `most` at last. The first rebuild is due before the first step.
     pub const fn new(every: u64, most: u64) -> Self {
         Self { next: [0, every], most }
@@ -72,18 +72,18 @@ mod tests {
 
     #[test]
     fn equal_pauses_are_multiples_whether_or_not_steps_were_counted() {
-        let mut counted = Schedule::new(3, 3);
+        let mut counted = Rebuilds::new(3, 3);
         for step in 0..20 {
             assert_eq!(counted.take(step), step % 3 == 0, "{step}");
-            assert_eq!(Schedule::new(3, 3).is_due(step), step % 3 == 0, "{step}");
+            assert_eq!(Rebuilds::new(3, 3).is_due(step), step % 3 == 0, "{step}");
         }
     }
 
     #[test]
     fn a_schedule_goes_on_where_its_state_was_taken() {
-        let (mut whole, mut before) = (Schedule::new(1, 6), Schedule::new(1, 6));
+        let (mut whole, mut before) = (Rebuilds::new(1, 6), Rebuilds::new(1, 6));
         (0..10).for_each(|step| assert_eq!(whole.take(step), before.take(step)));
-        let mut after = Schedule::new(1, 6);
+        let mut after = Rebuilds::new(1, 6);
         after.restore(*before.state());
         (10..60).for_each(|step| assert_eq!(whole.take(step), after.take(step), "{step}"));
     }

@@ -1,0 +1,247 @@
+//! Sums of sparse rows: few of many numbers are added to, and marks say where.
+//!
+//! A mark is a byte for a cache line of 16 numbers. It is stored, never read, while numbers are added. So sums of neighbours do not wait
+//! for each other's marks, and finding what was added to costs one step for each 128 numbers that were not.
+
+use crate::reduce::Heap;
+use crate::simd::Simd;
+use crate::{Level, dispatch};
+
+/// Numbers that share a mark: a cache line of f32.
+const LINE: usize = 16;
+
+/// Marks for `len` numbers: `ceil(len / 16)`.
+///
+/// ```
+/// assert_eq!((hotrow_kernels::rows::marks(32), hotrow_kernels::rows::marks(33)), (2, 3));
+/// ```
+pub const fn marks(len: usize) -> usize {
+    len.div_ceil(LINE)
+}
+
+/// `y[indices[e]] += c * values[e]` for each `e`, in order, and the marks of these numbers: `y` (N), `marks` ([`marks`] of N).
+///
+/// Indices may repeat. Every level gives the same bits.
+///
+/// # Panics
+///
+/// If `indices` and `values` differ in length, `marks` is not as long as `y` needs it, or an index is not below N. Some sums have been
+/// taken then.
+///
+/// ```
+/// use hotrow_kernels::rows::{marks, scatter_axpy_marked};
+/// let (mut y, mut marked) = ([0.0; 40], [0; marks(40)]);
+/// scatter_axpy_marked(&mut y, &mut marked, 2.0, &[3, 33], &[1.0, 10.0]);
+/// assert_eq!((y[3], y[33], marked), (2.0, 20.0, [1, 0, 1]));
+/// ```
+#[track_caller]
+pub fn scatter_axpy_marked(y: &mut [f32], marked: &mut [u8], c: f32, indices: &[u32], values: &[f32]) {
+    assert_eq!(indices.len(), values.len(), "indices and values differ in length");
+    check(y, marked);
+    for (&i, &value) in indices.iter().zip(values) {
+        y[i as usize] += c * value;
+        marked[i as usize / LINE] = 1;
+    }
+}
+
+/// The `k` largest numbers of marked lines that are not 0, in descending order: `ids` (k) receives their positions, `values` (k) the
+/// numbers. Returns how many there are. The rest of `ids` and `values` stays as it was, or holds numbers that were not among the best.
+///
+/// Ties and NaN are ranked as in [`top_k`](crate::reduce::top_k), and every level gives the same.
+///
+/// # Panics
+///
+/// If `ids` and `values` differ in length, `marked` is not as long as `y` needs it, or `y` has more than 2^32 numbers.
+///
+/// ```
+/// use hotrow_kernels::{Level, rows::{marks, scatter_axpy_marked, top_k_marked}};
+/// let (mut y, mut marked) = ([0.0; 40], [0; marks(40)]);
+/// scatter_axpy_marked(&mut y, &mut marked, 1.0, &[3, 5, 33], &[1.0, -1.0, 10.0]);
+/// let (mut ids, mut values) = ([0; 2], [0.0; 2]);
+/// assert_eq!(top_k_marked(Level::detect(), &y, &marked, &mut ids, &mut values), 2);
+/// assert_eq!((ids, values), ([33, 3], [10.0, 1.0]));
+/// ```
+#[track_caller]
+pub fn top_k_marked(level: Level, y: &[f32], marked: &[u8], ids: &mut [u32], values: &mut [f32]) -> usize {
+    assert_eq!(ids.len(), values.len(), "ids and values differ in length");
+    assert!(y.len() as u64 <= 1 << 32, "{} numbers have positions beyond u32", y.len());
+    check(y, marked);
+    if ids.is_empty() {
+        return 0;
+    }
+    dispatch!(level, s => best_of_marked(s, y, marked, ids, values))
+}
+
+/// Zeros in place of all numbers of marked lines, and no mark.
+///
+/// # Panics
+///
+/// If `marked` is not as long as `y` needs it.
+///
+/// ```
+/// use hotrow_kernels::rows::{clear_marked, marks, scatter_axpy_marked};
+/// let (mut y, mut marked) = ([0.0; 40], [0; marks(40)]);
+/// scatter_axpy_marked(&mut y, &mut marked, 1.0, &[3, 33], &[1.0, 10.0]);
+/// clear_marked(&mut y, &mut marked);
+/// assert_eq!((y, marked), ([0.0; 40], [0; 3]));
+/// ```
+#[track_caller]
+pub fn clear_marked(y: &mut [f32], marked: &mut [u8]) {
+    check(y, marked);
+    for line in lines(marked) {
+        line_of(y.len(), line).for_each(|i| y[i] = 0.0);
+    }
+    marked.fill(0);
+}
+
+#[track_caller]
+fn check(y: &[f32], marked: &[u8]) {
+    assert_eq!(marked.len(), marks(y.len()), "marks for {} numbers", y.len());
+}
+
+/// The lines that are marked, increasing.
+#[inline(always)]
+fn lines(marked: &[u8]) -> impl Iterator<Item = usize> {
+    let any = |(_, marks): &(usize, &[u8])| marks.iter().fold(0, |any, mark| any | mark) != 0;
+    let of_chunk = |(chunk, marks): (usize, &[u8])| {
+        let set = (0..marks.len()).fold(0u8, |set, i| set | u8::from(marks[i] != 0) << i);
+        (0..8).filter(move |i| set >> i & 1 != 0).map(move |i| 8 * chunk + i)
+    };
+    marked.chunks(8).enumerate().filter(any).flat_map(of_chunk)
+}
+
+#[inline(always)]
+fn line_of(len: usize, line: usize) -> std::ops::Range<usize> {
+    line * LINE..len.min((line + 1) * LINE)
+}
+
+#[inline(always)]
+fn best_of_marked<S: Simd>(s: S, y: &[f32], marked: &[u8], ids: &mut [u32], values: &mut [f32]) -> usize {
+    let mut found = 0;
+    for line in lines(marked) {
+        let (range, full) = (line_of(y.len(), line), found == ids.len());
+        if full && !exceeds(s, &y[range.clone()], values[0]) {
+            continue;
+        }
+        for i in range.filter(|&i| y[i] != 0.0) {
+            if found < ids.len() {
+                (ids[found], values[found]) = (i as u32, y[i]);
+                found += 1;
+                if found == ids.len() {
+                    Heap { ids, values }.build();
+                }
+            } else {
+                Heap { ids, values }.offer(y[i], i as u32);
+            }
+        }
+    }
+    let partial = found < ids.len();
+    let mut heap = Heap { ids: &mut ids[..found], values: &mut values[..found] };
+    if partial {
+        heap.build();
+    }
+    heap.sort();
+    found
+}
+
+/// Whether a number of the line may rank above `worst`.
+#[inline(always)]
+fn exceeds<S: Simd>(s: S, line: &[f32], worst: f32) -> bool {
+    let threshold = s.splat(worst);
+    let above = |xs: &[f32]| s.bits(s.gt(s.load(xs), threshold)) != 0;
+    let mut vectors = line.chunks_exact(S::LANES);
+    // A NaN among the best loses to any number, which no comparison of floats finds.
+    worst.is_nan() || vectors.by_ref().any(above) || vectors.remainder().iter().any(|&x| x > worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reduce::top_k;
+    use crate::testing::*;
+    use proptest::prelude::*;
+
+    /// The definition: dense sums in f64, and the largest of those that were added to.
+    fn agrees(len: usize, rows: &[(f32, Vec<(u32, f32)>)], k: usize) {
+        let (mut y, mut marked) = (vec![0.0; len], vec![0; marks(len)]);
+        let (mut sums, mut magnitudes) = (vec![0.0; len], vec![0.0; len]);
+        for (c, row) in rows {
+            let (indices, values): (Vec<u32>, Vec<f32>) = row.iter().copied().unzip();
+            scatter_axpy_marked(&mut y, &mut marked, *c, &indices, &values);
+            for &(i, value) in row {
+                sums[i as usize] += f64::from(*c) * f64::from(value);
+                magnitudes[i as usize] += (f64::from(*c) * f64::from(value)).abs();
+            }
+        }
+        let terms: usize = rows.iter().map(|(_, row)| row.len()).sum();
+        for i in 0..len {
+            assert_within(y[i], sums[i], sum_bound(terms, magnitudes[i]), format!("sum {i} of {len}"));
+            let added = rows.iter().any(|(_, row)| row.iter().any(|entry| entry.0 as usize / LINE == i / LINE));
+            assert_eq!(marked[i / LINE] != 0, added, "mark of {i}");
+        }
+        // What is 0 cannot be found, so it ranks last here.
+        let ranked: Vec<f32> = y.iter().map(|&x| if x == 0.0 { f32::NEG_INFINITY } else { x }).collect();
+        let some = y.iter().filter(|&&x| x != 0.0).count();
+        at_every_level(|level| {
+            let (mut ids, mut values) = (vec![9; k], vec![9.0; k]);
+            let found = top_k_marked(level, &y, &marked, &mut ids, &mut values);
+            assert_eq!(found, k.min(some));
+            let (mut want, mut want_values) = (vec![9; k], vec![9.0; k]);
+            top_k(level, &ranked, &mut want, &mut want_values);
+            assert_eq!((&ids[..found], &values[..found]), (&want[..found], &want_values[..found]));
+        });
+        clear_marked(&mut y, &mut marked);
+        assert!(y.iter().all(|&x| x == 0.0) && marked.iter().all(|&mark| mark == 0));
+    }
+
+    #[test]
+    fn every_length_and_number_of_best() {
+        for len in lengths().skip(1).chain([256, 1000]) {
+            let row = |seed: u64| -> Vec<(u32, f32)> {
+                let at = |i: usize| (i * 7 + seed as usize) as u32 % len as u32;
+                numbers(len.div_ceil(3), seed).into_iter().enumerate().map(|(i, x)| (at(i), x)).collect()
+            };
+            for k in [0, 1, 3, 40, 300] {
+                agrees(len, &[(0.5, row(1)), (-2.0, row(2)), (1.0, row(3))], k);
+            }
+        }
+        agrees(0, &[], 3);
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_ranked_last_or_first() {
+        let (mut y, mut marked) = (vec![0.0; 70], vec![0; marks(70)]);
+        let values = [f32::NAN, 1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+        scatter_axpy_marked(&mut y, &mut marked, 1.0, &[0, 17, 18, 40, 69], &values);
+        at_every_level(|level| {
+            let (mut ids, mut best) = ([0; 2], [0.0; 2]);
+            assert_eq!(top_k_marked(level, &y, &marked, &mut ids, &mut best), 2);
+            assert_eq!(ids, [18, 17]);
+            let (mut ids, mut best) = ([0; 9], [0.0; 9]);
+            assert_eq!(top_k_marked(level, &y, &marked, &mut ids, &mut best), 5);
+            assert_eq!(ids[..5], [18, 17, 40, 0, 69]);
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "marks for 17 numbers")]
+    fn too_few_marks_are_refused() {
+        scatter_axpy_marked(&mut [0.0; 17], &mut [0], 1.0, &[], &[]);
+    }
+
+    #[test]
+    #[should_panic(expected = "index out of bounds")]
+    fn an_index_that_is_none_is_refused() {
+        scatter_axpy_marked(&mut [0.0; 17], &mut [0; 2], 1.0, &[17], &[1.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_rows(
+            rows in prop::collection::vec((-2.0f32..2.0, prop::collection::vec((0u32..300, -2.0f32..2.0), 0..40)), 0..8),
+            k in 0usize..60,
+        ) {
+            agrees(300, &rows, k);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Associative memories and linear rows for classification: parts of a model that are sparse rows, each usable by itself, and a mixture of
+//! them that is fitted to samples which no part has seen.
+//!
+//! | part | rows | a label scores by |
+//! |---|---|---|
+//! | [`CountMemory`] | features, that hold labels | how often it came with the features of the sample |
+//! | [`NeighbourMemory`] | samples, that hold features and labels | the nearest samples that have it |
+//! | [`SparseLinear`] | labels, that hold features | a linear classifier of its own, against samples that are mistaken for it |
+//!
+//! [`Learner`] builds a [`Classifier`] of all of them. `hotrow train xmc` trains the network of [`train::xmc`](crate::train::xmc); these parts
+//! are not in it yet.
+
+mod classifier;
+mod counts;
+mod learner;
+mod linear;
+mod mixture;
+mod neighbours;
+mod saved;
+mod scores;
+#[cfg(test)]
+mod tests;
+
+pub use classifier::{Classifier, Own};
+pub use counts::{CountMemory, CountOptions};
+pub use learner::{LearnOptions, Learner, Stage};
+pub use linear::{LinearOptions, SparseLinear};
+pub use mixture::{Candidate, Example, Mixture, Present, TERMS};
+pub use neighbours::{Lookup, NeighbourMemory, NeighbourOptions, postings};
+pub use scores::Scores;

@@ -1,0 +1,194 @@
+//! Memories and linear rows together.
+
+use super::mixture::{Candidate, Mixture, Present, TERMS};
+use super::saved::{self, Saved};
+use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
+use crate::kernels::Level;
+use crate::tensor::{Elements, Tensor};
+
+/// A classifier whose parts name candidates and score them, each in its way; a [`Mixture`] weighs what they say.
+///
+/// Candidates are the labels that counts and neighbours score best. Without either of them all labels are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classifier {
+    /// Length of the feature vectors.
+    pub features: usize,
+    /// Training samples with each label.
+    pub frequencies: Vec<u32>,
+    /// How often features and labels came together.
+    pub counts: Option<CountMemory>,
+    /// Training samples that are like a sample.
+    pub neighbours: Option<NeighbourMemory>,
+    /// A linear classifier for each label.
+    pub linear: Option<SparseLinear>,
+    /// How much each part counts.
+    pub mixture: Mixture,
+    /// Candidates that counts name, and as many that neighbours name.
+    pub searched: usize,
+}
+
+/// A training sample that the memories have seen, with its labels.
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'a> {
+    /// Its number.
+    pub sample: u32,
+    /// Its labels, increasing.
+    pub labels: &'a [u32],
+}
+
+impl Classifier {
+    /// What one thread needs to ask it.
+    pub fn lookup(&self, level: Level) -> Lookup {
+        let samples = self.neighbours.as_ref().map_or(0, |memory| memory.labels().len());
+        Lookup::new(self.features, self.frequencies.len(), samples, level)
+    }
+
+    /// The candidates for a sample with the features `x` (ids and values), by label. With `own` it is a training sample, and memories say
+    /// what they would if they had not seen it. Margins are those of `linear`.
+    ///
+    /// # Panics
+    ///
+    /// If a feature is none, or `lookup` is another classifier's.
+    #[track_caller]
+    pub fn candidates(
+        &self,
+        x: (&[u32], &[f32]),
+        own: Option<Own>,
+        linear: Option<&SparseLinear>,
+        lookup: &mut Lookup,
+    ) -> Vec<Candidate> {
+        self.search(x, own, linear, self.searched, lookup)
+    }
+
+    /// The same with up to `most` candidates of each memory.
+    pub(super) fn search(
+        &self,
+        x: (&[u32], &[f32]),
+        own: Option<Own>,
+        linear: Option<&SparseLinear>,
+        most: usize,
+        lookup: &mut Lookup,
+    ) -> Vec<Candidate> {
+        lookup.with_query(x, |lookup| {
+            let mut labels = Vec::new();
+            if let Some(counts) = &self.counts {
+                counts.add_to(x, own.map(|own| own.labels), &mut lookup.labels);
+                labels.extend(lookup.labels.best(lookup.level(), most).into_iter().map(|(label, _)| label));
+            }
+            let near = self.neighbours.as_ref().map(|memory| {
+                let nearest = memory.nearest_to_query(x, own.map(|own| own.sample), lookup);
+                labels_of(memory, &nearest, most)
+            });
+            let near = near.unwrap_or_default();
+            labels.extend(near.iter().map(|near| near.label));
+            if self.counts.is_none() && self.neighbours.is_none() {
+                labels.extend(0..self.frequencies.len() as u32);
+            }
+            labels.sort_unstable();
+            labels.dedup();
+            let candidate = |label: u32| {
+                let near = near
+                    .binary_search_by_key(&label, |near| near.label)
+                    .map_or_else(|_| Candidate::default(), |at| near[at]);
+                let margin = linear.map_or(0.0, |linear| linear.margin_of_query(label, lookup));
+                Candidate { label, counted: lookup.labels.get(label), margin, ..near }
+            };
+            let candidates = labels.into_iter().map(candidate).collect();
+            lookup.labels.clear();
+            candidates
+        })
+    }
+
+    /// The `k` best labels of a sample with their scores, best first; fewer if fewer are candidates.
+    ///
+    /// # Panics
+    ///
+    /// As [`candidates`](Self::candidates).
+    #[track_caller]
+    pub fn best(&self, x: (&[u32], &[f32]), k: usize, lookup: &mut Lookup) -> Vec<(u32, f32)> {
+        let candidates = self.candidates(x, None, self.linear.as_ref(), lookup);
+        let scores = self.mixture.scores(&candidates, &self.frequencies);
+        let mut ranked: Vec<(u32, f32)> = candidates.iter().map(|c| c.label).zip(scores).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        ranked.truncate(k);
+        ranked
+    }
+
+    /// Which parts there are.
+    pub fn present(&self) -> Present {
+        let Self { counts, neighbours, linear, .. } = self;
+        Present { counts: counts.is_some(), neighbours: neighbours.is_some(), linear: linear.is_some() }
+    }
+
+    /// The parts with their bytes in memory.
+    pub fn bytes(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.counts.as_ref().map(|part| ("counts", part.bytes()));
+        let neighbours = self.neighbours.as_ref().map(|part| ("neighbours", part.bytes()));
+        let linear = self.linear.as_ref().map(|part| ("linear", part.bytes()));
+        [counts, neighbours, linear].into_iter().flatten().collect()
+    }
+
+    /// What a checkpoint keeps of it.
+    pub fn tensors(&self) -> Vec<Tensor<'_>> {
+        let mut tensors = vec![
+            saved::tensor("mixture.weights", Elements::U64(bytemuck::cast_slice(&self.mixture.weights))),
+            saved::tensor("labels.frequencies", Elements::U32(&self.frequencies)),
+        ];
+        tensors.extend(self.counts.iter().flat_map(CountMemory::tensors));
+        tensors.extend(self.neighbours.iter().flat_map(NeighbourMemory::tensors));
+        tensors.extend(self.linear.iter().flat_map(SparseLinear::tensors));
+        tensors
+    }
+
+    /// The classifier that gave `tensors`, for so many features and labels.
+    ///
+    /// # Errors
+    ///
+    /// A message with the tensor that is missing or does not fit.
+    pub fn from_tensors(
+        tensors: &[Tensor],
+        (features, labels): (usize, usize),
+        options: (&CountOptions, NeighbourOptions),
+        searched: usize,
+    ) -> Result<Self, String> {
+        let saved = Saved(tensors);
+        let has = |name: &str| saved.has(&format!("{name}.offsets"));
+        let counts = || CountMemory::from_tensors(tensors, features, labels, options.0);
+        let neighbours = || NeighbourMemory::from_tensors(tensors, features, labels, options.1);
+        let linear = || SparseLinear::from_tensors(tensors, features);
+        let weights = saved.u64s("mixture.weights", TERMS)?;
+        Ok(Self {
+            features,
+            frequencies: saved.u32s("labels.frequencies", labels)?.to_vec(),
+            counts: has("counts").then(counts).transpose()?,
+            neighbours: has("neighbours.samples").then(neighbours).transpose()?,
+            linear: has("linear").then(linear).transpose()?,
+            mixture: Mixture { weights: std::array::from_fn(|t| f64::from_bits(weights[t])) },
+            searched,
+        })
+    }
+}
+
+/// The labels of the `nearest` samples, by label: the `most` with the largest sums of squares.
+fn labels_of(memory: &NeighbourMemory, nearest: &[(u32, f32)], most: usize) -> Vec<Candidate> {
+    let of_sample = |&(sample, product): &(u32, f32)| {
+        let labels = memory.labels().row(sample as usize).iter();
+        labels.map(move |&label| (label, product))
+    };
+    let mut each: Vec<(u32, f32)> = nearest.iter().flat_map(of_sample).collect();
+    // Stable: products of a label are added nearest first.
+    each.sort_by_key(|&(label, _)| label);
+    let sum = |same: &[(u32, f32)]| Candidate {
+        label: same[0].0,
+        near: same.iter().map(|entry| entry.1).sum(),
+        near_squared: same.iter().map(|entry| entry.1 * entry.1).sum(),
+        ..Candidate::default()
+    };
+    let mut labels: Vec<Candidate> = each.chunk_by(|a, b| a.0 == b.0).map(sum).collect();
+    if labels.len() > most {
+        labels.sort_by(|a, b| b.near_squared.total_cmp(&a.near_squared).then(a.label.cmp(&b.label)));
+        labels.truncate(most);
+        labels.sort_unstable_by_key(|candidate| candidate.label);
+    }
+    labels
+}

@@ -1,0 +1,233 @@
+//! Training samples that are like a sample.
+
+use super::Scores;
+use super::saved::{self, Saved};
+use crate::kernels::rows::gather_dot;
+use crate::kernels::{Level, SparseRow};
+use crate::ragged::Ragged;
+use crate::sparse::SparseBatch;
+use crate::tensor::{Elements, Tensor};
+
+/// How a [`NeighbourMemory`] is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighbourOptions {
+    /// Samples that are found for each.
+    pub nearest: usize,
+    /// Samples of features that are looked at, rare features first. More find better neighbours.
+    pub looked_at: usize,
+    /// Of these, the samples whose whole product is computed.
+    pub compared: usize,
+}
+
+impl Default for NeighbourOptions {
+    fn default() -> Self {
+        Self { nearest: 50, looked_at: 1500, compared: 100 }
+    }
+}
+
+/// The training samples by feature, and the labels of each: a label scores by how near the samples are that have it.
+///
+/// A look-up goes through the samples of the rarest features first, adds up what they share with the query, and computes the whole inner
+/// product with the best of them. Samples of length 1 make that the cosine.
+///
+/// ```
+/// use hotrow::parts::{Lookup, NeighbourMemory, NeighbourOptions};
+/// use hotrow::{kernels::Level, ragged::Ragged, sparse::SparseBatch};
+/// let mut samples = SparseBatch::new(3);
+/// samples.push(&[0, 1], &[0.6, 0.8])?;
+/// samples.push(&[1, 2], &[0.8, 0.6])?;
+/// let memory = NeighbourMemory::new(samples, Ragged::from_iter([[4], [5]]), NeighbourOptions::default());
+/// let mut lookup = Lookup::new(3, 6, 2, Level::detect());
+/// assert_eq!(memory.nearest((&[0], &[1.0]), None, &mut lookup), [(0, 0.6)]);
+/// # Ok::<(), hotrow::kernels::IndexError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct NeighbourMemory {
+    samples: SparseBatch,
+    labels: Ragged<u32>,
+    /// The samples of each feature.
+    postings: Ragged<u32>,
+    options: NeighbourOptions,
+}
+
+/// The samples of each feature, increasing.
+///
+/// ```
+/// let mut samples = hotrow::sparse::SparseBatch::new(3);
+/// samples.push(&[0, 2], &[1.0, 1.0])?;
+/// samples.push(&[2], &[1.0])?;
+/// assert_eq!(hotrow::parts::postings(&samples).row(2), [0, 1]);
+/// # Ok::<(), hotrow::kernels::IndexError>(())
+/// ```
+pub fn postings(samples: &SparseBatch) -> Ragged<u32> {
+    transposed((0..samples.len()).map(|sample| samples.entries(sample).0), samples.dim(), samples.nnz())
+}
+
+/// The rows that each of `columns` is in, of rows of columns with `entries` in all.
+pub(super) fn transposed<'a>(
+    rows: impl Iterator<Item = &'a [u32]> + Clone,
+    columns: usize,
+    entries: usize,
+) -> Ragged<u32> {
+    let mut offsets = vec![0; columns + 1];
+    rows.clone().flatten().for_each(|&column| offsets[column as usize + 1] += 1);
+    (0..columns).for_each(|column| offsets[column + 1] += offsets[column]);
+    let (mut next, mut ids) = (offsets.clone(), vec![0; entries]);
+    for (row, columns) in rows.enumerate() {
+        for &column in columns {
+            ids[next[column as usize]] = row as u32;
+            next[column as usize] += 1;
+        }
+    }
+    Ragged::from_parts(offsets, ids).expect("places of a counting sort")
+}
+
+/// What one thread needs to ask memories: sums, and the query as a dense vector.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Of labels.
+    pub labels: Scores,
+    samples: Scores,
+    dense: Vec<f32>,
+    level: Level,
+}
+
+impl Lookup {
+    /// For so many features, labels and training samples.
+    pub fn new(features: usize, labels: usize, samples: usize, level: Level) -> Self {
+        Self { labels: Scores::new(labels), samples: Scores::new(samples), dense: vec![0.0; features], level }
+    }
+
+    /// Runs `ask` with `x` as the dense query.
+    pub(super) fn with_query<T>(&mut self, x: (&[u32], &[f32]), ask: impl FnOnce(&mut Self) -> T) -> T {
+        x.0.iter().zip(x.1).for_each(|(&feature, &value)| self.dense[feature as usize] = value);
+        let answer = ask(self);
+        x.0.iter().for_each(|&feature| self.dense[feature as usize] = 0.0);
+        answer
+    }
+
+    /// The product of the query and a sparse vector.
+    pub(super) fn product(&self, ids: &[u32], values: &[f32]) -> f32 {
+        let row = SparseRow::new(ids, values, self.dense.len()).expect("checked when it was made");
+        gather_dot(self.level, row, &self.dense)
+    }
+
+    /// The instruction set.
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+}
+
+impl NeighbourMemory {
+    /// Remembers `samples` with their `labels`.
+    ///
+    /// # Panics
+    ///
+    /// If the two differ in length.
+    #[track_caller]
+    pub fn new(samples: SparseBatch, labels: Ragged<u32>, options: NeighbourOptions) -> Self {
+        assert_eq!(samples.len(), labels.len(), "samples and their labels differ in length");
+        let postings = postings(&samples);
+        Self { samples, labels, postings, options }
+    }
+
+    /// The training samples nearest to `x` (feature ids and values), with their inner products, nearest first; without the sample
+    /// `left_out`.
+    ///
+    /// # Panics
+    ///
+    /// If a feature is none, or `lookup` is for fewer features or samples.
+    #[track_caller]
+    pub fn nearest(&self, x: (&[u32], &[f32]), left_out: Option<u32>, lookup: &mut Lookup) -> Vec<(u32, f32)> {
+        lookup.with_query(x, |lookup| self.nearest_to_query(x, left_out, lookup))
+    }
+
+    /// The same where `x` is the query of `lookup` already.
+    pub(super) fn nearest_to_query(
+        &self,
+        x: (&[u32], &[f32]),
+        left_out: Option<u32>,
+        lookup: &mut Lookup,
+    ) -> Vec<(u32, f32)> {
+        let mut features: Vec<(usize, u32, f32)> =
+            x.0.iter().zip(x.1).map(|(&f, &value)| (self.postings.row(f as usize).len(), f, value)).collect();
+        features.sort_unstable_by_key(|&(samples, feature, _)| (samples, feature));
+        let mut looked_at = 0;
+        for &(samples, feature, value) in &features {
+            // The rarest one always, however frequent it is.
+            if looked_at > 0 && looked_at + samples > self.options.looked_at {
+                break;
+            }
+            // A sample has about the value of the query where they share a feature.
+            lookup.samples.add_each(value * value, self.postings.row(feature as usize));
+            looked_at += samples;
+        }
+        if let Some(sample) = left_out {
+            lookup.samples.set(sample, 0.0);
+        }
+        let found = lookup.samples.best(lookup.level, self.options.compared);
+        lookup.samples.clear();
+        let exact = |(sample, _): (u32, f32)| {
+            let (ids, values) = self.samples.entries(sample as usize);
+            (sample, lookup.product(ids, values))
+        };
+        let mut nearest: Vec<(u32, f32)> = found.into_iter().map(exact).collect();
+        nearest.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        nearest.truncate(self.options.nearest);
+        nearest
+    }
+
+    /// The samples.
+    pub fn samples(&self) -> &SparseBatch {
+        &self.samples
+    }
+
+    /// The labels of each sample.
+    pub fn labels(&self) -> &Ragged<u32> {
+        &self.labels
+    }
+
+    /// The samples of each feature.
+    pub fn postings(&self) -> &Ragged<u32> {
+        &self.postings
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> u64 {
+        let offsets = self.samples.offsets().len() + self.labels.offsets().len() + self.postings.offsets().len();
+        (12 * self.samples.nnz() + 4 * self.labels.items().len() + 8 * offsets) as u64
+    }
+
+    /// What a checkpoint keeps of it: all but the samples of each feature, which follow from it.
+    pub fn tensors(&self) -> Vec<Tensor<'_>> {
+        let [label_offsets, labels] = saved::rows("neighbours.labels", &self.labels);
+        let offsets = Elements::U64(bytemuck::cast_slice(self.samples.offsets()));
+        vec![
+            label_offsets,
+            labels,
+            saved::tensor("neighbours.samples.offsets", offsets),
+            saved::tensor("neighbours.samples.ids", Elements::U32(self.samples.indices())),
+            saved::tensor("neighbours.samples.values", Elements::F32(self.samples.values())),
+        ]
+    }
+
+    /// The memory that gave `tensors`, for so many features and labels.
+    ///
+    /// # Errors
+    ///
+    /// A message with the tensor that is missing or does not fit.
+    pub fn from_tensors(
+        tensors: &[Tensor],
+        features: usize,
+        labels: usize,
+        options: NeighbourOptions,
+    ) -> Result<Self, String> {
+        let saved = Saved(tensors);
+        let count = saved.count("neighbours.labels")?;
+        let labels = saved.rows("neighbours.labels", count, labels)?;
+        let rows = saved.rows("neighbours.samples", count, features)?;
+        let values = saved.f32s("neighbours.samples.values", rows.items().len())?;
+        let samples = SparseBatch::from_csr(features, rows.offsets(), rows.items(), values);
+        Ok(Self::new(samples.map_err(|error| error.to_string())?, labels, options))
+    }
+}

@@ -1,0 +1,83 @@
+//! Sums for few of many ids.
+
+use crate::kernels::Level;
+use crate::kernels::rows::{clear_marked, marks, scatter_axpy_marked, top_k_marked};
+
+/// A sum for each of many ids, of which few are not 0. Emptying it and finding the largest cost what was added, not how many ids there
+/// are.
+///
+/// ```
+/// use hotrow::{kernels::Level, parts::Scores};
+/// let mut scores = Scores::new(100);
+/// scores.add(2.0, &[7, 30], &[1.0, 0.5]);
+/// assert_eq!(scores.best(Level::detect(), 5), [(7, 2.0), (30, 1.0)]);
+/// scores.clear();
+/// assert_eq!(scores.get(7), 0.0);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Scores {
+    sums: Vec<f32>,
+    marked: Vec<u8>,
+}
+
+impl Scores {
+    /// For ids below `len`.
+    pub fn new(len: usize) -> Self {
+        Self { sums: vec![0.0; len], marked: vec![0; marks(len)] }
+    }
+
+    /// Adds `c * values[e]` to the sum of `ids[e]`, for each `e`.
+    ///
+    /// # Panics
+    ///
+    /// If the two differ in length or an id is none.
+    #[track_caller]
+    pub fn add(&mut self, c: f32, ids: &[u32], values: &[f32]) {
+        scatter_axpy_marked(&mut self.sums, &mut self.marked, c, ids, values);
+    }
+
+    /// Adds `c` to the sum of each of `ids`.
+    ///
+    /// # Panics
+    ///
+    /// If an id is none.
+    #[track_caller]
+    pub fn add_each(&mut self, c: f32, ids: &[u32]) {
+        const ONES: [f32; 256] = [1.0; 256];
+        ids.chunks(ONES.len()).for_each(|ids| self.add(c, ids, &ONES[..ids.len()]));
+    }
+
+    /// The sum of `id` becomes `sum`.
+    ///
+    /// # Panics
+    ///
+    /// If it is none.
+    #[track_caller]
+    pub fn set(&mut self, id: u32, sum: f32) {
+        self.sums[id as usize] = 0.0;
+        self.add(sum, &[id], &[1.0]);
+    }
+
+    /// The sum of `id`.
+    ///
+    /// # Panics
+    ///
+    /// If it is none.
+    #[track_caller]
+    pub fn get(&self, id: u32) -> f32 {
+        self.sums[id as usize]
+    }
+
+    /// The `k` ids with the largest sums that are not 0, best first; of equal ones the lower id.
+    pub fn best(&self, level: Level, k: usize) -> Vec<(u32, f32)> {
+        let k = k.min(self.sums.len());
+        let (mut ids, mut sums) = (vec![0; k], vec![0.0; k]);
+        let found = top_k_marked(level, &self.sums, &self.marked, &mut ids, &mut sums);
+        ids.into_iter().zip(sums).take(found).collect()
+    }
+
+    /// All sums become 0.
+    pub fn clear(&mut self) {
+        clear_marked(&mut self.sums, &mut self.marked);
+    }
+}
