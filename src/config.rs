@@ -55,7 +55,9 @@ macro_rules! names {
 }
 
 mod data;
+mod parts;
 pub use data::{Data, Labels, Unlabelled, Words};
+pub use parts::PartName;
 
 names! {
     /// What one sample's loss is.
@@ -159,6 +161,9 @@ names! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Model {
+    /// What the classifier consists of: `network`, or `auto`, or a list of `counts`, `neighbours` and `linear`.
+    #[serde(deserialize_with = "parts::one_or_more")]
+    pub parts: Vec<PartName>,
     /// Widths of the hidden layers; the first is what table rows have.
     pub hidden: Vec<usize>,
     /// The loss.
@@ -176,6 +181,7 @@ pub struct Model {
 impl Default for Model {
     fn default() -> Self {
         Self {
+            parts: vec![PartName::Network],
             hidden: vec![128],
             loss: Loss::Softmax,
             pooling: Pooling::Normalized,

@@ -27,6 +27,7 @@
 //! | train a classifier on files, as the program does | [`train::xmc`] |
 //! | train a classifier on batches in memory | [`train::xmc::Trainer`], [`data::Batch`] |
 //! | predict labels with a trained classifier | [`train::xmc::Predictor`] |
+//! | classify without a network | [`parts`] |
 //! | train a language model | [`train::lm`] |
 //! | generate text | [`generate()`](generate::generate), [`model::Gpt`] |
 //! | turn text into tokens | [`data::tokens`] |

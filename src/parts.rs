@@ -7,11 +7,11 @@
 //! | [`NeighbourMemory`] | samples, that hold features and labels | the nearest samples that have it |
 //! | [`SparseLinear`] | labels, that hold features | a linear classifier of its own, against samples that are mistaken for it |
 //!
-//! [`Learner`] builds a [`Classifier`] of all of them. `hotrow train xmc` trains the network of [`train::xmc`](crate::train::xmc); these parts
-//! are not in it yet.
+//! [`Learner`] builds a [`Classifier`] of all of them, as `hotrow train xmc --set model.parts=auto` does.
 
 mod classifier;
 mod counts;
+mod kept;
 mod learner;
 mod linear;
 mod mixture;
@@ -23,6 +23,7 @@ mod tests;
 
 pub use classifier::{Classifier, Own};
 pub use counts::{CountMemory, CountOptions};
+pub use kept::Kept;
 pub use learner::{LearnOptions, Learner, Stage};
 pub use linear::{LinearOptions, SparseLinear};
 pub use mixture::{Candidate, Example, Mixture, Present, TERMS};

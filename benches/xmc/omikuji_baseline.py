@@ -7,7 +7,7 @@
 
 `parabel` is omikuji's default (three balanced binary trees), `bonsai` three trees with 100 children a node and no balancing.
 Both get the file's own values; omikuji divides them by their length itself. `one-vs-all` trains one hinge-loss classifier
-a label and is for small sets. Prints one JSON object: P@1, 3, 5 on the validation file, seconds to train and to predict.
+a label and is for small sets. Prints one JSON object: P@1, 3, 5 on the validation file, seconds to train and to predict, bytes of the model on disk.
 """
 
 import argparse
@@ -50,13 +50,16 @@ def trees(options, train, valid):
         start = time.perf_counter()
         model = omikuji.Model.train_on_data(path, parameters, n_threads=options.threads)
         trained = time.perf_counter() - start
+        saved = os.path.join(folder, "model")
+        model.save(saved)
+        size = sum(os.path.getsize(os.path.join(saved, name)) for name in os.listdir(saved))
     start = time.perf_counter()
     top = []
     for i in range(len(valid)):
         span = slice(valid.starts[i], valid.starts[i + 1])
         pairs = sorted(zip(valid.indices[span].tolist(), valid.values[span].tolist()))
         top.append([label for label, _ in model.predict(pairs, beam_size=options.beam, top_k=5)])
-    return top, trained, time.perf_counter() - start
+    return top, trained, time.perf_counter() - start, size
 
 
 def one_vs_all(options, train, valid):
@@ -82,7 +85,7 @@ def one_vs_all(options, train, valid):
     trained = time.perf_counter() - start
     start = time.perf_counter()
     top = np.argsort(-(test @ weights.T + biases), axis=1)[:, :5]
-    return top, trained, time.perf_counter() - start
+    return top, trained, time.perf_counter() - start, weights.nbytes + biases.nbytes
 
 
 def main():
@@ -97,8 +100,8 @@ def main():
     options = parser.parse_args()
     ours = options.model == "one-vs-all"
     train, valid = xc.Samples(options.train, normalize=ours), xc.Samples(options.valid, normalize=ours)
-    top, trained, predicted = (one_vs_all if ours else trees)(options, train, valid)
-    report = {"seconds_train": trained, "seconds_predict": predicted, "options": vars(options), "load": os.getloadavg()}
+    top, trained, predicted, size = (one_vs_all if ours else trees)(options, train, valid)
+    report = {"seconds_train": trained, "seconds_predict": predicted, "bytes": size, "options": vars(options), "load": os.getloadavg()}
     print(json.dumps(xc.precision(valid, top) | report))
 
 

@@ -73,6 +73,7 @@ pub(super) fn decay(section: &str, lr: f32, weight_decay: f32) -> Result<()> {
 
 impl Model {
     fn check(&self) -> Result<()> {
+        self.check_parts()?;
         if self.hidden.is_empty() {
             return Err(wrong("model.hidden", "[]", "empty: the first width is that of the table's rows"));
         }

@@ -27,6 +27,9 @@ pub struct Classifier {
     pub searched: usize,
 }
 
+/// The name of the linear rows in checkpoints.
+const LINEAR: &str = "linear";
+
 /// A training sample that the memories have seen, with its labels.
 #[derive(Clone, Copy, Debug)]
 pub struct Own<'a> {
@@ -136,7 +139,7 @@ impl Classifier {
         ];
         tensors.extend(self.counts.iter().flat_map(CountMemory::tensors));
         tensors.extend(self.neighbours.iter().flat_map(NeighbourMemory::tensors));
-        tensors.extend(self.linear.iter().flat_map(SparseLinear::tensors));
+        tensors.extend(self.linear.iter().flat_map(|linear| linear.tensors(LINEAR)));
         tensors
     }
 
@@ -155,14 +158,14 @@ impl Classifier {
         let has = |name: &str| saved.has(&format!("{name}.offsets"));
         let counts = || CountMemory::from_tensors(tensors, features, labels, options.0);
         let neighbours = || NeighbourMemory::from_tensors(tensors, features, labels, options.1);
-        let linear = || SparseLinear::from_tensors(tensors, features);
+        let linear = || SparseLinear::from_tensors(tensors, LINEAR, features);
         let weights = saved.u64s("mixture.weights", TERMS)?;
         Ok(Self {
             features,
             frequencies: saved.u32s("labels.frequencies", labels)?.to_vec(),
             counts: has("counts").then(counts).transpose()?,
             neighbours: has("neighbours.samples").then(neighbours).transpose()?,
-            linear: has("linear").then(linear).transpose()?,
+            linear: has(LINEAR).then(linear).transpose()?,
             mixture: Mixture { weights: std::array::from_fn(|t| f64::from_bits(weights[t])) },
             searched,
         })

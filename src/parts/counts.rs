@@ -1,5 +1,7 @@
 //! How often features and labels came together.
 
+use std::cmp::Reverse;
+
 use rayon::prelude::*;
 
 use super::Scores;
@@ -45,7 +47,7 @@ impl Default for CountOptions {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountMemory {
     labels: usize,
-    smoothing: f32,
+    options: CountOptions,
     /// Samples that have each feature.
     frequencies: Vec<u32>,
     /// Of each feature, its labels, increasing.
@@ -76,12 +78,18 @@ impl CountMemory {
             counts.extend(row.iter().map(|entry| entry.1));
         }
         let frequencies = postings.iter().map(|samples| samples.len() as u32).collect();
-        Self::from_counts(labels, options.smoothing, frequencies, rows, counts)
+        Self::from_counts(labels, *options, frequencies, rows, counts)
     }
 
-    fn from_counts(labels: usize, smoothing: f32, frequencies: Vec<u32>, rows: Ragged<u32>, counts: Vec<u32>) -> Self {
+    fn from_counts(
+        labels: usize,
+        options: CountOptions,
+        frequencies: Vec<u32>,
+        rows: Ragged<u32>,
+        counts: Vec<u32>,
+    ) -> Self {
         let gains = counts.iter().map(|&count| gain(count)).collect();
-        Self { labels, smoothing, frequencies, rows, counts, gains }
+        Self { labels, options, frequencies, rows, counts, gains }
     }
 
     /// Adds the scores of a sample with the features `x` (ids and values). With `left_out` it is a training sample with these labels, and
@@ -93,18 +101,32 @@ impl CountMemory {
     #[track_caller]
     pub fn add_to(&self, x: (&[u32], &[f32]), left_out: Option<&[u32]>, scores: &mut Scores) {
         let own = u32::from(left_out.is_some());
-        let factor = |f: usize| 1.0 / (self.smoothing + self.frequencies[f].saturating_sub(own) as f32);
+        let factor = |f: usize| 1.0 / (self.options.smoothing + self.frequencies[f].saturating_sub(own) as f32);
         for (&f, &value) in x.0.iter().zip(x.1) {
             let range = self.rows.offsets()[f as usize]..self.rows.offsets()[f as usize + 1];
             scores.add(value * factor(f as usize), self.rows.row(f as usize), &self.gains[range]);
         }
         for &label in left_out.unwrap_or_default() {
-            let of_feature = |(&f, &value): (&u32, &f32)| match self.rows.row(f as usize).binary_search(&label) {
-                Ok(at) => value * factor(f as usize) * gain(self.counts[self.rows.offsets()[f as usize] + at] - 1),
-                Err(_) => 0.0,
+            let of_feature = |(&f, &value): (&u32, &f32)| match self.count_without_one(f as usize, label) {
+                0 => 0.0,
+                count => value * factor(f as usize) * gain(count),
             };
             scores.set(label, x.0.iter().zip(x.1).map(of_feature).sum());
         }
+    }
+
+    /// How often `label` came with feature `f`, but for one sample. A full row may hold it because of that sample only; then 0.
+    fn count_without_one(&self, f: usize, label: u32) -> u32 {
+        let (labels, from) = (self.rows.row(f), self.rows.offsets()[f]);
+        let Ok(at) = labels.binary_search(&label) else { return 0 };
+        let (counts, count) = (&self.counts[from..from + labels.len()], self.counts[from + at] - 1);
+        if labels.len() < self.options.row {
+            return count;
+        }
+        // The last of the row, by count and then by label.
+        let others = labels.iter().zip(counts).filter(|(other, _)| **other != label);
+        let last = others.map(|(&label, &count)| (count, Reverse(label))).min();
+        if last.is_some_and(|last| (count, Reverse(label)) < last) { 0 } else { count }
     }
 
     /// Number of features.
@@ -157,7 +179,7 @@ impl CountMemory {
         if counts.contains(&0) {
             return Err("counts.counts: a count is 0".to_owned());
         }
-        Ok(Self::from_counts(labels, options.smoothing, frequencies, rows, counts))
+        Ok(Self::from_counts(labels, *options, frequencies, rows, counts))
     }
 }
 
@@ -175,7 +197,7 @@ fn count(samples: &Batch, of_feature: &[u32], most: usize, came: &mut Vec<u32>) 
     let mut row: Vec<(u32, u32)> = came.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect();
     if row.len() > most {
         if most > 0 {
-            row.select_nth_unstable_by_key(most - 1, |&(label, count)| (std::cmp::Reverse(count), label));
+            row.select_nth_unstable_by_key(most - 1, |&(label, count)| (Reverse(count), label));
         }
         row.truncate(most);
         row.sort_unstable();

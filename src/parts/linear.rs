@@ -143,24 +143,24 @@ impl SparseLinear {
         (8 * self.weights.len() + 12 * self.labels()) as u64
     }
 
-    /// What a checkpoint keeps of it.
-    pub fn tensors(&self) -> Vec<Tensor<'_>> {
-        let [offsets, ids] = saved::rows("linear", &self.rows);
-        let weights = saved::tensor("linear.weights", Elements::F32(&self.weights));
-        vec![offsets, ids, weights, saved::tensor("linear.biases", Elements::F32(&self.biases))]
+    /// What a checkpoint keeps of it, under this name.
+    pub fn tensors(&self, name: &str) -> Vec<Tensor<'_>> {
+        let [offsets, ids] = saved::rows(name, &self.rows);
+        let weights = saved::tensor(&format!("{name}.weights"), Elements::F32(&self.weights));
+        vec![offsets, ids, weights, saved::tensor(&format!("{name}.biases"), Elements::F32(&self.biases))]
     }
 
-    /// The classifiers that gave `tensors`, for vectors of `features` numbers.
+    /// The classifiers that gave `tensors` under this name, for vectors of `features` numbers.
     ///
     /// # Errors
     ///
     /// A message with the tensor that is missing or does not fit.
-    pub fn from_tensors(tensors: &[Tensor], features: usize) -> Result<Self, String> {
+    pub fn from_tensors(tensors: &[Tensor], name: &str, features: usize) -> Result<Self, String> {
         let saved = Saved(tensors);
-        let labels = saved.count("linear")?;
-        let rows = saved.rows("linear", labels, features)?;
-        let weights = saved.f32s("linear.weights", rows.items().len())?.to_vec();
-        let biases = saved.f32s("linear.biases", labels)?.to_vec();
+        let labels = saved.count(name)?;
+        let rows = saved.rows(name, labels, features)?;
+        let weights = saved.f32s(&format!("{name}.weights"), rows.items().len())?.to_vec();
+        let biases = saved.f32s(&format!("{name}.biases"), labels)?.to_vec();
         Ok(Self { features, rows, weights, biases })
     }
 }

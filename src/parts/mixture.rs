@@ -91,6 +91,14 @@ impl Example {
     }
 }
 
+impl Example {
+    /// With each term in units of its scale.
+    fn scaled(&self, scale: &[f64; TERMS]) -> Self {
+        let scaled = |terms: &[f64; TERMS]| std::array::from_fn(|t| terms[t] / scale[t]);
+        Self { terms: self.terms.iter().map(scaled).collect(), target: self.target.clone() }
+    }
+}
+
 /// Examples whose sums are taken together, by one thread.
 const EXAMPLES: usize = 64;
 /// Keeps weights of terms finite that say the same, in units of terms of deviation 1.
@@ -109,7 +117,8 @@ impl Mixture {
             used.iter().for_each(|&t| weights[t] = 1.0);
             return (Self { weights }, f64::NAN);
         }
-        let mut at = moments(examples, &scale, &weights);
+        let examples: Vec<Example> = examples.iter().map(|example| example.scaled(&scale)).collect();
+        let mut at = moments(&examples, &weights);
         for _ in 0..STEPS {
             let gradient: Vec<f64> = used.iter().map(|&t| at.gradient[t]).collect();
             let hessian: Vec<Vec<f64>> =
@@ -123,7 +132,7 @@ impl Mixture {
             let taken = (0..40).map(|halvings| 0.5_f64.powi(halvings)).find_map(|share| {
                 let mut next = weights;
                 used.iter().zip(&step).for_each(|(&t, s)| next[t] -= share * s);
-                let moments = moments(examples, &scale, &next);
+                let moments = moments(&examples, &next);
                 (moments.loss < at.loss).then_some((next, moments))
             });
             let Some((next, moments)) = taken else { break };
@@ -136,8 +145,8 @@ impl Mixture {
 
     /// The mean cross-entropy of the examples.
     pub fn loss(&self, examples: &[Example]) -> f64 {
-        let ridge_free = moments(examples, &[1.0; TERMS], &self.weights);
-        ridge_free.loss - RIDGE * self.weights.iter().map(|w| w * w).sum::<f64>()
+        let with_ridge = moments(examples, &self.weights);
+        with_ridge.loss - RIDGE * self.weights.iter().map(|w| w * w).sum::<f64>()
     }
 
     /// The scores of all candidates of a sample.
@@ -177,15 +186,14 @@ impl Derivatives {
         }
     }
 
-    fn add_example(&mut self, example: &Example, scale: &[f64; TERMS], weights: &[f64; TERMS]) {
-        let scaled = |terms: &[f64; TERMS]| -> [f64; TERMS] { std::array::from_fn(|t| terms[t] / scale[t]) };
-        let score = |terms: &[f64; TERMS]| scaled(terms).iter().zip(weights).map(|(x, w)| x * w).sum::<f64>();
+    fn add_example(&mut self, example: &Example, weights: &[f64; TERMS]) {
+        let score = |terms: &[f64; TERMS]| terms.iter().zip(weights).map(|(x, w)| x * w).sum::<f64>();
         let scores: Vec<f64> = example.terms.iter().map(score).collect();
         let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = scores.iter().map(|score| (score - most).exp()).sum();
         let mut mean = [0.0; TERMS];
-        for ((terms, score), target) in example.terms.iter().zip(&scores).zip(&example.target) {
-            let (x, p) = (scaled(terms), (score - most).exp() / total);
+        for ((x, score), target) in example.terms.iter().zip(&scores).zip(&example.target) {
+            let p = (score - most).exp() / total;
             self.loss -= target * (score - most - total.ln());
             for i in 0..TERMS {
                 mean[i] += p * x[i];
@@ -200,12 +208,12 @@ impl Derivatives {
 }
 
 /// Sums in the order of the examples, whatever the number of threads.
-fn moments(examples: &[Example], scale: &[f64; TERMS], weights: &[f64; TERMS]) -> Derivatives {
+fn moments(examples: &[Example], weights: &[f64; TERMS]) -> Derivatives {
     let parts: Vec<Derivatives> = examples
         .par_chunks(EXAMPLES)
         .map(|examples| {
             let mut part = Derivatives::ZERO;
-            examples.iter().for_each(|example| part.add_example(example, scale, weights));
+            examples.iter().for_each(|example| part.add_example(example, weights));
             part
         })
         .collect();
@@ -269,13 +277,13 @@ mod tests {
 
     #[test]
     fn derivatives_are_those_of_finite_differences() {
-        let (examples, scale) = (examples(70), [0.7; TERMS]);
+        let examples = examples(70);
         let weights: [f64; TERMS] = std::array::from_fn(|t| 0.3 - 0.1 * t as f64);
-        let at = moments(&examples, &scale, &weights);
+        let at = moments(&examples, &weights);
         let moved = |t: usize, by: f64| {
             let mut weights = weights;
             weights[t] += by;
-            moments(&examples, &scale, &weights)
+            moments(&examples, &weights)
         };
         for t in 0..TERMS {
             let (up, down) = (moved(t, 1e-4), moved(t, -1e-4));
@@ -292,8 +300,8 @@ mod tests {
         let examples = examples(300);
         let (mixture, loss) = Mixture::fit(&examples, ALL);
         let scale = scales(&examples);
-        let weights = std::array::from_fn(|t| mixture.weights[t] * scale[t]);
-        let at = moments(&examples, &scale, &weights);
+        let scaled: Vec<Example> = examples.iter().map(|example| example.scaled(&scale)).collect();
+        let at = moments(&scaled, &std::array::from_fn(|t| mixture.weights[t] * scale[t]));
         assert!((at.loss - loss).abs() < 1e-12);
         assert!(at.gradient.iter().all(|g| g.abs() < 1e-5), "{:?}", at.gradient);
         assert!(loss < 12_f64.ln());

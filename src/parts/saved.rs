@@ -36,12 +36,19 @@ impl<'a> Saved<'a> {
         self.elements(name).is_ok()
     }
 
+    /// All elements of the tensor `name`.
+    pub fn all_u32s(self, name: &str) -> Result<&'a [u32], String> {
+        match self.elements(name)? {
+            Elements::U32(x) => Ok(x),
+            other => Err(format!("{name}: elements are {}, not U32", other.type_name())),
+        }
+    }
+
     /// The elements of the tensor `name`, which are `len`.
     pub fn u32s(self, name: &str, len: usize) -> Result<&'a [u32], String> {
-        match self.elements(name)? {
-            Elements::U32(x) if x.len() == len => Ok(x),
-            Elements::U32(x) => Err(format!("{name}: {} elements, not {len}", x.len())),
-            other => Err(format!("{name}: elements are {}, not U32", other.type_name())),
+        match self.all_u32s(name)? {
+            x if x.len() == len => Ok(x),
+            x => Err(format!("{name}: {} elements, not {len}", x.len())),
         }
     }
 

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use hotrow::config::Config;
 use hotrow::kernels::Level;
 use hotrow::run::{Signals, Summary, run_of};
+use hotrow::train::xmc::Mixed;
 use hotrow::train::{Inputs, MovedInputs, Options, initial, resume, start};
 use hotrow_cli::Progress;
 
@@ -83,7 +84,8 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         Task::Lm(arguments) => return lm::run(arguments, level, signals, out),
     };
     if arguments.print_config {
-        return Ok(out.write_all(config(arguments)?.to_toml().as_bytes())?);
+        let (Kind::Network(config) | Kind::Parts(Mixed(config))) = config(arguments)?;
+        return Ok(out.write_all(config.to_toml().as_bytes())?);
     }
     let threads = arguments.threads.start()?;
     let options = Options {
@@ -102,16 +104,23 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         (Some(run), train, _) => {
             let moved = MovedInputs { train, valid };
             let signals = stopping(signals, arguments.stop_after);
-            resume::<Config>(run, &moved, &arguments.sets, &options, &signals, &mut progress)
+            match config(arguments)? {
+                Kind::Network(_) => resume::<Config>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
+                Kind::Parts(_) => resume::<Mixed>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
+            }
         }
         (None, Some(train), Some(folder)) => {
             let (inputs, config) = (Inputs { train, valid, tokenizer: None }, config(arguments)?);
-            if arguments.init_only {
-                let checkpoint = initial(folder, &inputs, config, &options, &mut progress)?;
-                return Ok(writeln!(out, "{}", checkpoint.display())?);
-            }
             let signals = stopping(signals, arguments.stop_after);
-            start(folder, &inputs, config, &options, &signals, &mut progress)
+            match config {
+                Kind::Network(config) if arguments.init_only => {
+                    let checkpoint = initial(folder, &inputs, config, &options, &mut progress)?;
+                    return Ok(writeln!(out, "{}", checkpoint.display())?);
+                }
+                Kind::Parts(_) if arguments.init_only => return Err(no_network("--init-only")),
+                Kind::Network(config) => start(folder, &inputs, config, &options, &signals, &mut progress),
+                Kind::Parts(config) => start(folder, &inputs, config, &options, &signals, &mut progress),
+            }
         }
         _ => return Err(Failure::Usage("--train and --out are needed".to_owned())),
     };
@@ -119,12 +128,26 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
     print(&result?, arguments.json, out)
 }
 
+/// What `model.parts` asks for.
+enum Kind {
+    Network(Config),
+    Parts(Mixed),
+}
+
 /// The configuration of a new run, or of a resumed one.
-fn config(arguments: &Xmc) -> Result<Config, Failure> {
+fn config(arguments: &Xmc) -> Result<Kind, Failure> {
     let file = arguments.resume.as_ref().map(|run| run_of(run).join("config.toml"));
-    let config = Config::load(file.as_deref().or(arguments.config.as_deref()), &arguments.sets)?;
-    config.check()?;
-    Ok(config)
+    let file = file.as_deref().or(arguments.config.as_deref());
+    let config = Config::load(file, &arguments.sets)?;
+    Ok(match config.model.is_network() {
+        true => Kind::Network(config),
+        // Their defaults are others.
+        false => Kind::Parts(Mixed::load(file, &arguments.sets)?),
+    })
+}
+
+fn no_network(option: &str) -> Failure {
+    Failure::Usage(format!("{option}: is for networks, and model.parts names other parts"))
 }
 
 /// The signals, with a stop after a step.

@@ -88,9 +88,8 @@ pub fn top_k_marked(level: Level, y: &[f32], marked: &[u8], ids: &mut [u32], val
 #[track_caller]
 pub fn clear_marked(y: &mut [f32], marked: &mut [u8]) {
     check(y, marked);
-    for line in lines(marked) {
-        line_of(y.len(), line).for_each(|i| y[i] = 0.0);
-    }
+    let len = y.len();
+    for_each_line(marked, |line| y[line_of(len, line)].fill(0.0));
     marked.fill(0);
 }
 
@@ -99,15 +98,19 @@ fn check(y: &[f32], marked: &[u8]) {
     assert_eq!(marked.len(), marks(y.len()), "marks for {} numbers", y.len());
 }
 
-/// The lines that are marked, increasing.
+/// Calls `take` with each line that is marked, increasing.
 #[inline(always)]
-fn lines(marked: &[u8]) -> impl Iterator<Item = usize> {
-    let any = |(_, marks): &(usize, &[u8])| marks.iter().fold(0, |any, mark| any | mark) != 0;
-    let of_chunk = |(chunk, marks): (usize, &[u8])| {
-        let set = (0..marks.len()).fold(0u8, |set, i| set | u8::from(marks[i] != 0) << i);
-        (0..8).filter(move |i| set >> i & 1 != 0).map(move |i| 8 * chunk + i)
-    };
-    marked.chunks(8).enumerate().filter(any).flat_map(of_chunk)
+fn for_each_line(marked: &[u8], mut take: impl FnMut(usize)) {
+    for (chunk, marks) in marked.chunks(8).enumerate() {
+        let mut bytes = [0; 8];
+        bytes[..marks.len()].copy_from_slice(marks);
+        let mut set = u64::from_le_bytes(bytes);
+        while set != 0 {
+            take(8 * chunk + set.trailing_zeros() as usize / 8);
+            // A mark is 1, the lowest bit of its byte.
+            set &= set - 1;
+        }
+    }
 }
 
 #[inline(always)]
@@ -118,10 +121,10 @@ fn line_of(len: usize, line: usize) -> std::ops::Range<usize> {
 #[inline(always)]
 fn best_of_marked<S: Simd>(s: S, y: &[f32], marked: &[u8], ids: &mut [u32], values: &mut [f32]) -> usize {
     let mut found = 0;
-    for line in lines(marked) {
+    for_each_line(marked, |line| {
         let (range, full) = (line_of(y.len(), line), found == ids.len());
         if full && !exceeds(s, &y[range.clone()], values[0]) {
-            continue;
+            return;
         }
         for i in range.filter(|&i| y[i] != 0.0) {
             if found < ids.len() {
@@ -134,7 +137,7 @@ fn best_of_marked<S: Simd>(s: S, y: &[f32], marked: &[u8], ids: &mut [u32], valu
                 Heap { ids, values }.offer(y[i], i as u32);
             }
         }
-    }
+    });
     let partial = found < ids.len();
     let mut heap = Heap { ids: &mut ids[..found], values: &mut values[..found] };
     if partial {

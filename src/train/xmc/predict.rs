@@ -4,22 +4,34 @@ use std::path::{Path, PathBuf};
 
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::trainer::shape;
-use super::{Trainer, VOCABULARY, known};
+use super::{KS, Trainer, VOCABULARY, evaluate, known, mixed, summary_of};
 use crate::checkpoint::{self, Loaded};
-use crate::data::{Batch, Vocabulary};
+use crate::config::Config;
+use crate::data::{Batch, Dataset, Samples, Vocabulary};
 use crate::error::{Error, Result};
 use crate::index::WeightsRef;
 use crate::kernels::reduce::dot;
 use crate::kernels::{Level, MatRef};
+use crate::metrics::Ranking;
+use crate::parts::{Classifier, Kept};
+use crate::run::Summary;
 use crate::train::state::open_weights;
 
-/// A network with the vocabulary it was trained with.
+/// A network, or parts in its place, with the vocabulary of training.
 #[derive(Debug)]
 pub struct Predictor {
-    trainer: Trainer,
+    model: Model,
+    config: Config,
     vocabulary: Vocabulary,
     run: PathBuf,
     loaded: Loaded,
+    level: Level,
+}
+
+#[derive(Debug)]
+enum Model {
+    Network(Box<Trainer>),
+    Parts(Box<(Classifier, Kept)>),
 }
 
 impl Predictor {
@@ -34,22 +46,31 @@ impl Predictor {
             let loaded = open_weights(path)?;
             let run = loaded.path().parent().unwrap_or(Path::new(".")).to_owned();
             // Before the vocabulary, which a checkpoint of another kind has none of.
-            shape(&loaded)?;
+            let shape = shape(&loaded)?;
             let (file, bytes) = known::read(&loaded, VOCABULARY)?;
             let vocabulary = Vocabulary::from_json(&file, &bytes)?;
-            let mut trainer = Trainer::for_inference(&loaded, level)?;
-            let (features, labels) = (trainer.network.input.weights.rows(), trainer.network.output.rows());
+            let model = match shape.config.model.is_network() {
+                true => Model::Network(Box::new(Trainer::for_inference(&loaded, level)?)),
+                false => Model::Parts(Box::new(mixed::open(&loaded, &shape)?)),
+            };
+            let (features, labels) = match &model {
+                Model::Network(trainer) => (trainer.network.input.weights.rows(), trainer.network.output.rows()),
+                Model::Parts(parts) => (parts.1.features(), parts.0.frequencies.len()),
+            };
             if (vocabulary.features(), vocabulary.labels()) != (features, labels) {
                 let message = format!(
-                    "is of {} features and {} labels, where the network of {} has {features} and {labels}",
+                    "is of {} features and {} labels, where the model of {} has {features} and {labels}",
                     vocabulary.features(),
                     vocabulary.labels(),
                     loaded.path().display()
                 );
                 return Err(Error::data(file, 0, 0, message));
             }
-            trainer.settle();
-            Ok(Self { trainer, vocabulary, run, loaded })
+            let mut predictor = Self { model, config: shape.config, vocabulary, run, loaded, level };
+            if let Model::Network(trainer) = &mut predictor.model {
+                trainer.settle();
+            }
+            Ok(predictor)
         };
         while_it_moves(|| checkpoint::last(path), open)
     }
@@ -59,55 +80,79 @@ impl Predictor {
         &self.run
     }
 
-    /// How often the labels came in training.
-    pub(super) fn seen(&self) -> Result<LabelCounts> {
-        let (file, bytes) = known::read(&self.loaded, LABEL_COUNTS)?;
-        LabelCounts::from_json(&file, &bytes, self.vocabulary.labels())
-    }
-
     /// What names features and labels.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
     }
 
-    /// The trainer that the checkpoint is of, its weights settled.
-    pub fn trainer_mut(&mut self) -> &mut Trainer {
-        &mut self.trainer
-    }
-
     /// Whether there is an index that names labels.
     pub fn has_index(&self) -> bool {
-        self.trainer.output.as_ref().is_some_and(|sampling| sampling.index.names_rows())
+        match &self.model {
+            Model::Network(trainer) => trainer.output.as_ref().is_some_and(|sampling| sampling.index.names_rows()),
+            Model::Parts(_) => false,
+        }
     }
 
-    /// The `k` best labels of each sample and their scores, best first: of all labels, or (`sparse`) of those that the index
-    /// names, which may be fewer.
-    pub fn best(&mut self, batch: &Batch, k: usize, sparse: bool) -> Vec<Vec<(u32, f32)>> {
-        let Trainer { network, work, output, steps, config, .. } = &mut self.trainer;
-        let x = network.embed(work, &batch.features);
-        let x = MatRef::new(&x, batch.len(), network.width());
-        let Some(sampling) = output.as_ref().filter(|_| sparse) else {
-            let best = network.output.top_k(work, x, k);
-            let rows = best.ids.chunks(best.k.max(1)).zip(best.scores.chunks(best.k.max(1)));
-            return rows.map(|(ids, scores)| ids.iter().copied().zip(scores.iter().copied()).collect()).collect();
-        };
-        let view = network.output.view(work.level);
-        let hits = sampling.index.select(&view, x, k.max(config.sparse.hits), *steps);
-        let score = |sample: usize, row: u32| {
-            let product = match view.weights {
-                WeightsRef::F32(w) => dot(work.level, w.row(row as usize), x.row(sample)),
-                WeightsRef::Bf16(w) => dot(work.level, w.row(row as usize), x.row(sample)),
-            };
-            product + view.biases[row as usize]
-        };
-        let ranked = hits.iter().enumerate().map(|(sample, rows)| {
-            let mut scored: Vec<(u32, f32)> = rows.iter().map(|&row| (row, score(sample, row))).collect();
-            scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            scored.truncate(k);
-            scored
-        });
-        ranked.collect()
+    /// Ranks labels for every sample of `data`: all labels of a network, the candidates of parts. Gives a summary of the model too.
+    ///
+    /// # Errors
+    ///
+    /// If the checkpoint does not say how often labels came.
+    pub(super) fn measure(&mut self, data: &Dataset, threads: usize) -> Result<(Ranking, Summary)> {
+        let (file, bytes) = known::read(&self.loaded, LABEL_COUNTS)?;
+        let seen = LabelCounts::from_json(&file, &bytes, self.vocabulary.labels())?;
+        let inverse = Some(seen.inverse(&self.config.train));
+        Ok(match &mut self.model {
+            Model::Network(trainer) => {
+                let ranking = evaluate(&trainer.network, &mut trainer.work, data, &KS, inverse);
+                let summary = summary_of(trainer, trainer.view().summary(threads));
+                (ranking, Summary { active_share: 1.0, union_rows: data.labels() as f64, ..summary })
+            }
+            Model::Parts(parts) => {
+                let (classifier, kept) = &**parts;
+                let ranking =
+                    mixed::evaluate(classifier, kept, self.level, data, inverse, &|| false).expect("nobody stops it");
+                let (steps, seed) = (self.loaded.state().step, self.config.train.seed);
+                (ranking, mixed::asked(classifier, self.level, (steps, seed), threads))
+            }
+        })
     }
+
+    /// The `k` best labels of each sample and their scores, best first: of all labels of a network, or (`sparse`) of those that its
+    /// index names, which may be fewer; of the candidates of parts.
+    pub fn best(&mut self, batch: &Batch, k: usize, sparse: bool) -> Vec<Vec<(u32, f32)>> {
+        match &mut self.model {
+            Model::Network(trainer) => best_of_network(trainer, batch, k, sparse),
+            Model::Parts(parts) => mixed::best(&parts.0, &parts.1, self.level, batch, k),
+        }
+    }
+}
+
+fn best_of_network(trainer: &mut Trainer, batch: &Batch, k: usize, sparse: bool) -> Vec<Vec<(u32, f32)>> {
+    let Trainer { network, work, output, steps, config, .. } = trainer;
+    let x = network.embed(work, &batch.features);
+    let x = MatRef::new(&x, batch.len(), network.width());
+    let Some(sampling) = output.as_ref().filter(|_| sparse) else {
+        let best = network.output.top_k(work, x, k);
+        let rows = best.ids.chunks(best.k.max(1)).zip(best.scores.chunks(best.k.max(1)));
+        return rows.map(|(ids, scores)| ids.iter().copied().zip(scores.iter().copied()).collect()).collect();
+    };
+    let view = network.output.view(work.level);
+    let hits = sampling.index.select(&view, x, k.max(config.sparse.hits), *steps);
+    let score = |sample: usize, row: u32| {
+        let product = match view.weights {
+            WeightsRef::F32(w) => dot(work.level, w.row(row as usize), x.row(sample)),
+            WeightsRef::Bf16(w) => dot(work.level, w.row(row as usize), x.row(sample)),
+        };
+        product + view.biases[row as usize]
+    };
+    let ranked = hits.iter().enumerate().map(|(sample, rows)| {
+        let mut scored: Vec<(u32, f32)> = rows.iter().map(|&row| (row, score(sample, row))).collect();
+        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        scored.truncate(k);
+        scored
+    });
+    ranked.collect()
 }
 
 /// Newer checkpoints that are turned to: a run that removes them faster than they are read would be followed for ever.

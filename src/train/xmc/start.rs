@@ -8,8 +8,8 @@ use super::known::{self, Digests, check_resumed};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::task::Xmc;
 use super::trainer::shape;
-use super::{KS, Predictor, Trainer, VOCABULARY};
-use super::{estimate, evaluate, initial, left_out, measurable, summary_of};
+use super::{Predictor, Trainer, VOCABULARY};
+use super::{estimate, initial, left_out, measurable};
 use crate::checkpoint::Loaded;
 use crate::config::Config;
 use crate::data::{self, Batch, Datasets, Loader, Samples, Vocabulary};
@@ -34,16 +34,10 @@ impl FromFiles for Config {
         loaded: Option<&Loaded>,
         options: &Options,
     ) -> Result<(Self, Datasets, u64)> {
-        let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
-        // A run of an older version continues with the words and labels of then, which are not all in its configuration.
-        let before = loaded.map(|loaded| known::read(loaded, VOCABULARY)).transpose()?;
-        let before = before.map(|(path, bytes)| Vocabulary::from_json(&path, &bytes)).transpose()?;
-        let read = before.as_ref().map_or(&self.data, Vocabulary::options);
-        let data = match loaded {
-            Some(_) => data::open_from(&inputs.train, inputs.valid.as_ref(), read, &cache, run)?,
-            None => data::open(&inputs.train, inputs.valid.as_ref(), read, &cache)?,
-        };
-        data.valid.as_ref().map_or(Ok(()), measurable)?;
+        if !self.model.is_network() {
+            return Err(Error::config("model.parts", "has no network, which is what is to be trained"));
+        }
+        let data = read_sets(&self, run, inputs, loaded, options)?;
         let samples = data.train.len();
         let config = self.resolved(samples);
         config.check()?;
@@ -114,6 +108,27 @@ impl FromFiles for Config {
     }
 }
 
+/// The sets of a run, by the options of `config` or those that a resumed run began with.
+pub(super) fn read_sets(
+    config: &Config,
+    run: &Path,
+    inputs: &Inputs,
+    loaded: Option<&Loaded>,
+    options: &Options,
+) -> Result<Datasets> {
+    let cache = options.cache.clone().unwrap_or_else(|| run.join("cache"));
+    // A run of an older version continues with the words and labels of then, which are not all in its configuration.
+    let before = loaded.map(|loaded| known::read(loaded, VOCABULARY)).transpose()?;
+    let before = before.map(|(path, bytes)| Vocabulary::from_json(&path, &bytes)).transpose()?;
+    let read = before.as_ref().map_or(&config.data, Vocabulary::options);
+    let data = match loaded {
+        Some(_) => data::open_from(&inputs.train, inputs.valid.as_ref(), read, &cache, run)?,
+        None => data::open(&inputs.train, inputs.valid.as_ref(), read, &cache)?,
+    };
+    data.valid.as_ref().map_or(Ok(()), measurable)?;
+    Ok(data)
+}
+
 /// Steps of a whole run with this configuration on `samples` samples.
 ///
 /// # Errors
@@ -151,16 +166,12 @@ pub fn evaluate_file(path: &Path, file: &Path, skip_bad: Option<u64>, options: &
     measurable(&data)?;
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
-    let inverse = predictor.seen()?.inverse(&predictor.trainer_mut().config.train);
-    let trainer = predictor.trainer_mut();
-    let ranking = evaluate(&trainer.network, &mut trainer.work, &data, &KS, Some(inverse));
+    let (ranking, mut summary) = predictor.measure(&data, options.threads)?;
     let eval = start.elapsed().as_secs_f64();
-    let mut summary = summary_of(trainer, trainer.view().summary(options.threads));
     summary.task = "eval xmc".to_owned();
     summary.seconds = Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() };
     summary.samples_per_second = data.len() as f64 / eval;
     summary.metrics = ranking.metrics();
     summary.left_out = [left_out("data", &data)].into();
-    (summary.active_share, summary.union_rows) = (1.0, data.labels() as f64);
     Ok(summary)
 }

@@ -38,9 +38,9 @@ pub struct Xmc {
 /// What steps are counted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
-    samples: u64,
-    pairs: u64,
-    union_rows: u64,
+    pub samples: u64,
+    pub pairs: u64,
+    pub union_rows: u64,
 }
 
 impl Counts for Counted {

@@ -1,0 +1,157 @@
+//! Classifiers without a network, from the command line: `model.parts`.
+
+mod common;
+#[path = "common/runs.rs"]
+mod runs;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::{assert_fails, hotrow, summary, text, with_sets};
+use runs::Runs;
+use tempfile::TempDir;
+
+/// A folder with titles in which some words tell the labels.
+struct Titles {
+    folder: TempDir,
+}
+
+impl Titles {
+    fn new(samples: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |sample: usize| {
+            let (topic, other) = (sample % 40, sample * 7 % 60);
+            format!("of topic{topic} and word{} by w{other}\tl{topic},m{}\n", sample % 13, sample % 40 / 8)
+        };
+        let write = |name: &str, range: std::ops::Range<usize>| {
+            fs::write(folder.path().join(name), range.map(line).collect::<String>()).unwrap();
+        };
+        write("train.tsv", 0..samples);
+        write("valid.tsv", samples..samples + 100);
+        Self { folder }
+    }
+}
+
+impl Runs for Titles {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn train(&self, out: &str, sets: &[&str]) -> Command {
+        let mut command = hotrow(&["train", "xmc", "--json", "--train"]);
+        command.arg(self.path("train.tsv")).arg("--valid").arg(self.path("valid.tsv"));
+        command.arg("--out").arg(self.path(out)).arg("--cache").arg(self.path("cache"));
+        with_sets(&mut command, &["data.text=1", "data.label=2", "data.hash_size=4096"]);
+        with_sets(&mut command, sets);
+        command
+    }
+
+    fn resume(&self, out: &str) -> Command {
+        let mut command = hotrow(&["train", "xmc", "--json", "--resume"]);
+        command.arg(self.path(out)).arg("--cache").arg(self.path("cache"));
+        command
+    }
+}
+
+const PARTS: &[&str] = &["model.parts=auto", "train.save_every=2"];
+
+#[test]
+fn what_words_tell_is_found_measured_and_predicted() {
+    let titles = Titles::new(800);
+    let trained = summary(&titles.train("run", PARTS).output().unwrap());
+    assert!(trained["metrics"]["p@1"].as_f64().unwrap() > 0.99, "{trained}");
+    assert_eq!(trained["task"], "train xmc");
+    let run = titles.path("run");
+    let mut eval = hotrow(&["eval", "xmc", "--json", "--run"]);
+    let measured = summary(&eval.arg(&run).arg("--data").arg(titles.path("valid.tsv")).output().unwrap());
+    for key in ["p@1", "p@5", "psp@3"] {
+        assert_eq!(measured["metrics"][key], trained["metrics"][key], "{key}");
+    }
+    for key in ["digest", "parameters", "components"] {
+        assert_eq!(measured[key], trained[key], "{key}");
+    }
+    fs::write(titles.path("asked.txt"), "of topic7 and more\n\nof topic12\n").unwrap();
+    let mut predict = hotrow(&["predict", "--text", "--top", "2", "--run"]);
+    let output = predict.arg(&run).arg("--input").arg(titles.path("asked.txt")).output().unwrap();
+    let answers = text(&output.stdout);
+    let best: Vec<&str> = answers.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!((best.len(), best[0], best[2]), (3, "l7", "l12"), "{answers}");
+}
+
+#[test]
+fn lists_of_parts_are_obeyed() {
+    let titles = Titles::new(400);
+    for (name, parts) in [("counts", "counts"), ("near", "[\"neighbours\"]"), ("both", "[\"linear\", \"counts\"]")] {
+        let trained = summary(&titles.train(name, &[&format!("model.parts={parts}")]).output().unwrap());
+        assert!(trained["metrics"]["p@1"].as_f64().unwrap() > 0.9, "{trained}");
+        let components = trained["components"].to_string();
+        for part in ["counts", "neighbours", "linear"] {
+            let asked = parts.contains(part) || (name == "near" && part == "neighbours");
+            assert!(asked || !components.contains(part), "{parts}: {components}");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    runs::the_number_of_threads_changes_no_bit(&Titles::new(800), PARTS);
+}
+
+#[test]
+fn checkpoints_are_the_same_whether_steps_wait_for_them_or_not() {
+    runs::checkpoints_are_the_same_whether_steps_wait_for_them_or_not(&Titles::new(800), PARTS);
+}
+
+#[test]
+fn a_run_that_was_killed_has_the_bits_of_one_that_was_not() {
+    runs::a_run_that_was_killed_has_the_bits_of_one_that_was_not(&Titles::new(3000), PARTS, 4, 5);
+}
+
+#[test]
+fn a_run_that_was_asked_to_stop_goes_on_with_the_same_bits() {
+    let sets = ["model.parts=auto", "train.save_every=1000"];
+    runs::a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(&Titles::new(20_000), &sets);
+}
+
+#[test]
+fn every_stage_can_be_the_last_before_a_pause() {
+    let titles = Titles::new(400);
+    let whole = summary(&titles.train("whole", PARTS).output().unwrap());
+    let mut paused = titles.train("paused", PARTS);
+    assert_eq!(paused.args(["--stop-after", "1"]).output().unwrap().status.code(), Some(75));
+    for stage in 2..whole["steps"].as_u64().unwrap() {
+        let output = titles.resume("paused").args(["--stop-after", &stage.to_string()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(75), "{stage}: {}", text(&output.stderr));
+    }
+    let paused = summary(&titles.resume("paused").output().unwrap());
+    assert_eq!((&paused["digest"], &paused["metrics"]), (&whole["digest"], &whole["metrics"]));
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let titles = Titles::new(200);
+    for (parts, words) in [
+        ("model.parts=count", &["model.parts", "unknown variant `count`"][..]),
+        ("model.parts=[]", &["model.parts", "auto chooses"]),
+        ("model.parts=[\"counts\", \"counts\"]", &["counts is named twice"]),
+        ("model.parts=[\"counts\", \"network\"]", &["network is only allowed by itself"]),
+        ("model.parts=3", &["model.parts", "auto, network, or a list"]),
+    ] {
+        assert_fails(&titles.train("refused", &[parts]).output().unwrap(), 2, words);
+        assert!(!titles.path("refused").exists());
+    }
+    for option in ["--dry-run", "--init-only"] {
+        let output = titles.train("refused", PARTS).arg(option).output().unwrap();
+        assert_fails(&output, 2, &[option, "is for networks"]);
+    }
+    let half = titles.train("half", PARTS).args(["--stop-after", "5"]).output().unwrap();
+    assert_eq!(half.status.code(), Some(75));
+    let mut predict = hotrow(&["predict", "--text", "--run"]);
+    assert_fails(&predict.arg(titles.path("half")).output().unwrap(), 1, &["5 of 19 stages are done"]);
+    let changed = titles.resume("half").args(["--set", "model.parts=counts"]).output().unwrap();
+    assert_fails(&changed, 2, &["model", "cannot change"]);
+    summary(&titles.resume("half").output().unwrap());
+    let mut sparse = hotrow(&["predict", "--text", "--sparse", "--run"]);
+    assert_fails(&sparse.arg(titles.path("half")).output().unwrap(), 2, &["--sparse"]);
+}

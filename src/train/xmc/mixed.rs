@@ -1,0 +1,383 @@
+//! A run that builds memories and linear rows in place of a network: each stage is a step.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::known::{self, Digests};
+use super::label_counts::{LABEL_COUNTS, LabelCounts};
+use super::start::read_sets;
+use super::task::Counted;
+use super::trainer::{Shape, shape};
+use super::{KS, VOCABULARY, left_out};
+use crate::checkpoint::{self, Contents, Loaded, OwnedTensor, TrainerState};
+use crate::config::{Config, Data, Model, PartName, RunConfig};
+use crate::data::{Batch, Dataset, Datasets, Samples};
+use crate::error::{Error, Result};
+use crate::kernels::Level;
+use crate::layer::Workspace;
+use crate::machine::Limits;
+use crate::metrics::{Inverse, Ranking};
+use crate::module::{Module, Part, PartMut};
+use crate::parts::{Classifier, Kept, LearnOptions, Learner, Lookup, Present, Stage};
+use crate::run::{Component, MetricsLog, Observer, Report, Summary};
+use crate::tensor::Tensor;
+use crate::train::network::{Plan, Schedule};
+use crate::train::run::{Evaluated, Task, View};
+use crate::train::start::{FromFiles, Inputs, Options, check_steps};
+use crate::train::totals::Sums;
+
+/// The file of a checkpoint with the tensors of all parts.
+const PARTS: &str = "parts.safetensors";
+
+/// The configuration of a run without a network: `model.parts` names memories and linear rows. Its defaults of `[data]` are for
+/// them: words and pairs of words, weighed by how rare they are, and samples of length 1.
+///
+/// ```
+/// use hotrow::train::xmc::Mixed;
+/// let Mixed(config) = Mixed::load(None, &["model.parts=auto".into()])?;
+/// assert!(config.data.normalize && !config.model.is_network());
+/// assert!(Mixed::load(None, &["model.parts=network".into()]).is_err());
+/// # Ok::<(), hotrow::error::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Mixed(pub Config);
+
+impl Default for Mixed {
+    fn default() -> Self {
+        let data = Data { hash_size: 1 << 20, word_ngrams: 2, tf_idf: true, normalize: true, ..Data::default() };
+        Self(Config { model: Model { parts: vec![PartName::Auto], ..Model::default() }, data, ..Config::default() })
+    }
+}
+
+impl Mixed {
+    /// The defaults, changed by `file`, then by each of `sets`, and checked: see [`Config::load`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`], or if `model.parts` is a network.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self> {
+        crate::config::load(Self::default(), file, sets)
+    }
+}
+
+impl RunConfig for Mixed {
+    const TASK: &'static str = "train xmc";
+
+    fn check(&self) -> Result<()> {
+        self.0.resolved(usize::MAX).check()?;
+        match self.0.model.is_network() {
+            true => Err(Error::config("model.parts", "is a network, where memories and linear rows are meant")),
+            false => Ok(()),
+        }
+    }
+
+    fn check_resumed(&self, new: &Self) -> Result<()> {
+        self.0.check_resumed(&new.0)
+    }
+}
+
+/// How the parts of a configuration are built.
+fn learn_options(config: &Config) -> LearnOptions {
+    let (model, seed, options) = (&config.model, config.train.seed, LearnOptions::default());
+    let parts = Present {
+        counts: model.may_use(PartName::Counts),
+        neighbours: model.may_use(PartName::Neighbours),
+        linear: model.may_use(PartName::Linear),
+    };
+    let linear = crate::parts::LinearOptions { seed, ..options.linear };
+    LearnOptions { parts, linear, seed, ..options }
+}
+
+/// Parts in a run.
+pub struct MixedTask {
+    config: Config,
+    data: Datasets,
+    samples: Batch,
+    kept: Kept,
+    inverse: Inverse,
+    learner: Learner,
+    files: [(&'static str, Vec<u8>); 2],
+    digests: Digests,
+    work: Workspace,
+    stages: Vec<(&'static str, f64)>,
+}
+
+/// There is none: what runs say of a network they say of nothing.
+struct NoNetwork;
+
+impl Module for NoNetwork {
+    fn visit<'a>(&'a self, _: &mut dyn FnMut(Part<'a>)) {}
+
+    fn visit_mut<'a>(&'a mut self, _: &mut dyn FnMut(PartMut<'a>)) {}
+}
+
+impl FromFiles for Mixed {
+    type Data = Datasets;
+    type Task = MixedTask;
+
+    fn seed(&self) -> u64 {
+        self.0.train.seed
+    }
+
+    fn read(
+        self,
+        run: &Path,
+        inputs: &Inputs,
+        loaded: Option<&Loaded>,
+        options: &Options,
+    ) -> Result<(Self, Datasets, u64)> {
+        let data = read_sets(&self.0, run, inputs, loaded, options)?;
+        let config = self.0.resolved(data.train.len());
+        config.check()?;
+        let stages = Learner::stages(data.train.labels(), &learn_options(&config)).len() as u64;
+        if let Some(loaded) = loaded {
+            let shape = shape(loaded)?;
+            shape.config.check_resumed(&config)?;
+            check_steps("model.parts", loaded.state().step, stages)?;
+            known::check_resumed(loaded, &shape, run, inputs, &data)?;
+        }
+        Ok((Self(config), data, stages))
+    }
+
+    fn plan(&self, _: &Datasets, stages: u64) -> Plan {
+        let train = &self.0.train;
+        let save_every = if train.save_every == 0 { SAVE_EVERY } else { train.save_every };
+        let train = Schedule {
+            steps: stages,
+            log_every: 1,
+            eval_every: 0,
+            save_every,
+            keep: train.keep,
+            snapshot_bytes: train.snapshot_bytes,
+            seed: train.seed,
+        };
+        Plan { optim: self.0.optim.clone(), train }
+    }
+
+    fn task(
+        self,
+        data: Datasets,
+        _: u64,
+        loaded: Option<&Loaded>,
+        level: Level,
+        observer: &mut dyn Observer,
+    ) -> Result<MixedTask> {
+        for set in [Some(&data.train), data.valid.as_ref()].into_iter().flatten() {
+            if let Some(line) = set.summary().left_out_line() {
+                observer.note(&format!("{}: {line}", set.path().display()));
+            }
+        }
+        check_memory(&data.train)?;
+        let (mut samples, labels, counts) = (all(&data.train), data.train.labels(), LabelCounts::count(&data.train));
+        let kept = Kept::new(&samples.features, LEAST);
+        samples.features = kept.apply(&samples.features);
+        let mut learner = Learner::new(&samples, labels, learn_options(&self.0));
+        if let Some(loaded) = loaded {
+            let (tensors, done) = (loaded.tensors(PARTS)?, loaded.state().step as usize);
+            let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
+            let restored = learner.restore(&samples, &views, done, level);
+            restored.map_err(|message| loaded.refuse(PARTS, message))?;
+        }
+        Ok(MixedTask {
+            inverse: counts.inverse(&self.0.train),
+            files: [(VOCABULARY, data.vocabulary.to_json()), (LABEL_COUNTS, counts.to_json())],
+            digests: Digests::of(&data),
+            work: Workspace::new(level),
+            stages: Vec::new(),
+            config: self.0,
+            samples,
+            kept,
+            data,
+            learner,
+        })
+    }
+
+    fn write_order(_: &mut MixedTask, _: &Path) -> Result<()> {
+        Err(Error::config("model.parts", "has no network, so there is no untrained one to write"))
+    }
+}
+
+/// Stages between two checkpoints: one once the trial is done, one in the middle of the last training, and the last.
+const SAVE_EVERY: u64 = 10;
+
+/// Training samples that a feature is to have: what came once tells nothing of others.
+const LEAST: usize = 2;
+
+/// Every sample, in memory.
+fn all(set: &Dataset) -> Batch {
+    let mut samples = Batch::new(set.features());
+    (0..set.len()).for_each(|sample| set.read(sample, &mut samples));
+    samples
+}
+
+impl Task for MixedTask {
+    type Counts = Counted;
+    const NAME: &'static str = "train xmc";
+    const LOSS: &'static str = "loss";
+
+    fn view(&self) -> View<'_> {
+        let steps = self.learner.progress().0 as u64;
+        View { network: &NoNetwork, work: &self.work, steps, seed: self.config.train.seed }
+    }
+
+    fn work(&mut self) -> &mut Workspace {
+        &mut self.work
+    }
+
+    fn settle(&mut self) {}
+
+    fn step(&mut self, log: &mut MetricsLog) -> Result<(f64, Counted)> {
+        let start = Instant::now();
+        let Some(stage) = self.learner.step(&self.samples, self.work.level) else {
+            return Ok((0.0, Counted::default()));
+        };
+        let (done, seconds) = (self.learner.progress().0 as u64, start.elapsed().as_secs_f64());
+        self.stages.push((stage.name(), seconds));
+        let weights = self.learner.classifier().mixture.weights;
+        log.write("stage", done, &json!({ "stage": stage.name(), "seconds": seconds, "mixture": weights }))?;
+        // Every stage goes over all samples, and the run over them once. One of them has a loss.
+        let (samples, loss) = (self.samples.len() as u64, self.learner.loss());
+        let loss = if stage == Stage::Mixture && loss.is_finite() { loss * samples as f64 } else { 0.0 };
+        Ok((loss, Counted { samples: if done == 1 { samples } else { 0 }, ..Counted::default() }))
+    }
+
+    fn report(&self, _: &Sums<Counted>, report: &mut Report, event: &mut Value) {
+        report.epoch = 1;
+        event["stage"] = json!(self.stages.last().map(|stage| stage.0));
+    }
+
+    fn evaluate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluated>> {
+        let Some(valid) = &self.data.valid else { return Ok(Some(Evaluated::default())) };
+        let ranking =
+            evaluate(self.learner.classifier(), &self.kept, self.work.level, valid, Some(self.inverse.clone()), stop);
+        Ok(ranking.map(|ranking| {
+            let [p1, p3, p5] = KS.map(|k| 100.0 * ranking.precision(k));
+            let note = Some(format!("P@1 {p1:.2}  P@3 {p3:.2}  P@5 {p5:.2}"));
+            Evaluated { metrics: ranking.metrics(), note, ..Evaluated::default() }
+        }))
+    }
+
+    fn contents(&self, mut state: TrainerState, _: &Counted) -> Contents<'_> {
+        self.digests.insert(&mut state.counters);
+        let classifier = self.learner.classifier();
+        let shape = Shape {
+            config: self.config.clone(),
+            features: self.kept.features(),
+            labels: classifier.frequencies.len(),
+            total_steps: self.learner.progress().1 as u64,
+        };
+        Contents {
+            tensors: vec![(PARTS, self.learner.tensors().into_iter().chain([self.kept.tensor()]).collect())],
+            others: self.files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect(),
+            ..Contents::new(state, serde_json::to_value(shape).expect("options are JSON"))
+        }
+    }
+
+    fn summary(&self, _: &Sums<Counted>, summary: Summary) -> Summary {
+        let sets = [("train", Some(&self.data.train)), ("valid", self.data.valid.as_ref())];
+        Summary {
+            epochs: 1,
+            left_out: sets.into_iter().filter_map(|(name, set)| Some(left_out(name, set?))).collect(),
+            ..summary_of(self.learner.classifier(), summary)
+        }
+    }
+}
+
+/// An error if this machine cannot hold the parts of this training set.
+fn check_memory(train: &Dataset) -> Result<()> {
+    let (entries, samples) = (train.summary().feature_entries, train.len() as u64);
+    let (features, labels) = (train.features() as u64, train.labels() as u64);
+    // Samples twice, once by feature, their counts; lists of each feature, label and sample; dense sums of each thread.
+    let lists = 24 * features + 64 * labels + 512 * samples;
+    let dense = 4 * (2 * features + labels + samples) * rayon::current_num_threads() as u64;
+    let bytes = (36 * entries).saturating_add(lists).saturating_add(dense);
+    let summary = train.summary();
+    let (why, largest) = match labels > features {
+        true => (summary.why_labels(), summary.largest_label),
+        false => (summary.why_features(), summary.largest_feature),
+    };
+    Limits::read().check("data", "the run", bytes, "samples by feature").map_err(|error| {
+        Error::data(train.path(), largest.map_or(0, |largest| largest.line), 0, format!("{why}: {error}"))
+    })
+}
+
+/// The summary of a classifier that was asked.
+pub(super) fn asked(classifier: &Classifier, level: Level, (steps, seed): (u64, u64), threads: usize) -> Summary {
+    let view = View { network: &NoNetwork, work: &Workspace::new(level), steps, seed };
+    summary_of(classifier, view.summary(threads))
+}
+
+/// What a classifier alone says of a summary.
+fn summary_of(classifier: &Classifier, summary: Summary) -> Summary {
+    let tensors = classifier.tensors();
+    Summary {
+        parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum(),
+        digest: checkpoint::digest(&tensors),
+        components: Component::list(&tensors, &[], 0),
+        ..summary
+    }
+}
+
+/// The classifier of a checkpoint.
+pub(super) fn open(loaded: &Loaded, shape: &Shape) -> Result<(Classifier, Kept)> {
+    let options = learn_options(&shape.config);
+    let tensors = loaded.tensors(PARTS)?;
+    let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
+    let of = (&options.counts, options.neighbours);
+    let both = Kept::from_tensors(&views, shape.features).and_then(|kept| {
+        let sizes = (kept.len(), shape.labels);
+        Ok((Classifier::from_tensors(&views, sizes, of, options.searched)?, kept))
+    });
+    let both = both.map_err(|message| loaded.refuse(PARTS, message))?;
+    if loaded.state().step < shape.total_steps {
+        let message = format!("{} of {} stages are done: resume the run first", loaded.state().step, shape.total_steps);
+        return Err(loaded.refuse(PARTS, message));
+    }
+    Ok(both)
+}
+
+/// Samples that are ranked between two looks at `stop`.
+const SAMPLES: usize = 512;
+
+/// Ranks candidates for every sample, unless `stop` says so before the end.
+pub(super) fn evaluate(
+    classifier: &Classifier,
+    kept: &Kept,
+    level: Level,
+    samples: &dyn Samples,
+    inverse: Option<Inverse>,
+    stop: &dyn Fn() -> bool,
+) -> Option<Ranking> {
+    let (mut ranking, mut batch) = (Ranking::new(&KS, inverse), Batch::new(samples.features()));
+    for from in (0..samples.len()).step_by(SAMPLES) {
+        if stop() {
+            return None;
+        }
+        batch.clear();
+        (from..samples.len().min(from + SAMPLES)).for_each(|sample| samples.read(sample, &mut batch));
+        for (sample, best) in best(classifier, kept, level, &batch, ranking.places()).iter().enumerate() {
+            let predicted: Vec<u32> = best.iter().map(|entry| entry.0).collect();
+            ranking.add_with_missing(&predicted, batch.labels.row(sample), batch.unseen_of(sample));
+        }
+    }
+    Some(ranking)
+}
+
+/// The `k` best labels of each sample with their scores.
+pub(super) fn best(
+    classifier: &Classifier,
+    kept: &Kept,
+    level: Level,
+    batch: &Batch,
+    k: usize,
+) -> Vec<Vec<(u32, f32)>> {
+    use rayon::prelude::*;
+    let features = kept.apply(&batch.features);
+    let lookup = || -> Lookup { classifier.lookup(level) };
+    let answer = |lookup: &mut Lookup, sample: usize| classifier.best(features.entries(sample), k, lookup);
+    (0..batch.len()).into_par_iter().map_init(lookup, answer).collect()
+}
