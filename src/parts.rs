@@ -9,6 +9,7 @@
 //!
 //! [`Learner`] builds a [`Classifier`] of all of them, as `hotrow train xmc --set model.parts=auto` does.
 
+mod choose;
 mod classifier;
 mod counts;
 mod kept;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::choose::chosen;
 use super::classifier::{Classifier, Own};
 use super::linear::Random;
 use super::mixture::{Example, Mixture, Present};
@@ -201,13 +202,10 @@ impl Learner {
         let of = (&options.counts, options.neighbours);
         let classifier = Classifier::from_tensors(tensors, sizes, of, options.searched)?;
         self.trial = SparseLinear::from_tensors(tensors, TRIAL, classifier.features)?;
-        let needs_negatives = |stage: &Stage| match stage {
-            Stage::Trial(_) => true,
-            Stage::Linear(_) => classifier.linear.is_some(),
-            Stage::Memories | Stage::Negatives | Stage::Mixture => false,
-        };
-        let found = self.stages[..done].contains(&Stage::Negatives);
-        if found && self.stages[done..].iter().any(needs_negatives) {
+        let (found, left) = (self.stages[..done].contains(&Stage::Negatives), &self.stages[done..]);
+        // Unless the mixture has dropped the linear rows, all further stages train some.
+        let needed = classifier.linear.is_some() || left.contains(&Stage::Mixture);
+        if found && needed && !left.is_empty() {
             // By the memories of the first stage.
             let both = Present { counts: true, neighbours: true, linear: true };
             self.remember(&self.others(samples), both);
@@ -356,9 +354,7 @@ impl Learner {
             )
             .collect();
         let examples: Vec<Example> = examples.into_iter().flatten().collect();
-        let every = examples.len().div_ceil(CHOOSING).max(1);
-        let some: Vec<Example> = examples.iter().step_by(every).cloned().collect();
-        let used = chosen(&some, parts);
+        let used = chosen(&examples, parts);
         (self.classifier.mixture, self.loss) = Mixture::fit(&examples, used);
         self.trial = SparseLinear::new(self.classifier.features);
         if !used.linear {
@@ -370,40 +366,6 @@ impl Learner {
         let neighbours = used.neighbours || !used.counts && !parts.counts && parts.neighbours;
         self.remember(samples, Present { counts, neighbours, linear: false });
     }
-}
-
-/// Examples by which parts are chosen: a fit to half of them and a look at the others for each part.
-const CHOOSING: usize = 1500;
-
-/// The parts without which examples are predicted worse that the mixture was not fitted to.
-fn chosen(examples: &[Example], parts: Present) -> Present {
-    let half = |odd: usize| -> Vec<Example> { examples.iter().skip(odd).step_by(2).cloned().collect() };
-    let halves = [half(0), half(1)];
-    let loss = |parts: Present| -> f64 {
-        let of = |fitted: &[Example], seen: &[Example]| Mixture::fit(fitted, parts).0.loss(seen);
-        of(&halves[0], &halves[1]) + of(&halves[1], &halves[0])
-    };
-    if halves[1].is_empty() {
-        return parts;
-    }
-    let (mut used, mut least) = (parts, loss(parts));
-    for without in
-        [Present { neighbours: false, ..parts }, Present { counts: false, ..parts }, Present { linear: false, ..parts }]
-    {
-        let fewer = Present {
-            counts: used.counts && without.counts,
-            neighbours: used.neighbours && without.neighbours,
-            linear: used.linear && without.linear,
-        };
-        let some = fewer.counts || fewer.neighbours || fewer.linear;
-        if some && fewer != used {
-            let loss = loss(fewer);
-            if loss <= least {
-                (used, least) = (fewer, loss);
-            }
-        }
-    }
-    used
 }
 
 /// A tenth of the samples, or fewer if the options say so.
