@@ -331,6 +331,33 @@ def growth():
     return table(["labels", "storage", "a step", "weights and state", "peak memory", "against weights and state"], lines)
 
 
+def of_parts(names, also=()):
+    """Rows of the sets in xmc-parts.json, by name."""
+    lines = []
+    for name, of_set in load("xmc-parts")["sets"].items():
+        for who, shown in names.items():
+            if who in of_set["rows"]:
+                row = of_set["rows"][who]
+                figures = [f"{row[f'p@{k}']:.1f}" for k in (1, 3, 5)]
+                lines.append([name, shown, *figures, *(format_of(row) for format_of in also)])
+    return lines
+
+
+def parts():
+    """Memories and linear rows against label trees."""
+    names = {"hotrow": "hotrow, `model.parts=auto`", "parabel": "omikuji, Parabel", "bonsai": "omikuji, Bonsai"}
+    lines = of_parts(names, (lambda row: f"{row['seconds']:.1f} s", lambda row: f"{row['bytes'] / 1e6:.0f} MB"))
+    return table(["set", "program", "P@1", "P@3", "P@5", "file to model", "model on disk"], lines)
+
+
+def parts_alone():
+    """Each part alone, and each left out."""
+    parts = ["counts", "neighbours", "linear"]
+    names = {"hotrow": "all"} | {part: f"{part} alone" for part in parts}
+    names |= {"+".join(p for p in parts if p != out): f"without {out}" for out in parts}
+    return table(["set", "parts", "P@1", "P@3", "P@5", "seconds"], of_parts(names, (lambda row: f"{row['seconds']:.1f}",)))
+
+
 def small():
     lines = []
     for row in rows_of("xmc-small"):
@@ -506,6 +533,8 @@ TABLES = {
     "equal": equal,
     "growth": growth,
     "small": small,
+    "parts": parts,
+    "parts-alone": parts_alone,
     "lm-speed": lm,
     "xeon": xeon,
     "ablation": ablation,

@@ -114,11 +114,11 @@ def write(path, x, labels, count):
             file.write(",".join(map(str, of_row)) + " " + pairs + "\n")
 
 
-def hotrow(program, train, valid, seed, more):
+def hotrow(program, train, valid, seed, parts="auto"):
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         # The features are weighed already.
-        sets = ["model.parts=auto", "data.tf_idf=false", f"train.seed={seed}", *more]
+        sets = [f"model.parts={parts}", "data.tf_idf=false", f"train.seed={seed}"]
         command = [program, "train", "xmc", "--json", "--train", train, "--valid", valid, "--out", run]
         command += [word for setting in sets for word in ("--set", setting)]
         summary = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -163,13 +163,13 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             train, valid = Path(folder) / "train.txt", Path(folder) / "valid.txt"
             write(train, x, y, labels), write(valid, vx, vy, labels)
-            runs = [hotrow(options.program, train, valid, seed, []) for seed in options.seeds]
+            runs = [hotrow(options.program, train, valid, seed) for seed in options.seeds]
             numbers = [key for key in runs[0] if key != "digest"]
             rows["hotrow"] = {key: sum(run[key] for run in runs) / len(runs) for key in numbers} | {"runs": runs}
             if options.alone:
                 parts = ["counts", "neighbours", "linear"]
                 for some in [[part] for part in parts] + [[p for p in parts if p != out] for out in parts]:
-                    rows["+".join(some)] = hotrow(options.program, train, valid, 1, [f"model.parts={json.dumps(some)}"])
+                    rows["+".join(some)] = hotrow(options.program, train, valid, 1, json.dumps(some))
             for rival in options.rivals:
                 rows[rival] = omikuji(rival, train, valid)
         result["sets"][name] = {"samples": len(y), "features": x.shape[1], "labels": labels, "rows": rows}

@@ -96,8 +96,11 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 fn line(report: &Report) -> String {
-    let &Report { epoch, loss, lr, rate, unit, active_share, memory_bytes, .. } = report;
+    let &Report { epoch, loss, lr, rate, unit, active_share, memory_bytes, stage, .. } = report;
     let memory = memory_bytes.map(|bytes| format!(" | {:.2} GiB", bytes as f64 / (1 << 30) as f64)).unwrap_or_default();
+    if let Some(stage) = stage {
+        return format!("{stage}{memory} |");
+    }
     let active = active_share.map(|share| format!(" | {:.2} % active", 100.0 * share)).unwrap_or_default();
     format!("epoch {epoch} | loss {loss:.4} | lr {lr:.2e} | {rate:.0} {unit}/s{active}{memory} |")
 }
@@ -118,11 +121,13 @@ mod tests {
             unit: "samples",
             active_share: Some(0.0061),
             memory_bytes: Some(3 << 29),
+            stage: None,
         };
         assert_eq!(line(&report), "epoch 2 | loss 1.2346 | lr 1.00e-3 | 12346 samples/s | 0.61 % active | 1.50 GiB |");
         assert!(line(&Report { memory_bytes: None, ..report }).ends_with("active |"));
         let tokens = Report { unit: "tokens", active_share: None, memory_bytes: None, ..report };
         assert!(line(&tokens).ends_with("| 12346 tokens/s |"));
+        assert_eq!(line(&Report { stage: Some("negatives"), ..report }), "negatives | 1.50 GiB |");
     }
 
     #[test]

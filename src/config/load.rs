@@ -91,6 +91,7 @@ impl Config {
 /// `defaults`, changed by `file`, then by each of `sets`, and checked: see [`Config::load`].
 pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[String]) -> Result<C> {
     let mut table = table_of(&defaults);
+    let defaults = table.clone();
     if let Some(path) = file {
         let text = crate::files::read_settings(path)?;
         let file = parse(path, &text)?;
@@ -115,7 +116,7 @@ pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[Strin
         let Some((section, key)) = name.split_once('.') else {
             return Err(unknown(&table, name, "", "section.key is expected"));
         };
-        let value = value_of(&table, section, key, text.trim());
+        let value = value_of(&defaults, section, key, text.trim());
         assign::<C>(&mut table, section, key, value)?;
     }
     let config: C = table.try_into().map_err(|error| Error::config("configuration", error.message()))?;
@@ -167,7 +168,7 @@ fn in_file(path: &Path, error: Error) -> Error {
     }
 }
 
-/// Where text is wanted, it needs no quotes even if it looks like something else (`data.text=3`).
+/// Where `table` has text, it needs no quotes even if it looks like something else (`data.text=3`).
 fn value_of(table: &Table, section: &str, key: &str, text: &str) -> Value {
     let wants_text = table.get(section).and_then(|keys| keys.get(key)).is_some_and(Value::is_str);
     // One value: what has a line break in it could be several.

@@ -79,6 +79,19 @@ fn wrong_types_and_names_say_what_is_allowed() {
 }
 
 #[test]
+fn parts_are_a_name_or_a_list_of_names() {
+    let parts = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|set| format!("model.parts={set}")).collect();
+        Config::load(None, &sets).unwrap().model.parts
+    };
+    assert_eq!(parts(&[]), [PartName::Network]);
+    assert_eq!(parts(&["auto"]), [PartName::Auto]);
+    // The type of a key does not follow from what was set before.
+    assert_eq!(parts(&["auto", "[\"linear\", \"counts\"]"]), [PartName::Linear, PartName::Counts]);
+    assert_eq!(parts(&["[\"linear\", \"counts\"]", "neighbours"]), [PartName::Neighbours]);
+}
+
+#[test]
 fn errors_in_a_file_name_it() {
     let message = |text| {
         let error = load_text(text, &[]).unwrap_err();

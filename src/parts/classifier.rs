@@ -1,5 +1,7 @@
 //! Memories and linear rows together.
 
+use std::cmp::Reverse;
+
 use super::mixture::{Candidate, Mixture, Present, TERMS};
 use super::saved::{self, Saved};
 use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
@@ -26,6 +28,9 @@ pub struct Classifier {
     /// Candidates that counts name, and as many that neighbours name.
     pub searched: usize,
 }
+
+/// Labels that stand in where no part names any.
+const FREQUENT: usize = 100;
 
 /// The name of the linear rows in checkpoints.
 const LINEAR: &str = "linear";
@@ -102,7 +107,8 @@ impl Classifier {
         })
     }
 
-    /// The `k` best labels of a sample with their scores, best first; fewer if fewer are candidates.
+    /// The `k` best labels of a sample with their scores, best first. If fewer are candidates, as for a sample without known features, the
+    /// most frequent labels follow, up to a hundred. Their scores only say that they come last.
     ///
     /// # Panics
     ///
@@ -114,7 +120,24 @@ impl Classifier {
         let mut ranked: Vec<(u32, f32)> = candidates.iter().map(|c| c.label).zip(scores).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         ranked.truncate(k);
+        let (found, last) = (ranked.len(), ranked.last().map_or(0.0, |entry| entry.1));
+        if found < k {
+            let others = self.frequent().into_iter().filter(|label| candidates.iter().all(|c| c.label != *label));
+            ranked.extend(others.take(k - found).enumerate().map(|(place, label)| (label, last - 1.0 - place as f32)));
+        }
         ranked
+    }
+
+    /// The labels that most training samples have, most frequent first.
+    fn frequent(&self) -> Vec<u32> {
+        let mut labels: Vec<u32> = (0..self.frequencies.len() as u32).collect();
+        let rank = |&label: &u32| (Reverse(self.frequencies[label as usize]), label);
+        if labels.len() > FREQUENT {
+            labels.select_nth_unstable_by_key(FREQUENT, rank);
+            labels.truncate(FREQUENT);
+        }
+        labels.sort_unstable_by_key(rank);
+        labels
     }
 
     /// Which parts there are.

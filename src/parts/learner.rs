@@ -202,7 +202,21 @@ impl Learner {
         let of = (&options.counts, options.neighbours);
         let classifier = Classifier::from_tensors(tensors, sizes, of, options.searched)?;
         self.trial = SparseLinear::from_tensors(tensors, TRIAL, classifier.features)?;
-        let (found, left) = (self.stages[..done].contains(&Stage::Negatives), &self.stages[done..]);
+        let (before, left) = self.stages.split_at(done);
+        let last = |end: fn(&Stage) -> Option<usize>| before.iter().filter_map(end).next_back().unwrap_or(0);
+        let tried = last(|stage| match stage {
+            Stage::Trial(labels) => Some(labels.end),
+            Stage::Mixture => Some(0),
+            _ => None,
+        });
+        let trained = last(|stage| if let Stage::Linear(labels) = stage { Some(labels.end) } else { None });
+        let linear = classifier.linear.as_ref();
+        for (name, rows, want) in [(TRIAL, Some(&self.trial), tried), ("linear", linear, trained)] {
+            if let Some(rows) = rows.filter(|rows| rows.labels() != want) {
+                return Err(format!("{name}: {} labels after {done} stages, not {want}", rows.labels()));
+            }
+        }
+        let found = before.contains(&Stage::Negatives);
         // Unless the mixture has dropped the linear rows, all further stages train some.
         let needed = classifier.linear.is_some() || left.contains(&Stage::Mixture);
         if found && needed && !left.is_empty() {

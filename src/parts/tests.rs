@@ -251,6 +251,44 @@ fn a_classifier_comes_back_from_its_tensors_and_others_are_refused() {
 }
 
 #[test]
+fn a_sample_without_known_features_gets_frequent_labels() {
+    let mut samples = Batch::new(4);
+    for label in [7, 7, 7, 3, 3, 5] {
+        samples.features.push(&[0], &[1.0]).unwrap();
+        samples.labels.push([label]);
+    }
+    let counts = Present { counts: true, neighbours: false, linear: false };
+    let classifier = learned(&samples, LearnOptions { parts: counts, ..LearnOptions::default() }, 1);
+    let best = classifier.best((&[], &[]), 3, &mut classifier.lookup(Level::detect()));
+    assert_eq!(best.iter().map(|entry| entry.0).collect::<Vec<_>>(), [7, 3, 5]);
+    let known = classifier.best((&[0], &[1.0]), 9, &mut classifier.lookup(Level::detect()));
+    assert_eq!(known.len(), 9);
+}
+
+#[test]
+fn a_learner_goes_on_after_every_stage_and_refuses_what_is_not_of_that_stage() {
+    let (samples, level) = (samples(300, 11), Level::detect());
+    let options = LearnOptions { exhaustive: 100, hard: 5, ..LearnOptions::default() };
+    let whole = learned(&samples, options, 2);
+    let mut learner = Learner::new(&samples, LABELS, options);
+    while learner.step(&samples, level).is_some() {
+        let (done, stages) = learner.progress();
+        let tensors = learner.tensors();
+        let mut resumed = Learner::new(&samples, LABELS, options);
+        for wrong in [0, done.saturating_sub(1), done + 1] {
+            // Memories and negatives look alike after one stage or two, and all stages do after linear rows were dropped.
+            let tells = wrong > 2 && wrong <= stages && (done < 12 || learner.classifier().linear.is_some());
+            if tells {
+                assert!(resumed.restore(&samples, &tensors, wrong, level).is_err(), "{done} as {wrong}");
+            }
+        }
+        resumed.restore(&samples, &tensors, done, level).unwrap();
+        while resumed.step(&samples, level).is_some() {}
+        assert_eq!(resumed.into_classifier(), whole, "after {done}");
+    }
+}
+
+#[test]
 fn nothing_to_learn_from_is_no_panic() {
     let empty = Batch::new(FEATURES);
     let classifier = learned(&empty, LearnOptions::default(), 1);

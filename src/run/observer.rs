@@ -21,6 +21,8 @@ pub struct Report {
     pub active_share: Option<f64>,
     /// Main memory in use, in bytes, if the system says.
     pub memory_bytes: Option<u64>,
+    /// What was done, where steps are stages of their own and have no loss or rate.
+    pub stage: Option<&'static str>,
 }
 
 /// Watches a run. `()` ignores it.

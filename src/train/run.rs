@@ -265,6 +265,7 @@ impl<T: Task> Run<T> {
             unit: T::UNIT,
             active_share: None,
             memory_bytes: memory_bytes(),
+            stage: None,
         };
         let mut event = self.event(Map::new());
         event["loss"] = json!(report.loss);

@@ -96,6 +96,9 @@ fn cross_entropy(level: Level) -> Box<dyn FnMut()> {
     })
 }
 
+/// Looks at the sums, the best ids and their sums.
+type Check<'a> = &'a dyn Fn(&[f32], &[u32], &[f32]);
+
 /// Sums of sparse rows over all labels, the best of them, and none again.
 fn look_up(level: Level) -> Box<dyn FnMut()> {
     let values = numbers(ROWS * ROW, 1);
@@ -103,7 +106,7 @@ fn look_up(level: Level) -> Box<dyn FnMut()> {
     let indices: Vec<u32> = (0..ROWS).flat_map(row).collect();
     let (mut sums, mut marked) = (vec![0.0; LABELS], vec![0; marks(LABELS)]);
     let (mut ids, mut best) = (vec![0; BEST], vec![0.0; BEST]);
-    let mut add_and_find = move |check: &dyn Fn(&[f32], &[u32], &[f32])| {
+    let mut add_and_find = move |check: Check| {
         for (indices, values) in indices.chunks(ROW).zip(values.chunks(ROW)) {
             scatter_axpy_marked(&mut sums, &mut marked, 0.5, indices, values);
         }

@@ -103,7 +103,8 @@ pub struct MixedTask {
     files: [(&'static str, Vec<u8>); 2],
     digests: Digests,
     work: Workspace,
-    stages: Vec<(&'static str, f64)>,
+    /// The last one.
+    stage: Option<&'static str>,
 }
 
 /// There is none: what runs say of a network they say of nothing.
@@ -187,7 +188,7 @@ impl FromFiles for Mixed {
             files: [(VOCABULARY, data.vocabulary.to_json()), (LABEL_COUNTS, counts.to_json())],
             digests: Digests::of(&data),
             work: Workspace::new(level),
-            stages: Vec::new(),
+            stage: None,
             config: self.0,
             samples,
             kept,
@@ -236,7 +237,7 @@ impl Task for MixedTask {
             return Ok((0.0, Counted::default()));
         };
         let (done, seconds) = (self.learner.progress().0 as u64, start.elapsed().as_secs_f64());
-        self.stages.push((stage.name(), seconds));
+        self.stage = Some(stage.name());
         let weights = self.learner.classifier().mixture.weights;
         log.write("stage", done, &json!({ "stage": stage.name(), "seconds": seconds, "mixture": weights }))?;
         // Every stage goes over all samples, and the run over them once. One of them has a loss.
@@ -246,8 +247,8 @@ impl Task for MixedTask {
     }
 
     fn report(&self, _: &Sums<Counted>, report: &mut Report, event: &mut Value) {
-        report.epoch = 1;
-        event["stage"] = json!(self.stages.last().map(|stage| stage.0));
+        report.stage = self.stage;
+        event["stage"] = json!(self.stage);
     }
 
     fn evaluate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluated>> {
@@ -333,6 +334,10 @@ pub(super) fn open(loaded: &Loaded, shape: &Shape) -> Result<(Classifier, Kept)>
         Ok((Classifier::from_tensors(&views, sizes, of, options.searched)?, kept))
     });
     let both = both.map_err(|message| loaded.refuse(PARTS, message))?;
+    let rows = both.0.linear.as_ref().map_or(shape.labels, |linear| linear.labels());
+    if rows != shape.labels && loaded.state().step >= shape.total_steps {
+        return Err(loaded.refuse(PARTS, format!("linear: {rows} labels, not {}", shape.labels)));
+    }
     if loaded.state().step < shape.total_steps {
         let message = format!("{} of {} stages are done: resume the run first", loaded.state().step, shape.total_steps);
         return Err(loaded.refuse(PARTS, message));
