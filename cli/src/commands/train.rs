@@ -104,9 +104,10 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         (Some(run), train, _) => {
             let moved = MovedInputs { train, valid };
             let signals = stopping(signals, arguments.stop_after);
-            match config(arguments)? {
-                Kind::Network(_) => resume::<Config>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
-                Kind::Parts(_) => resume::<Mixed>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
+            // Whoever resumes looks at the folder first, and tells what cannot be read.
+            match config(arguments) {
+                Ok(Kind::Parts(_)) => resume::<Mixed>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
+                _ => resume::<Config>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
             }
         }
         (None, Some(train), Some(folder)) => {

@@ -6,7 +6,7 @@ use clap::Args;
 use hotrow::config::Config;
 use hotrow::data::{self, Datasets, Samples};
 use hotrow::machine::Limits;
-use hotrow::train::xmc::{self, estimate};
+use hotrow::train::xmc::{self, Mixed, estimate};
 use hotrow::train::{MovedInputs, Options, plan_resumed};
 use hotrow_cli::Progress;
 
@@ -100,13 +100,16 @@ pub fn verdict(fits: bool, limits: &Limits) -> String {
 /// The configuration with its sizes: from flags, or from the files. These are read as the run would, and compared if it
 /// is resumed.
 fn data(arguments: &Xmc, options: &Options) -> Result<(Config, Data), Failure> {
-    let super::Kind::Network(config) = super::config(arguments)? else { return Err(super::no_network("--dry-run")) };
+    if let Ok(super::Kind::Parts(_)) = super::config(arguments) {
+        return Err(super::no_network("--dry-run"));
+    }
     let sizes = &arguments.sizes;
     if let Some(run) = &arguments.resume {
         let moved = MovedInputs { train: arguments.train.clone(), valid: arguments.valid.clone() };
         let (config, data) = plan_resumed::<Config>(run, &moved, &arguments.sets, options, &mut Progress::stderr())?;
         return Ok((config, Data::of(&data)));
     }
+    let (super::Kind::Network(config) | super::Kind::Parts(Mixed(config))) = super::config(arguments)?;
     if let (Some(samples), Some(features), Some(labels)) = (sizes.samples, sizes.features, sizes.labels) {
         for (flag, size) in [("--samples", samples), ("--features", features), ("--labels", labels)] {
             if !(1..=u32::MAX as usize).contains(&size) {
