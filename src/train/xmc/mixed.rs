@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::known::{self, Digests};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
-use super::start::read_sets;
+use super::start::{note_left_out, read_sets};
 use super::task::Counted;
 use super::trainer::{Shape, shape};
 use super::{KS, VOCABULARY, left_out};
@@ -167,11 +167,7 @@ impl FromFiles for Mixed {
         level: Level,
         observer: &mut dyn Observer,
     ) -> Result<MixedTask> {
-        for set in [Some(&data.train), data.valid.as_ref()].into_iter().flatten() {
-            if let Some(line) = set.summary().left_out_line() {
-                observer.note(&format!("{}: {line}", set.path().display()));
-            }
-        }
+        note_left_out(&data, observer);
         check_memory(&data.train)?;
         let (mut samples, labels, counts) = (all(&data.train), data.train.labels(), LabelCounts::count(&data.train));
         let kept = Kept::new(&samples.features, LEAST);

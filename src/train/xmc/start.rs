@@ -73,11 +73,7 @@ impl FromFiles for Config {
         level: Level,
         observer: &mut dyn Observer,
     ) -> Result<Xmc> {
-        for set in [Some(&data.train), data.valid.as_ref()].into_iter().flatten() {
-            if let Some(line) = set.summary().left_out_line() {
-                observer.note(&format!("{}: {line}", set.path().display()));
-            }
-        }
+        note_left_out(&data, observer);
         estimate::check(&self, &data.train)?;
         let counts = LabelCounts::count(&data.train);
         let (features, labels) = (data.train.features(), data.train.labels());
@@ -127,6 +123,15 @@ pub(super) fn read_sets(
     };
     data.valid.as_ref().map_or(Ok(()), measurable)?;
     Ok(data)
+}
+
+/// Says what was left out of the sets of a run.
+pub(super) fn note_left_out(data: &Datasets, observer: &mut dyn Observer) {
+    for set in [Some(&data.train), data.valid.as_ref()].into_iter().flatten() {
+        if let Some(line) = set.summary().left_out_line() {
+            observer.note(&format!("{}: {line}", set.path().display()));
+        }
+    }
 }
 
 /// Steps of a whole run with this configuration on `samples` samples.
