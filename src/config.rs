@@ -11,7 +11,7 @@ mod load;
 mod resume;
 pub use index::{IndexName, IndexOptions};
 pub use load::RunConfig;
-pub(crate) use load::{load, to_toml};
+pub(crate) use load::{load, read, to_toml};
 #[cfg(test)]
 mod tests;
 
@@ -56,8 +56,10 @@ macro_rules! names {
 
 mod data;
 mod parts;
+mod weighing;
 pub use data::{Data, Labels, Unlabelled, Words};
 pub use parts::PartName;
+pub use weighing::Weighing;
 
 names! {
     /// What one sample's loss is.

@@ -7,10 +7,11 @@
 //! | [`NeighbourMemory`] | samples, that hold features and labels | the nearest samples that have it |
 //! | [`SparseLinear`] | labels, that hold features | a linear classifier of its own, against samples that are mistaken for it |
 //!
-//! [`Learner`] builds a [`Classifier`] of all of them, as `hotrow train xmc --set model.parts=auto` does.
+//! [`Learner`] builds a [`Classifier`] of all of them, as `hotrow train xmc` does.
 
 mod choose;
 mod classifier;
+mod costs;
 mod counts;
 mod kept;
 mod learner;
@@ -19,14 +20,17 @@ mod mixture;
 mod neighbours;
 mod saved;
 mod scores;
+mod stages;
 #[cfg(test)]
 mod tests;
 
 pub use classifier::{Classifier, Own};
+pub use costs::PartCosts;
 pub use counts::{CountMemory, CountOptions};
 pub use kept::Kept;
-pub use learner::{LearnOptions, Learner, Stage};
+pub use learner::Learner;
 pub use linear::{LinearOptions, SparseLinear};
 pub use mixture::{Candidate, Example, Mixture, Present, TERMS};
 pub use neighbours::{Lookup, NeighbourMemory, NeighbourOptions, postings};
 pub use scores::Scores;
+pub use stages::{LearnOptions, Stage};

@@ -27,7 +27,7 @@ pub use memory::{memory_bytes, peak_memory_bytes, restart_peak_memory};
 pub use metrics::MetricsLog;
 pub use observer::{Observer, Report};
 pub use signals::{Polling, Signals};
-pub use summary::{Flops, PhaseCost, Seconds, Summary};
+pub use summary::{Flops, PartUse, PhaseCost, Seconds, Summary};
 
 use crate::checkpoint::{self, Loaded};
 use crate::config::{self, RunConfig};

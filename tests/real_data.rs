@@ -57,7 +57,7 @@ fn delicious_has_its_counts() {
 
 #[test]
 fn citeulike_t_has_its_counts() {
-    let config = Data { tf_idf: true, normalize: true, ..Default::default() };
+    let config = Data { tf_idf: true.into(), normalize: true, ..Default::default() };
     let Some((sets, summary)) = open("citeulike-t", "train.txt.gz", Some("valid.txt.gz"), &config) else { return };
     assert_eq!((summary.samples, summary.features, summary.labels), (20826, 20000, 52946));
     assert_eq!(mean(summary.feature_entries, 20826, 1), 18.9);

@@ -61,10 +61,16 @@ fn a_plan_needs_no_data_and_says_whether_it_fits() {
     assert!(lm["flops"]["token"].as_u64().unwrap() > 1_000_000);
     assert!(lm["fits"].is_boolean());
     let sizes = ["--samples", "490449", "--features", "135909", "--labels", "670091", "--features-per-sample", "75.6"];
-    let xmc = plan(&[&["train", "xmc"], &sizes[..]].concat());
+    let network = ["--set", "model.parts=network"];
+    let xmc = plan(&[&["train", "xmc"], &network[..], &sizes[..]].concat());
     assert_eq!(xmc["parameters"], 135_909 * 128 + 128 + 670_091 * 129_u64);
-    let huge = plan(&["train", "xmc", "--samples", "9", "--features", "4000000000", "--labels", "4000000000"]);
-    assert_eq!(huge["fits"], false);
+    let parts = plan(&[&["train", "xmc"], &sizes[..]].concat());
+    // Each feature of a sample is held by sample and by feature, and its counts.
+    assert!(parts["peak_memory_bytes"].as_u64().unwrap() > 30 * 490_449 * 75, "{parts}");
+    for kind in [&[][..], &network] {
+        let huge = ["train", "xmc", "--samples", "9", "--features", "4000000000", "--labels", "4000000000"];
+        assert_eq!(plan(&[&huge[..], kind].concat())["fits"], false);
+    }
     for (flag, value) in [
         ("--samples", "0"),
         ("--samples", "18446744073709551615"),

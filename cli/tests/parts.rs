@@ -93,6 +93,58 @@ fn lists_of_parts_are_obeyed() {
     }
 }
 
+/// Without a word on what is trained, nor on a network, it is not one; and what that takes, and how it is used, is said.
+#[test]
+fn what_is_trained_is_decided_and_said() {
+    let titles = Titles::new(400);
+    let plan = titles.train("planned", &[]).arg("--dry-run").output().unwrap();
+    assert!(summary(&plan)["peak_memory_bytes"].as_u64().unwrap() > 0);
+    let output = titles.train("default", &["data.hash_size=0"]).output().unwrap();
+    assert!(text(&output.stderr).contains("features that 2 samples or more have, weighed by how rare they are"));
+    let trained = summary(&output);
+    let parts = trained["parts"].as_object().unwrap();
+    let sum = |key: &str| parts.values().map(|part| part[key].as_f64().unwrap()).sum::<f64>();
+    assert!((sum("weight") - 1.0).abs() < 1e-9 && sum("seconds") > 0.0 && sum("bytes") > 0.0, "{trained}");
+    assert!(trained["flops"]["executed"].as_u64().unwrap() > 0 && trained["bytes"].as_u64().unwrap() > 0);
+    let chosen = common::log(&titles.path("default")).into_iter().find(|event| event["event"] == "chosen").unwrap();
+    assert_eq!((&chosen["tf_idf"], &chosen["hash_size"]), (&true.into(), &(1 << 18).into()), "{chosen}");
+    let mut eval = hotrow(&["eval", "xmc", "--json", "--run"]);
+    eval.arg(titles.path("default")).arg("--data").arg(titles.path("valid.tsv"));
+    let measured = summary(&eval.output().unwrap());
+    for (name, part) in parts {
+        assert_eq!(
+            (&measured["parts"][name]["weight"], &measured["parts"][name]["bytes"]),
+            (&part["weight"], &part["bytes"])
+        );
+    }
+    let network = summary(&titles.train("network", &["train.epochs=1"]).output().unwrap());
+    assert!(network.get("parts").is_none() && network["epochs"] == 1, "{network}");
+}
+
+/// Fields of JSON, one of which may be unknown, are one text.
+#[test]
+fn several_fields_are_one_text() {
+    let titles = Titles::new(1);
+    let line = |sample: usize| {
+        let author = if sample.is_multiple_of(7) { "null".to_owned() } else { format!("\"by author{}\"", sample % 5) };
+        format!("{{\"title\": \"on topic{}\", \"author\": {author}, \"of\": [\"t{}\"]}}\n", sample % 20, sample % 20)
+    };
+    fs::write(titles.path("t.jsonl"), (0..400).map(line).collect::<String>()).unwrap();
+    let columns = ["--set", "data.text=title,author", "--set", "data.label=of"];
+    let mut train = hotrow(&["train", "xmc", "--json", "--train"]);
+    train.arg(titles.path("t.jsonl")).args(columns).arg("--out").arg(titles.path("run"));
+    summary(&train.output().unwrap());
+    let mut predict = hotrow(&["predict", "--top", "1", "--run"]);
+    let output = predict.arg(titles.path("run")).arg("--input").arg(titles.path("t.jsonl")).output().unwrap();
+    let right =
+        text(&output.stdout).lines().zip(0..).filter(|(line, at)| line.starts_with(&format!("t{}:", at % 20))).count();
+    assert!(right > 390, "{right}");
+    fs::write(titles.path("bad.jsonl"), "{\"title\": \"on\", \"of\": [\"t1\"]}\n").unwrap();
+    let mut bad = hotrow(&["train", "xmc", "--train"]);
+    let output = bad.arg(titles.path("bad.jsonl")).args(columns).arg("--out").arg(titles.path("x")).output().unwrap();
+    assert_fails(&output, 4, &["bad.jsonl", "field `author` is missing"]);
+}
+
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     runs::the_number_of_threads_changes_no_bit(&Titles::new(800), PARTS);
@@ -141,10 +193,11 @@ fn what_cannot_be_is_refused() {
         assert_fails(&titles.train("refused", &[parts]).output().unwrap(), 2, words);
         assert!(!titles.path("refused").exists());
     }
-    for option in ["--dry-run", "--init-only"] {
-        let output = titles.train("refused", PARTS).arg(option).output().unwrap();
-        assert_fails(&output, 2, &[option, "is for networks"]);
-    }
+    let output = titles.train("refused", PARTS).arg("--init-only").output().unwrap();
+    assert_fails(&output, 2, &["--init-only", "is for networks"]);
+    let network = ["model.parts=auto", "train.epochs=3"];
+    assert_fails(&titles.train("refused", &network).output().unwrap(), 2, &["train.epochs", "is for a network"]);
+    assert!(!titles.path("refused").exists());
     let half = titles.train("half", PARTS).args(["--stop-after", "5"]).output().unwrap();
     assert_eq!(half.status.code(), Some(75));
     let mut predict = hotrow(&["predict", "--text", "--run"]);

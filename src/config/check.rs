@@ -184,8 +184,8 @@ impl Train {
 
 impl Data {
     fn check(&self) -> Result<()> {
-        if !self.hash_size.is_power_of_two() || self.hash_size > 1 << 31 {
-            return Err(wrong("data.hash_size", self.hash_size, "not a power of two of at most 2147483648"));
+        if self.hash_size != 0 && (!self.hash_size.is_power_of_two() || self.hash_size > 1 << 31) {
+            return Err(wrong("data.hash_size", self.hash_size, "not 0 or a power of two of at most 2147483648"));
         }
         counts("data.skip_bad", self.skip_bad, 0)?;
         within("data.word_ngrams", self.word_ngrams, 0, 16)?;
@@ -193,15 +193,20 @@ impl Data {
         if self.word_ngrams == 0 && self.char_ngrams.is_empty() {
             return Err(wrong("data.word_ngrams", 0, "too few where data.char_ngrams is empty: no text has a feature"));
         }
-        let columns = [("data.text", &self.text), ("data.label", &self.label)];
+        let texts: Vec<&str> = self.texts().collect();
+        let columns = texts.iter().map(|text| ("data.text", *text)).chain([("data.label", self.label.as_str())]);
         for (key, column) in columns {
             let number = column.parse::<usize>().is_ok_and(|number| number > 0);
             if self.format == Format::Tsv && !column.is_empty() && !number {
                 return Err(wrong(key, format_args!("{column:?}"), "no column of a tsv file: a number from 1"));
             }
         }
-        if !self.text.is_empty() && self.text == self.label {
+        if !self.label.is_empty() && texts.contains(&self.label.as_str()) {
             return Err(wrong("data.label", format_args!("{:?}", self.label), "the column of data.text too"));
+        }
+        if let Some(at) = (1..texts.len()).find(|&at| texts[at].is_empty() || texts[..at].contains(&texts[at])) {
+            let limit = if texts[at].is_empty() { "without a name after a comma" } else { "with a column twice" };
+            return Err(wrong("data.text", format_args!("{:?}", self.text), limit));
         }
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! `[data]`: how files become samples.
 
+use super::{Format, Weighing};
 use serde::{Deserialize, Serialize};
-
-use super::Format;
 
 /// `[data]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -10,18 +9,18 @@ use super::Format;
 pub struct Data {
     /// What the files hold.
     pub format: Format,
-    /// Text column: a number from 1 (tsv) or a field's name (jsonl).
+    /// Text column: a number from 1 (tsv) or a field's name (jsonl); several with commas between them.
     pub text: String,
     /// Label column, the same way: comma-separated ids, or a JSON list.
     pub label: String,
-    /// Hash buckets of words and n-grams, a power of two.
+    /// Hash buckets of words and n-grams, a power of two; 0 chooses one by the size of the training file.
     pub hash_size: usize,
     /// Longest run of words that is one feature.
     pub word_ngrams: usize,
     /// Lengths of runs of characters that are features, such as `[3, 4]`; empty for none.
     pub char_ngrams: Vec<usize>,
-    /// Weighs features by how few training samples have them.
-    pub tf_idf: bool,
+    /// Weighs features by how few training samples have them: `true`, `false`, or for text only (`auto`).
+    pub tf_idf: Weighing,
     /// Each sample's features are scaled to length 1.
     pub normalize: bool,
     /// Samples without a label: `skip` or `refuse`.
@@ -78,7 +77,7 @@ impl Default for Data {
             hash_size: 1 << 18,
             word_ngrams: 1,
             char_ngrams: Vec::new(),
-            tf_idf: false,
+            tf_idf: Weighing::Off,
             normalize: false,
             unlabelled: Unlabelled::Skip,
             labels: Labels::Auto,
@@ -86,5 +85,12 @@ impl Default for Data {
             words: Words::Unicode,
             skip_bad: 0,
         }
+    }
+}
+
+impl Data {
+    /// The columns of text.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> + Clone {
+        self.text.split(',').map(str::trim)
     }
 }

@@ -41,7 +41,25 @@ impl RunConfig for Config {
     }
 }
 
+/// Keys of `[train]` that only networks have.
+const EPOCHS: [&str; 4] = ["epochs", "batch_size", "log_every", "eval_every"];
+
 impl Config {
+    /// The first key that is not at its default and only concerns a network.
+    pub(crate) fn key_of_network(&self) -> Option<String> {
+        let (set, defaults) = (table_of(self), table_of(&Config::default()));
+        let concerns = |section: &str, key: &str| match section {
+            "model" => key != "parts",
+            "train" => EPOCHS.contains(&key),
+            section => section != "data",
+        };
+        let changed = keys(&set).into_iter().filter(|name| {
+            let (section, key) = name.split_once('.').expect("section.key");
+            concerns(section, key) && set[section][key] != defaults[section][key]
+        });
+        changed.into_iter().next()
+    }
+
     /// The defaults, changed by `file` (TOML), then by each of `sets` (`section.key=value`, the last one wins), and
     /// [checked](Config::check). Values of `sets` are TOML; what is none is a string, so that names need no quotes.
     ///
@@ -90,6 +108,13 @@ impl Config {
 
 /// `defaults`, changed by `file`, then by each of `sets`, and checked: see [`Config::load`].
 pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[String]) -> Result<C> {
+    let config = read(defaults, file, sets)?;
+    config.check()?;
+    Ok(config)
+}
+
+/// The same, not checked as a whole.
+pub(crate) fn read<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[String]) -> Result<C> {
     let mut table = table_of(&defaults);
     let defaults = table.clone();
     if let Some(path) = file {
@@ -119,10 +144,9 @@ pub(crate) fn load<C: RunConfig>(defaults: C, file: Option<&Path>, sets: &[Strin
         let value = value_of(&defaults, section, key, text.trim());
         assign::<C>(&mut table, section, key, value)?;
     }
-    let config: C = table.try_into().map_err(|error| Error::config("configuration", error.message()))?;
-    config.check()?;
-    Ok(config)
+    table.try_into().map_err(|error| Error::config("configuration", error.message()))
 }
+
 /// Every key with its value: see [`Config::to_toml`].
 pub(crate) fn to_toml(config: &impl Serialize) -> String {
     toml::to_string(config).expect("a configuration that check accepts is TOML")

@@ -129,10 +129,15 @@ fn what_cannot_be_is_refused_with_its_key_value_and_limit() {
         (&["sparse.index=random", "sparse.frozen=true"], "sparse.frozen: true is for an index"),
         (&["sparse.hidden_active=0"], "sparse.hidden_active: 0 is not above 0 and at most 1"),
         (&["train.keep=0"], "train.keep: 0 is not at least 1"),
-        (&["data.hash_size=1000"], "data.hash_size: 1000 is not a power of two"),
+        (&["data.hash_size=1000"], "data.hash_size: 1000 is not 0 or a power of two"),
         (&["data.word_ngrams=0"], "data.word_ngrams: 0 is too few"),
         (&["data.format=tsv", "data.text=abstract"], "data.text: \"abstract\" is no column of a tsv file"),
         (&["data.text=a", "data.label=a"], "data.label: \"a\" is the column of data.text too"),
+        (&["data.text=b,a", "data.label=a"], "data.label: \"a\" is the column of data.text too"),
+        (&["data.format=tsv", "data.text=1,b"], "data.text: \"b\" is no column of a tsv file"),
+        (&["data.text=a,b,a"], "data.text: \"a,b,a\" is with a column twice"),
+        (&["data.text=a,"], "data.text: \"a,\" is without a name after a comma"),
+        (&["data.tf_idf=maybe"], "data.tf_idf: "),
     ];
     for (sets, want) in cases {
         assert!(message(sets).starts_with(want), "{sets:?}: {}", message(sets));
@@ -167,7 +172,7 @@ prop_compose! {
     fn configs()(
         hidden in prop::collection::vec(1_usize..5000, 1..4), storage in 0_usize..3, index in 0_usize..8, schedule in 0_usize..3,
         numbers in (0.0_f32..=1.0, above(0.0), above(0.0), 0.0_f32..1.0), seed in 0..=i64::MAX as u64,
-        active: u32, text in "[ -~äß\n\"\\\\]{0,12}", char_ngrams in prop::collection::vec(1_usize..9, 0..3), flag: bool,
+        active: u32, text in "[ -+\\--~äß\n\"\\\\]{0,12}", char_ngrams in prop::collection::vec(1_usize..9, 0..3), flag: bool,
     ) -> Config {
         let mut config = Config::default();
         config.model.hidden = hidden;

@@ -4,7 +4,7 @@ use super::cache::{Cache, Shelf};
 use super::fill::fill;
 use super::source::Source;
 use super::{Dataset, Vocabulary, capacity, lines};
-use crate::config;
+use crate::config::{self, Weighing};
 use crate::error::{Error, Result};
 use crate::machine::Limits;
 use std::ffi::OsStr;
@@ -95,9 +95,11 @@ pub(crate) fn open_from<P: AsRef<OsStr> + ?Sized>(
 
 fn open_on(train: &OsStr, valid: Option<&OsStr>, config: &config::Data, shelf: Shelf) -> Result<Datasets> {
     let source = Source::find(train, config, None)?;
+    let config = &config.resolved(source.is_text(), source.bytes());
+    let weighs = config.tf_idf == Weighing::On;
     let samples = Arc::new(cached(&source, config, None, shelf)?);
-    capacity::check(&source.paths[0], &samples.meta.summary, config.tf_idf, &Limits::read())?;
-    let frequencies = config.tf_idf.then(|| document_frequencies(&samples));
+    capacity::check(&source.paths[0], &samples.meta.summary, weighs, &Limits::read())?;
+    let frequencies = weighs.then(|| document_frequencies(&samples));
     let dimensions = (samples.features(), samples.labels());
     let names = samples.meta.names.clone();
     let count = samples.len() as u64;
@@ -128,7 +130,7 @@ fn document_frequencies(samples: &Cache) -> Vec<u32> {
 fn cached(source: &Source, config: &config::Data, vocabulary: Option<&Vocabulary>, shelf: Shelf) -> Result<Cache> {
     let identity = source.identity()?;
     // TF-IDF and normalisation are computed when a sample is read, so they need no cache of their own.
-    let options = config::Data { format: source.format, tf_idf: false, normalize: false, ..config.clone() };
+    let options = config::Data { format: source.format, tf_idf: Weighing::Off, normalize: false, ..config.clone() };
     let known = vocabulary.map(|known| (known.features(), known.labels(), digest(&known.names())));
     let paths: Vec<_> = identity.iter().map(|file| &file.path).collect();
     let name = digest(&(paths, &options, known));

@@ -19,6 +19,9 @@ pub(crate) struct Source {
     pub format: Format,
 }
 
+/// How much shorter packing makes a text, about.
+const PACKED: u64 = 3;
+
 impl Source {
     /// The files of `path` (the two of a pair with a comma between them), in the format that `config` names, or else in
     /// the one that they look like. A later file of text has the `trained` format, unless its name tells another.
@@ -43,6 +46,15 @@ impl Source {
     /// Whether the files hold text.
     pub fn is_text(&self) -> bool {
         is_text(self.format)
+    }
+
+    /// About how many bytes there are once they are unpacked. A file that cannot be looked at has none: it will not be read either.
+    pub fn bytes(&self) -> u64 {
+        let bytes = |path: &PathBuf| {
+            let packed = path.extension().is_some_and(|end| end == "gz" || end == "zst");
+            std::fs::metadata(path).map_or(0, |file| file.len()) * if packed { PACKED } else { 1 }
+        };
+        self.paths.iter().map(bytes).sum()
     }
 
     /// The state of the files that a cache is valid for.
@@ -110,7 +122,7 @@ pub(crate) fn by_first_line(input: Input, config: &config::Data) -> Result<Forma
     let columns = !config.text.is_empty() && !config.label.is_empty();
     if line.trim_ascii_start().starts_with(b"{") {
         Ok(Format::Jsonl)
-    } else if columns && config.text.parse::<usize>().is_ok() {
+    } else if columns && config.texts().all(|column| column.parse::<usize>().is_ok()) {
         Ok(Format::Tsv)
     } else if is_header(&line) || ids::header::<2>(&line).is_some() {
         Ok(Format::Xc)

@@ -19,9 +19,9 @@ pub(crate) use census::Census;
 #[derive(Clone, Debug)]
 pub(crate) enum Columns {
     /// Numbers from 0.
-    Tsv { text: usize, label: usize },
+    Tsv { text: Vec<usize>, label: usize },
     /// Names of fields.
-    Jsonl { text: String, label: String },
+    Jsonl { text: Vec<String>, label: String },
 }
 
 impl Columns {
@@ -42,8 +42,13 @@ impl Columns {
             _ => Err(Error::config(key, format!("`{value}` is not a column number from 1"))),
         };
         Ok(match format {
-            Format::Jsonl => Self::Jsonl { text: config.text.clone(), label: config.label.clone() },
-            _ => Self::Tsv { text: number("data.text", &config.text)?, label: number("data.label", &config.label)? },
+            Format::Jsonl => {
+                Self::Jsonl { text: config.texts().map(str::to_owned).collect(), label: config.label.clone() }
+            }
+            _ => Self::Tsv {
+                text: config.texts().map(|column| number("data.text", column)).collect::<Result<_>>()?,
+                label: number("data.label", &config.label)?,
+            },
         })
     }
 
@@ -74,13 +79,17 @@ impl Columns {
                     let columns = line.split('\t').count();
                     Fault::at(line.len() + 1, format!("column {} is missing: the line has {columns}", at + 1))
                 };
-                let found = line.split('\t').nth(*text).ok_or_else(|| missing(*text))?;
+                let column = |&at: &usize| line.split('\t').nth(at).ok_or_else(|| missing(at));
+                let found = match &text[..] {
+                    [at] => Cow::Borrowed(column(at)?),
+                    several => Cow::Owned(several.iter().map(column).collect::<Result<Vec<_>, _>>()?.join(" ")),
+                };
                 let labels = match line.split('\t').nth(*label) {
                     _ if policy == Policy::Ignore => Vec::new(),
                     Some(labels) => comma_separated(labels, labels.as_ptr() as usize - line.as_ptr() as usize),
                     None => return Err(missing(*label)),
                 };
-                Ok((Cow::Borrowed(found), labels))
+                Ok((found, labels))
             }
         }
     }

@@ -47,7 +47,7 @@ struct Saved {
 /// let folder = tempfile::tempdir()?;
 /// let (train, saved) = (folder.path().join("train.tsv"), folder.path().join("vocabulary.json"));
 /// std::fs::write(&train, "hot rows\tfig,pear\ncold rows\tfig\n")?;
-/// let config = Data { text: "1".into(), label: "2".into(), tf_idf: true, ..Data::default() };
+/// let config = Data { text: "1".into(), label: "2".into(), tf_idf: true.into(), ..Data::default() };
 /// data::open(train.to_str().unwrap(), None, &config, folder.path())?.vocabulary.save(&saved)?;
 ///
 /// let vocabulary = Vocabulary::load(&saved)?;

@@ -25,6 +25,8 @@ pub struct Classifier {
     pub linear: Option<SparseLinear>,
     /// How much each part counts.
     pub mixture: Mixture,
+    /// The same as one number for each part (counts, neighbours, linear rows): see [`Mixture::shares`].
+    pub shares: [f64; 3],
     /// Candidates that counts name, and as many that neighbours name.
     pub searched: usize,
 }
@@ -81,6 +83,7 @@ impl Classifier {
             let mut labels = Vec::new();
             if let Some(counts) = &self.counts {
                 counts.add_to(x, own.map(|own| own.labels), &mut lookup.labels);
+                lookup.pairs += counts.reads(x.0);
                 labels.extend(lookup.labels.best(lookup.level(), most).into_iter().map(|(label, _)| label));
             }
             let near = self.neighbours.as_ref().map(|memory| {
@@ -158,6 +161,7 @@ impl Classifier {
     pub fn tensors(&self) -> Vec<Tensor<'_>> {
         let mut tensors = vec![
             saved::tensor("mixture.weights", Elements::U64(bytemuck::cast_slice(&self.mixture.weights))),
+            saved::tensor("mixture.shares", Elements::U64(bytemuck::cast_slice(&self.shares))),
             saved::tensor("labels.frequencies", Elements::U32(&self.frequencies)),
         ];
         tensors.extend(self.counts.iter().flat_map(CountMemory::tensors));
@@ -182,7 +186,7 @@ impl Classifier {
         let counts = || CountMemory::from_tensors(tensors, features, labels, options.0);
         let neighbours = || NeighbourMemory::from_tensors(tensors, features, labels, options.1);
         let linear = || SparseLinear::from_tensors(tensors, LINEAR, features);
-        let weights = saved.u64s("mixture.weights", TERMS)?;
+        let (weights, shares) = (saved.u64s("mixture.weights", TERMS)?, saved.u64s("mixture.shares", 3)?);
         Ok(Self {
             features,
             frequencies: saved.u32s("labels.frequencies", labels)?.to_vec(),
@@ -190,6 +194,7 @@ impl Classifier {
             neighbours: has("neighbours.samples").then(neighbours).transpose()?,
             linear: has(LINEAR).then(linear).transpose()?,
             mixture: Mixture { weights: std::array::from_fn(|t| f64::from_bits(weights[t])) },
+            shares: std::array::from_fn(|part| f64::from_bits(shares[part])),
             searched,
         })
     }

@@ -1,95 +1,24 @@
 //! Builds a [`Classifier`] stage by stage.
 
-use std::ops::Range;
+use std::time::Instant;
 
 use rayon::prelude::*;
 
 use super::choose::chosen;
 use super::classifier::{Classifier, Own};
+use super::costs::of_pairs;
 use super::linear::Random;
 use super::mixture::{Example, Mixture, Present};
 use super::neighbours::transposed;
-use super::{CountMemory, CountOptions, LinearOptions, NeighbourMemory, NeighbourOptions, SparseLinear};
+use super::{CountMemory, LearnOptions, NeighbourMemory, PartCosts, SparseLinear, Stage};
 use crate::data::Batch;
+use crate::flops::Meter;
 use crate::kernels::Level;
 use crate::ragged::Ragged;
 use crate::tensor::Tensor;
 
-/// How a [`Classifier`] is built.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LearnOptions {
-    /// Parts that may be used. The mixture leaves out those that do not help.
-    pub parts: Present,
-    /// Of the counts.
-    pub counts: CountOptions,
-    /// Of the neighbours.
-    pub neighbours: NeighbourOptions,
-    /// Of the linear rows.
-    pub linear: LinearOptions,
-    /// Candidates that counts name, and as many that neighbours name.
-    pub searched: usize,
-    /// A sample is a negative of the labels that counts score best for it and that it does not have: so many of counts, and of neighbours.
-    pub hard: usize,
-    /// Samples drawn at random that are negatives of each label.
-    pub random: usize,
-    /// Up to so many pairs of a sample and a label, all samples are negatives of all labels that they do not have.
-    pub exhaustive: u64,
-    /// Samples that the mixture is fitted to, at most; never more than a tenth.
-    pub held_out: usize,
-    /// What all that is random follows from.
-    pub seed: u64,
-}
-
-impl Default for LearnOptions {
-    fn default() -> Self {
-        Self {
-            parts: Present { counts: true, neighbours: true, linear: true },
-            counts: CountOptions::default(),
-            neighbours: NeighbourOptions::default(),
-            linear: LinearOptions::default(),
-            searched: 100,
-            hard: 25,
-            random: 30,
-            exhaustive: 20_000_000,
-            held_out: 5000,
-            seed: 1,
-        }
-    }
-}
-
-/// What is done next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Counts and neighbours are built of the samples that are not held out.
-    Memories,
-    /// Each training sample names the labels that it is mistaken for.
-    Negatives,
-    /// These labels are trained on the samples that are not held out.
-    Trial(Range<usize>),
-    /// The mixture is fitted to the samples that are, and memories are built of all samples.
-    Mixture,
-    /// These labels are trained on all samples.
-    Linear(Range<usize>),
-}
-
-impl Stage {
-    /// Its name in logs.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Stage::Memories => "memories",
-            Stage::Negatives => "negatives",
-            Stage::Trial(_) => "trial",
-            Stage::Mixture => "mixture",
-            Stage::Linear(_) => "linear",
-        }
-    }
-}
-
 /// The name of the trial rows in checkpoints.
 const TRIAL: &str = "trial";
-
-/// Pieces that the labels are trained in, so that a run can be watched, and stopped between two.
-const PIECES: usize = 8;
 
 /// Builds a classifier from training samples.
 ///
@@ -132,6 +61,7 @@ pub struct Learner {
     trial: SparseLinear,
     classifier: Classifier,
     loss: f64,
+    costs: PartCosts,
 }
 
 impl Learner {
@@ -148,37 +78,21 @@ impl Learner {
             neighbours,
             linear,
             mixture: Mixture::default(),
+            shares: [0.0; 3],
             searched: options.searched,
         };
         Self {
-            stages: Self::stages(labels, &options),
+            stages: options.stages(labels),
             done: 0,
             positives,
             negatives: Ragged::new(),
-            held_out: hold_out(samples.len(), &options),
+            held_out: options.hold_out(samples.len()),
             trial: SparseLinear::new(features),
             classifier,
             loss: f64::NAN,
+            costs: PartCosts::default(),
             options,
         }
-    }
-
-    /// All stages for so many labels.
-    pub fn stages(labels: usize, options: &LearnOptions) -> Vec<Stage> {
-        let pieces = |stage: fn(Range<usize>) -> Stage| {
-            let cut = move |piece: usize| labels * piece / PIECES;
-            (0..PIECES).map(move |piece| stage(cut(piece)..cut(piece + 1)))
-        };
-        let mut stages = vec![Stage::Memories];
-        if options.parts.linear {
-            stages.push(Stage::Negatives);
-            stages.extend(pieces(Stage::Trial));
-        }
-        stages.push(Stage::Mixture);
-        if options.parts.linear {
-            stages.extend(pieces(Stage::Linear));
-        }
-        stages
     }
 
     /// What a checkpoint keeps of it.
@@ -223,7 +137,8 @@ impl Learner {
             // By the memories of the first stage.
             let both = Present { counts: true, neighbours: true, linear: true };
             self.remember(&self.others(samples), both);
-            self.negatives = self.mistaken(samples, level);
+            (self.negatives, _) = self.mistaken(samples, level);
+            self.costs = PartCosts::default();
         }
         self.classifier = classifier;
         self.done = done;
@@ -244,7 +159,7 @@ impl Learner {
     pub fn step(&mut self, samples: &Batch, level: Level) -> Option<Stage> {
         assert_eq!(samples.len(), self.held_out.len(), "other samples than before");
         let stage = self.stages.get(self.done)?.clone();
-        let (positives, linear) = (&self.positives, &self.options.linear);
+        let (positives, linear, start) = (&self.positives, &self.options.linear, Instant::now());
         match &stage {
             Stage::Memories => {
                 // Negatives are what both memories name, even if one of them gets no weight later.
@@ -252,15 +167,21 @@ impl Learner {
                 let parts = if self.options.parts.linear { all } else { self.options.parts };
                 self.remember(&self.others(samples), parts);
             }
-            Stage::Negatives => self.negatives = self.mistaken(samples, level),
+            Stage::Negatives => {
+                let pairs;
+                (self.negatives, pairs) = self.mistaken(samples, level);
+                self.costs.linear += of_pairs(pairs, start.elapsed());
+            }
             Stage::Trial(labels) => {
                 let held_out = Some(self.held_out.as_slice());
-                self.trial.train(samples, positives, &self.negatives, labels.clone(), linear, held_out);
+                let pairs = self.trial.train(samples, positives, &self.negatives, labels.clone(), linear, held_out);
+                self.costs.linear += of_pairs(pairs, start.elapsed());
             }
             Stage::Mixture => self.mix(samples, level),
             Stage::Linear(labels) => {
                 if let Some(rows) = &mut self.classifier.linear {
-                    rows.train(samples, positives, &self.negatives, labels.clone(), linear, None);
+                    let pairs = rows.train(samples, positives, &self.negatives, labels.clone(), linear, None);
+                    self.costs.linear += of_pairs(pairs, start.elapsed());
                 }
             }
         }
@@ -271,6 +192,11 @@ impl Learner {
     /// The mean cross-entropy of the samples that the mixture was fitted to, in nats; NaN before.
     pub fn loss(&self) -> f64 {
         self.loss
+    }
+
+    /// What the stages have cost since this was asked last.
+    pub fn take_costs(&mut self) -> PartCosts {
+        std::mem::take(&mut self.costs)
     }
 
     /// What has been built so far: all of it after the last stage.
@@ -297,17 +223,23 @@ impl Learner {
     /// Makes the memories among `parts` of `samples`.
     fn remember(&mut self, samples: &Batch, parts: Present) {
         let (options, labels) = (&self.options, self.classifier.frequencies.len());
+        let start = Instant::now();
         let memory = NeighbourMemory::new(samples.features.clone(), samples.labels.clone(), options.neighbours);
+        // Counts need the samples of each feature too.
+        let cost = if parts.neighbours { &mut self.costs.neighbours } else { &mut self.costs.counts };
+        *cost += of_pairs(0, start.elapsed());
+        let start = Instant::now();
         self.classifier.counts =
             parts.counts.then(|| CountMemory::new(samples, memory.postings(), labels, &options.counts));
+        self.costs.counts += of_pairs(0, start.elapsed());
         self.classifier.neighbours = parts.neighbours.then_some(memory);
     }
 
-    /// Of each label, the samples that do not have it and are taken for it, or are drawn.
-    fn mistaken(&self, samples: &Batch, level: Level) -> Ragged<u32> {
+    /// Of each label, the samples that do not have it and are taken for it, or are drawn; and the pairs that were read.
+    fn mistaken(&self, samples: &Batch, level: Level) -> (Ragged<u32>, u64) {
         let (count, labels) = (samples.len(), self.classifier.frequencies.len());
         if (count * labels) as u64 <= self.options.exhaustive {
-            return (0..labels).map(|label| others(count, self.positives.row(label))).collect();
+            return ((0..labels).map(|label| others(count, self.positives.row(label))).collect(), 0);
         }
         let (classifier, hard) = (&self.classifier, self.options.hard);
         // Where memories have each sample, if it is not held out.
@@ -318,6 +250,7 @@ impl Learner {
             (!held_out).then_some(place)
         };
         let places: Vec<Option<u32>> = self.held_out.iter().map(place).collect();
+        let meter = Meter::default();
         let named: Vec<Vec<u32>> = (0..count)
             .into_par_iter()
             .map_init(
@@ -326,6 +259,7 @@ impl Learner {
                     let (x, labels) = (samples.features.entries(sample), samples.labels.row(sample));
                     let own = places[sample].map(|sample| Own { sample, labels });
                     let candidates = classifier.search(x, own, None, hard, lookup);
+                    meter.add(lookup.take_pairs());
                     let named = candidates.iter().map(|candidate| candidate.label);
                     named.filter(|label| labels.binary_search(label).is_err()).collect()
                 },
@@ -345,11 +279,12 @@ impl Learner {
                 all
             })
             .collect();
-        drawn.into_iter().collect()
+        (drawn.into_iter().collect(), meter.total())
     }
 
     /// Fits the mixture to the samples that are held out, and drops parts that do not help.
     fn mix(&mut self, samples: &Batch, level: Level) {
+        let (start, meter) = (Instant::now(), Meter::default());
         let held_out: Vec<usize> = (0..samples.len()).filter(|&sample| self.held_out[sample]).collect();
         let (classifier, parts) = (&self.classifier, self.options.parts);
         let trial = parts.linear.then_some(&self.trial);
@@ -363,6 +298,7 @@ impl Learner {
                 || classifier.lookup(level),
                 |lookup, &sample| {
                     let candidates = classifier.candidates(samples.features.entries(sample), None, trial, lookup);
+                    meter.add(lookup.take_pairs());
                     Example::new(&candidates, samples.labels.row(sample), &frequencies)
                 },
             )
@@ -370,6 +306,8 @@ impl Learner {
         let examples: Vec<Example> = examples.into_iter().flatten().collect();
         let used = chosen(&examples, parts);
         (self.classifier.mixture, self.loss) = Mixture::fit(&examples, used);
+        self.classifier.shares = self.classifier.mixture.shares(&examples);
+        self.costs.mixture += of_pairs(meter.total(), start.elapsed());
         self.trial = SparseLinear::new(self.classifier.features);
         if !used.linear {
             self.negatives = Ragged::new();
@@ -380,18 +318,6 @@ impl Learner {
         let neighbours = used.neighbours || !used.counts && !parts.counts && parts.neighbours;
         self.remember(samples, Present { counts, neighbours, linear: false });
     }
-}
-
-/// A tenth of the samples, or fewer if the options say so.
-fn hold_out(samples: usize, options: &LearnOptions) -> Vec<bool> {
-    let count = (samples / 10).min(options.held_out);
-    let (mut held_out, mut random, mut left) = (vec![false; samples], Random(options.seed ^ 0x686f_6c64), count);
-    // Selection sampling (Knuth, volume 2, algorithm 3.4.2S).
-    for (sample, held_out) in held_out.iter_mut().enumerate() {
-        *held_out = random.below(samples - sample) < left;
-        left -= usize::from(*held_out);
-    }
-    held_out
 }
 
 /// All samples below `count` that are not in `samples`.

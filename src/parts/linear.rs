@@ -72,7 +72,7 @@ impl SparseLinear {
     }
 
     /// Trains the `labels`, which are the next that it lacks: label `l` on the samples `positives[l]` and `negatives[l]`, without those that
-    /// are marked as `left_out`. A label without positives gets a margin of -1.
+    /// are marked as `left_out`. A label without positives gets a margin of -1. Gives the number of weights that were read or moved.
     ///
     /// # Panics
     ///
@@ -86,7 +86,7 @@ impl SparseLinear {
         labels: Range<usize>,
         options: &LinearOptions,
         left_out: Option<&[bool]>,
-    ) {
+    ) -> u64 {
         assert_eq!(labels.start, self.rows.len(), "labels are trained in order");
         let all: Vec<usize> = labels.collect();
         let trained: Vec<Vec<Row>> = all
@@ -99,11 +99,14 @@ impl SparseLinear {
                 },
             )
             .collect();
-        for Row { ids, weights, bias } in trained.into_iter().flatten() {
+        let mut all_pairs = 0;
+        for Row { ids, weights, bias, pairs } in trained.into_iter().flatten() {
+            all_pairs += pairs;
             self.rows.push(ids);
             self.weights.extend(weights);
             self.biases.push(bias);
         }
+        all_pairs
     }
 
     /// `<w, x> + b` of label `label`: about 1 where it is there, about -1 where it is not.
@@ -117,7 +120,7 @@ impl SparseLinear {
     }
 
     /// The same for the query of `lookup`.
-    pub(super) fn margin_of_query(&self, label: u32, lookup: &Lookup) -> f32 {
+    pub(super) fn margin_of_query(&self, label: u32, lookup: &mut Lookup) -> f32 {
         let label = label as usize;
         let range = self.rows.offsets()[label]..self.rows.offsets()[label + 1];
         lookup.product(self.rows.row(label), &self.weights[range]) + self.biases[label]
@@ -170,6 +173,8 @@ struct Row {
     ids: Vec<u32>,
     weights: Vec<f32>,
     bias: f32,
+    /// Weights that were read or moved.
+    pairs: u64,
 }
 
 /// One label after the other, by one thread.
@@ -186,13 +191,15 @@ struct Solver<'a> {
     duals: Vec<f32>,
     squares: Vec<f32>,
     order: Vec<u32>,
+    /// Weights that were read or moved.
+    pairs: u64,
 }
 
 impl<'a> Solver<'a> {
     fn new(samples: &'a Batch, options: &'a LinearOptions, left_out: Option<&'a [bool]>) -> Self {
         let weights = vec![0.0; samples.features.dim()];
         let (touched, ids, duals, squares, order) = Default::default();
-        Self { samples, options, left_out, weights, touched, ids, duals, squares, order }
+        Self { samples, options, left_out, weights, touched, ids, duals, squares, order, pairs: 0 }
     }
 
     fn solve(&mut self, label: usize, positives: &[u32], negatives: &[u32]) -> Row {
@@ -202,7 +209,7 @@ impl<'a> Solver<'a> {
         self.ids.extend(positives.iter().filter(stays));
         let positives = self.ids.len();
         if positives == 0 {
-            return Row { ids: Vec::new(), weights: Vec::new(), bias: -1.0 };
+            return Row { ids: Vec::new(), weights: Vec::new(), bias: -1.0, pairs: 0 };
         }
         self.ids.extend(negatives.iter().filter(stays));
         self.duals.clear();
@@ -232,6 +239,7 @@ impl<'a> Solver<'a> {
                 let (ids, values) = self.samples.features.entries(self.ids[at] as usize);
                 let sign = if at < positives { 1.0 } else { -1.0 };
                 let product: f32 = ids.iter().zip(values).map(|(&id, x)| self.weights[id as usize] * x).sum();
+                self.pairs += ids.len() as u64;
                 let dual = self.duals[at];
                 let gradient = sign * (product + bias) - 1.0 + diagonal * dual;
                 if dual == 0.0 && gradient > far {
@@ -247,6 +255,7 @@ impl<'a> Solver<'a> {
                 if step != 0.0 {
                     self.duals[at] = next;
                     bias += step;
+                    self.pairs += ids.len() as u64;
                     for (&id, x) in ids.iter().zip(values) {
                         let weight = &mut self.weights[id as usize];
                         if *weight == 0.0 {
@@ -278,7 +287,7 @@ impl<'a> Solver<'a> {
         let kept = self.touched.iter().map(|&id| (id, self.weights[id as usize])).filter(|entry| entry.1.abs() > cut);
         let (ids, weights) = kept.unzip();
         self.touched.drain(..).for_each(|id| self.weights[id as usize] = 0.0);
-        Row { ids, weights, bias }
+        Row { ids, weights, bias, pairs: std::mem::take(&mut self.pairs) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the parts of a classifier say of a label, and how much each of them counts.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 /// What the parts say of a label for a sample. A part that is not there says 0.
@@ -34,10 +36,16 @@ pub struct Present {
 impl Present {
     /// Which terms are those of parts that are there.
     fn terms(self) -> [bool; TERMS] {
-        let Self { counts, neighbours, linear } = self;
-        [counts, counts, neighbours, neighbours, neighbours, linear, linear, linear, true]
+        let mut terms = [true; TERMS];
+        for (range, present) in PART_TERMS.into_iter().zip([self.counts, self.neighbours, self.linear]) {
+            terms[range].fill(present);
+        }
+        terms
     }
 }
+
+/// The terms of each part; the last one is of no part.
+const PART_TERMS: [Range<usize>; 3] = [0..2, 2..5, 5..8];
 
 /// The terms of all candidates of a sample: logarithms of what each part says, by itself and as a share of what it says of all of them; of
 /// margins also the hinge and what omikuji makes of it (`exp -max(0, 1 - margin)^2`); and how frequent the label is in training.
@@ -147,6 +155,24 @@ impl Mixture {
     pub fn loss(&self, examples: &[Example]) -> f64 {
         let with_ridge = moments(examples, &self.weights);
         with_ridge.loss - RIDGE * self.weights.iter().map(|w| w * w).sum::<f64>()
+    }
+
+    /// How far what each part (counts, neighbours, linear rows) adds to a score lies from its mean over the candidates of a sample, as a
+    /// share of the sum over parts.
+    pub fn shares(&self, examples: &[Example]) -> [f64; 3] {
+        let mut squares = [0.0; 3];
+        for example in examples {
+            for (part, square) in squares.iter_mut().enumerate() {
+                let terms = PART_TERMS[part].clone();
+                let adds = |x: &[f64; TERMS]| terms.clone().map(|t| self.weights[t] * x[t]).sum::<f64>();
+                let count = example.terms.len() as f64;
+                let mean = example.terms.iter().map(adds).sum::<f64>() / count;
+                *square += example.terms.iter().map(|x| (adds(x) - mean).powi(2)).sum::<f64>() / count;
+            }
+        }
+        let deviations = squares.map(f64::sqrt);
+        let sum: f64 = deviations.iter().sum();
+        deviations.map(|deviation| if sum > 0.0 { deviation / sum } else { 0.0 })
     }
 
     /// The scores of all candidates of a sample.
@@ -305,12 +331,15 @@ mod tests {
         assert!((at.loss - loss).abs() < 1e-12);
         assert!(at.gradient.iter().all(|g| g.abs() < 1e-5), "{:?}", at.gradient);
         assert!(loss < 12_f64.ln());
+        let shares = mixture.shares(&examples);
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && shares[2] > shares[1], "{shares:?}");
         let without = |present| Mixture::fit(&examples, present).1 - loss;
         let linear = without(Present { linear: false, ..ALL });
         let neighbours = without(Present { neighbours: false, ..ALL });
         assert!(linear > 10.0 * neighbours && neighbours > -1e-9, "{linear} {neighbours}");
         let (counts_only, _) = Mixture::fit(&examples, Present { counts: true, neighbours: false, linear: false });
         assert!(counts_only.weights[2..8].iter().all(|&w| w == 0.0));
+        assert_eq!(counts_only.shares(&examples), [1.0, 0.0, 0.0]);
     }
 
     #[test]

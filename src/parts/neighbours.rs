@@ -89,12 +89,14 @@ pub struct Lookup {
     samples: Scores,
     dense: Vec<f32>,
     level: Level,
+    /// Pairs of an id and a number that were read for what was asked.
+    pub(super) pairs: u64,
 }
 
 impl Lookup {
     /// For so many features, labels and training samples.
     pub fn new(features: usize, labels: usize, samples: usize, level: Level) -> Self {
-        Self { labels: Scores::new(labels), samples: Scores::new(samples), dense: vec![0.0; features], level }
+        Self { labels: Scores::new(labels), samples: Scores::new(samples), dense: vec![0.0; features], level, pairs: 0 }
     }
 
     /// Runs `ask` with `x` as the dense query.
@@ -106,15 +108,21 @@ impl Lookup {
     }
 
     /// The product of the query and a sparse vector.
-    pub(super) fn product(&self, ids: &[u32], values: &[f32]) -> f32 {
+    pub(super) fn product(&mut self, ids: &[u32], values: &[f32]) -> f32 {
         // Four sums, because one would wait for each addition. Rows are short, so vectors would win nothing.
         let (mut sums, whole) = ([0.0; 4], ids.len() / 4 * 4);
+        self.pairs += ids.len() as u64;
         for (ids, values) in ids[..whole].chunks_exact(4).zip(values.chunks_exact(4)) {
             (0..4).for_each(|lane| sums[lane] += self.dense[ids[lane] as usize] * values[lane]);
         }
         let rest = ids[whole..].iter().zip(&values[whole..]);
         let rest: f32 = rest.map(|(&id, value)| self.dense[id as usize] * value).sum();
         (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+    }
+
+    /// The pairs that were read since this was asked last.
+    pub(super) fn take_pairs(&mut self) -> usize {
+        std::mem::take(&mut self.pairs) as usize
     }
 
     /// The instruction set.
@@ -167,6 +175,7 @@ impl NeighbourMemory {
             lookup.samples.add_each(value * value, self.postings.row(feature as usize));
             looked_at += samples;
         }
+        lookup.pairs += looked_at as u64;
         if let Some(sample) = left_out {
             lookup.samples.set(sample, 0.0);
         }

@@ -65,6 +65,9 @@ pub struct Summary {
     /// What was left out of each data set (`train`, `valid`, or `data` of an evaluation), by kind.
     #[serde(default)]
     pub left_out: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What a classifier consists of that has no network, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, PartUse>,
     /// How the network's memory is divided: weights by layer, optimiser, indexes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<super::Component>,
@@ -83,6 +86,18 @@ pub struct Seconds {
     pub eval: f64,
     /// Measuring the quality of indexes. Building them is part of training.
     pub index: f64,
+}
+
+/// A part of a classifier without a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartUse {
+    /// How much it counts beside the others, from 0 to 1: see [`Mixture::shares`](crate::parts::Mixture::shares). A part of weight 0
+    /// does not help, and is not kept.
+    pub weight: f64,
+    /// Seconds in which it was built.
+    pub seconds: f64,
+    /// Bytes in memory.
+    pub bytes: u64,
 }
 
 /// Floating-point operations; a multiply-add is two.
@@ -132,6 +147,7 @@ impl Default for Summary {
             threads: 0,
             digest: String::new(),
             left_out: BTreeMap::new(),
+            parts: BTreeMap::new(),
             components: Vec::new(),
         }
     }
@@ -185,12 +201,19 @@ impl fmt::Display for Summary {
             Some(tokens) => line("tokens/s", format!("{tokens:.0}"))?,
             None => line("samples/s", format!("{:.0}", self.samples_per_second))?,
         }
+        if self.flops.executed > 0 && self.flops.dense_equivalent == 0 {
+            line("operations", format!("{:.3e}", self.flops.executed as f64))?;
+        }
         if self.flops.dense_equivalent > 0 {
             let share = 100.0 * self.flops.executed as f64 / self.flops.dense_equivalent as f64;
             line("operations", format!("{:.3e}, {share:.2} % of the dense network's", self.flops.executed as f64))?;
         }
         if self.union_rows > 0.0 {
             line("active rows", format!("{:.0} ({:.3} %)", self.union_rows, 100.0 * self.active_share))?;
+        }
+        for (name, PartUse { weight, seconds, bytes }) in &self.parts {
+            let mib = *bytes as f64 / (1 << 20) as f64;
+            line(name, format!("weight {weight:.2}, {seconds:.2} s, {mib:.1} MiB"))?;
         }
         line("parameters", self.parameters.to_string())?;
         if let Some(bytes) = self.peak_memory_bytes {

@@ -1,12 +1,15 @@
 //! Extreme classification: sparse features or text in, some of very many labels out.
 
+mod ask_parts;
 pub(super) mod estimate;
 mod evaluate;
 mod initial;
 mod inspect;
+mod kind;
 mod known;
 mod label_counts;
 mod mixed;
+mod parts_estimate;
 mod predict;
 mod sampling;
 mod start;
@@ -21,7 +24,9 @@ use crate::error::{Error, Result};
 use crate::run::Summary;
 pub use estimate::{Estimate, estimate};
 pub use evaluate::evaluate;
+pub use kind::Kind;
 pub use mixed::Mixed;
+pub use parts_estimate::PartsEstimate;
 pub use predict::Predictor;
 pub use sampling::{Sampling, active_rows};
 pub use start::{evaluate_file, steps};

@@ -19,7 +19,7 @@ fn a_cache_is_used_again_and_leaves_no_other_file() {
     let first = data::open(&path, None, &Data::default(), &cache).unwrap().train;
     let [made] = &caches(&cache)[..] else { panic!("{:?}", caches(&cache)) };
     let written = fs::metadata(made).unwrap().modified().unwrap();
-    let weighted = Data { tf_idf: true, normalize: true, ..Data::default() };
+    let weighted = Data { tf_idf: true.into(), normalize: true, ..Data::default() };
     for config in [Data::default(), weighted] {
         let again = data::open(&path, None, &config, &cache).unwrap().train;
         assert_eq!(again.summary(), first.summary());
@@ -113,7 +113,7 @@ fn a_saved_vocabulary_reads_files_as_the_first_did() {
     let folder = tempfile::tempdir().unwrap();
     let train = file(folder.path(), "a.tsv", "hot rows\tb,a\ncold rows\tc,b\n");
     let valid = file(folder.path(), "b.tsv", "cold and hot\ta\n");
-    let config = Data { tf_idf: true, normalize: true, ..options(Format::Tsv) };
+    let config = Data { tf_idf: true.into(), normalize: true, ..options(Format::Tsv) };
     let sets = data::open(&train, Some(&valid), &config, folder.path()).unwrap();
     let saved = folder.path().join("vocabulary.json");
     sets.vocabulary.save(&saved).unwrap();

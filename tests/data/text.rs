@@ -10,7 +10,7 @@ const COUNTS: &str = "4 6 2\n0 0:1 3:2\n1 4:3 1:1 0:4\n1\n0 2:1 4:7\n";
 fn weights(tf_idf: bool) -> Vec<Sample> {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "a.txt", COUNTS);
-    let config = Data { tf_idf, normalize: true, ..Data::default() };
+    let config = Data { tf_idf: tf_idf.into(), normalize: true, ..Data::default() };
     let sets = data::open(&path, Some(&path), &config, folder.path()).unwrap();
     assert_eq!(all(&sets.train), all(&sets.valid.unwrap()));
     all(&sets.train)
@@ -44,7 +44,7 @@ fn weights_come_from_the_training_set_alone() {
     let folder = tempfile::tempdir().unwrap();
     let train = file(folder.path(), "a.tsv", "hot rows\t1\ncold rows\t0\n");
     let valid = file(folder.path(), "b.tsv", "rows rows\t1\nhot\t1\nhot\t1\nlukewarm\t0\n");
-    let config = Data { tf_idf: true, ..options(Format::Tsv) };
+    let config = Data { tf_idf: true.into(), ..options(Format::Tsv) };
     let sets = data::open(&train, Some(&valid), &config, folder.path()).unwrap();
     let value = |sample: &Sample| sample.1[0].1;
     let valid = all(&sets.valid.unwrap());

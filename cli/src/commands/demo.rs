@@ -1,4 +1,4 @@
-//! `hotrow demo`: one network, dense and sparse, on real data inside the program.
+//! `hotrow demo`: one network, dense and sparse, and memories in its place, on real data inside the program.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use hotrow::error::{Error, Result};
 use hotrow::files::{self, Rollback};
 use hotrow::kernels::Level;
 use hotrow::run::{Observer, Signals, restart_peak_memory};
+use hotrow::train::xmc::Mixed;
 use hotrow::train::{Inputs, Options, start};
 use hotrow_cli::{Progress, report};
 
@@ -19,14 +20,14 @@ const VALID: &[u8] = include_bytes!("../../../data/demo/valid.tsv.zst");
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Folder for both runs and the report; it must not exist [default: the first of hotrow-demo, hotrow-demo-2, ...
+    /// Folder for the three runs and the report; it must not exist [default: the first of hotrow-demo, hotrow-demo-2, ...
     /// that does not]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Passes over the 60 000 titles
+    /// Passes of the networks over the 60 000 titles
     #[arg(long, value_name = "N", default_value_t = 3)]
     epochs: u64,
-    /// Sets one key of both configurations, such as optim.lr=0.002 (repeatable)
+    /// Sets one key of the networks, such as optim.lr=0.002, or of all runs (data.* and train.seed; repeatable)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
     #[command(flatten)]
@@ -49,11 +50,11 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
     let cache = Some(data.join("cache"));
     let options = Options { level, threads, command: super::command_line(), cache, other_level: false };
     let mut progress = Progress::stderr();
-    progress.note("60 000 paper titles: the network predicts the keywords of each, out of 35 686.");
+    progress.note("60 000 paper titles: what are the key words of each, out of 35 686?");
     let mut runs = Vec::new();
     for (name, note, index) in [
-        ("dense", "1 of 2: every key word is computed in every step.", IndexName::All),
-        ("sparse", "2 of 2: the same network; a step computes only the rows that an index names.", IndexName::Blocks),
+        ("dense", "1 of 3: a network; every key word is computed in every step.", IndexName::All),
+        ("sparse", "2 of 3: the same network; a step computes only the rows that an index names.", IndexName::Blocks),
     ] {
         progress.note(note);
         restart_peak_memory();
@@ -62,15 +63,22 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         start(&run, &inputs, config, &options, signals, &mut progress)?;
         runs.push(run);
     }
+    progress.note(
+        "3 of 3: no network; counts, neighbours and linear rows, and a mixture of them (the default of train xmc).",
+    );
+    restart_peak_memory();
+    let run = folder.join("mixture");
+    start(&run, &inputs, mixture(arguments)?, &options, signals, &mut progress)?;
+    runs.push(run);
     progress.finish();
     // A run that has started has kept it already.
     made.keep();
     let mut report = report::from_runs(&runs)?;
-    report.title = "The same network, dense and sparse".to_owned();
+    report.title = "One network, dense and sparse, and memories in its place".to_owned();
     report.subtitle = "Titles of computer-science papers, and 35 686 key words to be found".to_owned();
     report.notes.push(
         "P@k: the share of the k best-scored key words that are right, on 2 000 papers that were not trained \
-        on; every key word is scored there, in both runs."
+        on. Networks score every key word there, and the mixture those that its memories name. It is the one to take."
             .to_owned(),
     );
     let page = folder.join("report.html");
@@ -79,11 +87,24 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
     Ok(())
 }
 
+/// Where the columns are.
+const COLUMNS: [&str; 2] = ["data.label=2", "data.text=3"];
+
+/// The options of the mixture: all defaults.
+fn mixture(arguments: &Arguments) -> Result<Mixed> {
+    let for_all = |set: &&String| set.trim_start().starts_with("data.") || set.trim_start().starts_with("train.seed");
+    let sets = COLUMNS.iter().map(|set| set.to_string()).chain(arguments.sets.iter().filter(for_all).cloned());
+    let mut mixed = Mixed::load(None, &sets.collect::<Vec<_>>())?;
+    mixed.0.data.format = Format::Tsv;
+    Ok(mixed)
+}
+
 /// The options of both networks. They differ in `index` only.
 fn config(arguments: &Arguments, index: IndexName) -> Result<Config> {
+    let [label, text] = COLUMNS;
     let mut sets = vec![
-        "data.label=2".to_owned(),
-        "data.text=3".to_owned(),
+        label.to_owned(),
+        text.to_owned(),
         "data.word_ngrams=2".to_owned(),
         "data.hash_size=131072".to_owned(),
         // A sample has seven labels, so those of a batch alone are a thousand rows.

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use hotrow::config::Config;
 use hotrow::kernels::Level;
 use hotrow::run::{Signals, Summary, run_of};
-use hotrow::train::xmc::Mixed;
+use hotrow::train::xmc::{Kind, Mixed};
 use hotrow::train::{Inputs, MovedInputs, Options, initial, resume, start};
 use hotrow_cli::Progress;
 
@@ -84,8 +84,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
         Task::Lm(arguments) => return lm::run(arguments, level, signals, out),
     };
     if arguments.print_config {
-        let (Kind::Network(config) | Kind::Parts(Mixed(config))) = config(arguments)?;
-        return Ok(out.write_all(config.to_toml().as_bytes())?);
+        return Ok(out.write_all(kind(arguments)?.config().to_toml().as_bytes())?);
     }
     let threads = arguments.threads.start()?;
     let options = Options {
@@ -105,20 +104,23 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
             let moved = MovedInputs { train, valid };
             let signals = stopping(signals, arguments.stop_after);
             // Whoever resumes looks at the folder first, and tells what cannot be read.
-            match config(arguments) {
+            match kind(arguments) {
                 Ok(Kind::Parts(_)) => resume::<Mixed>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
                 _ => resume::<Config>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
             }
         }
         (None, Some(train), Some(folder)) => {
-            let (inputs, config) = (Inputs { train, valid, tokenizer: None }, config(arguments)?);
+            let (inputs, kind) = (Inputs { train, valid, tokenizer: None }, kind(arguments)?);
             let signals = stopping(signals, arguments.stop_after);
-            match config {
+            match kind {
                 Kind::Network(config) if arguments.init_only => {
                     let checkpoint = initial(folder, &inputs, config, &options, &mut progress)?;
                     return Ok(writeln!(out, "{}", checkpoint.display())?);
                 }
-                Kind::Parts(_) if arguments.init_only => return Err(no_network("--init-only")),
+                Kind::Parts(_) if arguments.init_only => {
+                    let message = "--init-only: is for networks; --set model.parts=network makes the run one";
+                    return Err(Failure::Usage(message.to_owned()));
+                }
                 Kind::Network(config) => start(folder, &inputs, config, &options, &signals, &mut progress),
                 Kind::Parts(config) => start(folder, &inputs, config, &options, &signals, &mut progress),
             }
@@ -129,26 +131,12 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
     print(&result?, arguments.json, out)
 }
 
-/// What `model.parts` asks for.
-enum Kind {
-    Network(Config),
-    Parts(Mixed),
-}
-
 /// The configuration of a new run, or of a resumed one.
-fn config(arguments: &Xmc) -> Result<Kind, Failure> {
-    let file = arguments.resume.as_ref().map(|run| run_of(run).join("config.toml"));
-    let file = file.as_deref().or(arguments.config.as_deref());
-    let config = Config::load(file, &arguments.sets)?;
-    Ok(match config.model.is_network() {
-        true => Kind::Network(config),
-        // Their defaults are others.
-        false => Kind::Parts(Mixed::load(file, &arguments.sets)?),
+fn kind(arguments: &Xmc) -> Result<Kind, Failure> {
+    Ok(match &arguments.resume {
+        Some(run) => Kind::resumed(&run_of(run).join("config.toml"), &arguments.sets)?,
+        None => Kind::load(arguments.config.as_deref(), &arguments.sets)?,
     })
-}
-
-fn no_network(option: &str) -> Failure {
-    Failure::Usage(format!("{option}: is for networks, and model.parts names other parts"))
 }
 
 /// The signals, with a stop after a step.

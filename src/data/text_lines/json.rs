@@ -11,7 +11,7 @@ use std::fmt;
 /// The names of the fields.
 #[derive(Clone, Copy)]
 struct Fields<'a> {
-    text: &'a str,
+    text: &'a [String],
     /// `None` if labels are skipped.
     label: Option<&'a str>,
 }
@@ -20,7 +20,7 @@ struct Fields<'a> {
 /// beginning.
 pub(super) fn split<'a>(
     line: &'a str,
-    text: &str,
+    text: &[String],
     label: &str,
     policy: Policy,
 ) -> Result<(Cow<'a, str>, Vec<Token<'a>>), Fault> {
@@ -31,11 +31,14 @@ pub(super) fn split<'a>(
         let message = error.to_string();
         Fault::at(error.column().max(1), message.split(" at line ").next().unwrap_or_default())
     })?;
-    let found = match found {
-        Some(Value::String(found)) => found,
-        Some(_) => return Err(Fault::at(1, format!("field `{}` is no text", cut(text)))),
-        None => return Err(Fault::at(1, format!("field `{}` is missing", cut(text)))),
-    };
+    let texts = text.iter().zip(found).map(|(name, value)| match value {
+        Some(Value::String(found)) => Ok(found),
+        // One of several may be unknown.
+        Some(Value::Null) if text.len() > 1 => Ok(String::new()),
+        Some(_) => Err(Fault::at(1, format!("field `{}` is no text", cut(name)))),
+        None => Err(Fault::at(1, format!("field `{}` is missing", cut(name)))),
+    });
+    let found = texts.collect::<Result<Vec<_>, _>>()?.join(" ");
     let labels = match labels {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::String(list)) => {
@@ -62,13 +65,13 @@ fn one(value: Value, field: &str) -> Result<Token<'static>, Fault> {
 
 #[derive(Clone, Copy)]
 enum Which {
-    Text,
+    Text(usize),
     Label,
     Other,
 }
 
 impl<'de> DeserializeSeed<'de> for Fields<'_> {
-    type Value = (Option<Value>, Option<Value>);
+    type Value = (Vec<Option<Value>>, Option<Value>);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(Object(self))
@@ -78,17 +81,17 @@ impl<'de> DeserializeSeed<'de> for Fields<'_> {
 struct Object<'a>(Fields<'a>);
 
 impl<'de> Visitor<'de> for Object<'_> {
-    type Value = (Option<Value>, Option<Value>);
+    type Value = (Vec<Option<Value>>, Option<Value>);
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut text, mut label) = (None, None);
+        let (mut text, mut label) = (vec![None; self.0.text.len()], None);
         while let Some(which) = map.next_key_seed(Name(self.0))? {
             match which {
-                Which::Text => text = Some(map.next_value()?),
+                Which::Text(at) => text[at] = Some(map.next_value()?),
                 Which::Label => label = Some(map.next_value()?),
                 Which::Other => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -115,10 +118,11 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Which, E> {
-        Ok(match name {
-            name if name == self.0.text => Which::Text,
-            name if Some(name) == self.0.label => Which::Label,
-            _ => Which::Other,
+        let text = self.0.text.iter().position(|text| text == name);
+        Ok(match text {
+            Some(at) => Which::Text(at),
+            None if Some(name) == self.0.label => Which::Label,
+            None => Which::Other,
         })
     }
 }

@@ -6,34 +6,34 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::ask_parts::{chosen, evaluate, summary_of};
 use super::known::{self, Digests};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
+use super::parts_estimate::check_memory;
 use super::start::{note_left_out, read_sets};
-use super::task::Counted;
 use super::trainer::{Shape, shape};
 use super::{KS, VOCABULARY, left_out};
-use crate::checkpoint::{self, Contents, Loaded, OwnedTensor, TrainerState};
-use crate::config::{Config, Data, Model, PartName, RunConfig};
+use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
+use crate::config::{Config, Data, Model, PartName, RunConfig, Weighing};
 use crate::data::{Batch, Dataset, Datasets, Samples};
 use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::layer::Workspace;
-use crate::machine::Limits;
-use crate::metrics::{Inverse, Ranking};
+use crate::metrics::Inverse;
 use crate::module::{Module, Part, PartMut};
-use crate::parts::{Classifier, Kept, LearnOptions, Learner, Lookup, Present, Stage};
-use crate::run::{Component, MetricsLog, Observer, Report, Summary};
+use crate::parts::{Kept, LearnOptions, Learner, PartCosts, Present, Stage};
+use crate::run::{Flops, MetricsLog, Observer, Report, Summary};
 use crate::tensor::Tensor;
 use crate::train::network::{Plan, Schedule};
 use crate::train::run::{Evaluated, Task, View};
 use crate::train::start::{FromFiles, Inputs, Options, check_steps};
-use crate::train::totals::Sums;
+use crate::train::totals::{Counts, Sums};
 
 /// The file of a checkpoint with the tensors of all parts.
-const PARTS: &str = "parts.safetensors";
+pub(super) const PARTS: &str = "parts.safetensors";
 
 /// The configuration of a run without a network: `model.parts` names memories and linear rows. Its defaults of `[data]` are for
-/// them: words and pairs of words, weighed by how rare they are, and samples of length 1.
+/// them: of text words and pairs of words, weighed by how rare they are; and samples of length 1.
 ///
 /// ```
 /// use hotrow::train::xmc::Mixed;
@@ -48,7 +48,7 @@ pub struct Mixed(pub Config);
 
 impl Default for Mixed {
     fn default() -> Self {
-        let data = Data { hash_size: 1 << 20, word_ngrams: 2, tf_idf: true, normalize: true, ..Data::default() };
+        let data = Data { hash_size: 0, word_ngrams: 2, tf_idf: Weighing::Auto, normalize: true, ..Data::default() };
         Self(Config { model: Model { parts: vec![PartName::Auto], ..Model::default() }, data, ..Config::default() })
     }
 }
@@ -68,10 +68,11 @@ impl RunConfig for Mixed {
     const TASK: &'static str = "train xmc";
 
     fn check(&self) -> Result<()> {
-        self.0.resolved(usize::MAX).check()?;
-        match self.0.model.is_network() {
-            true => Err(Error::config("model.parts", "is a network, where memories and linear rows are meant")),
-            false => Ok(()),
+        self.0.check()?;
+        match (self.0.model.is_network(), self.0.key_of_network()) {
+            (true, _) => Err(Error::config("model.parts", "is a network, where memories and linear rows are meant")),
+            (_, Some(key)) => Err(Error::config(key, "is for a network, and model.parts names none")),
+            _ => Ok(()),
         }
     }
 
@@ -81,7 +82,7 @@ impl RunConfig for Mixed {
 }
 
 /// How the parts of a configuration are built.
-fn learn_options(config: &Config) -> LearnOptions {
+pub(super) fn learn_options(config: &Config) -> LearnOptions {
     let (model, seed, options) = (&config.model, config.train.seed, LearnOptions::default());
     let parts = Present {
         counts: model.may_use(PartName::Counts),
@@ -103,12 +104,32 @@ pub struct MixedTask {
     files: [(&'static str, Vec<u8>); 2],
     digests: Digests,
     work: Workspace,
+    /// What was decided by the data.
+    chosen: Value,
     /// The last one.
     stage: Option<&'static str>,
 }
 
+/// What steps are counted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    samples: u64,
+    parts: PartCosts,
+}
+
+impl Counts for Counted {
+    fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    fn add(&mut self, more: Self) {
+        self.samples += more.samples;
+        self.parts += more.parts;
+    }
+}
+
 /// There is none: what runs say of a network they say of nothing.
-struct NoNetwork;
+pub(super) struct NoNetwork;
 
 impl Module for NoNetwork {
     fn visit<'a>(&'a self, _: &mut dyn FnMut(Part<'a>)) {}
@@ -132,9 +153,8 @@ impl FromFiles for Mixed {
         options: &Options,
     ) -> Result<(Self, Datasets, u64)> {
         let data = read_sets(&self.0, run, inputs, loaded, options)?;
-        let config = self.0.resolved(data.train.len());
-        config.check()?;
-        let stages = Learner::stages(data.train.labels(), &learn_options(&config)).len() as u64;
+        let config = self.0;
+        let stages = learn_options(&config).stages(data.train.labels()).len() as u64;
         if let Some(loaded) = loaded {
             let shape = shape(loaded)?;
             shape.config.check_resumed(&config)?;
@@ -172,6 +192,10 @@ impl FromFiles for Mixed {
         let (mut samples, labels, counts) = (all(&data.train), data.train.labels(), LabelCounts::count(&data.train));
         let kept = Kept::new(&samples.features, LEAST);
         samples.features = kept.apply(&samples.features);
+        let (note, chosen) = chosen(data.vocabulary.options(), &kept, &learn_options(&self.0).parts);
+        if loaded.is_none() {
+            observer.note(&note);
+        }
         let mut learner = Learner::new(&samples, labels, learn_options(&self.0));
         if let Some(loaded) = loaded {
             let (tensors, done) = (loaded.tensors(PARTS)?, loaded.state().step as usize);
@@ -185,6 +209,7 @@ impl FromFiles for Mixed {
             digests: Digests::of(&data),
             work: Workspace::new(level),
             stage: None,
+            chosen,
             config: self.0,
             samples,
             kept,
@@ -202,7 +227,7 @@ impl FromFiles for Mixed {
 const SAVE_EVERY: u64 = 10;
 
 /// Training samples that a feature is to have: what came once tells nothing of others.
-const LEAST: usize = 2;
+pub(super) const LEAST: usize = 2;
 
 /// Every sample, in memory.
 fn all(set: &Dataset) -> Batch {
@@ -228,6 +253,9 @@ impl Task for MixedTask {
     fn settle(&mut self) {}
 
     fn step(&mut self, log: &mut MetricsLog) -> Result<(f64, Counted)> {
+        if self.learner.progress().0 == 0 {
+            log.write("chosen", 0, &self.chosen)?;
+        }
         let start = Instant::now();
         let Some(stage) = self.learner.step(&self.samples, self.work.level) else {
             return Ok((0.0, Counted::default()));
@@ -239,7 +267,7 @@ impl Task for MixedTask {
         // Every stage goes over all samples, and the run over them once. One of them has a loss.
         let (samples, loss) = (self.samples.len() as u64, self.learner.loss());
         let loss = if stage == Stage::Mixture && loss.is_finite() { loss * samples as f64 } else { 0.0 };
-        Ok((loss, Counted { samples: if done == 1 { samples } else { 0 }, ..Counted::default() }))
+        Ok((loss, Counted { samples: if done == 1 { samples } else { 0 }, parts: self.learner.take_costs() }))
     }
 
     fn report(&self, _: &Sums<Counted>, report: &mut Report, event: &mut Value) {
@@ -274,111 +302,19 @@ impl Task for MixedTask {
         }
     }
 
-    fn summary(&self, _: &Sums<Counted>, summary: Summary) -> Summary {
+    fn summary(&self, total: &Sums<Counted>, summary: Summary) -> Summary {
+        let (costs, all) = (&total.counts.parts, total.counts.parts.total());
         let sets = [("train", Some(&self.data.train)), ("valid", self.data.valid.as_ref())];
         Summary {
             epochs: 1,
             left_out: sets.into_iter().filter_map(|(name, set)| Some(left_out(name, set?))).collect(),
-            ..summary_of(self.learner.classifier(), summary)
+            flops: Flops { executed: all.flops, dense_equivalent: 0 },
+            bytes: all.bytes,
+            ..summary_of(
+                self.learner.classifier(),
+                [costs.counts, costs.neighbours, costs.linear].map(|c| c.seconds),
+                summary,
+            )
         }
     }
-}
-
-/// An error if this machine cannot hold the parts of this training set.
-fn check_memory(train: &Dataset) -> Result<()> {
-    let (entries, samples) = (train.summary().feature_entries, train.len() as u64);
-    let (features, labels) = (train.features() as u64, train.labels() as u64);
-    // Samples twice, once by feature, their counts; lists of each feature, label and sample; dense sums of each thread.
-    let lists = 24 * features + 64 * labels + 512 * samples;
-    let dense = 4 * (2 * features + labels + samples) * rayon::current_num_threads() as u64;
-    let bytes = (36 * entries).saturating_add(lists).saturating_add(dense);
-    let summary = train.summary();
-    let (why, largest) = match labels > features {
-        true => (summary.why_labels(), summary.largest_label),
-        false => (summary.why_features(), summary.largest_feature),
-    };
-    Limits::read().check("data", "the run", bytes, "samples by feature").map_err(|error| {
-        Error::data(train.path(), largest.map_or(0, |largest| largest.line), 0, format!("{why}: {error}"))
-    })
-}
-
-/// The summary of a classifier that was asked.
-pub(super) fn asked(classifier: &Classifier, level: Level, (steps, seed): (u64, u64), threads: usize) -> Summary {
-    let view = View { network: &NoNetwork, work: &Workspace::new(level), steps, seed };
-    summary_of(classifier, view.summary(threads))
-}
-
-/// What a classifier alone says of a summary.
-fn summary_of(classifier: &Classifier, summary: Summary) -> Summary {
-    let tensors = classifier.tensors();
-    Summary {
-        parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum(),
-        digest: checkpoint::digest(&tensors),
-        components: Component::list(&tensors, &[], 0),
-        ..summary
-    }
-}
-
-/// The classifier of a checkpoint.
-pub(super) fn open(loaded: &Loaded, shape: &Shape) -> Result<(Classifier, Kept)> {
-    let options = learn_options(&shape.config);
-    let tensors = loaded.tensors(PARTS)?;
-    let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
-    let of = (&options.counts, options.neighbours);
-    let both = Kept::from_tensors(&views, shape.features).and_then(|kept| {
-        let sizes = (kept.len(), shape.labels);
-        Ok((Classifier::from_tensors(&views, sizes, of, options.searched)?, kept))
-    });
-    let both = both.map_err(|message| loaded.refuse(PARTS, message))?;
-    let rows = both.0.linear.as_ref().map_or(shape.labels, |linear| linear.labels());
-    if rows != shape.labels && loaded.state().step >= shape.total_steps {
-        return Err(loaded.refuse(PARTS, format!("linear: {rows} labels, not {}", shape.labels)));
-    }
-    if loaded.state().step < shape.total_steps {
-        let message = format!("{} of {} stages are done: resume the run first", loaded.state().step, shape.total_steps);
-        return Err(loaded.refuse(PARTS, message));
-    }
-    Ok(both)
-}
-
-/// Samples that are ranked between two looks at `stop`.
-const SAMPLES: usize = 512;
-
-/// Ranks candidates for every sample, unless `stop` says so before the end.
-pub(super) fn evaluate(
-    classifier: &Classifier,
-    kept: &Kept,
-    level: Level,
-    samples: &dyn Samples,
-    inverse: Option<Inverse>,
-    stop: &dyn Fn() -> bool,
-) -> Option<Ranking> {
-    let (mut ranking, mut batch) = (Ranking::new(&KS, inverse), Batch::new(samples.features()));
-    for from in (0..samples.len()).step_by(SAMPLES) {
-        if stop() {
-            return None;
-        }
-        batch.clear();
-        (from..samples.len().min(from + SAMPLES)).for_each(|sample| samples.read(sample, &mut batch));
-        for (sample, best) in best(classifier, kept, level, &batch, ranking.places()).iter().enumerate() {
-            let predicted: Vec<u32> = best.iter().map(|entry| entry.0).collect();
-            ranking.add_with_missing(&predicted, batch.labels.row(sample), batch.unseen_of(sample));
-        }
-    }
-    Some(ranking)
-}
-
-/// The `k` best labels of each sample with their scores.
-pub(super) fn best(
-    classifier: &Classifier,
-    kept: &Kept,
-    level: Level,
-    batch: &Batch,
-    k: usize,
-) -> Vec<Vec<(u32, f32)>> {
-    use rayon::prelude::*;
-    let features = kept.apply(&batch.features);
-    let lookup = || -> Lookup { classifier.lookup(level) };
-    let answer = |lookup: &mut Lookup, sample: usize| classifier.best(features.entries(sample), k, lookup);
-    (0..batch.len()).into_par_iter().map_init(lookup, answer).collect()
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::ask_parts::Lookups;
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::trainer::shape;
-use super::{KS, Trainer, VOCABULARY, evaluate, known, mixed, summary_of};
+use super::{KS, Trainer, VOCABULARY, ask_parts, evaluate, known, summary_of};
 use crate::checkpoint::{self, Loaded};
 use crate::config::Config;
 use crate::data::{Batch, Dataset, Samples, Vocabulary};
@@ -31,7 +32,7 @@ pub struct Predictor {
 #[derive(Debug)]
 enum Model {
     Network(Box<Trainer>),
-    Parts(Box<(Classifier, Kept)>),
+    Parts(Box<(Classifier, Kept, Lookups)>),
 }
 
 impl Predictor {
@@ -51,7 +52,10 @@ impl Predictor {
             let vocabulary = Vocabulary::from_json(&file, &bytes)?;
             let model = match shape.config.model.is_network() {
                 true => Model::Network(Box::new(Trainer::for_inference(&loaded, level)?)),
-                false => Model::Parts(Box::new(mixed::open(&loaded, &shape)?)),
+                false => {
+                    let (classifier, kept) = ask_parts::open(&loaded, &shape)?;
+                    Model::Parts(Box::new((classifier, kept, Lookups::default())))
+                }
             };
             let (features, labels) = match &model {
                 Model::Network(trainer) => (trainer.network.input.weights.rows(), trainer.network.output.rows()),
@@ -109,11 +113,11 @@ impl Predictor {
                 (ranking, Summary { active_share: 1.0, union_rows: data.labels() as f64, ..summary })
             }
             Model::Parts(parts) => {
-                let (classifier, kept) = &**parts;
-                let ranking =
-                    mixed::evaluate(classifier, kept, self.level, data, inverse, &|| false).expect("nobody stops it");
+                let (classifier, kept, _) = &**parts;
+                let ranking = ask_parts::evaluate(classifier, kept, self.level, data, inverse, &|| false)
+                    .expect("nobody stops it");
                 let (steps, seed) = (self.loaded.state().step, self.config.train.seed);
-                (ranking, mixed::asked(classifier, self.level, (steps, seed), threads))
+                (ranking, ask_parts::asked(classifier, self.level, (steps, seed), threads))
             }
         })
     }
@@ -123,7 +127,7 @@ impl Predictor {
     pub fn best(&mut self, batch: &Batch, k: usize, sparse: bool) -> Vec<Vec<(u32, f32)>> {
         match &mut self.model {
             Model::Network(trainer) => best_of_network(trainer, batch, k, sparse),
-            Model::Parts(parts) => mixed::best(&parts.0, &parts.1, self.level, batch, k),
+            Model::Parts(parts) => ask_parts::best((&parts.0, &parts.1), self.level, batch, k, &parts.2),
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use hotrow::config::Config;
 use hotrow::data::{self, Datasets, Samples};
 use hotrow::machine::Limits;
-use hotrow::train::xmc::{self, Mixed, estimate};
+use hotrow::train::xmc::{self, Kind, Mixed, PartsEstimate, estimate};
 use hotrow::train::{MovedInputs, Options, plan_resumed};
 use hotrow_cli::Progress;
 
@@ -39,7 +39,20 @@ struct Data {
 
 /// Prints what a run would take.
 pub fn print(arguments: &Xmc, options: &Options, out: &mut impl Write) -> Result<(), Failure> {
-    let (config, Data { samples, per_sample, features, labels }) = data(arguments, options)?;
+    match data(arguments, options)? {
+        (Kind::Network(config), data) => print_network(&config, data, options, arguments.json, out),
+        (Kind::Parts(Mixed(config)), data) => print_parts(&config, &data, options, arguments.json, out),
+    }
+}
+
+fn print_network(
+    config: &Config,
+    data: Data,
+    options: &Options,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let Data { samples, per_sample, features, labels } = data;
     let Options { level, threads, .. } = *options;
     let config = config.resolved(samples);
     xmc::steps(&config, samples)?;
@@ -47,7 +60,7 @@ pub fn print(arguments: &Xmc, options: &Options, out: &mut impl Write) -> Result
     let seconds = estimate.seconds_per_step * estimate.steps as f64;
     let (memory, limits) = (estimate.memory_bytes(), Limits::read());
     let fits = limits.can_hold(memory);
-    if arguments.json {
+    if json {
         let object = serde_json::json!({
             "schema": 1,
             "task": "train xmc",
@@ -69,11 +82,9 @@ pub fn print(arguments: &Xmc, options: &Options, out: &mut impl Write) -> Result
         });
         return Ok(writeln!(out, "{object:#}")?);
     }
-    let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
-    let parts = estimate.memory().map(|(name, bytes)| format!("{name} {:.2}", gib(bytes)));
     writeln!(out, "samples     {samples:>14}   features {features}, labels {labels}")?;
     writeln!(out, "parameters  {:>14}", estimate.parameters)?;
-    writeln!(out, "memory      {:>10.2} GiB   {}", gib(memory), parts.join(", "))?;
+    write_memory(memory, &estimate.memory(), out)?;
     writeln!(out, "{}", verdict(fits, &limits))?;
     writeln!(out, "active rows {:>14}   {:.3} % of the labels", estimate.union_rows, 100.0 * estimate.active_share)?;
     writeln!(
@@ -83,6 +94,43 @@ pub fn print(arguments: &Xmc, options: &Options, out: &mut impl Write) -> Result
         1e3 * estimate.seconds_per_step
     )?;
     Ok(writeln!(out, "training    {:>10.1} min", seconds / 60.0)?)
+}
+
+/// What is known before of a run without a network: its memory.
+fn print_parts(
+    config: &Config,
+    data: &Data,
+    options: &Options,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let &Data { samples, per_sample, features, labels } = data;
+    let estimate = PartsEstimate::new((samples, per_sample), features, labels, options.threads);
+    let (memory, limits) = (estimate.memory_bytes(), Limits::read());
+    let fits = limits.can_hold(memory);
+    if json {
+        let object = serde_json::json!({
+            "schema": 1,
+            "task": "train xmc",
+            "parts": config.model.parts,
+            "peak_memory_bytes": memory,
+            "memory_limit_bytes": limits.bytes(),
+            "fits": fits,
+            "seed": config.train.seed,
+            "level": options.level.name(),
+            "threads": options.threads,
+        });
+        return Ok(writeln!(out, "{object:#}")?);
+    }
+    writeln!(out, "samples     {samples:>14}   features {features}, labels {labels}")?;
+    write_memory(memory, &estimate.memory(), out)?;
+    Ok(writeln!(out, "{}", verdict(fits, &limits))?)
+}
+
+fn write_memory(all: u64, of_parts: &[(&str, u64)], out: &mut impl Write) -> Result<(), Failure> {
+    let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
+    let parts: Vec<_> = of_parts.iter().map(|(name, bytes)| format!("{name} {:.2}", gib(*bytes))).collect();
+    Ok(writeln!(out, "memory      {:>10.2} GiB   {}", gib(all), parts.join(", "))?)
 }
 
 /// The line that says whether a plan fits this machine.
@@ -99,17 +147,25 @@ pub fn verdict(fits: bool, limits: &Limits) -> String {
 
 /// The configuration with its sizes: from flags, or from the files. These are read as the run would, and compared if it
 /// is resumed.
-fn data(arguments: &Xmc, options: &Options) -> Result<(Config, Data), Failure> {
-    if let Ok(super::Kind::Parts(_)) = super::config(arguments) {
-        return Err(super::no_network("--dry-run"));
-    }
+fn data(arguments: &Xmc, options: &Options) -> Result<(Kind, Data), Failure> {
     let sizes = &arguments.sizes;
     if let Some(run) = &arguments.resume {
         let moved = MovedInputs { train: arguments.train.clone(), valid: arguments.valid.clone() };
-        let (config, data) = plan_resumed::<Config>(run, &moved, &arguments.sets, options, &mut Progress::stderr())?;
-        return Ok((config, Data::of(&data)));
+        let (sets, observer) = (&arguments.sets, &mut Progress::stderr());
+        // Whoever resumes looks at the folder first, and tells what cannot be read.
+        return Ok(match super::kind(arguments) {
+            Ok(Kind::Parts(_)) => {
+                let (config, data) = plan_resumed::<Mixed>(run, &moved, sets, options, observer)?;
+                (Kind::Parts(config), Data::of(&data))
+            }
+            _ => {
+                let (config, data) = plan_resumed::<Config>(run, &moved, sets, options, observer)?;
+                (Kind::Network(config), Data::of(&data))
+            }
+        });
     }
-    let (super::Kind::Network(config) | super::Kind::Parts(Mixed(config))) = super::config(arguments)?;
+    let kind = super::kind(arguments)?;
+    let config = kind.config();
     if let (Some(samples), Some(features), Some(labels)) = (sizes.samples, sizes.features, sizes.labels) {
         for (flag, size) in [("--samples", samples), ("--features", features), ("--labels", labels)] {
             if !(1..=u32::MAX as usize).contains(&size) {
@@ -120,7 +176,7 @@ fn data(arguments: &Xmc, options: &Options) -> Result<(Config, Data), Failure> {
         if !(0.0..=features as f64).contains(&per_sample) {
             return Err(Failure::Usage(format!("--features-per-sample: {per_sample} is not in 0..={features}")));
         }
-        return Ok((config, Data { samples, per_sample, features, labels }));
+        return Ok((kind, Data { samples, per_sample, features, labels }));
     }
     let Some(train) = &arguments.train else {
         let message = "--dry-run: give --train, or --samples, --features and --labels";
@@ -131,7 +187,7 @@ fn data(arguments: &Xmc, options: &Options) -> Result<(Config, Data), Failure> {
         // What is read is of no use to anyone else.
         None => data::open_unkept(train, arguments.valid.as_ref(), &config.data, &std::env::temp_dir())?,
     };
-    Ok((config, Data::of(&data)))
+    Ok((kind, Data::of(&data)))
 }
 
 impl Data {

@@ -1,0 +1,112 @@
+//! In which steps a classifier is built, and with which options.
+
+use std::ops::Range;
+
+use super::linear::Random;
+use super::mixture::Present;
+use super::{CountOptions, LinearOptions, NeighbourOptions};
+
+/// How a [`Classifier`] is built.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LearnOptions {
+    /// Parts that may be used. The mixture leaves out those that do not help.
+    pub parts: Present,
+    /// Of the counts.
+    pub counts: CountOptions,
+    /// Of the neighbours.
+    pub neighbours: NeighbourOptions,
+    /// Of the linear rows.
+    pub linear: LinearOptions,
+    /// Candidates that counts name, and as many that neighbours name.
+    pub searched: usize,
+    /// A sample is a negative of the labels that counts score best for it and that it does not have: so many of counts, and of neighbours.
+    pub hard: usize,
+    /// Samples drawn at random that are negatives of each label.
+    pub random: usize,
+    /// Up to so many pairs of a sample and a label, all samples are negatives of all labels that they do not have.
+    pub exhaustive: u64,
+    /// Samples that the mixture is fitted to, at most; never more than a tenth.
+    pub held_out: usize,
+    /// What all that is random follows from.
+    pub seed: u64,
+}
+
+impl Default for LearnOptions {
+    fn default() -> Self {
+        Self {
+            parts: Present { counts: true, neighbours: true, linear: true },
+            counts: CountOptions::default(),
+            neighbours: NeighbourOptions::default(),
+            linear: LinearOptions::default(),
+            searched: 100,
+            hard: 25,
+            random: 30,
+            exhaustive: 20_000_000,
+            held_out: 5000,
+            seed: 1,
+        }
+    }
+}
+
+/// What is done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Counts and neighbours are built of the samples that are not held out.
+    Memories,
+    /// Each training sample names the labels that it is mistaken for.
+    Negatives,
+    /// These labels are trained on the samples that are not held out.
+    Trial(Range<usize>),
+    /// The mixture is fitted to the samples that are, and memories are built of all samples.
+    Mixture,
+    /// These labels are trained on all samples.
+    Linear(Range<usize>),
+}
+
+impl Stage {
+    /// Its name in logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Stage::Memories => "memories",
+            Stage::Negatives => "negatives",
+            Stage::Trial(_) => "trial",
+            Stage::Mixture => "mixture",
+            Stage::Linear(_) => "linear",
+        }
+    }
+}
+
+/// Pieces that the labels are trained in, so that a run can be watched, and stopped between two.
+const PIECES: usize = 8;
+
+impl LearnOptions {
+    /// All stages for so many labels.
+    pub fn stages(&self, labels: usize) -> Vec<Stage> {
+        let pieces = |stage: fn(Range<usize>) -> Stage| {
+            let cut = move |piece: usize| labels * piece / PIECES;
+            (0..PIECES).map(move |piece| stage(cut(piece)..cut(piece + 1)))
+        };
+        let mut stages = vec![Stage::Memories];
+        if self.parts.linear {
+            stages.push(Stage::Negatives);
+            stages.extend(pieces(Stage::Trial));
+        }
+        stages.push(Stage::Mixture);
+        if self.parts.linear {
+            stages.extend(pieces(Stage::Linear));
+        }
+        stages
+    }
+
+    /// Which of so many samples are held out: a tenth of them, or fewer.
+    pub(super) fn hold_out(&self, samples: usize) -> Vec<bool> {
+        let count = (samples / 10).min(self.held_out);
+        let (mut held_out, mut random, mut left) = (vec![false; samples], Random(self.seed ^ 0x686f_6c64), count);
+        // Selection sampling (Knuth, volume 2, algorithm 3.4.2S).
+        for (sample, held_out) in held_out.iter_mut().enumerate() {
+            *held_out = random.below(samples - sample) < left;
+            left -= usize::from(*held_out);
+        }
+        held_out
+    }
+}

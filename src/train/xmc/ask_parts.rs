@@ -1,0 +1,156 @@
+//! What parts answer, and what is said of them.
+
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::KS;
+use super::mixed::{LEAST, NoNetwork, PARTS, learn_options};
+use super::trainer::Shape;
+use crate::checkpoint::{self, Loaded, OwnedTensor};
+use crate::config::{Data, Weighing};
+use crate::data::{Batch, Samples};
+use crate::error::Result;
+use crate::kernels::Level;
+use crate::layer::Workspace;
+use crate::metrics::{Inverse, Ranking};
+use crate::parts::{Classifier, Kept, Lookup, Present};
+use crate::run::{Component, PartUse, Summary};
+use crate::tensor::Tensor;
+use crate::train::run::View;
+
+/// The summary of a classifier that was asked.
+pub(super) fn asked(classifier: &Classifier, level: Level, (steps, seed): (u64, u64), threads: usize) -> Summary {
+    let view = View { network: &NoNetwork, work: &Workspace::new(level), steps, seed };
+    summary_of(classifier, [0.0; 3], view.summary(threads))
+}
+
+/// What a classifier alone says of a summary.
+pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 3], summary: Summary) -> Summary {
+    let tensors = classifier.tensors();
+    let bytes = classifier.bytes();
+    let part = |(at, name): (usize, &str)| {
+        let bytes = bytes.iter().find(|part| part.0 == name).map_or(0, |part| part.1);
+        let of_part = PartUse { weight: classifier.shares[at], seconds: seconds[at], bytes };
+        (bytes > 0 || of_part.seconds > 0.0).then(|| (name.to_owned(), of_part))
+    };
+    Summary {
+        parts: ["counts", "neighbours", "linear"].into_iter().enumerate().filter_map(part).collect(),
+        parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum(),
+        digest: checkpoint::digest(&tensors),
+        components: Component::list(&tensors, &[], 0),
+        ..summary
+    }
+}
+
+/// The classifier of a checkpoint.
+pub(super) fn open(loaded: &Loaded, shape: &Shape) -> Result<(Classifier, Kept)> {
+    let options = learn_options(&shape.config);
+    let tensors = loaded.tensors(PARTS)?;
+    let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
+    let of = (&options.counts, options.neighbours);
+    let both = Kept::from_tensors(&views, shape.features).and_then(|kept| {
+        let sizes = (kept.len(), shape.labels);
+        Ok((Classifier::from_tensors(&views, sizes, of, options.searched)?, kept))
+    });
+    let both = both.map_err(|message| loaded.refuse(PARTS, message))?;
+    let rows = both.0.linear.as_ref().map_or(shape.labels, |linear| linear.labels());
+    if rows != shape.labels && loaded.state().step >= shape.total_steps {
+        return Err(loaded.refuse(PARTS, format!("linear: {rows} labels, not {}", shape.labels)));
+    }
+    if loaded.state().step < shape.total_steps {
+        let message = format!("{} of {} stages are done: resume the run first", loaded.state().step, shape.total_steps);
+        return Err(loaded.refuse(PARTS, message));
+    }
+    Ok(both)
+}
+
+/// Samples that are ranked between two looks at `stop`.
+const SAMPLES: usize = 512;
+
+/// Ranks candidates for every sample, unless `stop` says so before the end.
+pub(super) fn evaluate(
+    classifier: &Classifier,
+    kept: &Kept,
+    level: Level,
+    samples: &dyn Samples,
+    inverse: Option<Inverse>,
+    stop: &dyn Fn() -> bool,
+) -> Option<Ranking> {
+    let lookups = Lookups::default();
+    let (mut ranking, mut batch) = (Ranking::new(&KS, inverse), Batch::new(samples.features()));
+    for from in (0..samples.len()).step_by(SAMPLES) {
+        if stop() {
+            return None;
+        }
+        batch.clear();
+        (from..samples.len().min(from + SAMPLES)).for_each(|sample| samples.read(sample, &mut batch));
+        for (sample, best) in best((classifier, kept), level, &batch, ranking.places(), &lookups).iter().enumerate() {
+            let predicted: Vec<u32> = best.iter().map(|entry| entry.0).collect();
+            ranking.add_with_missing(&predicted, batch.labels.row(sample), batch.unseen_of(sample));
+        }
+    }
+    Some(ranking)
+}
+
+/// What threads need to ask a classifier, for the next time.
+#[derive(Debug, Default)]
+pub(super) struct Lookups(Mutex<Vec<Lookup>>);
+
+impl Lookups {
+    fn with<T>(&self, classifier: &Classifier, level: Level, ask: impl FnOnce(&mut Lookup) -> T) -> T {
+        let kept = self.0.lock().expect("nobody panics in between").pop();
+        let mut lookup = kept.unwrap_or_else(|| classifier.lookup(level));
+        let answer = ask(&mut lookup);
+        self.0.lock().expect("nobody panics in between").push(lookup);
+        answer
+    }
+}
+
+/// Samples that one thread answers at a time.
+const TOGETHER: usize = 16;
+
+/// The `k` best labels of each sample with their scores.
+pub(super) fn best(
+    (classifier, kept): (&Classifier, &Kept),
+    level: Level,
+    batch: &Batch,
+    k: usize,
+    lookups: &Lookups,
+) -> Vec<Vec<(u32, f32)>> {
+    let features = kept.apply(&batch.features);
+    let answer = |samples: &[usize]| -> Vec<Vec<(u32, f32)>> {
+        lookups.with(classifier, level, |lookup| {
+            samples.iter().map(|&sample| classifier.best(features.entries(sample), k, lookup)).collect()
+        })
+    };
+    let samples: Vec<usize> = (0..batch.len()).collect();
+    match samples.len() {
+        0..=TOGETHER => answer(&samples),
+        _ => samples.par_chunks(TOGETHER).flat_map_iter(answer).collect(),
+    }
+}
+
+/// What was decided by the data: for people, and for the log.
+pub(super) fn chosen(data: &Data, kept: &Kept, parts: &Present) -> (String, Value) {
+    let names = [("counts", parts.counts), ("neighbours", parts.neighbours), ("linear", parts.linear)];
+    let names: Vec<&str> = names.iter().filter(|part| part.1).map(|part| part.0).collect();
+    let weighed = if data.tf_idf == Weighing::On { "weighed by how rare they are" } else { "as they are in the file" };
+    let length = if data.normalize { ", samples of length 1" } else { "" };
+    let count = kept.len();
+    let note = format!(
+        "parts: {}, as far as each helps; {count} features that {LEAST} samples or more have, {weighed}{length}",
+        names.join(", ")
+    );
+    let value = json!({
+        "parts": names,
+        "features": count,
+        "least_samples": LEAST,
+        "hash_size": data.hash_size,
+        "word_ngrams": data.word_ngrams,
+        "tf_idf": data.tf_idf,
+        "normalize": data.normalize,
+    });
+    (note, value)
+}
