@@ -13,6 +13,7 @@ mod choose;
 mod classifier;
 mod costs;
 mod counts;
+mod fit;
 mod kept;
 mod learner;
 mod linear;
@@ -21,6 +22,7 @@ mod neighbours;
 mod saved;
 mod scores;
 mod stages;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +32,8 @@ pub use counts::{CountMemory, CountOptions};
 pub use kept::Kept;
 pub use learner::Learner;
 pub use linear::{LinearOptions, SparseLinear};
-pub use mixture::{Candidate, Example, Mixture, Present, TERMS};
+pub use mixture::{Candidate, Example, Mixture, Present};
 pub use neighbours::{Lookup, NeighbourMemory, NeighbourOptions, postings};
 pub use scores::Scores;
 pub use stages::{LearnOptions, Stage};
+pub use terms::TERMS;

@@ -2,15 +2,16 @@
 
 use std::cmp::Reverse;
 
-use super::mixture::{Candidate, Mixture, Present, TERMS};
+use super::mixture::{Candidate, Mixture, Present};
 use super::saved::{self, Saved};
+use super::terms::TERMS;
 use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
 use crate::kernels::Level;
 use crate::tensor::{Elements, Tensor};
 
 /// A classifier whose parts name candidates and score them, each in its way; a [`Mixture`] weighs what they say.
 ///
-/// Candidates are the labels that counts and neighbours score best. Without either of them all labels are.
+/// Candidates are the labels that each part scores best.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classifier {
     /// Length of the feature vectors.
@@ -27,7 +28,7 @@ pub struct Classifier {
     pub mixture: Mixture,
     /// The same as one number for each part (counts, neighbours, linear rows): see [`Mixture::shares`].
     pub shares: [f64; 3],
-    /// Candidates that counts name, and as many that neighbours name.
+    /// Candidates that each part names.
     pub searched: usize,
 }
 
@@ -92,8 +93,10 @@ impl Classifier {
             });
             let near = near.unwrap_or_default();
             labels.extend(near.iter().map(|near| near.label));
-            if self.counts.is_none() && self.neighbours.is_none() {
-                labels.extend(0..self.frequencies.len() as u32);
+            if let Some(linear) = linear {
+                lookup.pairs += linear.add_to(x, &mut lookup.margins);
+                let named = lookup.margins.best(lookup.level(), most / 4);
+                labels.extend(named.into_iter().map(|(label, _)| label));
             }
             labels.sort_unstable();
             labels.dedup();
@@ -101,11 +104,12 @@ impl Classifier {
                 let near = near
                     .binary_search_by_key(&label, |near| near.label)
                     .map_or_else(|_| Candidate::default(), |at| near[at]);
-                let margin = linear.map_or(0.0, |linear| linear.margin_of_query(label, lookup));
+                let margin = linear.map_or(0.0, |linear| lookup.margins.get(label) + linear.bias(label));
                 Candidate { label, counted: lookup.labels.get(label), margin, ..near }
             };
             let candidates = labels.into_iter().map(candidate).collect();
             lookup.labels.clear();
+            lookup.margins.clear();
             candidates
         })
     }
@@ -161,6 +165,7 @@ impl Classifier {
     pub fn tensors(&self) -> Vec<Tensor<'_>> {
         let mut tensors = vec![
             saved::tensor("mixture.weights", Elements::U64(bytemuck::cast_slice(&self.mixture.weights))),
+            saved::tensor("mixture.knots", Elements::U64(bytemuck::cast_slice(self.mixture.knots.as_flattened()))),
             saved::tensor("mixture.shares", Elements::U64(bytemuck::cast_slice(&self.shares))),
             saved::tensor("labels.frequencies", Elements::U32(&self.frequencies)),
         ];
@@ -186,6 +191,7 @@ impl Classifier {
         let counts = || CountMemory::from_tensors(tensors, features, labels, options.0);
         let neighbours = || NeighbourMemory::from_tensors(tensors, features, labels, options.1);
         let linear = || SparseLinear::from_tensors(tensors, LINEAR, features);
+        let knots = saved.u64s("mixture.knots", 12)?;
         let (weights, shares) = (saved.u64s("mixture.weights", TERMS)?, saved.u64s("mixture.shares", 3)?);
         Ok(Self {
             features,
@@ -193,7 +199,10 @@ impl Classifier {
             counts: has("counts").then(counts).transpose()?,
             neighbours: has("neighbours.samples").then(neighbours).transpose()?,
             linear: has(LINEAR).then(linear).transpose()?,
-            mixture: Mixture { weights: std::array::from_fn(|t| f64::from_bits(weights[t])) },
+            mixture: Mixture {
+                weights: std::array::from_fn(|t| f64::from_bits(weights[t])),
+                knots: std::array::from_fn(|of| std::array::from_fn(|at| f64::from_bits(knots[3 * of + at]))),
+            },
             shares: std::array::from_fn(|part| f64::from_bits(shares[part])),
             searched,
         })

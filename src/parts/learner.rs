@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::choose::chosen;
+use super::choose::{chosen, shaped};
 use super::classifier::{Classifier, Own};
 use super::costs::of_pairs;
 use super::linear::Random;
@@ -304,8 +304,8 @@ impl Learner {
             )
             .collect();
         let examples: Vec<Example> = examples.into_iter().flatten().collect();
-        let used = chosen(&examples, parts);
-        (self.classifier.mixture, self.loss) = Mixture::fit(&examples, used);
+        let used = chosen(&examples, parts, level);
+        (self.classifier.mixture, self.loss) = shaped(&examples, used, level);
         self.classifier.shares = self.classifier.mixture.shares(&examples);
         self.costs.mixture += of_pairs(meter.total(), start.elapsed());
         self.trial = SparseLinear::new(self.classifier.features);
@@ -313,10 +313,7 @@ impl Learner {
             self.negatives = Ragged::new();
         }
         self.classifier.linear = used.linear.then(|| SparseLinear::new(self.classifier.features));
-        // Without a memory all labels would be candidates. One that has no weight names them then.
-        let counts = used.counts || !used.neighbours && parts.counts;
-        let neighbours = used.neighbours || !used.counts && !parts.counts && parts.neighbours;
-        self.remember(samples, Present { counts, neighbours, linear: false });
+        self.remember(samples, Present { linear: false, ..used });
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Lookup;
+use super::Scores;
 use super::saved::{self, Saved};
 use crate::data::Batch;
 use crate::ragged::Ragged;
@@ -31,15 +31,16 @@ impl Default for LinearOptions {
     }
 }
 
-/// Rows of labels that hold features: each label has a linear classifier of its own, against the samples that it is taken for.
+/// Each label has a linear classifier of its own, against the samples that it is taken for. Weights are kept by feature, as rows of
+/// labels: a sample has few features, so that reads less than the weights of the labels that are asked for.
 ///
 /// A label's weights minimise `|w|^2 / 2 + C sum max(0, 1 - y (<w, x> + b))^2` over its samples (y = 1) and its negatives (y = -1), with the
 /// bias as a weight of a feature that is always 1, by dual coordinate descent with shrinking (Hsieh et al., ICML 2008). Labels do not
 /// depend on each other. So the number of threads changes nothing.
 ///
 /// ```
-/// use hotrow::parts::{LinearOptions, Lookup, SparseLinear};
-/// use hotrow::{data::Batch, kernels::Level, ragged::Ragged};
+/// use hotrow::parts::{LinearOptions, SparseLinear};
+/// use hotrow::{data::Batch, ragged::Ragged};
 /// let mut samples = Batch::new(2);
 /// for (feature, label) in [(0, 0), (1, 1), (0, 0)] {
 ///     samples.features.push(&[feature], &[1.0])?;
@@ -48,17 +49,16 @@ impl Default for LinearOptions {
 /// let (positives, negatives) = (Ragged::from_iter([vec![0, 2], vec![1]]), Ragged::from_iter([vec![1], vec![0, 2]]));
 /// let mut linear = SparseLinear::new(2);
 /// linear.train(&samples, &positives, &negatives, 0..2, &LinearOptions::default(), None);
-/// let mut lookup = Lookup::new(2, 2, 3, Level::detect());
-/// assert!(linear.margin(0, (&[0], &[1.0]), &mut lookup) > 0.0);
-/// assert!(linear.margin(1, (&[0], &[1.0]), &mut lookup) < 0.0);
+/// assert!(linear.margin(0, (&[0], &[1.0])) > 0.0);
+/// assert!(linear.margin(1, (&[0], &[1.0])) < 0.0);
 /// # Ok::<(), hotrow::kernels::IndexError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseLinear {
-    features: usize,
-    /// The features of each label, increasing.
+    /// The labels that have a weight for each feature, increasing.
     rows: Ragged<u32>,
     weights: Vec<f32>,
+    /// Of each label.
     biases: Vec<f32>,
 }
 
@@ -68,7 +68,8 @@ const LABELS: usize = 16;
 impl SparseLinear {
     /// No label yet, for vectors of `features` numbers.
     pub fn new(features: usize) -> Self {
-        Self { features, rows: Ragged::new(), weights: Vec::new(), biases: Vec::new() }
+        let rows = Ragged::from_parts(vec![0; features + 1], Vec::new()).expect("empty rows");
+        Self { rows, weights: Vec::new(), biases: Vec::new() }
     }
 
     /// Trains the `labels`, which are the next that it lacks: label `l` on the samples `positives[l]` and `negatives[l]`, without those that
@@ -87,7 +88,7 @@ impl SparseLinear {
         options: &LinearOptions,
         left_out: Option<&[bool]>,
     ) -> u64 {
-        assert_eq!(labels.start, self.rows.len(), "labels are trained in order");
+        assert_eq!(labels.start, self.biases.len(), "labels are trained in order");
         let all: Vec<usize> = labels.collect();
         let trained: Vec<Vec<Row>> = all
             .par_chunks(LABELS)
@@ -99,14 +100,37 @@ impl SparseLinear {
                 },
             )
             .collect();
-        let mut all_pairs = 0;
-        for Row { ids, weights, bias, pairs } in trained.into_iter().flatten() {
-            all_pairs += pairs;
-            self.rows.push(ids);
-            self.weights.extend(weights);
-            self.biases.push(bias);
+        let trained: Vec<Row> = trained.into_iter().flatten().collect();
+        self.append(&trained);
+        trained.iter().map(|row| row.pairs).sum()
+    }
+
+    /// Adds labels behind those that there are.
+    fn append(&mut self, labels: &[Row]) {
+        let (before, mut offsets) = (self.rows.offsets(), vec![0; self.rows.offsets().len()]);
+        labels.iter().flat_map(|row| &row.ids).for_each(|&feature| offsets[feature as usize + 1] += 1);
+        for feature in 0..self.rows.len() {
+            offsets[feature + 1] += offsets[feature] + before[feature + 1] - before[feature];
         }
-        all_pairs
+        let total = *offsets.last().expect("it has a first one");
+        let (mut ids, mut weights, mut next) = (vec![0; total], vec![0.0; total], offsets.clone());
+        for feature in 0..self.rows.len() {
+            let (from, count) = (before[feature], before[feature + 1] - before[feature]);
+            let to = next[feature]..next[feature] + count;
+            ids[to.clone()].copy_from_slice(self.rows.row(feature));
+            weights[to].copy_from_slice(&self.weights[from..from + count]);
+            next[feature] += count;
+        }
+        for (label, row) in (self.biases.len() as u32..).zip(labels) {
+            for (&feature, &weight) in row.ids.iter().zip(&row.weights) {
+                let place = &mut next[feature as usize];
+                (ids[*place], weights[*place]) = (label, weight);
+                *place += 1;
+            }
+        }
+        self.rows = Ragged::from_parts(offsets, ids).expect("places of a counting sort");
+        self.weights = weights;
+        self.biases.extend(labels.iter().map(|row| row.bias));
     }
 
     /// `<w, x> + b` of label `label`: about 1 where it is there, about -1 where it is not.
@@ -115,20 +139,43 @@ impl SparseLinear {
     ///
     /// If there is no such label.
     #[track_caller]
-    pub fn margin(&self, label: u32, x: (&[u32], &[f32]), lookup: &mut Lookup) -> f32 {
-        lookup.with_query(x, |lookup| self.margin_of_query(label, lookup))
+    pub fn margin(&self, label: u32, x: (&[u32], &[f32])) -> f32 {
+        let product = |(&feature, value): (&u32, &f32)| match self.rows.row(feature as usize).binary_search(&label) {
+            Ok(at) => value * self.weights[self.rows.offsets()[feature as usize] + at],
+            Err(_) => 0.0,
+        };
+        x.0.iter().zip(x.1).map(product).sum::<f32>() + self.bias(label)
     }
 
-    /// The same for the query of `lookup`.
-    pub(super) fn margin_of_query(&self, label: u32, lookup: &mut Lookup) -> f32 {
-        let label = label as usize;
-        let range = self.rows.offsets()[label]..self.rows.offsets()[label + 1];
-        lookup.product(self.rows.row(label), &self.weights[range]) + self.biases[label]
+    /// Adds `<w, x>` of every label to its sum. Gives the number of weights.
+    ///
+    /// # Panics
+    ///
+    /// If a feature is none, or `scores` are of fewer labels.
+    #[track_caller]
+    pub fn add_to(&self, x: (&[u32], &[f32]), scores: &mut Scores) -> u64 {
+        let mut pairs = 0;
+        for (&feature, &value) in x.0.iter().zip(x.1) {
+            let range = self.rows.offsets()[feature as usize]..self.rows.offsets()[feature as usize + 1];
+            pairs += range.len() as u64;
+            scores.add(value, self.rows.row(feature as usize), &self.weights[range]);
+        }
+        pairs
+    }
+
+    /// `b` of label `label`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such label.
+    #[track_caller]
+    pub fn bias(&self, label: u32) -> f32 {
+        self.biases[label as usize]
     }
 
     /// Number of labels that are trained.
     pub fn labels(&self) -> usize {
-        self.rows.len()
+        self.biases.len()
     }
 
     /// Number of weights.
@@ -143,7 +190,7 @@ impl SparseLinear {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
-        (8 * self.weights.len() + 12 * self.labels()) as u64
+        (8 * self.weights.len() + 4 * self.labels() + 8 * self.rows.offsets().len()) as u64
     }
 
     /// What a checkpoint keeps of it, under this name.
@@ -160,11 +207,10 @@ impl SparseLinear {
     /// A message with the tensor that is missing or does not fit.
     pub fn from_tensors(tensors: &[Tensor], name: &str, features: usize) -> Result<Self, String> {
         let saved = Saved(tensors);
-        let labels = saved.count(name)?;
-        let rows = saved.rows(name, labels, features)?;
+        let biases = saved.all_f32s(&format!("{name}.biases"))?.to_vec();
+        let rows = saved.rows(name, features, biases.len())?;
         let weights = saved.f32s(&format!("{name}.weights"), rows.items().len())?.to_vec();
-        let biases = saved.f32s(&format!("{name}.biases"), labels)?.to_vec();
-        Ok(Self { features, rows, weights, biases })
+        Ok(Self { rows, weights, biases })
     }
 }
 

@@ -84,8 +84,10 @@ pub(super) fn transposed<'a>(
 /// What one thread needs to ask memories: sums, and the query as a dense vector.
 #[derive(Clone, Debug)]
 pub struct Lookup {
-    /// Of labels.
+    /// Of labels, by counts.
     pub labels: Scores,
+    /// Of labels, by linear rows.
+    pub(super) margins: Scores,
     samples: Scores,
     dense: Vec<f32>,
     level: Level,
@@ -96,7 +98,14 @@ pub struct Lookup {
 impl Lookup {
     /// For so many features, labels and training samples.
     pub fn new(features: usize, labels: usize, samples: usize, level: Level) -> Self {
-        Self { labels: Scores::new(labels), samples: Scores::new(samples), dense: vec![0.0; features], level, pairs: 0 }
+        Self {
+            labels: Scores::new(labels),
+            margins: Scores::new(labels),
+            samples: Scores::new(samples),
+            dense: vec![0.0; features],
+            level,
+            pairs: 0,
+        }
     }
 
     /// Runs `ask` with `x` as the dense query.

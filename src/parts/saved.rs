@@ -70,6 +70,14 @@ impl<'a> Saved<'a> {
         }
     }
 
+    /// All elements of the tensor `name`, in f32.
+    pub fn all_f32s(self, name: &str) -> Result<&'a [f32], String> {
+        match self.elements(name)? {
+            Elements::F32(x) => Ok(x),
+            other => Err(format!("{name}: elements are {}, not F32", other.type_name())),
+        }
+    }
+
     /// How many rows `name` has.
     pub fn count(self, name: &str) -> Result<usize, String> {
         let name = format!("{name}.offsets");

@@ -17,7 +17,7 @@ pub struct LearnOptions {
     pub neighbours: NeighbourOptions,
     /// Of the linear rows.
     pub linear: LinearOptions,
-    /// Candidates that counts name, and as many that neighbours name.
+    /// Candidates that each part names.
     pub searched: usize,
     /// A sample is a negative of the labels that counts score best for it and that it does not have: so many of counts, and of neighbours.
     pub hard: usize,

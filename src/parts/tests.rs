@@ -140,21 +140,20 @@ fn linear_rows_are_at_the_optimum_of_their_objective() {
     let options = LinearOptions { passes: 3000, tolerance: 1e-5, cut: 0.0, ..LinearOptions::default() };
     let mut linear = SparseLinear::new(FEATURES);
     linear.train(&samples, &positives, &negatives, 0..LABELS, &options, None);
-    let mut lookup = Lookup::new(FEATURES, LABELS, 120, Level::detect());
     for label in (0..LABELS as u32).filter(|&label| !positives.row(label as usize).is_empty()) {
         let (mut want, mut bias) = (vec![0.0_f64; FEATURES], 0.0);
         for sample in 0..samples.len() {
             let x = samples.features.entries(sample);
             let sign = if samples.labels.row(sample).contains(&label) { 1.0 } else { -1.0 };
-            let margin = f64::from(linear.margin(label, x, &mut lookup));
+            let margin = f64::from(linear.margin(label, x));
             let dual = 2.0 * f64::from(options.cost) * (1.0 - sign * margin).max(0.0) * sign;
             x.0.iter().zip(x.1).for_each(|(&f, &value)| want[f as usize] += dual * f64::from(value));
             bias += dual;
         }
-        let zero = linear.margin(label, (&[], &[]), &mut lookup);
+        let zero = linear.margin(label, (&[], &[]));
         assert!((f64::from(zero) - bias).abs() < 2e-3, "{label}: bias {zero} {bias}");
         for f in 0..FEATURES as u32 {
-            let got = f64::from(linear.margin(label, (&[f], &[1.0]), &mut lookup) - zero);
+            let got = f64::from(linear.margin(label, (&[f], &[1.0])) - zero);
             assert!((got - want[f as usize]).abs() < 2e-3, "{label} {f}: {got} {}", want[f as usize]);
         }
     }
@@ -178,12 +177,11 @@ fn samples_left_out_and_labels_without_samples_have_no_say() {
     let marked = train(&negatives, Some(&left_out));
     let removed: Ragged<u32> = negatives.iter().map(|row| row.iter().copied().filter(|&s| s != 50)).collect();
     let plain = train(&removed, None);
-    let mut lookup = Lookup::new(FEATURES, LABELS, 60, Level::detect());
     let x = samples.features.entries(9);
     for label in (0..LABELS).filter(|&label| !positive(label)) {
-        assert_eq!(marked.margin(label as u32, x, &mut lookup), plain.margin(label as u32, x, &mut lookup));
+        assert_eq!(marked.margin(label as u32, x), plain.margin(label as u32, x));
     }
-    assert_eq!(plain.margin(LABELS as u32, x, &mut lookup), -1.0);
+    assert_eq!(plain.margin(LABELS as u32, x), -1.0);
 }
 
 fn learned(samples: &Batch, options: LearnOptions, threads: usize) -> Classifier {

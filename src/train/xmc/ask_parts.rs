@@ -6,19 +6,46 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::KS;
-use super::mixed::{LEAST, NoNetwork, PARTS, learn_options};
 use super::trainer::Shape;
 use crate::checkpoint::{self, Loaded, OwnedTensor};
-use crate::config::{Data, Weighing};
+use crate::config::{Config, Data, PartName, Weighing};
 use crate::data::{Batch, Samples};
 use crate::error::Result;
 use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::metrics::{Inverse, Ranking};
-use crate::parts::{Classifier, Kept, Lookup, Present};
+use crate::module::{Module, Part, PartMut};
+use crate::parts::{Classifier, Kept, LearnOptions, Lookup, Present};
 use crate::run::{Component, PartUse, Summary};
 use crate::tensor::Tensor;
 use crate::train::run::View;
+
+/// The file of a checkpoint with the tensors of all parts.
+pub(super) const PARTS: &str = "parts.safetensors";
+
+/// Training samples that a feature is to have: what came once tells nothing of others.
+pub(super) const LEAST: usize = 2;
+
+/// How the parts of a configuration are built.
+pub(super) fn learn_options(config: &Config) -> LearnOptions {
+    let (model, seed, options) = (&config.model, config.train.seed, LearnOptions::default());
+    let parts = Present {
+        counts: model.may_use(PartName::Counts),
+        neighbours: model.may_use(PartName::Neighbours),
+        linear: model.may_use(PartName::Linear),
+    };
+    let linear = crate::parts::LinearOptions { seed, ..options.linear };
+    LearnOptions { parts, linear, seed, ..options }
+}
+
+/// There is none: what runs say of a network they say of nothing.
+pub(super) struct NoNetwork;
+
+impl Module for NoNetwork {
+    fn visit<'a>(&'a self, _: &mut dyn FnMut(Part<'a>)) {}
+
+    fn visit_mut<'a>(&'a mut self, _: &mut dyn FnMut(PartMut<'a>)) {}
+}
 
 /// The summary of a classifier that was asked.
 pub(super) fn asked(classifier: &Classifier, level: Level, (steps, seed): (u64, u64), threads: usize) -> Summary {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ask_parts::{chosen, evaluate, summary_of};
+use super::ask_parts::{LEAST, NoNetwork, PARTS, chosen, evaluate, learn_options, summary_of};
 use super::known::{self, Digests};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::parts_estimate::check_memory;
@@ -20,17 +20,13 @@ use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::metrics::Inverse;
-use crate::module::{Module, Part, PartMut};
-use crate::parts::{Kept, LearnOptions, Learner, PartCosts, Present, Stage};
+use crate::parts::{Kept, Learner, PartCosts, Stage};
 use crate::run::{Flops, MetricsLog, Observer, Report, Summary};
 use crate::tensor::Tensor;
 use crate::train::network::{Plan, Schedule};
 use crate::train::run::{Evaluated, Task, View};
 use crate::train::start::{FromFiles, Inputs, Options, check_steps};
 use crate::train::totals::{Counts, Sums};
-
-/// The file of a checkpoint with the tensors of all parts.
-pub(super) const PARTS: &str = "parts.safetensors";
 
 /// The configuration of a run without a network: `model.parts` names memories and linear rows. Its defaults of `[data]` are for
 /// them: of text words and pairs of words, weighed by how rare they are; and samples of length 1.
@@ -81,18 +77,6 @@ impl RunConfig for Mixed {
     }
 }
 
-/// How the parts of a configuration are built.
-pub(super) fn learn_options(config: &Config) -> LearnOptions {
-    let (model, seed, options) = (&config.model, config.train.seed, LearnOptions::default());
-    let parts = Present {
-        counts: model.may_use(PartName::Counts),
-        neighbours: model.may_use(PartName::Neighbours),
-        linear: model.may_use(PartName::Linear),
-    };
-    let linear = crate::parts::LinearOptions { seed, ..options.linear };
-    LearnOptions { parts, linear, seed, ..options }
-}
-
 /// Parts in a run.
 pub struct MixedTask {
     config: Config,
@@ -126,15 +110,6 @@ impl Counts for Counted {
         self.samples += more.samples;
         self.parts += more.parts;
     }
-}
-
-/// There is none: what runs say of a network they say of nothing.
-pub(super) struct NoNetwork;
-
-impl Module for NoNetwork {
-    fn visit<'a>(&'a self, _: &mut dyn FnMut(Part<'a>)) {}
-
-    fn visit_mut<'a>(&'a mut self, _: &mut dyn FnMut(PartMut<'a>)) {}
 }
 
 impl FromFiles for Mixed {
@@ -226,9 +201,6 @@ impl FromFiles for Mixed {
 /// Stages between two checkpoints: one once the trial is done, one in the middle of the last training, and the last.
 const SAVE_EVERY: u64 = 10;
 
-/// Training samples that a feature is to have: what came once tells nothing of others.
-pub(super) const LEAST: usize = 2;
-
 /// Every sample, in memory.
 fn all(set: &Dataset) -> Batch {
     let mut samples = Batch::new(set.features());
@@ -262,7 +234,7 @@ impl Task for MixedTask {
         };
         let (done, seconds) = (self.learner.progress().0 as u64, start.elapsed().as_secs_f64());
         self.stage = Some(stage.name());
-        let weights = self.learner.classifier().mixture.weights;
+        let weights = self.learner.classifier().mixture.weights.to_vec();
         log.write("stage", done, &json!({ "stage": stage.name(), "seconds": seconds, "mixture": weights }))?;
         // Every stage goes over all samples, and the run over them once. One of them has a loss.
         let (samples, loss) = (self.samples.len() as u64, self.learner.loss());
