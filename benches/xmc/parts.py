@@ -4,6 +4,8 @@
     pip install -r benches/xmc/requirements.txt
     python3 benches/xmc/parts.py --data DATA --out benches/results/xmc-parts.json
 
+With `--rivals-of benches/results/xmc-parts.json` rivals are not run again.
+
 DATA has a folder for each set, as fetched from the repositories that docs/results.md names: gutenberg-subjects, bibtex, citeulike-t,
 arxiv-authors, delicious. The demo's titles are in this repository. Features of text are words and pairs of words that come twice, with
 sublinear tf-idf and length 1; of citeulike-t the file's counts, weighed in the same way; of bibtex and delicious the file's own. Both
@@ -143,6 +145,7 @@ def main():
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/hotrow")
     parser.add_argument("--sets", nargs="*", default=SETS, choices=SETS)
     parser.add_argument("--rivals", nargs="*", default=["parabel", "bonsai"], choices=["parabel", "bonsai"])
+    parser.add_argument("--rivals-of", type=Path, help="a result of before, whose rows of rivals are taken for sets of the same sizes")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--alone", action="store_true", help="each part alone and each left out, too")
     parser.add_argument("--out", type=Path)
@@ -156,6 +159,7 @@ def main():
         "load_average_at_start": os.getloadavg()[0],
         "sets": {},
     }
+    known = json.loads(options.rivals_of.read_text())["sets"] if options.rivals_of else {}
     for name in options.sets:
         (x, y), (vx, vy) = load(name, options.data)
         labels = 1 + max(max(of_row, default=0) for of_row in y + vy)
@@ -170,8 +174,11 @@ def main():
                 parts = ["counts", "neighbours", "linear"]
                 for some in [[part] for part in parts] + [[p for p in parts if p != out] for out in parts]:
                     rows["+".join(some)] = hotrow(options.program, train, valid, 1, json.dumps(some))
+            before = known.get(name, {"rows": {}})
+            same = [before.get(key) for key in ("samples", "features", "labels")] == [len(y), x.shape[1], labels]
             for rival in options.rivals:
-                rows[rival] = omikuji(rival, train, valid)
+                kept = before["rows"].get(rival) if same else None
+                rows[rival] = kept or omikuji(rival, train, valid)
         result["sets"][name] = {"samples": len(y), "features": x.shape[1], "labels": labels, "rows": rows}
         for who, row in rows.items():
             print(f"{name:20} {who:20}", *(f"{row[f'p@{k}']:6.2f}" for k in KS), f"{row['seconds']:8.1f} s", file=sys.stderr, flush=True)

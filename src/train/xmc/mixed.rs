@@ -129,7 +129,7 @@ impl FromFiles for Mixed {
     ) -> Result<(Self, Datasets, u64)> {
         let data = read_sets(&self.0, run, inputs, loaded, options)?;
         let config = self.0;
-        let stages = learn_options(&config).stages(data.train.labels()).len() as u64;
+        let stages = learn_options(&config, values(&data.train)).stages(data.train.labels()).len() as u64;
         if let Some(loaded) = loaded {
             let shape = shape(loaded)?;
             shape.config.check_resumed(&config)?;
@@ -167,11 +167,11 @@ impl FromFiles for Mixed {
         let (mut samples, labels, counts) = (all(&data.train), data.train.labels(), LabelCounts::count(&data.train));
         let kept = Kept::new(&samples.features, LEAST);
         samples.features = kept.apply(&samples.features);
-        let (note, chosen) = chosen(data.vocabulary.options(), &kept, &learn_options(&self.0).parts);
+        let (note, chosen) = chosen(&self.0, data.vocabulary.options(), &kept, values(&data.train));
         if loaded.is_none() {
             observer.note(&note);
         }
-        let mut learner = Learner::new(&samples, labels, learn_options(&self.0));
+        let mut learner = Learner::new(&samples, labels, learn_options(&self.0, values(&data.train)));
         if let Some(loaded) = loaded {
             let (tensors, done) = (loaded.tensors(PARTS)?, loaded.state().step as usize);
             let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
@@ -200,6 +200,11 @@ impl FromFiles for Mixed {
 
 /// Stages between two checkpoints: one once the trial is done, one in the middle of the last training, and the last.
 const SAVE_EVERY: u64 = 10;
+
+/// Values of features.
+fn values(train: &Dataset) -> u64 {
+    train.summary().feature_entries
+}
 
 /// Every sample, in memory.
 fn all(set: &Dataset) -> Batch {
