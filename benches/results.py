@@ -61,22 +61,21 @@ def source(name):
 
 def demo():
     runs = load("xmc-demo")
-    dense, sparse = runs["dense"], runs["sparse"]
+    dense, *others = (runs[name] for name in ("dense", "sparse", "mixture"))
 
     def row(name, value, show, times=True):
-        a, b = value(dense), value(sparse)
-        return [name, show(a), show(b) + (f" ({a / b:.1f}x less)" if times else "")]
+        first = value(dense)
+        return [name, show(first), *(show(value(run)) + (f" ({first / value(run):.1f}x less)" if times else "") for run in others)]
 
     percent = lambda x: f"{100 * x:.1f} %"
     rows = [row(f"P@{k}", lambda run: run["metrics"][f"p@{k}"], percent, False) for k in (1, 3, 5)]
     rows += [
         row("time of training", lambda run: run["seconds"]["train"], lambda x: f"{x:.1f} s"),
-        row("operations", lambda run: run["flops"]["executed"], lambda x: f"{x / 1e12:.2f} TFLOP"),
+        row("operations", lambda run: run["flops"]["executed"], lambda x: quantity(x, "FLOP")),
         row("bytes of weights and state moved", lambda run: run["bytes"], lambda x: f"{x / 1e9:.1f} GB"),
         row("peak memory", lambda run: run["peak_memory_bytes"], lambda x: f"{x / 2**20:.0f} MiB", False),
-        row("rows of the output computed", lambda run: run["active_share"], percent, False),
     ]
-    return table(["", "dense", "sparse"], rows)
+    return table(["", "dense", "sparse", "mixture"], rows)
 
 
 def quality():
@@ -358,6 +357,14 @@ def parts_alone():
     return table(["set", "parts", "P@1", "P@3", "P@5", "seconds"], of_parts(names, (lambda row: f"{row['seconds']:.1f}",)))
 
 
+def next_item():
+    names = {"hotrow": "hotrow, defaults", "parabel": "omikuji, Parabel", "bonsai": "omikuji, Bonsai", "item-knn": "item-kNN", "popularity": "popularity"}
+    rows = load("xmc-next-item")["rows"]
+    seconds = lambda row: f"{row['seconds']:.1f} s" if "seconds" in row else "–"
+    lines = [[name, f"{100 * rows[key]['hr@10']:.2f} %", f"{100 * rows[key]['ndcg@10']:.2f} %", seconds(rows[key])] for key, name in names.items() if key in rows]
+    return table(["program", "HR@10", "nDCG@10", "file to model"], lines)
+
+
 def small():
     lines = []
     for row in rows_of("xmc-small"):
@@ -424,16 +431,16 @@ def grown(name):
 
 def readme_demo():
     """Lines that `hotrow demo` prints, written as it writes them; quality stands in percent, all else with a ratio."""
-    dense, sparse = (load("xmc-demo")[name] for name in ("dense", "sparse"))
+    dense, *others = (load("xmc-demo")[name] for name in ("dense", "sparse", "mixture"))
     percent = lambda share: f"{100 * share:.2f} %"
 
     def line(name, value, show, against):
-        a, b = value(dense), value(sparse)
-        return [name, show(a), f"{show(b)} ({against(b, a)})"]
+        first = value(dense)
+        return [name, show(first), *(f"{show(value(run))} ({against(value(run), first)})" for run in others)]
 
     points = lambda value, first: f"{100 * (value - first):+.2f} points"
     ratio = lambda value, first: f"{times(first / value)}x less" if value < first else f"{times(value / first)}x more"
-    lines = [["", "dense", "sparse"]]
+    lines = [["", "dense", "sparse", "mixture"]]
     lines += [line(f"P@{k}", lambda run: run["metrics"][f"p@{k}"], percent, points) for k in (1, 3, 5)]
     for name, value, unit in (
         ("time of training", lambda run: run["seconds"]["train"], "s"),
@@ -442,9 +449,8 @@ def readme_demo():
         ("peak memory", lambda run: run["peak_memory_bytes"], "B"),
     ):
         lines.append(line(name, value, lambda x: quantity(x, unit), ratio))
-    lines.append(line("rows computed", lambda run: run["active_share"], percent, ratio))
-    widths = [max(len(cells[column]) for cells in lines) for column in range(3)]
-    text = "".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}\n" for a, b, c in lines)
+    widths = [max(len(cells[column]) for cells in lines) for column in range(4)]
+    text = "".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}\n" for a, b, c, d in lines)
     return f"```text\n{text}report: hotrow-demo/report.html\n```\n"
 
 
@@ -535,6 +541,7 @@ TABLES = {
     "small": small,
     "parts": parts,
     "parts-alone": parts_alone,
+    "next-item": next_item,
     "lm-speed": lm,
     "xeon": xeon,
     "ablation": ablation,
@@ -572,7 +579,7 @@ def marked(path, names):
 
 
 def take_demo(folder):
-    runs = {name: json.loads((folder / name / "summary.json").read_text()) for name in ("dense", "sparse")}
+    runs = {name: json.loads((folder / name / "summary.json").read_text()) for name in ("dense", "sparse", "mixture")}
     runs["environment"] = json.loads((folder / "sparse" / "env.json").read_text())
     runs["environment"].pop("inputs", None)
     runs["environment"]["command"] = "hotrow demo"

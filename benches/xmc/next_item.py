@@ -68,7 +68,7 @@ def top(scores):
 
 def item_knn(histories, users, items):
     rows = [(place, item) for place, history in enumerate(histories.values()) for item in set(history)]
-    x = sp.csc_matrix((np.ones(len(rows), np.float32), zip(*rows)), shape=(len(histories), items))
+    x = sp.csc_matrix((np.ones(len(rows), np.float32), tuple(zip(*rows))), shape=(len(histories), items))
     popular = np.asarray(x.sum(0)).ravel()
     x = x.multiply(1 / np.sqrt(np.maximum(popular, 1))).tocsr()
     alike = (x.T @ x).tolil()

@@ -1,7 +1,8 @@
 //! Which parts and terms a mixture is better without.
 
-use super::mixture::{Example, Mixture, Present};
-use super::terms::Shape;
+use super::fit::Example;
+use super::mixture::Mixture;
+use super::terms::{Present, Shape};
 use crate::kernels::Level;
 
 /// Examples by which parts are chosen: a fit to half of them and a look at the others for each part.

@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::mixture::{Candidate, Mixture, Present};
+use super::mixture::Mixture;
 use super::saved::{self, Saved};
-use super::terms::TERMS;
+use super::terms::{Candidate, Present, TERMS};
 use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
 use crate::kernels::Level;
 use crate::tensor::{Elements, Tensor};
@@ -28,7 +28,7 @@ pub struct Classifier {
     pub mixture: Mixture,
     /// The same as one number for each part (counts, neighbours, linear rows): see [`Mixture::shares`].
     pub shares: [f64; 3],
-    /// Candidates that each part names.
+    /// Candidates that counts name, and as many that neighbours name; linear rows name a quarter of that, or as many where they are alone.
     pub searched: usize,
 }
 
@@ -71,7 +71,7 @@ impl Classifier {
         self.search(x, own, linear, self.searched, lookup)
     }
 
-    /// The same with up to `most` candidates of each memory.
+    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows.
     pub(super) fn search(
         &self,
         x: (&[u32], &[f32]),
@@ -95,8 +95,9 @@ impl Classifier {
             labels.extend(near.iter().map(|near| near.label));
             if let Some(linear) = linear {
                 lookup.pairs += linear.add_to(x, &mut lookup.margins);
-                let named = lookup.margins.best(lookup.level(), most / 4);
-                labels.extend(named.into_iter().map(|(label, _)| label));
+                let others = self.counts.is_some() || self.neighbours.is_some();
+                let most = if others { most / 4 } else { most };
+                labels.extend(lookup.margins.best(lookup.level(), most).into_iter().map(|(label, _)| label));
             }
             labels.sort_unstable();
             labels.dedup();

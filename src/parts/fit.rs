@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::mixture::Example;
-use super::terms::{Knots, TERMS, expand};
+use super::terms::{Candidate, Knots, Raw, TERMS, expand, raw};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef};
 
@@ -11,6 +10,24 @@ use crate::kernels::{Level, MatMut, MatRef};
 pub(super) const RIDGE: f64 = 1e-3;
 /// Examples whose sums are taken together, by one thread.
 const EXAMPLES: usize = 16;
+
+/// A training sample that no part has seen.
+#[derive(Clone, Debug)]
+pub struct Example {
+    pub(super) raw: Vec<Raw>,
+    /// The share of the sample that each candidate is: equal shares for its labels.
+    pub(super) target: Vec<f64>,
+}
+
+impl Example {
+    /// A sample with these candidates and labels (increasing); nothing if no candidate is one of its labels.
+    pub fn new(candidates: &[Candidate], labels: &[u32], frequencies: &[u32]) -> Option<Self> {
+        let hits = candidates.iter().filter(|c| labels.binary_search(&c.label).is_ok()).count();
+        let target = |c: &Candidate| if labels.binary_search(&c.label).is_ok() { 1.0 / hits as f64 } else { 0.0 };
+        (hits > 0).then(|| Self { raw: raw(candidates, frequencies), target: candidates.iter().map(target).collect() })
+    }
+}
+
 /// The largest score, and the sum of the exponentials of how far the others lie below.
 pub(super) fn softmax(scores: &[f64]) -> (f64, f64) {
     let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -1,37 +1,11 @@
-//! What the parts of a classifier say of a label, and how much each of them counts.
+//! How much what the parts of a classifier say counts.
 
 use rayon::prelude::*;
 
 use crate::kernels::Level;
 
-use super::fit::{Fit, measured, scales, softmax, solve};
-use super::terms::{Knots, Raw, Shape, TERMS, expand, knots, of_part, raw, used};
-
-/// What the parts say of a label for a sample. A part that is not there says 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Candidate {
-    /// The label.
-    pub label: u32,
-    /// Of [`CountMemory`](super::CountMemory).
-    pub counted: f32,
-    /// The inner products with the nearest samples that have the label, added up.
-    pub near: f32,
-    /// Their squares, added up.
-    pub near_squared: f32,
-    /// Of [`SparseLinear`](super::SparseLinear).
-    pub margin: f32,
-}
-
-/// Parts that a score can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Present {
-    /// [`CountMemory`](super::CountMemory).
-    pub counts: bool,
-    /// [`NeighbourMemory`](super::NeighbourMemory).
-    pub neighbours: bool,
-    /// [`SparseLinear`](super::SparseLinear).
-    pub linear: bool,
-}
+use super::fit::{Example, Fit, measured, scales, softmax, solve};
+use super::terms::{Candidate, Knots, Present, Raw, Shape, TERMS, expand, knots, of_part, raw, used};
 
 /// Weights of terms: `score = sum_t w_t term_t`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,23 +18,6 @@ pub struct Mixture {
 impl Default for Mixture {
     fn default() -> Self {
         Self { weights: [0.0; TERMS], knots: [[0.0; 3]; 4] }
-    }
-}
-
-/// A training sample that no part has seen.
-#[derive(Clone, Debug)]
-pub struct Example {
-    pub(super) raw: Vec<Raw>,
-    /// The share of the sample that each candidate is: equal shares for its labels.
-    pub(super) target: Vec<f64>,
-}
-
-impl Example {
-    /// A sample with these candidates and labels (increasing); nothing if no candidate is one of its labels.
-    pub fn new(candidates: &[Candidate], labels: &[u32], frequencies: &[u32]) -> Option<Self> {
-        let hits = candidates.iter().filter(|c| labels.binary_search(&c.label).is_ok()).count();
-        let target = |c: &Candidate| if labels.binary_search(&c.label).is_ok() { 1.0 / hits as f64 } else { 0.0 };
-        (hits > 0).then(|| Self { raw: raw(candidates, frequencies), target: candidates.iter().map(target).collect() })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::linear::Random;
-use super::mixture::Present;
+use super::terms::Present;
 use super::{CountOptions, LinearOptions, NeighbourOptions};
 
 /// How a [`Classifier`] is built.
@@ -17,7 +17,7 @@ pub struct LearnOptions {
     pub neighbours: NeighbourOptions,
     /// Of the linear rows.
     pub linear: LinearOptions,
-    /// Candidates that each part names.
+    /// Candidates that counts name, and as many that neighbours name; linear rows name a quarter of that.
     pub searched: usize,
     /// A sample is a negative of the labels that counts score best for it and that it does not have: so many of counts, and of neighbours.
     pub hard: usize,

@@ -1,6 +1,30 @@
-//! What a score is made of.
+//! What the parts of a classifier say of a label, and the terms that a score is made of.
 
-use super::mixture::{Candidate, Present};
+/// What the parts say of a label for a sample. A part that is not there says 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Candidate {
+    /// The label.
+    pub label: u32,
+    /// Of [`CountMemory`](super::CountMemory).
+    pub counted: f32,
+    /// The inner products with the nearest samples that have the label, added up.
+    pub near: f32,
+    /// Their squares, added up.
+    pub near_squared: f32,
+    /// Of [`SparseLinear`](super::SparseLinear).
+    pub margin: f32,
+}
+
+/// Parts that a score can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// [`CountMemory`](super::CountMemory).
+    pub counts: bool,
+    /// [`NeighbourMemory`](super::NeighbourMemory).
+    pub neighbours: bool,
+    /// [`SparseLinear`](super::SparseLinear).
+    pub linear: bool,
+}
 
 /// Terms of a score.
 pub const TERMS: usize = 44;
