@@ -204,6 +204,8 @@ fn what_cannot_be_is_refused() {
     assert_fails(&predict.arg(titles.path("half")).output().unwrap(), 4, &["5 of 19 stages are done"]);
     let changed = titles.resume("half").args(["--set", "model.parts=counts"]).output().unwrap();
     assert_fails(&changed, 2, &["model", "cannot change"]);
+    let of_network = titles.resume("half").args(["--set", "train.epochs=3"]).output().unwrap();
+    assert_fails(&of_network, 2, &["train.epochs", "is for a network"]);
     summary(&titles.resume("half").output().unwrap());
     let mut sparse = hotrow(&["predict", "--text", "--sparse", "--run"]);
     assert_fails(&sparse.arg(titles.path("half")).output().unwrap(), 2, &["--sparse"]);

@@ -6,7 +6,7 @@ use super::linear::Random;
 use super::terms::Present;
 use super::{CountOptions, LinearOptions, NeighbourOptions};
 
-/// How a [`Classifier`] is built.
+/// How a [`Classifier`](super::Classifier) is built.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearnOptions {
     /// Parts that may be used. The mixture leaves out those that do not help.

@@ -56,8 +56,8 @@ impl Kind {
         let config = Config::load(Some(file), sets)?;
         Ok(match config.model.is_network() {
             true => Self::Network(config),
-            // Its defaults are others.
-            false => Self::Parts(Mixed::load(Some(file), sets)?),
+            // Its defaults are others. Whoever resumes it checks it, and looks at the folder first.
+            false => Self::Parts(read(Mixed::default(), Some(file), sets)?),
         })
     }
 
