@@ -129,7 +129,8 @@ fn read_summary(summary: &Object, run: &mut RunReport) {
     run.samples_per_second = at(&["samples_per_second"]);
     run.tokens_per_second = at(&["tokens_per_second"]);
     run.flops = at(&["flops", "executed"]);
-    run.dense_flops = at(&["flops", "dense_equivalent"]);
+    // What has no network has none that would be dense.
+    run.dense_flops = at(&["flops", "dense_equivalent"]).filter(|&flops| flops > 0.0);
     run.active_share = at(&["active_share"]);
     run.bytes = at(&["bytes"]);
     run.peak_memory_bytes = at(&["peak_memory_bytes"]);
