@@ -1,11 +1,10 @@
-//! How much what the parts of a classifier say counts.
+//! The weights of what the parts of a classifier say.
 
 use rayon::prelude::*;
 
-use crate::kernels::Level;
-
 use super::fit::{Example, Fit, measured, scales, softmax, solve};
 use super::terms::{Candidate, Knots, Present, Raw, Shape, TERMS, expand, knots, of_part, raw, used};
+use crate::kernels::Level;
 
 /// Weights of terms: `score = sum_t w_t term_t`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -199,6 +198,8 @@ mod tests {
             let (fit, used, scale) = fit_of(&examples, shape);
             let scaled: Vec<f64> = used.iter().zip(&scale).map(|(&t, s)| mixture.weights[t] * s).collect();
             let at = fit.moments(&scaled);
+            // Scores are f32, so a loss of about 2 is known to 1e-5. Where a step promises less than `ENOUGH`, the gradient is
+            // about its root, 1e-3.
             assert!((at.loss - loss).abs() < 1e-5);
             assert!(at.gradient.iter().all(|g| g.abs() < 5e-3), "{:?}", at.gradient);
             let ridge = RIDGE * scaled.iter().map(|w| w * w).sum::<f64>();

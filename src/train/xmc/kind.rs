@@ -61,7 +61,7 @@ impl Kind {
         })
     }
 
-    /// The configuration, whatever of.
+    /// The configuration of either.
     pub fn config(&self) -> &Config {
         let (Self::Network(config) | Self::Parts(Mixed(config))) = self;
         config
