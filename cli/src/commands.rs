@@ -53,7 +53,7 @@ enum Command {
     Info(info::Arguments),
     /// Train a network
     Train(train::Arguments),
-    /// Evaluate a trained network on a file
+    /// Evaluate a run on a file
     Eval(evaluate::Arguments),
     /// Print the best labels of each sample of a file, or of standard input
     Predict(predict::Arguments),

@@ -1,4 +1,4 @@
-//! `hotrow eval`: the metrics of a trained network on a file, exact over all labels or tokens.
+//! `hotrow eval`: the metrics of a run on a file. A network scores all labels or tokens, and parts in its place the labels that they name.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Number of labels for each sample
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
-    /// Scores only the labels that the index names, instead of all
+    /// Scores only the labels that the index of a network names, instead of all
     #[arg(long)]
     sparse: bool,
     /// Prints a JSON object a line. Without it, labels show a tab, a line end and a backslash as `\t`, `\n` or `\r`,
@@ -51,7 +51,9 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     arguments.threads.start()?;
     let mut predictor = Predictor::open(&arguments.run, level)?;
     if arguments.sparse && !predictor.has_index() {
-        return Err(Failure::Usage("--sparse: the network was trained without an index of its rows".to_owned()));
+        return Err(Failure::Usage(
+            "--sparse: is for networks with an index of their rows, and this run has none".to_owned(),
+        ));
     }
     let vocabulary = predictor.vocabulary().clone();
     let mut stream = match &arguments.input {
