@@ -5,7 +5,7 @@ use hotrow_fuzz::{Input, Sum, assert_same, exact, fused_levels, panics};
 use hotrow_kernels::reduce::top_k;
 use hotrow_kernels::rows::{
     RowBatch, clear_marked, gather_dot, marks, row_gradients, rows_axpy, rows_dot, rows_gather_dot, rows_outer,
-    scatter_axpy, scatter_axpy_marked, sddmm, sparse_dot, spmm, top_k_marked,
+    scatter_axpy, scatter_axpy_marked, sddmm, sparse_dot, spmm, top_k_marked, top_k_scratch,
 };
 use hotrow_kernels::{Level, MatRef, RowIds, SparseRow, UniqueRowIds, Weight, bf16};
 use libfuzzer_sys::fuzz_target;
@@ -207,7 +207,8 @@ fn marked(x: SparseRow, k: usize, c: f32) {
     let (places, numbers): (Vec<u32>, Vec<f32>) = (0..).zip(&y).filter(|(_, y)| **y != 0.0).unzip();
     for level in Level::available() {
         let (mut ids, mut values) = (vec![0; k], vec![0.0; k]);
-        let found = top_k_marked(level, &y, &marked, &mut ids, &mut values);
+        let mut scratch = vec![0; top_k_scratch(k)];
+        let found = top_k_marked(level, &y, &marked, &mut ids, &mut values, &mut scratch);
         let (mut best, mut want) = (vec![0; k], vec![0.0; k]);
         assert_eq!(found, top_k(level, &numbers, &mut best, &mut want), "{level} top_k_marked");
         let best: Vec<u32> = best[..found].iter().map(|&at| places[at as usize]).collect();

@@ -29,7 +29,7 @@ pub use norm::{Affine, AffineGrad, Moments, layer_norm, layer_norm_backward, rms
 pub use rope::{RopePairs, RopeTable, rope, rope_backward};
 pub use softmax::{CrossEntropy, log_sum_exp, softmax, softmax_cross_entropy, softmax_cross_entropy_batch};
 pub use sums::{dot, max, squared_norm, sum};
-pub(crate) use topk::Heap;
+pub(crate) use topk::rank;
 pub use topk::top_k;
 
 use crate::simd::{Simd, Weight};

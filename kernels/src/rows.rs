@@ -24,6 +24,6 @@ mod vector;
 
 pub use batch::{RowBatch, row_gradients, sddmm, spmm};
 pub use gather::{gather_dot, rows_gather_dot, scatter_axpy, sparse_dot};
-pub use marked::{clear_marked, marks, scatter_axpy_marked, top_k_marked};
+pub use marked::{clear_marked, marks, scatter_axpy_marked, top_k_marked, top_k_scratch};
 pub(crate) use vector::{check as check_rows, prefetch_ahead};
 pub use vector::{rows_axpy, rows_dot, rows_outer};

@@ -1,7 +1,7 @@
 //! Sums for few of many ids.
 
 use crate::kernels::Level;
-use crate::kernels::rows::{clear_marked, marks, scatter_axpy_marked, top_k_marked};
+use crate::kernels::rows::{clear_marked, marks, scatter_axpy_marked, top_k_marked, top_k_scratch};
 
 /// A sum for each of many ids, of which few are not 0. Emptying it and finding the largest cost what was added, not how many ids there
 /// are.
@@ -71,8 +71,8 @@ impl Scores {
     /// The `k` ids with the largest sums that are not 0, best first; of equal ones the lower id.
     pub fn best(&self, level: Level, k: usize) -> Vec<(u32, f32)> {
         let k = k.min(self.sums.len());
-        let (mut ids, mut sums) = (vec![0; k], vec![0.0; k]);
-        let found = top_k_marked(level, &self.sums, &self.marked, &mut ids, &mut sums);
+        let (mut ids, mut sums, mut scratch) = (vec![0; k], vec![0.0; k], vec![0; top_k_scratch(k)]);
+        let found = top_k_marked(level, &self.sums, &self.marked, &mut ids, &mut sums, &mut scratch);
         ids.into_iter().zip(sums).take(found).collect()
     }
 

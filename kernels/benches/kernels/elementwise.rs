@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use hotrow_kernels::convert::{RandomKey, bf16_from_f32, bf16_from_f32_stochastic, f32_from_bf16};
 use hotrow_kernels::reduce::{rms_norm, softmax_cross_entropy, squared_norm, top_k};
-use hotrow_kernels::rows::{clear_marked, marks, scatter_axpy_marked, top_k_marked};
+use hotrow_kernels::rows::{clear_marked, marks, scatter_axpy_marked, top_k_marked, top_k_scratch};
 use hotrow_kernels::{Level, MatMut, MatRef, RowIds, bf16};
 
 use crate::answers::{product, sum_is};
@@ -105,12 +105,12 @@ fn look_up(level: Level) -> Box<dyn FnMut()> {
     let row = |r: usize| (0..ROW).map(move |i| ((i * 2617 + r * 40_503) * 97 % LABELS) as u32);
     let indices: Vec<u32> = (0..ROWS).flat_map(row).collect();
     let (mut sums, mut marked) = (vec![0.0; LABELS], vec![0; marks(LABELS)]);
-    let (mut ids, mut best) = (vec![0; BEST], vec![0.0; BEST]);
+    let (mut ids, mut best, mut scratch) = (vec![0; BEST], vec![0.0; BEST], vec![0; top_k_scratch(BEST)]);
     let mut add_and_find = move |check: Check| {
         for (indices, values) in indices.chunks(ROW).zip(values.chunks(ROW)) {
             scatter_axpy_marked(&mut sums, &mut marked, 0.5, indices, values);
         }
-        let found = top_k_marked(level, &sums, &marked, &mut ids, &mut best);
+        let found = top_k_marked(level, &sums, &marked, &mut ids, &mut best, &mut scratch);
         check(&sums, &ids[..found], &best[..found]);
         clear_marked(&mut sums, &mut marked);
     };

@@ -75,14 +75,14 @@ fn offer_all<S: Simd>(s: S, scores: &[f32], from: usize, heap: &mut Heap) {
 }
 
 /// A binary heap with the worst of the best at its root.
-pub(crate) struct Heap<'a> {
-    pub ids: &'a mut [u32],
-    pub values: &'a mut [f32],
+struct Heap<'a> {
+    ids: &'a mut [u32],
+    values: &'a mut [f32],
 }
 
 /// Orders candidates as [`top_k`] states it: larger is better.
 #[inline(always)]
-fn rank(value: f32, id: u32) -> u64 {
+pub(crate) fn rank(value: f32, id: u32) -> u64 {
     // Adding 0 turns -0 into 0; then negative floats in reverse and positive ones above them are ordered as integers, and
     // 0 is below that of -infinity.
     let bits = (value + 0.0).to_bits();
@@ -97,14 +97,14 @@ impl Heap<'_> {
     }
 
     /// Makes a heap of what is there.
-    pub fn build(&mut self) {
+    fn build(&mut self) {
         for parent in (0..self.ids.len() / 2).rev() {
             self.sift_down(parent, self.ids.len());
         }
     }
 
     /// Takes in `score` if it is better than the root.
-    pub fn offer(&mut self, score: f32, id: u32) {
+    fn offer(&mut self, score: f32, id: u32) {
         if rank(score, id) > self.rank(0) {
             (self.values[0], self.ids[0]) = (score, id);
             self.sift_down(0, self.ids.len());
@@ -136,7 +136,7 @@ impl Heap<'_> {
     }
 
     /// From heap to descending order: the worst goes to the end, again and again.
-    pub fn sort(&mut self) {
+    fn sort(&mut self) {
         for end in (1..self.ids.len()).rev() {
             self.values.swap(0, end);
             self.ids.swap(0, end);

@@ -3,7 +3,7 @@
 //! A mark is a byte for a cache line of 16 numbers. It is stored, never read, while numbers are added. So sums of neighbours do not wait
 //! for each other's marks, and finding what was added to costs one step for each 128 numbers that were not.
 
-use crate::reduce::Heap;
+use crate::reduce::rank;
 use crate::simd::Simd;
 use crate::{Level, dispatch};
 
@@ -44,32 +44,60 @@ pub fn scatter_axpy_marked(y: &mut [f32], marked: &mut [u8], c: f32, indices: &[
     }
 }
 
-/// The `k` largest numbers of marked lines that are not 0, in descending order: `ids` (k) receives their positions, `values` (k) the
-/// numbers. Returns how many there are. The rest of `ids` and `values` stays as it was, or holds numbers that were not among the best.
+/// Length of the scratch of [`top_k_marked`] for `k` numbers.
 ///
-/// Ties and NaN are ranked as in [`top_k`](crate::reduce::top_k), and every level gives the same.
+/// ```
+/// assert_eq!(hotrow_kernels::rows::top_k_scratch(100), 400);
+/// ```
+pub const fn top_k_scratch(k: usize) -> usize {
+    4 * k
+}
+
+/// The `k` largest numbers of marked lines that are not 0, in descending order: `ids` (k) receives their positions, `values` (k) the
+/// numbers. Returns how many there are. The rest of `ids` and `values` stays as it was.
+///
+/// Ties and NaN are ranked as in [`top_k`](crate::reduce::top_k), and every level gives the same. Numbers above the k-th largest of those
+/// before are collected in `scratch`, of which the largest k are kept whenever it is full: sums of sparse rows are in no order, so a heap
+/// would take in many numbers, each with branches that nobody can predict.
 ///
 /// # Panics
 ///
-/// If `ids` and `values` differ in length, `marked` is not as long as `y` needs it, or `y` has more than 2^32 numbers.
+/// If `ids` and `values` differ in length, `scratch` is not as long as [`top_k_scratch`] says, `marked` is not as long as `y` needs it, or
+/// `y` has more than 2^32 numbers.
 ///
 /// ```
 /// use hotrow_kernels::{Level, rows::{marks, scatter_axpy_marked, top_k_marked}};
 /// let (mut y, mut marked) = ([0.0; 40], [0; marks(40)]);
 /// scatter_axpy_marked(&mut y, &mut marked, 1.0, &[3, 5, 33], &[1.0, -1.0, 10.0]);
-/// let (mut ids, mut values) = ([0; 2], [0.0; 2]);
-/// assert_eq!(top_k_marked(Level::detect(), &y, &marked, &mut ids, &mut values), 2);
+/// let (mut ids, mut values, mut scratch) = ([0; 2], [0.0; 2], [0; 8]);
+/// assert_eq!(top_k_marked(Level::detect(), &y, &marked, &mut ids, &mut values, &mut scratch), 2);
 /// assert_eq!((ids, values), ([33, 3], [10.0, 1.0]));
 /// ```
 #[track_caller]
-pub fn top_k_marked(level: Level, y: &[f32], marked: &[u8], ids: &mut [u32], values: &mut [f32]) -> usize {
-    assert_eq!(ids.len(), values.len(), "ids and values differ in length");
+pub fn top_k_marked(
+    level: Level,
+    y: &[f32],
+    marked: &[u8],
+    ids: &mut [u32],
+    values: &mut [f32],
+    scratch: &mut [u64],
+) -> usize {
+    let k = ids.len();
+    assert_eq!(k, values.len(), "ids and values differ in length");
+    assert_eq!(scratch.len(), top_k_scratch(k), "scratch for {k} numbers");
     assert!(y.len() as u64 <= 1 << 32, "{} numbers have positions beyond u32", y.len());
     check(y, marked);
-    if ids.is_empty() {
+    if k == 0 {
         return 0;
     }
-    dispatch!(level, s => best_of_marked(s, y, marked, ids, values))
+    let found = dispatch!(level, s => best_of_marked(s, y, marked, k, scratch));
+    let best = &mut scratch[..found];
+    best.sort_unstable_by_key(|&rank| !rank);
+    for ((id, value), rank) in ids.iter_mut().zip(values).zip(best) {
+        *id = id_of(*rank);
+        *value = y[*id as usize];
+    }
+    found
 }
 
 /// Zeros in place of all numbers of marked lines, and no mark.
@@ -118,43 +146,77 @@ fn line_of(len: usize, line: usize) -> std::ops::Range<usize> {
     line * LINE..len.min((line + 1) * LINE)
 }
 
+/// The ranks of the `k` best, in any order, at the front of `ranks`; gives their number.
 #[inline(always)]
-fn best_of_marked<S: Simd>(s: S, y: &[f32], marked: &[u8], ids: &mut [u32], values: &mut [f32]) -> usize {
-    let mut found = 0;
+fn best_of_marked<S: Simd>(s: S, y: &[f32], marked: &[u8], k: usize, ranks: &mut [u64]) -> usize {
+    let mut best = Best { k, ranks, len: 0, worst: None };
     for_each_line(marked, |line| {
-        let (range, full) = (line_of(y.len(), line), found == ids.len());
-        if full && !exceeds(s, &y[range.clone()], values[0]) {
+        let range = line_of(y.len(), line);
+        let (numbers, from) = (&y[range.clone()], range.start);
+        let Some(worst) = best.worst.filter(|_| numbers.len() == LINE) else {
+            numbers.iter().zip(from..).for_each(|(&number, id)| best.offer(number, id));
             return;
-        }
-        for i in range.filter(|&i| y[i] != 0.0) {
-            if found < ids.len() {
-                (ids[found], values[found]) = (i as u32, y[i]);
-                found += 1;
-                if found == ids.len() {
-                    Heap { ids, values }.build();
-                }
-            } else {
-                Heap { ids, values }.offer(y[i], i as u32);
+        };
+        let threshold = s.splat(worst);
+        for (vector, from) in numbers.chunks_exact(S::LANES).zip((from..).step_by(S::LANES)) {
+            let mut above = s.bits(s.gt(s.load(vector), threshold));
+            while above != 0 {
+                let lane = above.trailing_zeros() as usize;
+                best.offer(vector[lane], from + lane);
+                above &= above - 1;
             }
         }
     });
-    let partial = found < ids.len();
-    let mut heap = Heap { ids: &mut ids[..found], values: &mut values[..found] };
-    if partial {
-        heap.build();
-    }
-    heap.sort();
-    found
+    best.select();
+    best.len
 }
 
-/// Whether a number of the line may rank above `worst`.
-#[inline(always)]
-fn exceeds<S: Simd>(s: S, line: &[f32], worst: f32) -> bool {
-    let threshold = s.splat(worst);
-    let above = |xs: &[f32]| s.bits(s.gt(s.load(xs), threshold)) != 0;
-    let mut vectors = line.chunks_exact(S::LANES);
-    // A NaN among the best loses to any number, which no comparison of floats finds.
-    worst.is_nan() || vectors.by_ref().any(above) || vectors.remainder().iter().any(|&x| x > worst)
+/// The best of the numbers that were offered, and others that came after the last choice.
+struct Best<'a> {
+    k: usize,
+    ranks: &'a mut [u64],
+    len: usize,
+    /// The k-th best when there was a choice. What is not above it, and stands later, is none of the best. A NaN is never here: any number
+    /// is better, and no comparison of floats finds it.
+    worst: Option<f32>,
+}
+
+impl Best<'_> {
+    #[inline(always)]
+    fn offer(&mut self, number: f32, id: usize) {
+        if number == 0.0 {
+            return;
+        }
+        self.ranks[self.len] = rank(number, id as u32);
+        self.len += 1;
+        if self.len == self.ranks.len() {
+            self.select();
+            let worst = number_of(self.ranks[self.k - 1]);
+            self.worst = (!worst.is_nan()).then_some(worst);
+        }
+    }
+
+    /// Keeps the `k` best, the worst of them last.
+    fn select(&mut self) {
+        if self.len > self.k {
+            self.ranks[..self.len].select_nth_unstable_by_key(self.k - 1, |&rank| !rank);
+            self.len = self.k;
+        }
+    }
+}
+
+/// What [`rank`] was made of.
+fn id_of(rank: u64) -> u32 {
+    !rank as u32
+}
+
+fn number_of(rank: u64) -> f32 {
+    let ordered = (rank >> 32) as u32;
+    match ordered {
+        0 => f32::NAN,
+        _ if ordered >> 31 == 1 => f32::from_bits(ordered & !(1 << 31)),
+        _ => f32::from_bits(!ordered),
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +249,8 @@ mod tests {
         let some = y.iter().filter(|&&x| x != 0.0).count();
         at_every_level(|level| {
             let (mut ids, mut values) = (vec![9; k], vec![9.0; k]);
-            let found = top_k_marked(level, &y, &marked, &mut ids, &mut values);
+            let mut scratch = vec![0; top_k_scratch(k)];
+            let found = top_k_marked(level, &y, &marked, &mut ids, &mut values, &mut scratch);
             assert_eq!(found, k.min(some));
             let (mut want, mut want_values) = (vec![9; k], vec![9.0; k]);
             top_k(level, &ranked, &mut want, &mut want_values);
@@ -218,12 +281,36 @@ mod tests {
         scatter_axpy_marked(&mut y, &mut marked, 1.0, &[0, 17, 18, 40, 69], &values);
         at_every_level(|level| {
             let (mut ids, mut best) = ([0; 2], [0.0; 2]);
-            assert_eq!(top_k_marked(level, &y, &marked, &mut ids, &mut best), 2);
+            assert_eq!(top_k_marked(level, &y, &marked, &mut ids, &mut best, &mut [0; 8]), 2);
             assert_eq!(ids, [18, 17]);
             let (mut ids, mut best) = ([0; 9], [0.0; 9]);
-            assert_eq!(top_k_marked(level, &y, &marked, &mut ids, &mut best), 5);
+            assert_eq!(top_k_marked(level, &y, &marked, &mut ids, &mut best, &mut [0; 36]), 5);
             assert_eq!(ids[..5], [18, 17, 40, 0, 69]);
         });
+    }
+
+    #[test]
+    fn many_numbers_that_are_not_finite_or_equal_keep_their_order() {
+        // More of each than the scratch of the best three holds.
+        let (mut y, mut marked) = (vec![0.0; 200], vec![0; marks(200)]);
+        for (from, value) in [(0, f32::NAN), (40, f32::NEG_INFINITY), (80, -1.0), (120, 2.0), (160, 2.0)] {
+            let ids: Vec<u32> = (from..from + 30).collect();
+            scatter_axpy_marked(&mut y, &mut marked, 1.0, &ids, &[value; 30]);
+        }
+        at_every_level(|level| {
+            let (mut ids, mut best) = ([0; 3], [0.0; 3]);
+            assert_eq!(top_k_marked(level, &y, &marked, &mut ids, &mut best, &mut [0; 12]), 3);
+            assert_eq!((ids, best), ([120, 121, 122], [2.0; 3]));
+        });
+        for number in [-3.5, -0.0, 0.0, 1e-40, 7.0, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!((number_of(rank(number, 9)), id_of(rank(number, 9))), (number, 9));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "scratch for 2 numbers")]
+    fn scratch_of_another_length_is_refused() {
+        top_k_marked(Level::detect(), &[0.0; 3], &[0], &mut [0; 2], &mut [0.0; 2], &mut [0; 7]);
     }
 
     #[test]
