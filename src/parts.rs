@@ -17,6 +17,7 @@ mod fit;
 mod kept;
 mod learner;
 mod linear;
+mod long_rows;
 mod mixture;
 mod neighbours;
 mod saved;

@@ -4,6 +4,7 @@
 //! Loading is listed apart and counts in the total. Runs of variants take turns. Saved operations and saved time are
 //! two figures, and nobody multiplies them.
 
+mod ask;
 mod breakeven;
 mod compare;
 mod keys;
@@ -18,6 +19,7 @@ mod sweep;
 mod timing;
 mod workload;
 
+pub use ask::{Asked, Questions, ask};
 pub use breakeven::{BreakEven, Crossing, DensityRow, Rule, breakeven};
 pub use compare::{Comparison, Pair, Side, compare};
 pub use outcome::{Cost, CurvePoint, Energy, Host, KIND, Outcome, Reached, Times};

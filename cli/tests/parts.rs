@@ -10,6 +10,7 @@ use std::process::Command;
 
 use common::{assert_fails, hotrow, summary, text, with_sets};
 use runs::Runs;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder with titles in which some words tell the labels.
@@ -209,4 +210,39 @@ fn what_cannot_be_is_refused() {
     summary(&titles.resume("half").output().unwrap());
     let mut sparse = hotrow(&["predict", "--text", "--sparse", "--run"]);
     assert_fails(&sparse.arg(titles.path("half")).output().unwrap(), 2, &["--sparse"]);
+}
+
+/// What candidates miss, and what they save.
+#[test]
+fn all_labels_are_scored_on_demand_and_asking_is_timed() {
+    let titles = Titles::new(400);
+    summary(&titles.train("run", PARTS).output().unwrap());
+    let (run, valid) = (titles.path("run"), titles.path("valid.tsv"));
+    let eval = |more: &[&str]| {
+        let mut eval = hotrow(&["eval", "xmc", "--json", "--run"]);
+        summary(&eval.arg(&run).arg("--data").arg(&valid).args(more).output().unwrap())
+    };
+    let (candidates, all) = (eval(&[]), eval(&["--exhaustive"]));
+    let precision = |summary: &Value| summary["metrics"]["p@1"].as_f64().unwrap();
+    assert!((precision(&candidates) - precision(&all)).abs() < 0.02, "{candidates} {all}");
+    let predict = |more: &[&str]| {
+        let mut predict = hotrow(&["predict", "--top", "3", "--run"]);
+        text(&predict.arg(&run).arg("--input").arg(&valid).args(more).output().unwrap().stdout)
+    };
+    let best =
+        |answers: &str| answers.lines().map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let (named, scored) = (predict(&[]), predict(&["--exhaustive"]));
+    let same = best(&named).iter().zip(best(&scored)).filter(|(a, b)| **a == *b).count();
+    assert!(same as f64 > 0.97 * named.lines().count() as f64, "{same}");
+
+    let mut ask =
+        hotrow(&["bench", "ask", "--json", "--samples", "30", "--repeats", "2", "--exhaustive", "10", "--run"]);
+    let asked = summary(&ask.arg(&run).arg("--data").arg(&valid).output().unwrap());
+    assert_eq!((asked["kind"].as_str(), asked["samples"].as_u64()), (Some("hotrow-bench-ask"), Some(30)));
+    assert_eq!((asked["exhaustive_samples"].as_u64(), asked["top"].as_u64()), (Some(10), Some(5)));
+    let number = |key: &str| asked[key].as_f64().unwrap();
+    assert!(number("microseconds") > 0.0 && number("microseconds_99") >= number("microseconds"), "{asked}");
+    assert!((0.9..=1.0).contains(&number("found")), "{asked}");
+    let mut both = hotrow(&["predict", "--sparse", "--exhaustive", "--run"]);
+    assert_fails(&both.arg(&run).output().unwrap(), 2, &["--exhaustive"]);
 }

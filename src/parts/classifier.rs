@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::mixture::Mixture;
 use super::saved::{self, Saved};
+use super::scores::{Scores, Vector};
 use super::terms::{Candidate, Present, TERMS};
 use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
 use crate::kernels::Level;
@@ -68,55 +69,71 @@ impl Classifier {
         linear: Option<&SparseLinear>,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
-        self.search(x, own, linear, self.searched, lookup)
+        self.search(x, own, linear, Some(self.searched), lookup)
     }
 
-    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows.
+    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows; or all labels.
     pub(super) fn search(
         &self,
-        x: (&[u32], &[f32]),
+        x: Vector,
         own: Option<Own>,
         linear: Option<&SparseLinear>,
-        most: usize,
+        most: Option<usize>,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
         lookup.with_query(x, |lookup| {
-            let mut labels = Vec::new();
+            let (mut named, level) = (Vec::new(), lookup.level());
+            let others = self.counts.is_some() || self.neighbours.is_some();
+            // Where memories name candidates too, long rows are read for candidates only.
+            let few = others && most.is_some();
+            let mut name = |scores: &Scores, most: Option<usize>| {
+                named.extend(most.iter().flat_map(|&most| scores.best(level, most)).map(|(label, _)| label));
+            };
             if let Some(counts) = &self.counts {
                 counts.add_to(x, own.map(|own| own.labels), &mut lookup.labels);
                 lookup.pairs += counts.reads(x.0);
-                labels.extend(lookup.labels.best(lookup.level(), most).into_iter().map(|(label, _)| label));
+                name(&lookup.labels, most);
+            }
+            if let Some(linear) = linear {
+                lookup.pairs += match few {
+                    true => linear.add_short_to(x, &mut lookup.margins),
+                    false => linear.add_to(x, &mut lookup.margins),
+                };
+                name(&lookup.margins, most.map(|most| if others { most / 4 } else { most }));
             }
             let near = self.neighbours.as_ref().map(|memory| {
-                let nearest = memory.nearest_to_query(x, own.map(|own| own.sample), lookup);
-                labels_of(memory, &nearest, most)
+                let every = NeighbourOptions { looked_at: usize::MAX, compared: usize::MAX, ..memory.options() };
+                let options = if most.is_some() { memory.options() } else { every };
+                let nearest = memory.nearest_to_query(x, own.map(|own| own.sample), &options, lookup);
+                labels_of(memory, &nearest, most.unwrap_or(usize::MAX))
             });
             let near = near.unwrap_or_default();
-            labels.extend(near.iter().map(|near| near.label));
-            if let Some(linear) = linear {
-                lookup.pairs += linear.add_to(x, &mut lookup.margins);
-                let others = self.counts.is_some() || self.neighbours.is_some();
-                let most = if others { most / 4 } else { most };
-                labels.extend(lookup.margins.best(lookup.level(), most).into_iter().map(|(label, _)| label));
+            named.extend(near.iter().map(|near| near.label));
+            let mut named = match most {
+                Some(_) => named,
+                None => (0..self.frequencies.len() as u32).collect(),
+            };
+            named.sort_unstable();
+            named.dedup();
+            let margin = |label: u32| linear.map_or(0.0, |linear| lookup.margins.get(label) + linear.bias(label));
+            let mut margins: Vec<(u32, f32)> = named.into_iter().map(|label| (label, margin(label))).collect();
+            if let Some(linear) = linear.filter(|_| few) {
+                lookup.pairs += linear.add_long(x, &mut margins);
             }
-            labels.sort_unstable();
-            labels.dedup();
-            let candidate = |label: u32| {
-                let near = near
-                    .binary_search_by_key(&label, |near| near.label)
-                    .map_or_else(|_| Candidate::default(), |at| near[at]);
-                let margin = linear.map_or(0.0, |linear| lookup.margins.get(label) + linear.bias(label));
+            let mut near = near.into_iter().peekable();
+            let candidate = |(label, margin): (u32, f32)| {
+                let near = near.next_if(|near| near.label == label).unwrap_or_default();
                 Candidate { label, counted: lookup.labels.get(label), margin, ..near }
             };
-            let candidates = labels.into_iter().map(candidate).collect();
+            let candidates = margins.into_iter().map(candidate).collect();
             lookup.labels.clear();
             lookup.margins.clear();
             candidates
         })
     }
 
-    /// The `k` best labels of a sample with their scores, best first. If fewer are candidates, as for a sample without known features, the
-    /// most frequent labels follow, up to a hundred. Their scores only say that they come last.
+    /// The `k` best labels of a sample with their scores, best first, of those that the parts name. If fewer are, as for a sample without
+    /// known features, the most frequent labels follow, up to a hundred. Their scores only say that they come last.
     ///
     /// # Panics
     ///
@@ -124,10 +141,30 @@ impl Classifier {
     #[track_caller]
     pub fn best(&self, x: (&[u32], &[f32]), k: usize, lookup: &mut Lookup) -> Vec<(u32, f32)> {
         let candidates = self.candidates(x, None, self.linear.as_ref(), lookup);
-        let scores = self.mixture.scores(&candidates, &self.frequencies);
+        self.ranked(&candidates, k)
+    }
+
+    /// The same of all labels, and all training samples are compared. That takes hundreds of times as long, and tells what
+    /// [`best`](Self::best) misses.
+    ///
+    /// # Panics
+    ///
+    /// As [`candidates`](Self::candidates).
+    #[track_caller]
+    pub fn best_of_all(&self, x: (&[u32], &[f32]), k: usize, lookup: &mut Lookup) -> Vec<(u32, f32)> {
+        let candidates = self.search(x, None, self.linear.as_ref(), None, lookup);
+        self.ranked(&candidates, k)
+    }
+
+    fn ranked(&self, candidates: &[Candidate], k: usize) -> Vec<(u32, f32)> {
+        let scores = self.mixture.scores(candidates, &self.frequencies);
         let mut ranked: Vec<(u32, f32)> = candidates.iter().map(|c| c.label).zip(scores).collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if (1..ranked.len()).contains(&k) {
+            ranked.select_nth_unstable_by(k - 1, better);
+        }
         ranked.truncate(k);
+        ranked.sort_unstable_by(better);
         let (found, last) = (ranked.len(), ranked.last().map_or(0.0, |entry| entry.1));
         if found < k {
             let others = self.frequent().into_iter().filter(|label| candidates.iter().all(|c| c.label != *label));
@@ -212,20 +249,20 @@ impl Classifier {
 
 /// The labels of the `nearest` samples, by label: the `most` with the largest sums of squares.
 fn labels_of(memory: &NeighbourMemory, nearest: &[(u32, f32)], most: usize) -> Vec<Candidate> {
-    let of_sample = |&(sample, product): &(u32, f32)| {
-        let labels = memory.labels().row(sample as usize).iter();
-        labels.map(move |&label| (label, product))
+    let of_sample = |(place, &(sample, _)): (u64, &(u32, f32))| {
+        memory.labels().row(sample as usize).iter().map(move |&label| u64::from(label) << 32 | place)
     };
-    let mut each: Vec<(u32, f32)> = nearest.iter().flat_map(of_sample).collect();
-    // Stable: products of a label are added nearest first.
-    each.sort_by_key(|&(label, _)| label);
-    let sum = |same: &[(u32, f32)]| Candidate {
-        label: same[0].0,
-        near: same.iter().map(|entry| entry.1).sum(),
-        near_squared: same.iter().map(|entry| entry.1 * entry.1).sum(),
+    // By label, nearest first.
+    let mut each: Vec<u64> = (0..).zip(nearest).flat_map(of_sample).collect();
+    each.sort_unstable();
+    let product = |&both: &u64| nearest[both as u32 as usize].1;
+    let sum = |same: &[u64]| Candidate {
+        label: (same[0] >> 32) as u32,
+        near: same.iter().map(product).sum(),
+        near_squared: same.iter().map(|both| product(both).powi(2)).sum(),
         ..Candidate::default()
     };
-    let mut labels: Vec<Candidate> = each.chunk_by(|a, b| a.0 == b.0).map(sum).collect();
+    let mut labels: Vec<Candidate> = each.chunk_by(|a, b| a >> 32 == b >> 32).map(sum).collect();
     if labels.len() > most {
         labels.sort_by(|a, b| b.near_squared.total_cmp(&a.near_squared).then(a.label.cmp(&b.label)));
         labels.truncate(most);

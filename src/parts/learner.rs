@@ -260,7 +260,7 @@ impl Learner {
                 |lookup, sample| {
                     let (x, labels) = (samples.features.entries(sample), samples.labels.row(sample));
                     let own = places[sample].map(|sample| Own { sample, labels });
-                    let candidates = classifier.search(x, own, None, hard, lookup);
+                    let candidates = classifier.search(x, own, None, Some(hard), lookup);
                     meter.add(lookup.take_pairs());
                     let named = candidates.iter().map(|candidate| candidate.label);
                     named.filter(|label| labels.binary_search(label).is_err()).collect()

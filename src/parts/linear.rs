@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Scores;
+use super::long_rows::LongRows;
 use super::saved::{self, Saved};
+use super::scores::{Scores, Vector};
 use crate::data::Batch;
 use crate::ragged::Ragged;
+use crate::sparse::SparseBatch;
 use crate::tensor::{Elements, Tensor};
 
 /// How a [`SparseLinear`] is trained.
@@ -19,7 +21,7 @@ pub struct LinearOptions {
     pub passes: usize,
     /// A label is done once no sample violates its condition by more than this share of the largest violation of the first pass.
     pub tolerance: f32,
-    /// Weights of at most this size are left out.
+    /// A weight is left out if it moves a margin by this at most, times the mean size of the values of its feature.
     pub cut: f32,
     /// What the order of samples follows from.
     pub seed: u64,
@@ -27,7 +29,7 @@ pub struct LinearOptions {
 
 impl Default for LinearOptions {
     fn default() -> Self {
-        Self { cost: 0.5, passes: 10, tolerance: 0.1, cut: 0.05, seed: 1 }
+        Self { cost: 0.5, passes: 10, tolerance: 0.1, cut: 0.01, seed: 1 }
     }
 }
 
@@ -60,6 +62,7 @@ pub struct SparseLinear {
     weights: Vec<f32>,
     /// Of each label.
     biases: Vec<f32>,
+    long: LongRows,
 }
 
 /// Labels that one thread trains at a time.
@@ -69,7 +72,7 @@ impl SparseLinear {
     /// No label yet, for vectors of `features` numbers.
     pub fn new(features: usize) -> Self {
         let rows = Ragged::from_parts(vec![0; features + 1], Vec::new()).expect("empty rows");
-        Self { rows, weights: Vec::new(), biases: Vec::new() }
+        Self { long: LongRows::new(&rows, 0), rows, weights: Vec::new(), biases: Vec::new() }
     }
 
     /// Trains the `labels`, which are the next that it lacks: label `l` on the samples `positives[l]` and `negatives[l]`, without those that
@@ -89,11 +92,11 @@ impl SparseLinear {
         left_out: Option<&[bool]>,
     ) -> u64 {
         assert_eq!(labels.start, self.biases.len(), "labels are trained in order");
-        let all: Vec<usize> = labels.collect();
+        let (all, typical): (Vec<usize>, _) = (labels.collect(), typical(&samples.features));
         let trained: Vec<Vec<Row>> = all
             .par_chunks(LABELS)
             .map_init(
-                || Solver::new(samples, options, left_out),
+                || Solver::new(samples, options, left_out, &typical),
                 |solver, labels| {
                     let train = |&label: &usize| solver.solve(label, positives.row(label), negatives.row(label));
                     labels.iter().map(train).collect()
@@ -131,6 +134,7 @@ impl SparseLinear {
         self.rows = Ragged::from_parts(offsets, ids).expect("places of a counting sort");
         self.weights = weights;
         self.biases.extend(labels.iter().map(|row| row.bias));
+        self.long = LongRows::new(&self.rows, self.biases.len());
     }
 
     /// `<w, x> + b` of label `label`: about 1 where it is there, about -1 where it is not.
@@ -139,7 +143,7 @@ impl SparseLinear {
     ///
     /// If there is no such label.
     #[track_caller]
-    pub fn margin(&self, label: u32, x: (&[u32], &[f32])) -> f32 {
+    pub fn margin(&self, label: u32, x: Vector) -> f32 {
         let product = |(&feature, value): (&u32, &f32)| match self.rows.row(feature as usize).binary_search(&label) {
             Ok(at) => value * self.weights[self.rows.offsets()[feature as usize] + at],
             Err(_) => 0.0,
@@ -153,12 +157,38 @@ impl SparseLinear {
     ///
     /// If a feature is none, or `scores` are of fewer labels.
     #[track_caller]
-    pub fn add_to(&self, x: (&[u32], &[f32]), scores: &mut Scores) -> u64 {
+    pub fn add_to(&self, x: Vector, scores: &mut Scores) -> u64 {
         let mut pairs = 0;
         for (&feature, &value) in x.0.iter().zip(x.1) {
             let range = self.rows.offsets()[feature as usize]..self.rows.offsets()[feature as usize + 1];
             pairs += range.len() as u64;
             scores.add(value, self.rows.row(feature as usize), &self.weights[range]);
+        }
+        pairs
+    }
+
+    /// The same without the long rows, which say little: many labels have some weight for a frequent feature. [`add_long`](Self::add_long)
+    /// adds what they say of a few labels.
+    ///
+    /// # Panics
+    ///
+    /// As [`add_to`](Self::add_to).
+    #[track_caller]
+    pub(super) fn add_short_to(&self, x: Vector, scores: &mut Scores) -> u64 {
+        let entries = x.0.iter().zip(x.1).filter(|(feature, _)| !self.long.is_long(**feature));
+        entries.map(|(feature, value)| self.add_to((&[*feature], &[*value]), scores)).sum()
+    }
+
+    /// Adds the products of the long rows to the number beside each of `labels`. Gives the number of weights that were looked for.
+    pub(super) fn add_long(&self, x: Vector, labels: &mut [(u32, f32)]) -> u64 {
+        let (mut pairs, mut places) = (0, Vec::new());
+        for (&feature, value) in x.0.iter().zip(x.1).filter(|(feature, _)| self.long.is_long(**feature)) {
+            let (row, from) = (self.rows.row(feature as usize), self.rows.offsets()[feature as usize]);
+            self.long.find(feature, row, labels.iter().map(|label| label.0), &mut places);
+            for ((_, margin), place) in labels.iter_mut().zip(&places) {
+                *margin += place.map_or(0.0, |place| value * self.weights[from + place as usize]);
+            }
+            pairs += labels.len() as u64;
         }
         pairs
     }
@@ -190,7 +220,7 @@ impl SparseLinear {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
-        (8 * self.weights.len() + 4 * self.labels() + 8 * self.rows.offsets().len()) as u64
+        (8 * self.weights.len() + 4 * self.labels() + 8 * self.rows.offsets().len()) as u64 + self.long.bytes()
     }
 
     /// What a checkpoint keeps of it, under this name.
@@ -210,8 +240,18 @@ impl SparseLinear {
         let biases = saved.all_f32s(&format!("{name}.biases"))?.to_vec();
         let rows = saved.rows(name, features, biases.len())?;
         let weights = saved.f32s(&format!("{name}.weights"), rows.items().len())?.to_vec();
-        Ok(Self { rows, weights, biases })
+        Ok(Self { long: LongRows::new(&rows, biases.len()), rows, weights, biases })
     }
+}
+
+/// The mean size of the values of each feature, among the vectors that have it.
+fn typical(samples: &SparseBatch) -> Vec<f32> {
+    let mut sums = vec![(0.0_f32, 0_u32); samples.dim()];
+    for (&feature, value) in samples.indices().iter().zip(samples.values()) {
+        let (sum, count) = &mut sums[feature as usize];
+        (*sum, *count) = (*sum + value.abs(), *count + 1);
+    }
+    sums.iter().map(|&(sum, count)| sum / count.max(1) as f32).collect()
 }
 
 /// What is left of a label's weights.
@@ -228,6 +268,8 @@ struct Solver<'a> {
     samples: &'a Batch,
     options: &'a LinearOptions,
     left_out: Option<&'a [bool]>,
+    /// Of each feature, the mean size of its values.
+    typical: &'a [f32],
     /// Of all features, 0 between labels.
     weights: Vec<f32>,
     /// Features with a weight that was not 0 at some time, maybe twice.
@@ -242,10 +284,10 @@ struct Solver<'a> {
 }
 
 impl<'a> Solver<'a> {
-    fn new(samples: &'a Batch, options: &'a LinearOptions, left_out: Option<&'a [bool]>) -> Self {
+    fn new(samples: &'a Batch, options: &'a LinearOptions, left_out: Option<&'a [bool]>, typical: &'a [f32]) -> Self {
         let weights = vec![0.0; samples.features.dim()];
         let (touched, ids, duals, squares, order) = Default::default();
-        Self { samples, options, left_out, weights, touched, ids, duals, squares, order, pairs: 0 }
+        Self { samples, options, left_out, typical, weights, touched, ids, duals, squares, order, pairs: 0 }
     }
 
     fn solve(&mut self, label: usize, positives: &[u32], negatives: &[u32]) -> Row {
@@ -330,7 +372,8 @@ impl<'a> Solver<'a> {
         self.touched.sort_unstable();
         self.touched.dedup();
         let cut = self.options.cut;
-        let kept = self.touched.iter().map(|&id| (id, self.weights[id as usize])).filter(|entry| entry.1.abs() > cut);
+        let counts = |&(id, weight): &(u32, f32)| weight.abs() * self.typical[id as usize] > cut;
+        let kept = self.touched.iter().map(|&id| (id, self.weights[id as usize])).filter(counts);
         let (ids, weights) = kept.unzip();
         self.touched.drain(..).for_each(|id| self.weights[id as usize] = 0.0);
         Row { ids, weights, bias, pairs: std::mem::take(&mut self.pairs) }

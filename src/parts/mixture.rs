@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::fit::{Example, Fit, measured, scales, softmax, solve};
-use super::terms::{Candidate, Knots, Present, Raw, Shape, TERMS, expand, knots, of_part, raw, used};
+use super::terms::{Candidate, Knots, Present, Raw, Shape, TERMS, expand, knots, of_part, raw, scores, used};
 use crate::kernels::Level;
 
 /// Weights of terms: `score = sum_t w_t term_t`.
@@ -119,9 +119,7 @@ impl Mixture {
     }
 
     fn scores_of(&self, all: &[Raw]) -> Vec<f64> {
-        let mut terms = Vec::with_capacity(all.len());
-        expand(all, &self.knots, &mut terms);
-        terms.iter().map(|terms| terms.iter().zip(&self.weights).map(|(t, w)| t * w).sum()).collect()
+        scores(all, &self.knots, &self.weights)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Training samples that are like a sample.
 
-use super::Scores;
+use super::long_rows::touch;
 use super::saved::{self, Saved};
+use super::scores::{Scores, Vector, shortest_first};
 use crate::kernels::Level;
 use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;
@@ -109,7 +110,7 @@ impl Lookup {
     }
 
     /// Runs `ask` with `x` as the dense query.
-    pub(super) fn with_query<T>(&mut self, x: (&[u32], &[f32]), ask: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn with_query<T>(&mut self, x: Vector, ask: impl FnOnce(&mut Self) -> T) -> T {
         x.0.iter().zip(x.1).for_each(|(&feature, &value)| self.dense[feature as usize] = value);
         let answer = ask(self);
         x.0.iter().for_each(|&feature| self.dense[feature as usize] = 0.0);
@@ -160,24 +161,22 @@ impl NeighbourMemory {
     ///
     /// If a feature is none, or `lookup` is for fewer features or samples.
     #[track_caller]
-    pub fn nearest(&self, x: (&[u32], &[f32]), left_out: Option<u32>, lookup: &mut Lookup) -> Vec<(u32, f32)> {
-        lookup.with_query(x, |lookup| self.nearest_to_query(x, left_out, lookup))
+    pub fn nearest(&self, x: Vector, left_out: Option<u32>, lookup: &mut Lookup) -> Vec<(u32, f32)> {
+        lookup.with_query(x, |lookup| self.nearest_to_query(x, left_out, &self.options, lookup))
     }
 
-    /// The same where `x` is the query of `lookup` already.
+    /// The same where `x` is the query of `lookup` already, with other options.
     pub(super) fn nearest_to_query(
         &self,
-        x: (&[u32], &[f32]),
+        x: Vector,
         left_out: Option<u32>,
+        options: &NeighbourOptions,
         lookup: &mut Lookup,
     ) -> Vec<(u32, f32)> {
-        let mut features: Vec<(usize, u32, f32)> =
-            x.0.iter().zip(x.1).map(|(&f, &value)| (self.postings.row(f as usize).len(), f, value)).collect();
-        features.sort_unstable_by_key(|&(samples, feature, _)| (samples, feature));
-        let mut looked_at = 0;
-        for &(samples, feature, value) in &features {
+        let mut looked_at = 0_usize;
+        for (samples, feature, value) in shortest_first(x, &self.postings) {
             // The rarest one always, however frequent it is.
-            if looked_at > 0 && looked_at + samples > self.options.looked_at {
+            if looked_at > 0 && looked_at + samples > options.looked_at {
                 break;
             }
             // A sample has about the value of the query where they share a feature.
@@ -188,15 +187,19 @@ impl NeighbourMemory {
         if let Some(sample) = left_out {
             lookup.samples.set(sample, 0.0);
         }
-        let found = lookup.samples.best(lookup.level, self.options.compared);
+        let found = lookup.samples.best(lookup.level, options.compared);
         lookup.samples.clear();
+        touch(found.iter().filter_map(|&(sample, _)| {
+            let (ids, values) = self.samples.entries(sample as usize);
+            Some(ids.first()? ^ values.first()?.to_bits())
+        }));
         let exact = |(sample, _): (u32, f32)| {
             let (ids, values) = self.samples.entries(sample as usize);
             (sample, lookup.product(ids, values))
         };
         let mut nearest: Vec<(u32, f32)> = found.into_iter().map(exact).collect();
         nearest.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        nearest.truncate(self.options.nearest);
+        nearest.truncate(options.nearest);
         nearest
     }
 
@@ -213,6 +216,11 @@ impl NeighbourMemory {
     /// The samples of each feature.
     pub fn postings(&self) -> &Ragged<u32> {
         &self.postings
+    }
+
+    /// How it is asked.
+    pub(super) fn options(&self) -> NeighbourOptions {
+        self.options
     }
 
     /// Bytes in memory.

@@ -2,6 +2,18 @@
 
 use crate::kernels::Level;
 use crate::kernels::rows::{clear_marked, marks, scatter_axpy_marked, top_k_marked, top_k_scratch};
+use crate::ragged::Ragged;
+
+/// Ids and values of a sparse vector.
+pub(super) type Vector<'a> = (&'a [u32], &'a [f32]);
+
+/// The entries of `x` with the lengths of their rows, the shortest row first.
+pub(super) fn shortest_first(x: Vector, rows: &Ragged<u32>) -> Vec<(usize, u32, f32)> {
+    let entry = |(&id, &value): (&u32, &f32)| (rows.row(id as usize).len(), id, value);
+    let mut entries: Vec<(usize, u32, f32)> = x.0.iter().zip(x.1).map(entry).collect();
+    entries.sort_unstable_by_key(|&(len, id, _)| (len, id));
+    entries
+}
 
 /// A sum for each of many ids, of which few are not 0. Emptying it and finding the largest cost what was added, not how many ids there
 /// are.

@@ -93,40 +93,46 @@ pub(super) fn raw(candidates: &[Candidate], frequencies: &[u32]) -> Vec<Raw> {
     let largest = candidates.iter().map(|c| f64::from(c.counted)).fold(0.0, f64::max);
     let (near, squared) = (sum(|c| c.near), sum(|c| c.near_squared));
     // Features may be negative, and then so may sums; what is not above 0 says as little as can be.
-    let log = |x: f64| (1e-3 + x.max(0.0)).ln();
-    let share = |x: f32, all: f64| log(f64::from(x) / (1e-9 + all.max(0.0)));
+    let log = |x: f32| (1e-3 + x.max(0.0)).ln();
+    let share = |x: f32, all: f64| log((f64::from(x) / (1e-9 + all.max(0.0))) as f32);
     let of = |c: &Candidate| {
-        let margin = f64::from(c.margin);
-        let hinge = -(1.0 - margin).max(0.0).powi(2);
-        let numbers = [
+        let hinge = -(1.0 - c.margin).max(0.0).powi(2);
+        [
             share(c.counted, largest),
-            log(c.counted.into()),
+            log(c.counted),
             share(c.near_squared, squared),
             share(c.near, near),
-            log(c.near_squared.into()),
-            margin.clamp(-2.0, 3.0),
+            log(c.near_squared),
+            c.margin.clamp(-2.0, 3.0),
             hinge,
             hinge.exp(),
-            f64::from(frequencies[c.label as usize]).ln_1p(),
+            (1.0 + frequencies[c.label as usize] as f32).ln(),
             0.0,
             0.0,
             0.0,
-        ];
-        numbers.map(|number| number as f32)
+        ]
     };
     let mut all: Vec<Raw> = candidates.iter().map(of).collect();
-    let mut order: Vec<usize> = (0..all.len()).collect();
+    let mut ranks: Vec<u64> = Vec::with_capacity(all.len());
     for (place, number) in RANKED.into_iter().enumerate() {
-        order.sort_unstable_by(|&a, &b| all[b][number].total_cmp(&all[a][number]).then(a.cmp(&b)));
-        order.iter().enumerate().for_each(|(rank, &at)| all[at][9 + place] = (rank as f32).ln_1p());
+        ranks.clear();
+        ranks.extend((0..).zip(&all).map(|(at, raw)| descending(raw[number], at)));
+        ranks.sort_unstable();
+        (1..).zip(&ranks).for_each(|(rank, &at)| all[at as u32 as usize][9 + place] = (rank as f32).ln());
     }
     all
 }
 
+/// Increases as `number` falls, and for equal ones as `at` rises. What is not a number comes first or last, by its sign.
+fn descending(number: f32, at: u32) -> u64 {
+    let bits = number.to_bits();
+    let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
+    u64::from(!ordered) << 32 | u64::from(at)
+}
+
 /// All terms of the candidates of a sample, put behind `into`.
 pub(super) fn expand(all: &[Raw], knots: &Knots, into: &mut Vec<[f64; TERMS]>) {
-    let most = |number: usize| all.iter().map(|raw| f64::from(raw[number])).fold(f64::NEG_INFINITY, f64::max);
-    let most = [most(MARGIN), most(COUNTED), most(NEAR)];
+    let most = most(all);
     into.extend(all.iter().map(|raw| {
         let (raw, mut terms) = (raw.map(f64::from), [0.0; TERMS]);
         terms[..RAW].copy_from_slice(&raw);
@@ -137,6 +143,33 @@ pub(super) fn expand(all: &[Raw], knots: &Knots, into: &mut Vec<[f64; TERMS]>) {
         terms[RAW..].iter_mut().zip(beside.chain(together).chain(bends)).for_each(|(term, value)| *term = value);
         terms
     }));
+}
+
+/// `sum_t weights_t term_t` of each candidate of a sample, without its terms one by one.
+pub(super) fn scores(all: &[Raw], knots: &Knots, weights: &[f64; TERMS]) -> Vec<f64> {
+    let most = most(all);
+    let (raw_weights, products) = weights.split_at(RAW);
+    let (beside, products) = products.split_at(BESIDE.len() * most.len());
+    let (together, bends) = products.split_at(TOGETHER.len());
+    let mut linear: [f64; RAW] = std::array::from_fn(|number| raw_weights[number]);
+    for (&number, weights) in BESIDE.iter().zip(beside.chunks(most.len())) {
+        linear[number] += weights.iter().zip(&most).map(|(weight, most)| weight * most).sum::<f64>();
+    }
+    let score = |raw: &Raw| {
+        let raw = raw.map(f64::from);
+        let bent = |((&number, knots), weights): ((&usize, &[f64; 3]), &[f64])| -> f64 {
+            (0..3).map(|at| weights[at] * (raw[number] - knots[at]).max(0.0)).sum()
+        };
+        let plain: f64 = (0..RAW).map(|number| linear[number] * raw[number]).sum();
+        let pairs: f64 = TOGETHER.iter().zip(together).map(|(&(a, b), weight)| weight * raw[a] * raw[b]).sum();
+        plain + pairs + BENT.iter().zip(knots).zip(bends.chunks(3)).map(bent).sum::<f64>()
+    };
+    all.iter().map(score).collect()
+}
+
+/// The largest margin, counts and nearness.
+fn most(all: &[Raw]) -> [f64; 3] {
+    [MARGIN, COUNTED, NEAR].map(|number| all.iter().map(|raw| f64::from(raw[number])).fold(f64::NEG_INFINITY, f64::max))
 }
 
 /// Knots for these candidates.
@@ -215,6 +248,11 @@ mod tests {
         assert_eq!(first[RAW], number(MARGIN) * most);
         assert_eq!(first[RAW + 12], number(MARGIN) * number(COUNTED));
         assert_eq!(first[TERMS - 3], (number(FREQUENT) - knots[3][0]).max(0.0));
-        assert_eq!(all.iter().map(|raw| raw[11]).collect::<Vec<_>>(), [2_f32.ln_1p(), 1_f32.ln_1p(), 0.0]);
+        assert_eq!(all.iter().map(|raw| raw[11]).collect::<Vec<_>>(), [3_f32.ln(), 2_f32.ln(), 0.0]);
+        let weights = std::array::from_fn(|term| 0.7 - 0.05 * term as f64);
+        for (score, terms) in scores(&all, &knots, &weights).iter().zip(&terms) {
+            let products = || terms.iter().zip(&weights).map(|(term, weight)| term * weight);
+            assert!((score - products().sum::<f64>()).abs() <= 1e-14 * products().map(f64::abs).sum::<f64>());
+        }
     }
 }

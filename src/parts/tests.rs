@@ -230,6 +230,46 @@ fn the_parts_together_are_better_than_each_alone_and_threads_change_nothing() {
 }
 
 #[test]
+fn candidates_are_scored_as_if_all_labels_were() {
+    let (train, valid) = (samples(400, 12), samples(100, 13));
+    let neighbours = NeighbourOptions { looked_at: 100_000, compared: 400, ..NeighbourOptions::default() };
+    let classifier = learned(&train, LearnOptions { neighbours, ..LearnOptions::default() }, 2);
+    let mut lookup = classifier.lookup(Level::detect());
+    for sample in 0..valid.len() {
+        let x = valid.features.entries(sample);
+        assert_eq!(classifier.best(x, 3, &mut lookup), classifier.best_of_all(x, 3, &mut lookup), "{sample}");
+        assert_eq!(classifier.best_of_all(x, LABELS, &mut lookup).len(), LABELS);
+    }
+}
+
+#[test]
+fn long_rows_that_are_read_for_a_few_labels_give_whole_margins() {
+    // All samples have feature 0, so its row has a weight for each label.
+    let (labels, mut samples) = (700, Batch::new(701));
+    for label in 0..labels {
+        samples.features.push(&[0, label + 1], &[0.6, 0.8]).unwrap();
+        samples.labels.push([label]);
+    }
+    let positives: Ragged<u32> = (0..labels).map(|label| [label]).collect();
+    let negatives: Ragged<u32> = (0..labels).map(|label| [(label + 1) % labels]).collect();
+    let options = LinearOptions { cut: 0.0, ..LinearOptions::default() };
+    let mut linear = SparseLinear::new(701);
+    // In pieces, since a row may become long when labels are added.
+    linear.train(&samples, &positives, &negatives, 0..400, &options, None);
+    linear.train(&samples, &positives, &negatives, 400..labels as usize, &options, None);
+    let x: (&[u32], &[f32]) = (&[0, 7, 9], &[0.3, 0.5, -0.2]);
+    let (mut whole, mut short) = (Scores::new(700), Scores::new(700));
+    assert_eq!((linear.add_to(x, &mut whole), linear.add_short_to(x, &mut short)), (704, 4));
+    let named = [0, 5, 6, 8, 699];
+    let mut margins = named.map(|label| (label, short.get(label)));
+    assert_eq!(linear.add_long(x, &mut margins), 5);
+    for (label, margin) in margins {
+        assert!((margin - whole.get(label)).abs() <= 1e-6, "{label}");
+        assert!((margin + linear.bias(label) - linear.margin(label, x)).abs() <= 1e-6, "{label}");
+    }
+}
+
+#[test]
 fn a_classifier_comes_back_from_its_tensors_and_others_are_refused() {
     let options = LearnOptions::default();
     let classifier = learned(&samples(300, 10), options, 2);

@@ -27,7 +27,7 @@ pub use evaluate::evaluate;
 pub use kind::Kind;
 pub use mixed::Mixed;
 pub use parts_estimate::PartsEstimate;
-pub use predict::Predictor;
+pub use predict::{Predictor, Scored};
 pub use sampling::{Sampling, active_rows};
 pub use start::{evaluate_file, steps};
 pub use step::{PACKED_FROM, StepReport};

@@ -1,5 +1,6 @@
 //! `hotrow bench`: runs of workloads, comparisons of their results, measurements of kernels.
 
+mod ask;
 mod measure;
 mod run;
 
@@ -33,6 +34,8 @@ enum Task {
     Breakeven(measure::Arguments),
     /// Time training steps over labels, active rows and threads
     Scale(measure::Arguments),
+    /// Time a trained classifier that is asked for one sample after the other, and count what it misses of the best labels
+    Ask(ask::Arguments),
 }
 
 #[derive(Args)]
@@ -55,6 +58,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: &Signals, out: &mut imp
         Task::Roofline(arguments) => measure::roofline(arguments, level, out),
         Task::Breakeven(arguments) => measure::breakeven(arguments, level, out),
         Task::Scale(arguments) => measure::scale(arguments, level, out),
+        Task::Ask(arguments) => ask::run(arguments, level, out),
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hotrow::kernels::Level;
-use hotrow::train::{Options, lm, xmc};
+use hotrow::train::xmc::{self, Scored};
+use hotrow::train::{Options, lm};
 
 use super::{Failure, Threads};
 
@@ -62,6 +63,9 @@ struct Xmc {
     /// Faulty lines to skip and count before one is an error [default: data.skip_bad of the run]
     #[arg(long, value_name = "N")]
     skip_bad: Option<u64>,
+    /// Scores all labels by all parts and compares all training samples, instead of candidates only: slow, and exact
+    #[arg(long)]
+    exhaustive: bool,
     /// Prints the summary as one JSON object
     #[arg(long)]
     json: bool,
@@ -74,9 +78,10 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
         Ok(Options { level, threads: threads.start()?, command: Vec::new(), cache, other_level: true })
     };
     let (summary, json) = match &arguments.task {
-        Task::Xmc(Xmc { run, data, cache, skip_bad, json, threads }) => {
+        Task::Xmc(Xmc { run, data, cache, skip_bad, exhaustive, json, threads }) => {
             super::check_run("--run", run)?;
-            (xmc::evaluate_file(run, data, *skip_bad, &options(threads, cache.clone())?)?, json)
+            let scored = if *exhaustive { Scored::All } else { Scored::Usual };
+            (xmc::evaluate_file(run, data, *skip_bad, scored, &options(threads, cache.clone())?)?, json)
         }
         Task::Lm(Lm { run, data, text, context, stride, json, threads }) => {
             super::check_run("--run", run)?;

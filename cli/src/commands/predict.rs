@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hotrow::data::{Batch, Stream, Summary, Vocabulary};
 use hotrow::kernels::Level;
-use hotrow::train::xmc::Predictor;
+use hotrow::train::xmc::{Predictor, Scored};
 
 use super::{Failure, Threads};
 
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Scores only the labels that the index of a network names, instead of all
     #[arg(long)]
     sparse: bool,
+    /// Scores all labels by all parts and compares all training samples, instead of candidates only: slow, and exact
+    #[arg(long, conflicts_with = "sparse")]
+    exhaustive: bool,
     /// Prints a JSON object a line. Without it, labels show a tab, a line end and a backslash as `\t`, `\n` or `\r`,
     /// and `\\`
     #[arg(long)]
@@ -55,6 +58,11 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
             "--sparse: is for networks with an index of their rows, and this run has none".to_owned(),
         ));
     }
+    let scored = match (arguments.sparse, arguments.exhaustive) {
+        (true, _) => Scored::Named,
+        (_, true) => Scored::All,
+        _ => Scored::Usual,
+    };
     let vocabulary = predictor.vocabulary().clone();
     let mut stream = match &arguments.input {
         Some(path) => Stream::open(&vocabulary, path, arguments.text, arguments.skip_bad)?,
@@ -64,7 +72,7 @@ pub fn run(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<
     while let Some(lines) = stream.next(&mut batch, LINES)? {
         let best = match batch.is_empty() {
             true => Vec::new(),
-            false => predictor.best(&batch, arguments.top, arguments.sparse),
+            false => predictor.best(&batch, arguments.top, scored),
         };
         let mut answers = best.iter();
         for sample in lines {

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::KS;
 use super::trainer::Shape;
+use super::{KS, Scored};
 use crate::checkpoint::{self, Loaded, OwnedTensor};
 use crate::config::{Config, Data, PartName, Weighing};
 use crate::data::{Batch, Samples};
@@ -108,8 +108,7 @@ const SAMPLES: usize = 512;
 
 /// Ranks candidates for every sample, unless `stop` says so before the end.
 pub(super) fn evaluate(
-    classifier: &Classifier,
-    kept: &Kept,
+    asked: (&Classifier, &Kept, Scored),
     level: Level,
     samples: &dyn Samples,
     inverse: Option<Inverse>,
@@ -123,7 +122,7 @@ pub(super) fn evaluate(
         }
         batch.clear();
         (from..samples.len().min(from + SAMPLES)).for_each(|sample| samples.read(sample, &mut batch));
-        for (sample, best) in best((classifier, kept), level, &batch, ranking.places(), &lookups).iter().enumerate() {
+        for (sample, best) in best(asked, level, &batch, ranking.places(), &lookups).iter().enumerate() {
             let predicted: Vec<u32> = best.iter().map(|entry| entry.0).collect();
             ranking.add_with_missing(&predicted, batch.labels.row(sample), batch.unseen_of(sample));
         }
@@ -150,7 +149,7 @@ const TOGETHER: usize = 16;
 
 /// The `k` best labels of each sample with their scores.
 pub(super) fn best(
-    (classifier, kept): (&Classifier, &Kept),
+    (classifier, kept, scored): (&Classifier, &Kept, Scored),
     level: Level,
     batch: &Batch,
     k: usize,
@@ -159,7 +158,11 @@ pub(super) fn best(
     let features = kept.apply(&batch.features);
     let answer = |samples: &[usize]| -> Vec<Vec<(u32, f32)>> {
         lookups.with(classifier, level, |lookup| {
-            samples.iter().map(|&sample| classifier.best(features.entries(sample), k, lookup)).collect()
+            let best = |&sample: &usize| match scored {
+                Scored::All => classifier.best_of_all(features.entries(sample), k, lookup),
+                _ => classifier.best(features.entries(sample), k, lookup),
+            };
+            samples.iter().map(best).collect()
         })
     };
     let samples: Vec<usize> = (0..batch.len()).collect();

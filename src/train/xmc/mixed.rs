@@ -12,7 +12,7 @@ use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::parts_estimate::check_memory;
 use super::start::{note_left_out, read_sets};
 use super::trainer::{Shape, shape};
-use super::{KS, VOCABULARY, left_out};
+use super::{KS, Scored, VOCABULARY, left_out};
 use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
 use crate::config::{Config, Data, Model, PartName, RunConfig, Weighing};
 use crate::data::{Batch, Dataset, Datasets, Samples};
@@ -254,8 +254,13 @@ impl Task for MixedTask {
 
     fn evaluate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluated>> {
         let Some(valid) = &self.data.valid else { return Ok(Some(Evaluated::default())) };
-        let ranking =
-            evaluate(self.learner.classifier(), &self.kept, self.work.level, valid, Some(self.inverse.clone()), stop);
+        let ranking = evaluate(
+            (self.learner.classifier(), &self.kept, Scored::Usual),
+            self.work.level,
+            valid,
+            Some(self.inverse.clone()),
+            stop,
+        );
         Ok(ranking.map(|ranking| {
             let [p1, p3, p5] = KS.map(|k| 100.0 * ranking.precision(k));
             let note = Some(format!("P@1 {p1:.2}  P@3 {p3:.2}  P@5 {p5:.2}"));

@@ -18,6 +18,17 @@ use crate::parts::{Classifier, Kept};
 use crate::run::Summary;
 use crate::train::state::open_weights;
 
+/// Which labels are scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scored {
+    /// All of a network, and the candidates that parts name.
+    Usual,
+    /// Those that the index of a network names, or parts.
+    Named,
+    /// All; and parts compare all training samples.
+    All,
+}
+
 /// A network, or parts in its place, with the vocabulary of training.
 #[derive(Debug)]
 pub struct Predictor {
@@ -97,12 +108,13 @@ impl Predictor {
         }
     }
 
-    /// Ranks labels for every sample of `data`: all labels of a network, the candidates of parts. Gives a summary of the model too.
+    /// Ranks labels for every sample of `data`: all labels of a network, and of parts those that are `scored`. Gives a summary of the
+    /// model too.
     ///
     /// # Errors
     ///
     /// If the checkpoint does not say how often labels came.
-    pub(super) fn measure(&mut self, data: &Dataset, threads: usize) -> Result<(Ranking, Summary)> {
+    pub(super) fn measure(&mut self, data: &Dataset, scored: Scored, threads: usize) -> Result<(Ranking, Summary)> {
         let (file, bytes) = known::read(&self.loaded, LABEL_COUNTS)?;
         let seen = LabelCounts::from_json(&file, &bytes, self.vocabulary.labels())?;
         let inverse = Some(seen.inverse(&self.config.train));
@@ -114,20 +126,20 @@ impl Predictor {
             }
             Model::Parts(parts) => {
                 let (classifier, kept, _) = &**parts;
-                let ranking = ask_parts::evaluate(classifier, kept, self.level, data, inverse, &|| false)
-                    .expect("nobody stops it");
+                let asked = (classifier, kept, scored);
+                let ranking =
+                    ask_parts::evaluate(asked, self.level, data, inverse, &|| false).expect("nobody stops it");
                 let (steps, seed) = (self.loaded.state().step, self.config.train.seed);
                 (ranking, ask_parts::asked(classifier, self.level, (steps, seed), threads))
             }
         })
     }
 
-    /// The `k` best labels of each sample and their scores, best first: of all labels of a network, or (`sparse`) of those that its
-    /// index names, which may be fewer; of the candidates of parts.
-    pub fn best(&mut self, batch: &Batch, k: usize, sparse: bool) -> Vec<Vec<(u32, f32)>> {
+    /// The `k` best of the labels that are `scored`, for each sample, and their scores, best first. An index may name fewer.
+    pub fn best(&mut self, batch: &Batch, k: usize, scored: Scored) -> Vec<Vec<(u32, f32)>> {
         match &mut self.model {
-            Model::Network(trainer) => best_of_network(trainer, batch, k, sparse),
-            Model::Parts(parts) => ask_parts::best((&parts.0, &parts.1), self.level, batch, k, &parts.2),
+            Model::Network(trainer) => best_of_network(trainer, batch, k, scored == Scored::Named),
+            Model::Parts(parts) => ask_parts::best((&parts.0, &parts.1, scored), self.level, batch, k, &parts.2),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::known::{self, Digests, check_resumed};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::task::Xmc;
 use super::trainer::shape;
-use super::{Predictor, Trainer, VOCABULARY};
+use super::{Predictor, Scored, Trainer, VOCABULARY};
 use super::{estimate, initial, left_out, measurable};
 use crate::checkpoint::Loaded;
 use crate::config::Config;
@@ -152,12 +152,18 @@ fn per_epoch(config: &Config, samples: usize) -> u64 {
 }
 
 /// Measures the last checkpoint of a run (or the checkpoint `path`) on a file, of which up to `skip_bad` faulty lines are left out
-/// (without it as many as of the training set).
+/// (without it as many as of the training set). `scored` says which labels are ranked.
 ///
 /// # Errors
 ///
 /// If the checkpoint or the file is bad, or no sample of the file has a label.
-pub fn evaluate_file(path: &Path, file: &Path, skip_bad: Option<u64>, options: &Options) -> Result<Summary> {
+pub fn evaluate_file(
+    path: &Path,
+    file: &Path,
+    skip_bad: Option<u64>,
+    scored: Scored,
+    options: &Options,
+) -> Result<Summary> {
     let started = Instant::now();
     let mut predictor = Predictor::open(path, options.level)?;
     let run = predictor.run().to_owned();
@@ -171,7 +177,7 @@ pub fn evaluate_file(path: &Path, file: &Path, skip_bad: Option<u64>, options: &
     measurable(&data)?;
     let load = started.elapsed().as_secs_f64();
     let start = Instant::now();
-    let (ranking, mut summary) = predictor.measure(&data, options.threads)?;
+    let (ranking, mut summary) = predictor.measure(&data, scored, options.threads)?;
     let eval = start.elapsed().as_secs_f64();
     summary.task = "eval xmc".to_owned();
     summary.seconds = Seconds { total: started.elapsed().as_secs_f64(), load, eval, ..Seconds::default() };

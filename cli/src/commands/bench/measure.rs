@@ -12,20 +12,27 @@ use serde::Serialize;
 
 use super::super::{Failure, Threads};
 
+/// Where results go.
 #[derive(Args)]
-pub struct Arguments {
+pub struct Output {
     /// Also writes the JSON object to this file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct Arguments {
     /// Turns of each contender; times are medians
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     repeats: u16,
     /// Uses small shapes, only to see that it works
     #[arg(long)]
     quick: bool,
-    /// Prints one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     threads: Threads,
 }
@@ -36,12 +43,19 @@ impl Arguments {
         self.threads.start()?;
         let mut levels: Vec<Level> = Level::available().take_while(|level| level.name() != best.name()).collect();
         levels.push(best);
-        let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        Ok(Effort { repeats: self.repeats.into(), quick: self.quick, levels, command })
+        Ok(effort(self.repeats.into(), self.quick, levels))
     }
+}
 
+/// The command is this one.
+pub fn effort(repeats: usize, quick: bool, levels: Vec<Level>) -> Effort {
+    let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    Effort { repeats, quick, levels, command }
+}
+
+impl Output {
     /// Prints the object if `--json` asks for it, else the table.
-    fn finish(&self, object: &impl Serialize, table: String, out: &mut impl Write) -> Result<(), Failure> {
+    pub fn finish(&self, object: &impl Serialize, table: String, out: &mut impl Write) -> Result<(), Failure> {
         let mut json = serde_json::to_string_pretty(object).expect("names and numbers are JSON");
         json.push('\n');
         if let Some(path) = &self.out {
@@ -53,22 +67,22 @@ impl Arguments {
 
 pub fn sweep(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
     let sweep = bench::sweep(&arguments.effort(level)?);
-    arguments.finish(&sweep, sweep_table(&sweep), out)
+    arguments.output.finish(&sweep, sweep_table(&sweep), out)
 }
 
 pub fn scale(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
     let sweep = bench::scale(&arguments.effort(level)?)?;
-    arguments.finish(&sweep, sweep_table(&sweep), out)
+    arguments.output.finish(&sweep, sweep_table(&sweep), out)
 }
 
 pub fn roofline(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
     let roofline = bench::roofline(&arguments.effort(level)?);
-    arguments.finish(&roofline, roofline_table(&roofline), out)
+    arguments.output.finish(&roofline, roofline_table(&roofline), out)
 }
 
 pub fn breakeven(arguments: &Arguments, level: Level, out: &mut impl Write) -> Result<(), Failure> {
     let found = bench::breakeven(&arguments.effort(level)?);
-    arguments.finish(&found, breakeven_table(&found), out)
+    arguments.output.finish(&found, breakeven_table(&found), out)
 }
 
 fn milliseconds(seconds: f64) -> String {
