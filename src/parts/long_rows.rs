@@ -79,7 +79,7 @@ fn shift(row: &[u32], ids: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parts::linear::Random;
+    use crate::parts::descent::Random;
 
     #[test]
     fn every_id_of_a_long_row_is_found_and_no_other() {

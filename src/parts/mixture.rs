@@ -126,8 +126,8 @@ impl Mixture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::descent::Random;
     use crate::parts::fit::RIDGE;
-    use crate::parts::linear::Random;
 
     const ALL: Present = Present { counts: true, neighbours: true, linear: true };
 

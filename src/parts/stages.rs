@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::linear::Random;
+use super::descent::Random;
 use super::terms::Present;
 use super::{CountOptions, LinearOptions, NeighbourOptions};
 

@@ -1,6 +1,6 @@
 //! The parts against their definitions, and a classifier that is built, saved and asked.
 
-use super::linear::Random;
+use super::descent::Random;
 use super::*;
 use crate::data::Batch;
 use crate::kernels::Level;
