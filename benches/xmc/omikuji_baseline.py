@@ -7,7 +7,7 @@
 
 `parabel` is omikuji's default (three balanced binary trees), `bonsai` three trees with 100 children a node and no balancing.
 Both get the file's own values; omikuji divides them by their length itself. `one-vs-all` trains one hinge-loss classifier
-a label and is for small sets. Prints one JSON object: P@1, 3, 5 on the validation file, seconds to train and to predict, bytes of the model on disk.
+a label and is for small sets. Prints one JSON object: P@1, 3, 5 and PSP@1, 3, 5 on the validation file, seconds to train and to predict, bytes of the model on disk.
 """
 
 import argparse
@@ -102,7 +102,7 @@ def main():
     train, valid = xc.Samples(options.train, normalize=ours), xc.Samples(options.valid, normalize=ours)
     top, trained, predicted, size = (one_vs_all if ours else trees)(options, train, valid)
     report = {"seconds_train": trained, "seconds_predict": predicted, "bytes": size, "options": vars(options), "load": os.getloadavg()}
-    print(json.dumps(xc.precision(valid, top) | report))
+    print(json.dumps(xc.precision(valid, top) | xc.propensity_scored(train, valid, top) | report))
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def omikuji(model, train, valid):
     command = [sys.executable, HERE / "omikuji_baseline.py", "--train", train, "--valid", valid, "--model", model]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = json.loads(output.strip().split("\n")[-1])
-    return {f"p@{k}": 100 * found[f"p@{k}"] for k in KS} | {"seconds": found["seconds_train"], "bytes": found["bytes"]}
+    return {f"{of}@{k}": 100 * found[f"{of}@{k}"] for of in ("p", "psp") for k in KS} | {"seconds": found["seconds_train"], "bytes": found["bytes"]}
 
 
 def main():
