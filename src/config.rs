@@ -329,6 +329,10 @@ pub struct Train {
     /// Most bytes of a checkpoint that is copied in memory and written while training goes on. A larger one is written from where
     /// the tensors are, and training waits; 0 makes all of them wait.
     pub snapshot_bytes: u64,
+    /// Seconds that training may take, about, without a network; 0 for no limit. Linear rows are left out if they would take longer.
+    pub budget_seconds: f64,
+    /// Bytes of the parts of a model without a network, in its file, at most; 0 for no limit.
+    pub budget_bytes: u64,
     /// Steps between lines of the metrics log.
     pub log_every: u64,
     /// Evaluates on the validation file after each so many epochs, 0 for the end only. Before that, rows that sleep (`adam`) are
@@ -350,6 +354,8 @@ impl Default for Train {
             save_every: 0,
             keep: 2,
             snapshot_bytes: SNAPSHOT_BYTES,
+            budget_seconds: 0.0,
+            budget_bytes: 0,
             log_every: 50,
             eval_every: 1,
             seed: 1,

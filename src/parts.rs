@@ -11,6 +11,7 @@
 
 mod choose;
 mod classifier;
+mod clock;
 mod costs;
 mod counts;
 mod descent;
@@ -21,6 +22,7 @@ mod linear;
 mod long_rows;
 mod mixture;
 mod neighbours;
+mod prune;
 mod saved;
 mod scores;
 mod stages;

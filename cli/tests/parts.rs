@@ -246,3 +246,38 @@ fn all_labels_are_scored_on_demand_and_asking_is_timed() {
     let mut both = hotrow(&["predict", "--sparse", "--exhaustive", "--run"]);
     assert_fails(&both.arg(&run).output().unwrap(), 2, &["--exhaustive"]);
 }
+
+#[test]
+fn budgets_bound_the_time_and_the_file() {
+    let titles = Titles::new(400);
+    let budget = |name: &str, words: &[&str]| titles.train(name, PARTS).args(words).output().unwrap();
+    let file = |name: &str| {
+        let run = titles.path(name);
+        let latest = fs::read_to_string(run.join("latest")).unwrap();
+        fs::metadata(run.join(latest.trim()).join("parts.safetensors")).unwrap().len()
+    };
+    summary(&budget("whole", &[]));
+    let half = file("whole") * 2 / 3;
+    summary(&budget("half", &["--budget-bytes", &half.to_string()]));
+    assert!(file("half") <= half, "{} of {half}", file("half"));
+    assert_fails(
+        &budget("none", &["--budget-bytes", "100"]),
+        2,
+        &["train.budget_bytes", "100 is too few", "labels alone take"],
+    );
+    assert!(!titles.path("none").exists());
+
+    let quick = summary(&budget("quick", &["--budget-seconds", "0.000001"]));
+    assert!(quick["parts"]["counts"]["bytes"].as_u64() > Some(0), "{quick}");
+    assert!(quick["parts"]["linear"]["bytes"].as_u64().unwrap_or(0) == 0, "{quick}");
+    assert!(fs::read_to_string(titles.path("quick/metrics.jsonl")).unwrap().contains("gave_up"));
+    for (words, says) in [
+        (["--budget-seconds=-1"], "train.budget_seconds"),
+        (["--budget-seconds=nan"], "train.budget_seconds"),
+        (["--budget-bytes=-1"], "--budget-bytes"),
+    ] {
+        assert_fails(&budget("refused", &words), 2, &[says]);
+    }
+    let network = titles.train("refused", &["train.epochs=1"]).args(["--budget-seconds", "9"]).output().unwrap();
+    assert_fails(&network, 2, &["train.budget_seconds", "this run is of a network"]);
+}

@@ -173,6 +173,8 @@ impl Train {
         counts("train.save_every", self.save_every, 0)?;
         within("train.keep", self.keep, 1, MOST)?;
         counts("train.snapshot_bytes", self.snapshot_bytes, 0)?;
+        not_negative("train.budget_seconds", self.budget_seconds as f32)?;
+        counts("train.budget_bytes", self.budget_bytes, 0)?;
         counts("train.log_every", self.log_every, 1)?;
         counts("train.eval_every", self.eval_every, 0)?;
         counts("train.seed", self.seed, 0)?;

@@ -60,6 +60,15 @@ impl Config {
         changed.into_iter().next()
     }
 
+    /// A key that is not at its default and only concerns a model without a network.
+    pub(crate) fn key_of_parts(&self) -> Option<&'static str> {
+        let budgets = [
+            ("train.budget_seconds", self.train.budget_seconds > 0.0),
+            ("train.budget_bytes", self.train.budget_bytes > 0),
+        ];
+        budgets.into_iter().find(|budget| budget.1).map(|budget| budget.0)
+    }
+
     /// The defaults, changed by `file` (TOML), then by each of `sets` (`section.key=value`, the last one wins), and
     /// [checked](Config::check). Values of `sets` are TOML; what is none is a string, so that names need no quotes.
     ///

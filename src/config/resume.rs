@@ -28,6 +28,7 @@ impl Config {
             ("data", self.data != new.data),
             ("train.seed", self.train.seed != new.train.seed),
             ("train.batch_size", self.train.batch_size != new.train.batch_size),
+            ("train.budget_bytes", self.train.budget_bytes != new.train.budget_bytes),
             ("optim.name", self.optim.name != new.optim.name),
             ("optim.eight_bit", self.optim.eight_bit != new.optim.eight_bit),
             ("sparse.index, .tables, .codes, .probes, .block", index(&self.sparse) != index(&new.sparse)),

@@ -3,11 +3,13 @@
 use std::cmp::Reverse;
 
 use super::mixture::Mixture;
+use super::prune::{allot, typical};
 use super::saved::{self, Saved};
 use super::scores::{Scores, Vector};
 use super::terms::{Candidate, Present, TERMS};
 use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
 use crate::kernels::Level;
+use crate::sparse::SparseBatch;
 use crate::tensor::{Elements, Tensor};
 
 /// A classifier whose parts name candidates and score them, each in its way; a [`Mixture`] weighs what they say.
@@ -197,6 +199,32 @@ impl Classifier {
         let neighbours = self.neighbours.as_ref().map(|part| ("neighbours", part.bytes()));
         let linear = self.linear.as_ref().map(|part| ("linear", part.bytes()));
         [counts, neighbours, linear].into_iter().flatten().collect()
+    }
+
+    /// Makes the parts smaller until a checkpoint keeps so many bytes of it, or what is left of it has no pair, weight and sample. Each part
+    /// gets a share of the bytes by how much it counts. `samples` are those of training.
+    pub(super) fn prune(&mut self, bytes: u64, samples: &SparseBatch, seed: u64) {
+        let of = |tensors: Vec<Tensor>| tensors.iter().map(|tensor| tensor.elements.bytes().len() as u64).sum::<u64>();
+        let counts = self.counts.as_ref().map_or(0, |part| 8 * part.pairs() as u64);
+        let neighbours = self.neighbours.as_ref().map_or(0, |part| of(part.tensors()));
+        let linear = self.linear.as_ref().map_or(0, |part| 8 * part.len() as u64);
+        let wanted = [counts, neighbours, linear];
+        let fixed = of(self.tensors()) - wanted.iter().sum::<u64>();
+        let given = allot(bytes.saturating_sub(fixed), wanted, self.shares);
+        if let Some(part) = self.counts.as_mut().filter(|_| given[0] < counts) {
+            part.prune((given[0] / 8) as usize);
+        }
+        if let Some(part) = self.neighbours.as_mut().filter(|_| given[1] < neighbours) {
+            let share = given[1] as f64 / neighbours as f64;
+            part.prune((share * part.samples().nnz() as f64) as usize, seed);
+            // Samples with few features have more labels for each: a few more may have to go.
+            while of(part.tensors()) > given[1] && part.samples().nnz() > 0 {
+                part.prune(part.samples().nnz() * 49 / 50, seed);
+            }
+        }
+        if let Some(part) = self.linear.as_mut().filter(|_| given[2] < linear) {
+            part.prune((given[2] / 8) as usize, &typical(samples));
+        }
     }
 
     /// What a checkpoint keeps of it.

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use rayon::prelude::*;
 
 use super::Scores;
+use super::prune::{among_largest, retained};
 use super::saved::{self, Saved};
 use crate::data::Batch;
 use crate::ragged::Ragged;
@@ -127,6 +128,32 @@ impl CountMemory {
         let others = labels.iter().zip(counts).filter(|(other, _)| **other != label);
         let last = others.map(|(&label, &count)| (count, Reverse(label))).min();
         if last.is_some_and(|last| (count, Reverse(label)) < last) { 0 } else { count }
+    }
+
+    /// Forgets all pairs but `most`: those that add most to a score.
+    ///
+    /// ```
+    /// # use hotrow::{data::Batch, kernels::Level, parts::{CountMemory, CountOptions, Scores, postings}};
+    /// let mut samples = Batch::new(1);
+    /// for label in [4, 4, 5] {
+    ///     samples.features.push(&[0], &[1.0])?;
+    ///     samples.labels.push([label]);
+    /// }
+    /// let mut memory = CountMemory::new(&samples, &postings(&samples.features), 6, &CountOptions::default());
+    /// memory.prune(1);
+    /// let mut scores = Scores::new(6);
+    /// memory.add_to((&[0], &[1.0]), None, &mut scores);
+    /// assert_eq!((scores.get(4) > 0.0, scores.get(5)), (true, 0.0));
+    /// # Ok::<(), hotrow::kernels::IndexError>(())
+    /// ```
+    pub fn prune(&mut self, most: usize) {
+        let of_row = |(f, range): (usize, &[usize])| {
+            let factor = 1.0 / (self.options.smoothing + self.frequencies[f] as f32);
+            self.gains[range[0]..range[1]].iter().map(move |gain| factor * gain)
+        };
+        let worth: Vec<f32> = self.rows.offsets().windows(2).enumerate().flat_map(of_row).collect();
+        (self.rows, self.counts) = retained(&self.rows, &self.counts, &among_largest(&worth, most));
+        self.gains = self.counts.iter().map(|&count| gain(count)).collect();
     }
 
     /// Number of features.

@@ -1,7 +1,6 @@
 //! The weights of one label, by dual coordinate descent.
 
 use crate::data::Batch;
-use crate::sparse::SparseBatch;
 
 /// How a [`SparseLinear`](super::SparseLinear) is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,16 +21,6 @@ impl Default for LinearOptions {
     fn default() -> Self {
         Self { cost: 0.5, passes: 10, tolerance: 0.1, cut: 0.01, seed: 1 }
     }
-}
-
-/// The mean size of the values of each feature, among the vectors that have it.
-pub(super) fn typical(samples: &SparseBatch) -> Vec<f32> {
-    let mut sums = vec![(0.0_f32, 0_u32); samples.dim()];
-    for (&feature, value) in samples.indices().iter().zip(samples.values()) {
-        let (sum, count) = &mut sums[feature as usize];
-        (*sum, *count) = (*sum + value.abs(), *count + 1);
-    }
-    sums.iter().map(|&(sum, count)| sum / count.max(1) as f32).collect()
 }
 
 /// What is left of a label's weights.
@@ -180,7 +169,7 @@ impl Random {
     }
 
     /// Fisher and Yates.
-    fn shuffle(&mut self, items: &mut [u32]) {
+    pub fn shuffle(&mut self, items: &mut [u32]) {
         (1..items.len()).rev().for_each(|i| items.swap(i, self.below(i + 1)));
     }
 }

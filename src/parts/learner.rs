@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::choose::{chosen, shaped};
 use super::classifier::{Classifier, Own};
+use super::clock::Clock;
 use super::costs::of_pairs;
 use super::descent::Random;
 use super::fit::Example;
@@ -18,6 +19,9 @@ use crate::flops::Meter;
 use crate::kernels::Level;
 use crate::ragged::Ragged;
 use crate::tensor::Tensor;
+
+/// Samples by which the time of a search is guessed.
+const PROBED: usize = 500;
 
 /// The name of the trial rows in checkpoints.
 const TRIAL: &str = "trial";
@@ -62,6 +66,7 @@ pub struct Learner {
     held_out: Vec<bool>,
     trial: SparseLinear,
     classifier: Classifier,
+    clock: Clock,
     loss: f64,
     costs: PartCosts,
 }
@@ -91,6 +96,7 @@ impl Learner {
             held_out: options.hold_out(samples.len()),
             trial: SparseLinear::new(features),
             classifier,
+            clock: Clock::new(options.seconds),
             loss: f64::NAN,
             costs: PartCosts::default(),
             options,
@@ -101,6 +107,7 @@ impl Learner {
     pub fn tensors(&self) -> Vec<Tensor<'_>> {
         let mut tensors = self.classifier.tensors();
         tensors.extend(self.trial.tensors(TRIAL));
+        tensors.extend(self.clock.tensors());
         tensors
     }
 
@@ -118,6 +125,9 @@ impl Learner {
         let of = (&options.counts, options.neighbours);
         let classifier = Classifier::from_tensors(tensors, sizes, of, options.searched)?;
         self.trial = SparseLinear::from_tensors(tensors, TRIAL, classifier.features)?;
+        self.clock.restore(tensors)?;
+        let gave_up = self.clock.gave_up();
+        self.options.parts.linear &= !gave_up;
         let (before, left) = self.stages.split_at(done);
         let last = |end: fn(&Stage) -> Option<usize>| before.iter().filter_map(end).next_back().unwrap_or(0);
         let tried = last(|stage| match stage {
@@ -125,6 +135,7 @@ impl Learner {
             Stage::Mixture => Some(0),
             _ => None,
         });
+        let tried = if gave_up { 0 } else { tried };
         let trained = last(|stage| if let Stage::Linear(labels) = stage { Some(labels.end) } else { None });
         let linear = classifier.linear.as_ref();
         for (name, rows, want) in [(TRIAL, Some(&self.trial), tried), ("linear", linear, trained)] {
@@ -134,7 +145,7 @@ impl Learner {
         }
         let found = before.contains(&Stage::Negatives);
         // Unless the mixture has dropped the linear rows, all further stages train some.
-        let needed = classifier.linear.is_some() || left.contains(&Stage::Mixture);
+        let needed = !gave_up && (classifier.linear.is_some() || left.contains(&Stage::Mixture));
         if found && needed && !left.is_empty() {
             // By the memories of the first stage.
             let both = Present { counts: true, neighbours: true, linear: true };
@@ -161,8 +172,17 @@ impl Learner {
     pub fn step(&mut self, samples: &Batch, level: Level) -> Option<Stage> {
         assert_eq!(samples.len(), self.held_out.len(), "other samples than before");
         let stage = self.stages.get(self.done)?.clone();
+        let start = Instant::now();
+        self.do_stage(&stage, samples, level);
+        self.clock.spend(start.elapsed().as_secs_f64());
+        self.done += 1;
+        Some(stage)
+    }
+
+    fn do_stage(&mut self, stage: &Stage, samples: &Batch, level: Level) {
         let (positives, linear, start) = (&self.positives, &self.options.linear, Instant::now());
-        match &stage {
+        match stage {
+            Stage::Negatives | Stage::Trial(_) if self.clock.gave_up() => {}
             Stage::Memories => {
                 // Negatives are what both memories name, even if one of them gets no weight later.
                 let all = Present { counts: true, neighbours: true, linear: true };
@@ -170,6 +190,11 @@ impl Learner {
                 self.remember(&self.others(samples), parts);
             }
             Stage::Negatives => {
+                // Rows are trained twice, which takes about as long as the search.
+                let expected = || 2.0 * self.seconds_of_search(samples, level);
+                if self.clock.limits() && !self.clock.allows(expected()) && self.give_up() {
+                    return;
+                }
                 let pairs;
                 (self.negatives, pairs) = self.mistaken(samples, level);
                 self.costs.linear += of_pairs(pairs, start.elapsed());
@@ -178,6 +203,12 @@ impl Learner {
                 let held_out = Some(self.held_out.as_slice());
                 let pairs = self.trial.train(samples, positives, &self.negatives, labels.clone(), linear, held_out);
                 self.costs.linear += of_pairs(pairs, start.elapsed());
+                let all = self.classifier.frequencies.len() as f64;
+                let of_label = start.elapsed().as_secs_f64() / labels.len().max(1) as f64;
+                // The last training has more samples, and the mixture takes its time.
+                if !self.clock.allows(of_label * (all - labels.end as f64 + 1.3 * all)) {
+                    self.give_up();
+                }
             }
             Stage::Mixture => self.mix(samples, level),
             Stage::Linear(labels) => {
@@ -186,9 +217,43 @@ impl Learner {
                     self.costs.linear += of_pairs(pairs, start.elapsed());
                 }
             }
+            Stage::Pruning => self.classifier.prune(self.options.bytes, &samples.features, self.options.seed),
         }
-        self.done += 1;
-        Some(stage)
+    }
+
+    /// Whether linear rows were given up, as there was not the time for them.
+    pub fn gave_up(&self) -> bool {
+        self.clock.gave_up()
+    }
+
+    /// Goes on without linear rows, if there is another part.
+    fn give_up(&mut self) -> bool {
+        let parts = self.options.parts;
+        if parts.counts || parts.neighbours {
+            self.options.parts.linear = false;
+            (self.trial, self.negatives) = (SparseLinear::new(self.classifier.features), Ragged::new());
+            self.clock.give_up();
+        }
+        self.clock.gave_up()
+    }
+
+    /// What the search for negatives will take, by that of a few samples.
+    fn seconds_of_search(&self, samples: &Batch, level: Level) -> f64 {
+        let (count, labels) = (samples.len(), self.classifier.frequencies.len());
+        if (count * labels) as u64 <= self.options.exhaustive {
+            return 0.0;
+        }
+        let every = count.div_ceil(PROBED);
+        let probed: Vec<usize> = (0..count).step_by(every).collect();
+        let start = Instant::now();
+        probed.par_iter().for_each_init(
+            || self.classifier.lookup(level),
+            |lookup, &sample| {
+                let x = samples.features.entries(sample);
+                self.classifier.search(x, None, None, Some(self.options.hard), lookup);
+            },
+        );
+        start.elapsed().as_secs_f64() * every as f64
     }
 
     /// The mean cross-entropy of the samples that the mixture was fitted to, in nats; NaN before.

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::descent::{LinearOptions, Row, Solver, typical};
+use super::descent::{LinearOptions, Row, Solver};
 use super::long_rows::LongRows;
+use super::prune::{among_largest, retained, typical};
 use super::saved::{self, Saved};
 use super::scores::{Scores, Vector};
 use crate::data::Batch;
@@ -85,6 +86,16 @@ impl SparseLinear {
         let trained: Vec<Row> = trained.into_iter().flatten().collect();
         self.append(&trained);
         trained.iter().map(|row| row.pairs).sum()
+    }
+
+    /// Leaves out all weights but `most`: those that move a margin most, with `typical` the mean size of the values of each feature.
+    pub(super) fn prune(&mut self, most: usize, typical: &[f32]) {
+        let of_row = |(feature, range): (usize, &[usize])| {
+            self.weights[range[0]..range[1]].iter().map(move |weight| weight.abs() * typical[feature])
+        };
+        let worth: Vec<f32> = self.rows.offsets().windows(2).enumerate().flat_map(of_row).collect();
+        (self.rows, self.weights) = retained(&self.rows, &self.weights, &among_largest(&worth, most));
+        self.long = LongRows::new(&self.rows, self.biases.len());
     }
 
     /// Adds labels behind those that there are.

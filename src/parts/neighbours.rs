@@ -1,5 +1,6 @@
 //! Training samples that are like a sample.
 
+use super::descent::Random;
 use super::long_rows::touch;
 use super::saved::{self, Saved};
 use super::scores::{Scores, Vector, shortest_first};
@@ -201,6 +202,27 @@ impl NeighbourMemory {
         nearest.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         nearest.truncate(options.nearest);
         nearest
+    }
+
+    /// Forgets samples until those that are left have `most` values of features at most. Chance, which follows from `seed`, decides
+    /// which are kept.
+    pub fn prune(&mut self, most: usize, seed: u64) {
+        let mut order: Vec<u32> = (0..self.samples.len() as u32).collect();
+        Random(seed ^ 0x666f_7267).shuffle(&mut order);
+        let mut values = 0;
+        let fits = |sample: &&u32| {
+            values += self.samples.entries(**sample as usize).0.len();
+            values <= most
+        };
+        let mut kept: Vec<u32> = order.iter().take_while(fits).copied().collect();
+        kept.sort_unstable();
+        let (mut samples, mut labels) = (SparseBatch::new(self.samples.dim()), Ragged::new());
+        for sample in kept.into_iter().map(|sample| sample as usize) {
+            let (ids, values) = self.samples.entries(sample);
+            samples.push(ids, values).expect("it was a vector before");
+            labels.push(self.labels.row(sample).iter().copied());
+        }
+        *self = Self::new(samples, labels, self.options);
     }
 
     /// The samples.

@@ -27,6 +27,10 @@ pub struct LearnOptions {
     pub exhaustive: u64,
     /// Samples that the mixture is fitted to, at most; never more than a tenth.
     pub held_out: usize,
+    /// Seconds that all stages together may take, about: linear rows are left out if they would take longer. Infinite for no limit.
+    pub seconds: f64,
+    /// Bytes that a checkpoint may keep of the classifier, at most; `u64::MAX` for no limit.
+    pub bytes: u64,
     /// What all that is random follows from.
     pub seed: u64,
 }
@@ -43,6 +47,8 @@ impl Default for LearnOptions {
             random: 30,
             exhaustive: 20_000_000,
             held_out: 5000,
+            seconds: f64::INFINITY,
+            bytes: u64::MAX,
             seed: 1,
         }
     }
@@ -61,6 +67,8 @@ pub enum Stage {
     Mixture,
     /// These labels are trained on all samples.
     Linear(Range<usize>),
+    /// The parts are made smaller until they fit.
+    Pruning,
 }
 
 impl Stage {
@@ -72,6 +80,7 @@ impl Stage {
             Stage::Trial(_) => "trial",
             Stage::Mixture => "mixture",
             Stage::Linear(_) => "linear",
+            Stage::Pruning => "pruning",
         }
     }
 }
@@ -94,6 +103,9 @@ impl LearnOptions {
         stages.push(Stage::Mixture);
         if self.parts.linear {
             stages.extend(pieces(Stage::Linear));
+        }
+        if self.bytes < u64::MAX {
+            stages.push(Stage::Pruning);
         }
         stages
     }

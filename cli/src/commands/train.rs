@@ -48,6 +48,12 @@ struct Xmc {
     /// Sets one key of the configuration, such as optim.lr=0.002 (repeatable; wins over the file)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Seconds that training may take, about, after the files are read: linear rows are left out if they would take longer
+    #[arg(long, value_name = "S")]
+    budget_seconds: Option<f64>,
+    /// Bytes of the parts of the model, in its file, at most: each part keeps what counts most
+    #[arg(long, value_name = "N")]
+    budget_bytes: Option<u64>,
     /// Resumes the run in this folder from its last checkpoint, or from this checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "config"])]
     resume: Option<PathBuf>,
@@ -105,8 +111,8 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
             let signals = stopping(signals, arguments.stop_after);
             // Whoever resumes looks at the folder first, and tells what cannot be read.
             match kind(arguments) {
-                Ok(Kind::Parts(_)) => resume::<Mixed>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
-                _ => resume::<Config>(run, &moved, &arguments.sets, &options, &signals, &mut progress),
+                Ok(Kind::Parts(_)) => resume::<Mixed>(run, &moved, &sets(arguments), &options, &signals, &mut progress),
+                _ => resume::<Config>(run, &moved, &sets(arguments), &options, &signals, &mut progress),
             }
         }
         (None, Some(train), Some(folder)) => {
@@ -133,10 +139,18 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
 
 /// The configuration of a new run, or of a resumed one.
 fn kind(arguments: &Xmc) -> Result<Kind, Failure> {
+    let sets = sets(arguments);
     Ok(match &arguments.resume {
-        Some(run) => Kind::resumed(&run_of(run).join("config.toml"), &arguments.sets)?,
-        None => Kind::load(arguments.config.as_deref(), &arguments.sets)?,
+        Some(run) => Kind::resumed(&run_of(run).join("config.toml"), &sets)?,
+        None => Kind::load(arguments.config.as_deref(), &sets)?,
     })
+}
+
+/// All keys that are set: options of the command are short for some.
+fn sets(arguments: &Xmc) -> Vec<String> {
+    let seconds = arguments.budget_seconds.map(|seconds| format!("train.budget_seconds={seconds:?}"));
+    let bytes = arguments.budget_bytes.map(|bytes| format!("train.budget_bytes={bytes}"));
+    arguments.sets.iter().cloned().chain(seconds).chain(bytes).collect()
 }
 
 /// The signals, with a stop after a step.

@@ -10,7 +10,7 @@ use super::{KS, Scored};
 use crate::checkpoint::{self, Loaded, OwnedTensor};
 use crate::config::{Config, Data, PartName, Weighing};
 use crate::data::{Batch, Samples};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::metrics::{Inverse, Ranking};
@@ -45,7 +45,36 @@ pub(super) fn learn_options(config: &Config, values: u64) -> LearnOptions {
         linear: model.may_use(PartName::Linear) && !(is_auto(config) && values > MOST_VALUES),
     };
     let linear = crate::parts::LinearOptions { seed, ..options.linear };
-    LearnOptions { parts, linear, seed, ..options }
+    let (seconds, bytes) = (config.train.budget_seconds, config.train.budget_bytes);
+    let seconds = if seconds > 0.0 { seconds } else { options.seconds };
+    let bytes = if bytes > 0 { bytes } else { options.bytes };
+    LearnOptions { parts, linear, seconds, bytes, seed, ..options }
+}
+
+/// Bytes of names, of the mixture and of all that is small.
+const SMALL: u64 = 8 << 10;
+
+/// The bytes that a budget leaves for parts with so many features and labels, beside the list of features.
+///
+/// # Errors
+///
+/// If parts without anything in them take more.
+pub(super) fn bytes_of_parts(options: &LearnOptions, features: usize, labels: usize) -> Result<u64> {
+    if options.bytes == u64::MAX {
+        return Ok(u64::MAX);
+    }
+    let (features, labels) = (features as u64, labels as u64);
+    let beside = 4 * features + SMALL;
+    let counts = if options.parts.counts { 12 * features } else { 0 };
+    let linear = if options.parts.linear { 8 * features + 4 * labels } else { 0 };
+    let least = beside + 4 * labels + counts + linear;
+    match options.bytes {
+        bytes if bytes < least => Err(Error::config(
+            "train.budget_bytes",
+            format!("{bytes} is too few: {features} features and {labels} labels alone take {least}"),
+        )),
+        bytes => Ok(bytes - beside),
+    }
 }
 
 /// There is none: what runs say of a network they say of nothing.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Mixed;
 use crate::config::{Config, PartName, RunConfig, read};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The configuration of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ impl Kind {
         // Each has its own default.
         let unsaid = network.model.is_network() && parts.0.model.parts == [PartName::Auto];
         if network.model.is_network() && !(unsaid && network.key_of_network().is_none()) {
-            return Ok(Self::Network(network));
+            return Self::of_network(network);
         }
         parts.check()?;
         Ok(Self::Parts(parts))
@@ -55,10 +55,17 @@ impl Kind {
     pub fn resumed(file: &Path, sets: &[String]) -> Result<Self> {
         let config = Config::load(Some(file), sets)?;
         Ok(match config.model.is_network() {
-            true => Self::Network(config),
+            true => Self::of_network(config)?,
             // Its defaults are others. Whoever resumes it checks it, and looks at the folder first.
             false => Self::Parts(read(Mixed::default(), Some(file), sets)?),
         })
+    }
+
+    fn of_network(config: Config) -> Result<Self> {
+        match config.key_of_parts() {
+            Some(key) => Err(Error::config(key, "is for memories and linear rows, and this run is of a network")),
+            None => Ok(Self::Network(config)),
+        }
     }
 
     /// The configuration of either.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ask_parts::{LEAST, NoNetwork, PARTS, chosen, evaluate, learn_options, summary_of};
+use super::ask_parts::{LEAST, NoNetwork, PARTS, bytes_of_parts, chosen, evaluate, learn_options, summary_of};
 use super::known::{self, Digests};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::parts_estimate::check_memory;
@@ -171,7 +171,9 @@ impl FromFiles for Mixed {
         if loaded.is_none() {
             observer.note(&note);
         }
-        let mut learner = Learner::new(&samples, labels, learn_options(&self.0, values(&data.train)));
+        let mut options = learn_options(&self.0, values(&data.train));
+        options.bytes = bytes_of_parts(&options, kept.len(), labels)?;
+        let mut learner = Learner::new(&samples, labels, options);
         if let Some(loaded) = loaded {
             let (tensors, done) = (loaded.tensors(PARTS)?, loaded.state().step as usize);
             let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
@@ -233,12 +235,22 @@ impl Task for MixedTask {
         if self.learner.progress().0 == 0 {
             log.write("chosen", 0, &self.chosen)?;
         }
-        let start = Instant::now();
+        let (start, gave_up) = (Instant::now(), self.learner.gave_up());
         let Some(stage) = self.learner.step(&self.samples, self.work.level) else {
             return Ok((0.0, Counted::default()));
         };
         let (done, seconds) = (self.learner.progress().0 as u64, start.elapsed().as_secs_f64());
         self.stage = Some(stage.name());
+        if self.learner.gave_up() && matches!(stage, Stage::Negatives | Stage::Trial(_) | Stage::Linear(_)) {
+            self.stage = Some("no time for linear rows");
+            if !gave_up {
+                log.write(
+                    "gave_up",
+                    done,
+                    &json!({ "part": "linear", "budget_seconds": self.config.train.budget_seconds }),
+                )?;
+            }
+        }
         let weights = self.learner.classifier().mixture.weights.to_vec();
         log.write("stage", done, &json!({ "stage": stage.name(), "seconds": seconds, "mixture": weights }))?;
         // Every stage goes over all samples, and the run over them once. One of them has a loss.

@@ -151,7 +151,7 @@ fn data(arguments: &Xmc, options: &Options) -> Result<(Kind, Data), Failure> {
     let sizes = &arguments.sizes;
     if let Some(run) = &arguments.resume {
         let moved = MovedInputs { train: arguments.train.clone(), valid: arguments.valid.clone() };
-        let (sets, observer) = (&arguments.sets, &mut Progress::stderr());
+        let (sets, observer) = (&super::sets(arguments), &mut Progress::stderr());
         // Whoever resumes looks at the folder first, and tells what cannot be read.
         return Ok(match super::kind(arguments) {
             Ok(Kind::Parts(_)) => {
