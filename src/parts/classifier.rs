@@ -104,9 +104,7 @@ impl Classifier {
                 name(&lookup.margins, most.map(|most| if others { most / 4 } else { most }));
             }
             let near = self.neighbours.as_ref().map(|memory| {
-                let every = NeighbourOptions { looked_at: usize::MAX, compared: usize::MAX, ..memory.options() };
-                let options = if most.is_some() { memory.options() } else { every };
-                let nearest = memory.nearest_to_query(x, own.map(|own| own.sample), &options, lookup);
+                let nearest = memory.nearest_to_query(x, own.map(|own| own.sample), lookup);
                 labels_of(memory, &nearest, most.unwrap_or(usize::MAX))
             });
             let near = near.unwrap_or_default();
@@ -146,8 +144,7 @@ impl Classifier {
         self.ranked(&candidates, k)
     }
 
-    /// The same of all labels, and all training samples are compared. That takes hundreds of times as long, and tells what
-    /// [`best`](Self::best) misses.
+    /// The same of all labels. That takes many times as long, and tells what [`best`](Self::best) misses.
     ///
     /// # Panics
     ///

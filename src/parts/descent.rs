@@ -1,6 +1,8 @@
 //! The weights of one label, by dual coordinate descent.
 
+use super::scores::product;
 use crate::data::Batch;
+use crate::sparse::SparseBatch;
 
 /// How a [`SparseLinear`](super::SparseLinear) is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,13 +34,27 @@ pub(super) struct Row {
     pub pairs: u64,
 }
 
+/// What is known of samples and features before any label is trained.
+pub(super) struct Known<'a> {
+    /// Of each feature, the mean size of its values.
+    pub typical: Vec<f32>,
+    /// Of each sample, its squared length and that of the bias.
+    pub squares: Vec<f32>,
+    /// Samples that no label is trained on.
+    pub left_out: Option<&'a [bool]>,
+}
+
+/// The squared lengths of vectors with a further 1.
+pub(super) fn squares(samples: &SparseBatch) -> Vec<f32> {
+    let square = |sample| 1.0 + samples.entries(sample).1.iter().map(|x| x * x).sum::<f32>();
+    (0..samples.len()).map(square).collect()
+}
+
 /// One label after the other, by one thread.
 pub(super) struct Solver<'a> {
     samples: &'a Batch,
     options: &'a LinearOptions,
-    left_out: Option<&'a [bool]>,
-    /// Of each feature, the mean size of its values.
-    typical: &'a [f32],
+    known: &'a Known<'a>,
     /// Of all features, 0 between labels.
     weights: Vec<f32>,
     /// Features with a weight that was not 0 at some time, maybe twice.
@@ -46,26 +62,20 @@ pub(super) struct Solver<'a> {
     /// Of one label: its samples, their multipliers, and the order in which they are visited.
     ids: Vec<u32>,
     duals: Vec<f32>,
-    squares: Vec<f32>,
     order: Vec<u32>,
     /// Weights that were read or moved.
     pairs: u64,
 }
 
 impl<'a> Solver<'a> {
-    pub fn new(
-        samples: &'a Batch,
-        options: &'a LinearOptions,
-        left_out: Option<&'a [bool]>,
-        typical: &'a [f32],
-    ) -> Self {
+    pub fn new(samples: &'a Batch, options: &'a LinearOptions, known: &'a Known<'a>) -> Self {
         let weights = vec![0.0; samples.features.dim()];
-        let (touched, ids, duals, squares, order) = Default::default();
-        Self { samples, options, left_out, typical, weights, touched, ids, duals, squares, order, pairs: 0 }
+        let (touched, ids, duals, order) = Default::default();
+        Self { samples, options, known, weights, touched, ids, duals, order, pairs: 0 }
     }
 
     pub fn solve(&mut self, label: usize, positives: &[u32], negatives: &[u32]) -> Row {
-        let left_out = self.left_out;
+        let left_out = self.known.left_out;
         let stays = |sample: &&u32| !left_out.is_some_and(|left_out| left_out[**sample as usize]);
         self.ids.clear();
         self.ids.extend(positives.iter().filter(stays));
@@ -76,10 +86,6 @@ impl<'a> Solver<'a> {
         self.ids.extend(negatives.iter().filter(stays));
         self.duals.clear();
         self.duals.resize(self.ids.len(), 0.0);
-        let features = &self.samples.features;
-        let square = |&id: &u32| 1.0 + features.entries(id as usize).1.iter().map(|x| x * x).sum::<f32>();
-        self.squares.clear();
-        self.squares.extend(self.ids.iter().map(square));
         self.order.clear();
         self.order.extend(0..self.ids.len() as u32);
         let bias =
@@ -98,12 +104,12 @@ impl<'a> Solver<'a> {
             let (mut worst, mut place) = (0.0_f32, 0);
             while place < active {
                 let at = self.order[place] as usize;
-                let (ids, values) = self.samples.features.entries(self.ids[at] as usize);
+                let sample = self.ids[at] as usize;
+                let (ids, values) = self.samples.features.entries(sample);
                 let sign = if at < positives { 1.0 } else { -1.0 };
-                let product: f32 = ids.iter().zip(values).map(|(&id, x)| self.weights[id as usize] * x).sum();
                 self.pairs += ids.len() as u64;
                 let dual = self.duals[at];
-                let gradient = sign * (product + bias) - 1.0 + diagonal * dual;
+                let gradient = sign * (product(&self.weights, (ids, values)) + bias) - 1.0 + diagonal * dual;
                 if dual == 0.0 && gradient > far {
                     active -= 1;
                     self.order.swap(place, active);
@@ -112,7 +118,7 @@ impl<'a> Solver<'a> {
                 place += 1;
                 let violation = if dual == 0.0 { gradient.min(0.0) } else { gradient };
                 worst = worst.max(violation.abs());
-                let next = (dual - gradient / (self.squares[at] + diagonal)).max(0.0);
+                let next = (dual - gradient / (self.known.squares[sample] + diagonal)).max(0.0);
                 let step = sign * (next - dual);
                 if step != 0.0 {
                     self.duals[at] = next;
@@ -146,7 +152,7 @@ impl<'a> Solver<'a> {
         self.touched.sort_unstable();
         self.touched.dedup();
         let cut = self.options.cut;
-        let counts = |&(id, weight): &(u32, f32)| weight.abs() * self.typical[id as usize] > cut;
+        let counts = |&(id, weight): &(u32, f32)| weight.abs() * self.known.typical[id as usize] > cut;
         let kept = self.touched.iter().map(|&id| (id, self.weights[id as usize])).filter(counts);
         let (ids, weights) = kept.unzip();
         self.touched.drain(..).for_each(|id| self.weights[id as usize] = 0.0);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::descent::{LinearOptions, Row, Solver};
+use super::descent::{Known, LinearOptions, Row, Solver, squares};
 use super::long_rows::LongRows;
 use super::prune::{among_largest, retained, typical};
 use super::saved::{self, Saved};
@@ -45,9 +45,6 @@ pub struct SparseLinear {
     long: LongRows,
 }
 
-/// Labels that one thread trains at a time.
-const LABELS: usize = 16;
-
 impl SparseLinear {
     /// No label yet, for vectors of `features` numbers.
     pub fn new(features: usize) -> Self {
@@ -72,18 +69,15 @@ impl SparseLinear {
         left_out: Option<&[bool]>,
     ) -> u64 {
         assert_eq!(labels.start, self.biases.len(), "labels are trained in order");
-        let (all, typical): (Vec<usize>, _) = (labels.collect(), typical(&samples.features));
-        let trained: Vec<Vec<Row>> = all
-            .par_chunks(LABELS)
+        let all: Vec<usize> = labels.collect();
+        let known = Known { typical: typical(&samples.features), squares: squares(&samples.features), left_out };
+        let trained: Vec<Row> = all
+            .par_iter()
             .map_init(
-                || Solver::new(samples, options, left_out, &typical),
-                |solver, labels| {
-                    let train = |&label: &usize| solver.solve(label, positives.row(label), negatives.row(label));
-                    labels.iter().map(train).collect()
-                },
+                || Solver::new(samples, options, &known),
+                |solver, &label| solver.solve(label, positives.row(label), negatives.row(label)),
             )
             .collect();
-        let trained: Vec<Row> = trained.into_iter().flatten().collect();
         self.append(&trained);
         trained.iter().map(|row| row.pairs).sum()
     }

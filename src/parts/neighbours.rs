@@ -3,7 +3,7 @@
 use super::descent::Random;
 use super::long_rows::touch;
 use super::saved::{self, Saved};
-use super::scores::{Scores, Vector, shortest_first};
+use super::scores::{Scores, Vector, product, shortest_first};
 use crate::kernels::Level;
 use crate::ragged::Ragged;
 use crate::sparse::SparseBatch;
@@ -120,15 +120,8 @@ impl Lookup {
 
     /// The product of the query and a sparse vector.
     pub(super) fn product(&mut self, ids: &[u32], values: &[f32]) -> f32 {
-        // Four sums, because one would wait for each addition. Rows are short, so vectors would win nothing.
-        let (mut sums, whole) = ([0.0; 4], ids.len() / 4 * 4);
         self.pairs += ids.len() as u64;
-        for (ids, values) in ids[..whole].chunks_exact(4).zip(values.chunks_exact(4)) {
-            (0..4).for_each(|lane| sums[lane] += self.dense[ids[lane] as usize] * values[lane]);
-        }
-        let rest = ids[whole..].iter().zip(&values[whole..]);
-        let rest: f32 = rest.map(|(&id, value)| self.dense[id as usize] * value).sum();
-        (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+        product(&self.dense, (ids, values))
     }
 
     /// The pairs that were read since this was asked last.
@@ -163,17 +156,12 @@ impl NeighbourMemory {
     /// If a feature is none, or `lookup` is for fewer features or samples.
     #[track_caller]
     pub fn nearest(&self, x: Vector, left_out: Option<u32>, lookup: &mut Lookup) -> Vec<(u32, f32)> {
-        lookup.with_query(x, |lookup| self.nearest_to_query(x, left_out, &self.options, lookup))
+        lookup.with_query(x, |lookup| self.nearest_to_query(x, left_out, lookup))
     }
 
-    /// The same where `x` is the query of `lookup` already, with other options.
-    pub(super) fn nearest_to_query(
-        &self,
-        x: Vector,
-        left_out: Option<u32>,
-        options: &NeighbourOptions,
-        lookup: &mut Lookup,
-    ) -> Vec<(u32, f32)> {
+    /// The same where `x` is the query of `lookup` already.
+    pub(super) fn nearest_to_query(&self, x: Vector, left_out: Option<u32>, lookup: &mut Lookup) -> Vec<(u32, f32)> {
+        let options = &self.options;
         let mut looked_at = 0_usize;
         for (samples, feature, value) in shortest_first(x, &self.postings) {
             // The rarest one always, however frequent it is.
@@ -238,11 +226,6 @@ impl NeighbourMemory {
     /// The samples of each feature.
     pub fn postings(&self) -> &Ragged<u32> {
         &self.postings
-    }
-
-    /// How it is asked.
-    pub(super) fn options(&self) -> NeighbourOptions {
-        self.options
     }
 
     /// Bytes in memory.

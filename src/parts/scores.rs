@@ -7,6 +7,19 @@ use crate::ragged::Ragged;
 /// Ids and values of a sparse vector.
 pub(super) type Vector<'a> = (&'a [u32], &'a [f32]);
 
+/// The product of a dense and a sparse vector.
+pub(super) fn product(dense: &[f32], x: Vector) -> f32 {
+    // Four sums, because one would wait for each addition. Vectors are short, so those of the machine would win nothing.
+    let ((ids, values), mut sums) = (x, [0.0; 4]);
+    let whole = ids.len() / 4 * 4;
+    for (ids, values) in ids[..whole].chunks_exact(4).zip(values.chunks_exact(4)) {
+        (0..4).for_each(|lane| sums[lane] += dense[ids[lane] as usize] * values[lane]);
+    }
+    let rest = ids[whole..].iter().zip(&values[whole..]);
+    let rest: f32 = rest.map(|(&id, value)| dense[id as usize] * value).sum();
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+}
+
 /// The entries of `x` with the lengths of their rows, the shortest row first.
 pub(super) fn shortest_first(x: Vector, rows: &Ragged<u32>) -> Vec<(usize, u32, f32)> {
     let entry = |(&id, &value): (&u32, &f32)| (rows.row(id as usize).len(), id, value);

@@ -232,8 +232,7 @@ fn the_parts_together_are_better_than_each_alone_and_threads_change_nothing() {
 #[test]
 fn candidates_are_scored_as_if_all_labels_were() {
     let (train, valid) = (samples(400, 12), samples(100, 13));
-    let neighbours = NeighbourOptions { looked_at: 100_000, compared: 400, ..NeighbourOptions::default() };
-    let classifier = learned(&train, LearnOptions { neighbours, ..LearnOptions::default() }, 2);
+    let classifier = learned(&train, LearnOptions::default(), 2);
     let mut lookup = classifier.lookup(Level::detect());
     for sample in 0..valid.len() {
         let x = valid.features.entries(sample);

@@ -63,7 +63,7 @@ struct Xmc {
     /// Faulty lines to skip and count before one is an error [default: data.skip_bad of the run]
     #[arg(long, value_name = "N")]
     skip_bad: Option<u64>,
-    /// Scores all labels by all parts and compares all training samples, instead of candidates only: slow, and exact
+    /// Scores all labels with all parts, instead of candidates only
     #[arg(long)]
     exhaustive: bool,
     /// Prints the summary as one JSON object

@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Scores only the labels that the index of a network names, instead of all
     #[arg(long)]
     sparse: bool,
-    /// Scores all labels by all parts and compares all training samples, instead of candidates only: slow, and exact
+    /// Scores all labels with all parts, instead of candidates only
     #[arg(long, conflicts_with = "sparse")]
     exhaustive: bool,
     /// Prints a JSON object a line. Without it, labels show a tab, a line end and a backslash as `\t`, `\n` or `\r`,

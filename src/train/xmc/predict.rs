@@ -25,7 +25,7 @@ pub enum Scored {
     Usual,
     /// Those that the index of a network names, or parts.
     Named,
-    /// All; and parts compare all training samples.
+    /// All.
     All,
 }
 
