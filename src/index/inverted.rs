@@ -22,7 +22,7 @@ const SMOOTHING: f32 = 2.0;
 
 /// Features of a sample whose rows are read, at most: those that can add most to a score. Titles have fewer; of long texts the rest
 /// are words that say little.
-const FEATURES: usize = 32;
+const FEATURES: usize = 16;
 
 /// Features that one thread counts, and samples that it answers, at a time.
 const PIECE: usize = 64;
