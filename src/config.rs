@@ -33,12 +33,13 @@ pub struct Config {
 
 impl Default for Config {
     /// The learning rate, as the size of a batch and the number of passes, follows from the training set: see
-    /// [`Config::resolved`].
+    /// [`Config::resolved`]. It falls to 0 in a straight line: the loss of training falls as fast at a constant rate, but that of
+    /// other samples does not.
     fn default() -> Self {
         Self {
             model: Model::default(),
             sparse: Sparse::default(),
-            optim: Optim { lr: 0.0, ..Optim::default() },
+            optim: Optim { lr: 0.0, schedule: Schedule::Linear, ..Optim::default() },
             train: Train::default(),
             data: Data::default(),
         }
@@ -202,7 +203,7 @@ pub struct Sparse {
     pub index: IndexName,
     /// Who shares active rows.
     pub mode: Mode,
-    /// Rows of an active set: of each micro-batch (shared) or of each sample (per-sample). 0 means a twentieth of the labels,
+    /// Rows of an active set: of each micro-batch (shared) or of each sample (per-sample). 0 means a tenth of the labels,
     /// but 1024 to 4096.
     pub active: usize,
     /// Share of `active` that is random rows.

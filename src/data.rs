@@ -89,6 +89,8 @@ pub struct Batch {
     /// The number of true labels of each sample that the training set lacks. Samples beyond the end of the list have
     /// none.
     pub unseen: Vec<u32>,
+    /// Labels that an index of the data has named for each sample ahead of time; no rows where none has.
+    pub hits: Ragged<u32>,
 }
 
 impl Batch {
@@ -98,7 +100,7 @@ impl Batch {
     /// assert!(hotrow::data::Batch::new(100).is_empty());
     /// ```
     pub fn new(features: usize) -> Self {
-        Self { features: SparseBatch::new(features), labels: Ragged::new(), unseen: Vec::new() }
+        Self { features: SparseBatch::new(features), labels: Ragged::new(), unseen: Vec::new(), hits: Ragged::new() }
     }
 
     /// Number of samples.
@@ -127,6 +129,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.features.clear();
         self.labels.clear();
+        self.hits.clear();
         self.unseen.clear();
     }
 

@@ -12,6 +12,7 @@ mod exact;
 mod family;
 mod hashed;
 mod inserted;
+mod inverted;
 mod plain;
 mod rebuilds;
 mod saved;
@@ -28,6 +29,7 @@ use crate::config::{IndexName, IndexOptions};
 use crate::error::Result as Answer;
 use crate::kernels::{Level, MatRef, UniqueRowIds};
 use crate::ragged::Ragged;
+use crate::sparse::SparseBatch;
 use crate::tensor::Tensor;
 
 pub use blocks::Blocks;
@@ -35,6 +37,8 @@ pub use buckets::Buckets;
 pub use exact::ExactTopK;
 pub use family::HashName;
 pub use hashed::{HashOptions, Hashed};
+pub use inverted::Inverted;
+pub(crate) use inverted::{gain, most_frequent};
 use plain::Planned;
 pub use plain::{All, Random};
 pub use rebuilds::Rebuilds;
@@ -151,6 +155,22 @@ pub trait Index: Send + Sync + Debug {
         true
     }
 
+    /// Whether it names rows by the sparse inputs of samples, which it has [learnt](Self::learn), and not by queries. Then
+    /// [`select_by_inputs`](Self::select_by_inputs) is asked in place of `select`.
+    fn follows_data(&self) -> bool {
+        false
+    }
+
+    /// Takes the training samples and their labels, which are rows: once, at the start of a run. A resumed run restores what
+    /// `state` gave.
+    fn learn(&mut self, _samples: &SparseBatch, _labels: &Ragged<u32>) {}
+
+    /// Names up to `k` rows for each of these samples, best first, if it [follows the data](Self::follows_data). All that holds for
+    /// `select` holds here.
+    fn select_by_inputs(&self, inputs: &SparseBatch, _k: usize) -> Ragged<u32> {
+        (0..inputs.len()).map(|_| []).collect()
+    }
+
     /// Names up to `k` rows for each query, best first; `queries` is (Q, D). `step` is the step of the run, for indexes
     /// that draw at random.
     fn select(&self, rows: &Rows, queries: MatRef<f32>, k: usize, step: u64) -> Ragged<u32>;
@@ -254,6 +274,7 @@ pub fn new(options: &IndexOptions, seed: u64, rows: usize, dim: usize, level: Le
         IndexName::CrossPolytope => hashed(HashName::CrossPolytope),
         IndexName::Blocks => Ok(Box::new(Blocks::new(options.block, options.probes, seed, rows, dim, level)?)),
         IndexName::Exact => Ok(Box::new(ExactTopK::default())),
+        IndexName::Inverted => Ok(Box::new(Inverted::new(options.block, rows))),
         IndexName::Own(name) => {
             let makers = MAKERS.read().expect("no writer panics").clone();
             let (_, make) = makers.into_iter().find(|(own, _)| *own == name).expect("its name is registered");

@@ -169,6 +169,25 @@ impl<T: Copy + Default> Ragged<T> {
     }
 }
 
+/// The rows that each of `columns` is in, of rows of columns with `entries` in all.
+pub(crate) fn transposed<'a>(
+    rows: impl Iterator<Item = &'a [u32]> + Clone,
+    columns: usize,
+    entries: usize,
+) -> Ragged<u32> {
+    let mut offsets = vec![0; columns + 1];
+    rows.clone().flatten().for_each(|&column| offsets[column as usize + 1] += 1);
+    (0..columns).for_each(|column| offsets[column + 1] += offsets[column]);
+    let (mut next, mut ids) = (offsets.clone(), vec![0; entries]);
+    for (row, columns) in rows.enumerate() {
+        for &column in columns {
+            ids[next[column as usize]] = row as u32;
+            next[column as usize] += 1;
+        }
+    }
+    Ragged::from_parts(offsets, ids).expect("places of a counting sort")
+}
+
 impl<T, R: IntoIterator<Item = T>> FromIterator<R> for Ragged<T> {
     fn from_iter<I: IntoIterator<Item = R>>(rows: I) -> Self {
         let mut ragged = Self::new();

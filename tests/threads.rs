@@ -1,7 +1,7 @@
 //! The number of threads changes no bit.
 
 use hotrow::config::{Config, IndexName, Loss, Mode, OptimizerName, Storage};
-use hotrow::data::Batch;
+use hotrow::data::{Batch, Samples};
 use hotrow::kernels::Level;
 use hotrow::module::Module;
 use hotrow::rng::rng;
@@ -27,11 +27,36 @@ fn batch(step: u64) -> Batch {
     batch
 }
 
+/// Samples that stand in batches.
+struct Batches(Vec<Batch>);
+
+impl Samples for Batches {
+    fn len(&self) -> usize {
+        self.0.iter().map(Batch::len).sum()
+    }
+
+    fn features(&self) -> usize {
+        FEATURES
+    }
+
+    fn labels(&self) -> usize {
+        LABELS
+    }
+
+    fn read(&self, sample: usize, out: &mut Batch) {
+        let (batch, row) = (&self.0[sample / 100], sample % 100);
+        out.features.push_row(batch.features.row(row));
+        out.labels.push(batch.labels.row(row).iter().copied());
+    }
+}
+
 /// Losses and all weights after a few steps with `threads` threads.
 fn run(config: &Config, threads: usize) -> (Vec<f64>, Vec<Vec<u8>>) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let mut trainer = Trainer::new(config.clone(), FEATURES, LABELS, 6, Level::detect()).unwrap();
+        let all = (0..6).map(batch).collect();
+        trainer.learn_index(&Batches(all));
         let losses = (0..6).map(|step| trainer.step(&batch(step)).unwrap().loss).collect();
         trainer.settle();
         let tensors = trainer.network.weight_tensors().into_iter().chain(trainer.network.state_tensors());
@@ -47,6 +72,7 @@ fn one_two_three_and_eight_threads_give_the_same_bits() {
         (IndexName::Simhash, Mode::Shared),
         (IndexName::Blocks, Mode::Shared),
         (IndexName::Dwta, Mode::PerSample),
+        (IndexName::Inverted, Mode::Shared),
     ] {
         let mut config = Config::default();
         (config.sparse.index, config.sparse.mode, config.sparse.active) = (index, mode, 600);

@@ -16,8 +16,14 @@ use serde_json::Value;
 /// Files of tensors and their digests, by run.
 type Digests = BTreeMap<String, BTreeMap<String, String>>;
 
-const XMC: &[&str] =
-    &["train.epochs=2", "train.batch_size=32", "model.hidden=[24]", "sparse.rebuild_every=7", "optim.lr=0.05"];
+const XMC: &[&str] = &[
+    "train.epochs=2",
+    "train.batch_size=32",
+    "model.hidden=[24]",
+    "sparse.rebuild_every=7",
+    "optim.lr=0.05",
+    "optim.schedule=constant",
+];
 
 const XMC_RUNS: &[(&str, &str)] = &[
     ("shared", "sparse.block=8"),
@@ -30,6 +36,7 @@ const XMC_RUNS: &[(&str, &str)] = &[
     ("minhash", "sparse.index=minhash sparse.active=80 sparse.tables=8"),
     ("cross-polytope", "sparse.index=cross-polytope sparse.active=80 sparse.tables=8"),
     ("exact", "sparse.index=exact sparse.active=80"),
+    ("inverted", "sparse.index=inverted sparse.active=190"),
     ("micro-batches", "sparse.micro_batch=8 sparse.active=80 sparse.block=8"),
     ("bce", "model.loss=bce sparse.active=80 sparse.block=8"),
     (

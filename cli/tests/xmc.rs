@@ -132,14 +132,15 @@ fn a_run_that_was_killed_many_times_has_the_bits_of_one_that_was_not() {
     runs::a_run_that_was_killed_has_the_bits_of_one_that_was_not(&Data::new(), SHORT, 50, 11);
 }
 
-/// A frozen index is built once; from then on it knows labels by the samples that they were seen with. It learns, and a
-/// checkpoint keeps what was inserted: a run taken up in its middle ends with the bits of one that was not.
+/// A frozen index is built once; from then on it knows labels by the samples that they were seen with. An inverted one is built of the
+/// training set. The run learns, and a checkpoint keeps what was inserted or built: a run taken up in its middle ends with the bits of
+/// one that was not, and labels are named without the training set.
 #[test]
-fn a_run_with_a_frozen_index_learns_and_is_taken_up_with_the_same_bits() {
+fn a_run_whose_index_is_built_once_learns_and_is_taken_up_with_the_same_bits() {
     let data = Data::new();
-    for index in ["simhash", "blocks"] {
-        let index_set = format!("sparse.index={index}");
-        let more = ["sparse.frozen=true", &index_set, "train.epochs=4", "train.keep=1000", "optim.lr=0.1"];
+    for (index, frozen) in [("simhash", "true"), ("blocks", "true"), ("inverted", "false")] {
+        let [index_set, frozen] = [format!("sparse.index={index}"), format!("sparse.frozen={frozen}")];
+        let more = [&*frozen, &index_set, "train.epochs=4", "train.keep=1000", "optim.lr=0.1"];
         let kept = SHORT.iter().copied().filter(|set| !set.starts_with("train.epochs") && !set.starts_with("optim.lr"));
         let sets: Vec<&str> = kept.chain(more).collect();
         let run = data.path(index);
@@ -159,6 +160,10 @@ fn a_run_with_a_frozen_index_learns_and_is_taken_up_with_the_same_bits() {
         let again = summary(&data.resume(&middle).output().unwrap());
         assert_eq!(again["digest"], undisturbed["digest"], "{index}");
         assert_eq!(log(&run), want, "{index}");
+        let mut predict = hotrow(&["predict", "--sparse", "--top", "2", "--run"]);
+        let output = predict.arg(&run).arg("--input").arg(data.path("data/valid.txt")).output().unwrap();
+        let named = text(&output.stdout).lines().filter(|line| line.split('\t').count() == 2).count();
+        assert!(named >= 195, "{index}: {named} of 200 samples are named two labels\n{}", text(&output.stderr));
     }
 }
 

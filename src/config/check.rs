@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 
-use super::{Config, Data, Format, IndexName, Model, Optim, OptimizerName, Schedule, Sparse, Train};
+use super::IndexName::{All, Exact, Inverted, Random};
+use super::{Config, Data, Format, Model, Optim, OptimizerName, Schedule, Sparse, Train};
 use crate::error::{Error, Result};
 
 /// Largest width of a layer, batch, block or set: far above what is of use, far below where products overflow.
@@ -24,9 +25,20 @@ impl Config {
         let resolved = self.resolved(usize::MAX);
         resolved.model.check()?;
         resolved.sparse.check(resolved.train.batch_size)?;
+        resolved.check_sampled()?;
         resolved.optim.check()?;
         resolved.train.check()?;
         resolved.data.check()
+    }
+
+    /// Inputs of a hidden layer have no features that could name its neurons.
+    fn check_sampled(&self) -> Result<()> {
+        match (self.sparse.index, self.model.sampled_hidden.as_slice()) {
+            (Inverted, [_, ..]) => {
+                Err(wrong("sparse.index", Inverted, "for output layers; model.sampled_hidden names others"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -112,7 +124,7 @@ impl Sparse {
             let limit = format!("below sparse.rebuild_every ({})", self.rebuild_every);
             return Err(wrong("sparse.rebuild_most", self.rebuild_most, limit));
         }
-        if self.frozen && matches!(self.index, IndexName::All | IndexName::Random | IndexName::Exact) {
+        if self.frozen && matches!(self.index, All | Random | Exact | Inverted) {
             let limit = "for an index that labels can be inserted into; sparse.index names one without";
             return Err(wrong("sparse.frozen", "true", limit));
         }

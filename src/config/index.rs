@@ -5,7 +5,7 @@ use std::sync::RwLock;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::check::within;
+use super::check::{within, wrong};
 use crate::error::Result;
 
 /// Which rows are guessed to matter.
@@ -27,14 +27,17 @@ pub enum IndexName {
     Blocks,
     /// The rows with the largest scores: an oracle that costs what dense costs.
     Exact,
+    /// Labels by the features that they came with in the training set.
+    Inverted,
     /// One that this program has [registered](crate::index::register).
     Own(&'static str),
 }
 
-use IndexName::{All, Blocks, CrossPolytope, Dwta, Exact, Minhash, Own, Random, Simhash};
+use IndexName::{All, Blocks, CrossPolytope, Dwta, Exact, Inverted, Minhash, Own, Random, Simhash};
 
-const BUILT_IN: [IndexName; 8] = [All, Random, Simhash, Dwta, Minhash, CrossPolytope, Blocks, Exact];
-const NAMES: [&str; 8] = ["all", "random", "simhash", "dwta", "minhash", "cross-polytope", "blocks", "exact"];
+const BUILT_IN: [IndexName; 9] = [All, Random, Simhash, Dwta, Minhash, CrossPolytope, Blocks, Exact, Inverted];
+const NAMES: [&str; 9] =
+    ["all", "random", "simhash", "dwta", "minhash", "cross-polytope", "blocks", "exact", "inverted"];
 
 /// Names that programs have registered.
 static OWN: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
@@ -98,7 +101,7 @@ pub struct IndexOptions {
     pub codes: usize,
     /// Extra buckets or blocks that are looked up, where it can.
     pub probes: usize,
-    /// Rows of a block, where it has blocks.
+    /// Rows of a block, where it has blocks; labels that a feature holds, where features do.
     pub block: usize,
 }
 
@@ -109,7 +112,8 @@ impl Default for IndexOptions {
 }
 
 impl IndexOptions {
-    /// About how many bytes the index of `rows` rows of `cols` numbers takes; 0 for one of a program's own.
+    /// About how many bytes the index of `rows` rows of `cols` numbers takes; 0 for one of a program's own, and for one of
+    /// which data decide.
     ///
     /// ```
     /// use hotrow::config::{IndexName, IndexOptions};
@@ -118,7 +122,7 @@ impl IndexOptions {
     /// ```
     pub fn bytes(&self, rows: usize, cols: usize) -> u64 {
         let bytes = match self.index {
-            Random | All | Exact | Own(_) => 0,
+            Random | All | Exact | Inverted | Own(_) => 0,
             Blocks => 8 * rows + rows / self.block.max(1) * (cols + 2) * 4,
             // The bucket of each row in each table, and the rows of each bucket.
             Simhash | Dwta | Minhash | CrossPolytope => 2 * 4 * self.tables * rows,
@@ -128,6 +132,9 @@ impl IndexOptions {
 
     /// An error if a value is out of its range; keys begin with `section`.
     pub(super) fn check(&self, section: &str) -> Result<()> {
+        if self.index == Inverted && section != "sparse" {
+            return Err(wrong(&format!("{section}.index"), Inverted, "for the sparse inputs of `train xmc` only"));
+        }
         within(&format!("{section}.block"), self.block, 1, 1 << 24)?;
         within(&format!("{section}.tables"), self.tables, 1, 1 << 16)?;
         within(&format!("{section}.codes"), self.codes, 0, 32)?;

@@ -127,6 +127,11 @@ fn what_cannot_be_is_refused_with_its_key_value_and_limit() {
         ),
         (&["sparse.rebuild_most=99"], "sparse.rebuild_most: 99 is below sparse.rebuild_every (100)"),
         (&["sparse.index=random", "sparse.frozen=true"], "sparse.frozen: true is for an index"),
+        (&["sparse.index=inverted", "sparse.frozen=true"], "sparse.frozen: true is for an index"),
+        (
+            &["sparse.index=inverted", "model.hidden=[9, 9]", "model.sampled_hidden=[2]"],
+            "sparse.index: inverted is for output layers",
+        ),
         (&["sparse.hidden_active=0"], "sparse.hidden_active: 0 is not above 0 and at most 1"),
         (&["train.keep=0"], "train.keep: 0 is not at least 1"),
         (&["data.hash_size=1000"], "data.hash_size: 1000 is not 0 or a power of two"),
@@ -170,7 +175,7 @@ fn above(least: f32) -> impl Strategy<Value = f32> {
 
 prop_compose! {
     fn configs()(
-        hidden in prop::collection::vec(1_usize..5000, 1..4), storage in 0_usize..3, index in 0_usize..8, schedule in 0_usize..3,
+        hidden in prop::collection::vec(1_usize..5000, 1..4), storage in 0_usize..3, index in 0_usize..9, schedule in 0_usize..3,
         numbers in (0.0_f32..=1.0, above(0.0), above(0.0), 0.0_f32..1.0), seed in 0..=i64::MAX as u64,
         active: u32, text in "[ -+\\--~äß\n\"\\\\]{0,12}", char_ngrams in prop::collection::vec(1_usize..9, 0..3), flag: bool,
     ) -> Config {
@@ -179,7 +184,7 @@ prop_compose! {
         config.model.storage = [Storage::F32, Storage::Bf16, Storage::Bf16Master][storage];
         config.sparse.index = [
             IndexName::All, IndexName::Random, IndexName::Simhash, IndexName::Dwta, IndexName::Minhash,
-            IndexName::CrossPolytope, IndexName::Blocks, IndexName::Exact,
+            IndexName::CrossPolytope, IndexName::Blocks, IndexName::Exact, IndexName::Inverted,
         ][index];
         config.sparse.active = active as usize;
         config.sparse.correction = flag;

@@ -10,9 +10,13 @@
 //! - After a rebuild, queries that point at a row find it. After `mark_moved` and another rebuild, so do queries at a row
 //!   whose weights have changed. See [`Claims::found`].
 //! - The query that a row was inserted for finds it, and the next rebuild forgets it. See [`Claims::inserts`].
+//! - An index that [follows the data](Index::follows_data) keeps these promises for the inputs of samples that it has learnt, and names
+//!   most labels of samples for their own inputs.
 //!
 //! It cannot check that rows are found however they are distributed. Locality-sensitive hashing does not promise this.
 //! The rows of this kit lie in clusters, and hashing finds nearly all of them.
+
+mod inputs;
 
 use half::bf16;
 use rand::RngExt;
@@ -121,6 +125,9 @@ pub fn check(make: impl Fn(usize, usize, Level) -> Box<dyn Index> + Sync, claims
     changed_rows_are_found(&make, &queries, &biases, claims.found);
     inserted_rows(&make, &rows, &queries, claims.inserts);
     no_rows(&make);
+    if make(ROWS, DIM, level).follows_data() {
+        inputs::check(&make);
+    }
 }
 
 /// Checks one answer.
@@ -317,6 +324,12 @@ mod tests {
             let recall = hits as f64 / (300 * K) as f64;
             assert!(recall >= least, "{name:?}: {recall}");
         }
+    }
+
+    #[test]
+    fn inverted_conforms() {
+        check_named(IndexName::Inverted, |_| (), Claims { found: 0.0, inserts: false });
+        check_named(IndexName::Inverted, |config| config.block = 3, Claims { found: 0.0, inserts: false });
     }
 
     #[test]

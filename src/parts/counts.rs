@@ -8,6 +8,7 @@ use super::Scores;
 use super::prune::{among_largest, retained};
 use super::saved::{self, Saved};
 use crate::data::Batch;
+use crate::index::{gain, most_frequent};
 use crate::ragged::Ragged;
 use crate::tensor::{Elements, Tensor};
 
@@ -70,7 +71,10 @@ impl CountMemory {
         let counted: Vec<Vec<Vec<(u32, u32)>>> = features
             .par_chunks(FEATURES)
             .map_init(Vec::new, |came, features| {
-                features.iter().map(|&feature| count(samples, postings.row(feature), options.row, came)).collect()
+                features
+                    .iter()
+                    .map(|&feature| most_frequent(&samples.labels, postings.row(feature), options.row, came))
+                    .collect()
             })
             .collect();
         let (mut rows, mut counts) = (Ragged::new(), Vec::new());
@@ -208,26 +212,4 @@ impl CountMemory {
         }
         Ok(Self::from_counts(labels, *options, frequencies, rows, counts))
     }
-}
-
-/// `c ln(1 + c)`
-fn gain(count: u32) -> f32 {
-    let count = f64::from(count);
-    (count * count.ln_1p()) as f32
-}
-
-/// The labels of a feature that these samples have, with their counts, the `most` most frequent ones; `came` is scratch.
-fn count(samples: &Batch, of_feature: &[u32], most: usize, came: &mut Vec<u32>) -> Vec<(u32, u32)> {
-    came.clear();
-    of_feature.iter().for_each(|&sample| came.extend(samples.labels.row(sample as usize)));
-    came.sort_unstable();
-    let mut row: Vec<(u32, u32)> = came.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect();
-    if row.len() > most {
-        if most > 0 {
-            row.select_nth_unstable_by_key(most - 1, |&(label, count)| (Reverse(count), label));
-        }
-        row.truncate(most);
-        row.sort_unstable();
-    }
-    row
 }

@@ -6,6 +6,7 @@ use super::saved::{self, Saved};
 use super::scores::{Scores, Vector, product, shortest_first};
 use crate::kernels::Level;
 use crate::ragged::Ragged;
+pub(super) use crate::ragged::transposed;
 use crate::sparse::SparseBatch;
 use crate::tensor::{Elements, Tensor};
 
@@ -62,25 +63,6 @@ pub struct NeighbourMemory {
 /// ```
 pub fn postings(samples: &SparseBatch) -> Ragged<u32> {
     transposed((0..samples.len()).map(|sample| samples.entries(sample).0), samples.dim(), samples.nnz())
-}
-
-/// The rows that each of `columns` is in, of rows of columns with `entries` in all.
-pub(super) fn transposed<'a>(
-    rows: impl Iterator<Item = &'a [u32]> + Clone,
-    columns: usize,
-    entries: usize,
-) -> Ragged<u32> {
-    let mut offsets = vec![0; columns + 1];
-    rows.clone().flatten().for_each(|&column| offsets[column as usize + 1] += 1);
-    (0..columns).for_each(|column| offsets[column + 1] += offsets[column]);
-    let (mut next, mut ids) = (offsets.clone(), vec![0; entries]);
-    for (row, columns) in rows.enumerate() {
-        for &column in columns {
-            ids[next[column as usize]] = row as u32;
-            next[column as usize] += 1;
-        }
-    }
-    Ragged::from_parts(offsets, ids).expect("places of a counting sort")
 }
 
 /// What one thread needs to ask memories: sums, and the query as a dense vector.

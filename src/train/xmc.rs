@@ -9,6 +9,7 @@ mod kind;
 mod known;
 mod label_counts;
 mod mixed;
+mod named;
 mod parts_estimate;
 mod predict;
 mod sampling;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::sampling::active_rows;
-use crate::config::{Config, IndexName, Storage};
+use crate::config::{Config, IndexName, Sparse, Storage};
 use crate::data::{Dataset, Samples};
 use crate::error::{Error, Result};
 use crate::kernels::Level;
@@ -148,7 +148,11 @@ fn plan(config: &Config, (samples, features_per_sample): (usize, f64), features:
     let active = active_rows(sparse, labels);
     let dense = sparse.index == IndexName::All || 2 * active >= labels;
     let active = if dense { labels } else { active };
-    let index_bytes = if dense { 0 } else { sparse.options().bytes(labels, last) };
+    let (index_bytes, learnt_bytes) = match sparse.index {
+        _ if dense => (0, 0),
+        IndexName::Inverted => inverted_bytes(sparse, (samples, features_per_sample), features),
+        _ => (sparse.options().bytes(labels, last), 0),
+    };
     let touched = (batch as f64 * features_per_sample).min(features as f64);
     let dense_products = 6.0 * batch as f64 * (active as f64 * last as f64 + inner as f64);
     let moved = active as f64 * last as f64 + touched * first as f64;
@@ -156,7 +160,7 @@ fn plan(config: &Config, (samples, features_per_sample): (usize, f64), features:
     Estimate {
         parameters,
         state_bytes,
-        index_bytes,
+        index_bytes: index_bytes.saturating_add(learnt_bytes),
         snapshot_bytes: snapshot(state_bytes.saturating_add(index_bytes), config.train.snapshot_bytes),
         scratch_bytes: (4.0 * batch as f64 * (active as f64 + 4.0 * widths.iter().sum::<usize>() as f64)
             + 8.0 * active.min(16_384) as f64 * last as f64) as u64,
@@ -168,4 +172,13 @@ fn plan(config: &Config, (samples, features_per_sample): (usize, f64), features:
         bytes_per_step: (moved * 2.0 * stored) as u64,
         seconds_per_step: 0.0,
     }
+}
+
+/// Bytes of the lists of an inverted index, which a checkpoint has too, and of what a run keeps or needs beside them: hits of all samples,
+/// and once, while it learns, the samples in memory and by feature.
+fn inverted_bytes(sparse: &Sparse, (samples, features_per_sample): (usize, f64), features: usize) -> (u64, u64) {
+    let most = (features as u64).saturating_mul(sparse.block as u64);
+    let hits = (samples as u64).saturating_mul(4 * sparse.hits as u64 + 8);
+    let learning = (12.0 * samples as f64 * features_per_sample) as u64;
+    (most.saturating_mul(8).saturating_add(12 * features as u64), hits.saturating_add(learning))
 }

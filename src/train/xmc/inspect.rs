@@ -18,8 +18,8 @@ impl Trainer {
         let costs = self.work.costs;
         self.forward(batch);
         let labels: Vec<&[u32]> = batch.labels.iter().collect();
-        let hits = self.hits();
-        let sets = self.choose(&labels, &hits);
+        let named = self.hits(batch);
+        let sets = self.choose(&labels, if batch.hits.is_empty() { &named } else { &batch.hits });
         let (layer, width) = (&self.network.output, self.network.width());
         let (x, rows, level) = (self.activations().last(), layer.rows(), self.work.level);
         let mut all = vec![0.0; samples * rows];

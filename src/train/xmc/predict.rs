@@ -154,7 +154,11 @@ fn best_of_network(trainer: &mut Trainer, batch: &Batch, k: usize, sparse: bool)
         return rows.map(|(ids, scores)| ids.iter().copied().zip(scores.iter().copied()).collect()).collect();
     };
     let view = network.output.view(work.level);
-    let hits = sampling.index.select(&view, x, k.max(config.sparse.hits), *steps);
+    let most = k.max(config.sparse.hits);
+    let hits = match sampling.index.follows_data() {
+        true => sampling.index.select_by_inputs(&batch.features, most),
+        false => sampling.index.select(&view, x, most, *steps),
+    };
     let score = |sample: usize, row: u32| {
         let product = match view.weights {
             WeightsRef::F32(w) => dot(work.level, w.row(row as usize), x.row(sample)),

@@ -18,16 +18,17 @@ pub struct Sampling {
     frozen: bool,
 }
 
-/// Rows of an active set for a layer of `rows`: what the configuration says, or a twentieth of the rows but 1024 to 4096.
+/// Rows of an active set for a layer of `rows`: what the configuration says, or a tenth of the rows but 1024 to 4096.
 ///
 /// ```
 /// use hotrow::config::Sparse;
 /// assert_eq!(hotrow::train::xmc::active_rows(&Sparse::default(), 670_091), 4096);
+/// assert_eq!(hotrow::train::xmc::active_rows(&Sparse::default(), 35_686), 3568);
 /// assert_eq!(hotrow::train::xmc::active_rows(&Sparse { active: 77, ..Sparse::default() }, 670_091), 77);
 /// ```
 pub fn active_rows(sparse: &Sparse, rows: usize) -> usize {
     match sparse.active {
-        0 => (rows / 20).clamp(1024, 4096).min(rows),
+        0 => (rows / 10).clamp(1024, 4096).min(rows),
         active => active.min(rows),
     }
 }

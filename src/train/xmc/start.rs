@@ -78,14 +78,18 @@ impl FromFiles for Config {
         let counts = LabelCounts::count(&data.train);
         let (features, labels) = (data.train.features(), data.train.labels());
         let trainer = match loaded {
-            None => Trainer::new(self, features, labels, steps, level)?,
+            None => {
+                let mut trainer = Trainer::new(self, features, labels, steps, level)?;
+                trainer.learn_index(&data.train);
+                trainer
+            }
             Some(loaded) => {
                 let mut trainer = Trainer::to_restore(self, features, labels, steps, level)?;
                 trainer.restore(loaded)?;
                 trainer
             }
         };
-        let (source, train) = (Arc::new(data.train.clone()), &trainer.config.train);
+        let (source, train) = (trainer.with_hits(Arc::new(data.train.clone())), &trainer.config.train);
         Ok(Xmc {
             inverse: counts.inverse(train),
             files: [(VOCABULARY, data.vocabulary.to_json()), (LABEL_COUNTS, counts.to_json())],

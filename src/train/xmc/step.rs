@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Trainer;
+use super::named::named;
 use super::trainer::course;
 use crate::active::{ActiveSet, Sources};
 use crate::config::Mode;
@@ -61,10 +62,11 @@ impl Trainer {
         self.forward(batch);
         let labels: Vec<&[u32]> = batch.labels.iter().collect();
         let mut dlast = vec![0.0; batch.len() * self.network.width()];
-        let hits = self.hits();
+        let named = self.hits(batch);
+        let hits = if batch.hits.is_empty() { &named } else { &batch.hits };
         let choice = match (&self.output, self.config.sparse.mode) {
-            (Some(_), Mode::PerSample) => self.per_sample(&labels, &hits, &mut dlast, &mut report),
-            _ => Choice::Shared(self.shared(&labels, &hits, &mut dlast, &mut report)),
+            (Some(_), Mode::PerSample) => self.per_sample(&labels, hits, &mut dlast, &mut report),
+            _ => Choice::Shared(self.shared(&labels, hits, &mut dlast, &mut report)),
         };
         report.loss /= batch.len() as f64;
         if !report.loss.is_finite() {
@@ -112,13 +114,19 @@ impl Trainer {
         &self.activations
     }
 
-    /// What the index names for each sample.
-    pub(super) fn hits(&mut self) -> Ragged<u32> {
+    /// What the index names for each sample, unless the batch has it from before.
+    pub(super) fn hits(&mut self, batch: &Batch) -> Ragged<u32> {
         let Some(sampling) = &self.output else { return Ragged::new() };
+        if !batch.hits.is_empty() {
+            return Ragged::new();
+        }
         let (network, x, sparse, steps) = (&self.network, self.activations.last(), &self.config.sparse, self.steps);
         self.work.timed(Phase::Select, |work| {
             let before = sampling.index.flops();
-            let hits = sampling.index.select(&network.output.view(work.level), x, sparse.hits, steps);
+            let hits = match sampling.index.follows_data() {
+                true => named(&*sampling.index, batch, sparse.hits),
+                false => sampling.index.select(&network.output.view(work.level), x, sparse.hits, steps),
+            };
             work.costs.count(Phase::Select, sampling.index.flops() - before, 0, 0);
             hits
         })
