@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use super::mixture::Mixture;
 use super::saved::{self, Saved};
 use super::terms::{Candidate, Present, TERMS};
+use super::text_terms::TEXT_TERMS;
+use super::texts::{TEXTS, TextMemory};
 use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
 use crate::kernels::Level;
 use crate::tensor::{Elements, Tensor};
@@ -24,11 +26,14 @@ pub struct Classifier {
     pub neighbours: Option<NeighbourMemory>,
     /// A linear classifier for each label.
     pub linear: Option<SparseLinear>,
+    /// What labels are called or described by.
+    pub texts: Option<TextMemory>,
     /// How much each part counts.
     pub mixture: Mixture,
-    /// The same as one number for each part (counts, neighbours, linear rows): see [`Mixture::shares`].
-    pub shares: [f64; 3],
-    /// Candidates that counts name, and as many that neighbours name; linear rows name a quarter of that, or as many where they are alone.
+    /// The same as one number for each part (counts, neighbours, linear rows, texts): see [`Mixture::shares`].
+    pub shares: [f64; 4],
+    /// Candidates that counts name, and as many that neighbours name; linear rows and texts name a quarter of that each, or as many where
+    /// there are neither counts nor neighbours.
     pub searched: usize,
 }
 
@@ -68,15 +73,15 @@ impl Classifier {
         linear: Option<&SparseLinear>,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
-        self.search(x, own, linear, self.searched, lookup)
+        self.search(x, own, (linear, self.texts.as_ref()), self.searched, lookup)
     }
 
-    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows.
+    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows and of texts.
     pub(super) fn search(
         &self,
         x: (&[u32], &[f32]),
         own: Option<Own>,
-        linear: Option<&SparseLinear>,
+        (linear, texts): (Option<&SparseLinear>, Option<&TextMemory>),
         most: usize,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
@@ -93,11 +98,15 @@ impl Classifier {
             });
             let near = near.unwrap_or_default();
             labels.extend(near.iter().map(|near| near.label));
+            let others = self.counts.is_some() || self.neighbours.is_some();
+            let few = if others { most / 4 } else { most };
+            if let Some(texts) = texts {
+                lookup.pairs += texts.add_to(x, &mut lookup.texts);
+                labels.extend(lookup.texts.best(lookup.level(), few).into_iter().map(|(label, _)| label));
+            }
             if let Some(linear) = linear {
                 lookup.pairs += linear.add_to(x, &mut lookup.margins);
-                let others = self.counts.is_some() || self.neighbours.is_some();
-                let most = if others { most / 4 } else { most };
-                labels.extend(lookup.margins.best(lookup.level(), most).into_iter().map(|(label, _)| label));
+                labels.extend(lookup.margins.best(lookup.level(), few).into_iter().map(|(label, _)| label));
             }
             labels.sort_unstable();
             labels.dedup();
@@ -106,11 +115,12 @@ impl Classifier {
                     .binary_search_by_key(&label, |near| near.label)
                     .map_or_else(|_| Candidate::default(), |at| near[at]);
                 let margin = linear.map_or(0.0, |linear| lookup.margins.get(label) + linear.bias(label));
-                Candidate { label, counted: lookup.labels.get(label), margin, ..near }
+                Candidate { label, counted: lookup.labels.get(label), margin, text: lookup.texts.get(label), ..near }
             };
             let candidates = labels.into_iter().map(candidate).collect();
             lookup.labels.clear();
             lookup.margins.clear();
+            lookup.texts.clear();
             candidates
         })
     }
@@ -150,8 +160,14 @@ impl Classifier {
 
     /// Which parts there are.
     pub fn present(&self) -> Present {
-        let Self { counts, neighbours, linear, .. } = self;
-        Present { counts: counts.is_some(), neighbours: neighbours.is_some(), linear: linear.is_some() }
+        let Self { counts, neighbours, linear, texts, .. } = self;
+        let (counts, neighbours) = (counts.is_some(), neighbours.is_some());
+        Present { counts, neighbours, linear: linear.is_some(), texts: texts.is_some() }
+    }
+
+    /// Parts that have a share; older versions knew no texts.
+    fn parts(&self) -> usize {
+        if self.texts.is_some() { 4 } else { 3 }
     }
 
     /// The parts with their bytes in memory.
@@ -159,7 +175,8 @@ impl Classifier {
         let counts = self.counts.as_ref().map(|part| ("counts", part.bytes()));
         let neighbours = self.neighbours.as_ref().map(|part| ("neighbours", part.bytes()));
         let linear = self.linear.as_ref().map(|part| ("linear", part.bytes()));
-        [counts, neighbours, linear].into_iter().flatten().collect()
+        let texts = self.texts.as_ref().map(|part| ("texts", part.bytes()));
+        [counts, neighbours, linear, texts].into_iter().flatten().collect()
     }
 
     /// What a checkpoint keeps of it.
@@ -167,12 +184,15 @@ impl Classifier {
         let mut tensors = vec![
             saved::tensor("mixture.weights", Elements::U64(bytemuck::cast_slice(&self.mixture.weights))),
             saved::tensor("mixture.knots", Elements::U64(bytemuck::cast_slice(self.mixture.knots.as_flattened()))),
-            saved::tensor("mixture.shares", Elements::U64(bytemuck::cast_slice(&self.shares))),
+            saved::tensor("mixture.shares", Elements::U64(bytemuck::cast_slice(&self.shares[..self.parts()]))),
             saved::tensor("labels.frequencies", Elements::U32(&self.frequencies)),
         ];
         tensors.extend(self.counts.iter().flat_map(CountMemory::tensors));
         tensors.extend(self.neighbours.iter().flat_map(NeighbourMemory::tensors));
         tensors.extend(self.linear.iter().flat_map(|linear| linear.tensors(LINEAR)));
+        tensors.extend(self.texts.iter().flat_map(TextMemory::tensors));
+        let weights = self.mixture.texts.as_ref().map(|weights| Elements::U64(bytemuck::cast_slice(weights)));
+        tensors.extend(weights.map(|weights| saved::tensor("mixture.texts", weights)));
         tensors
     }
 
@@ -193,18 +213,26 @@ impl Classifier {
         let neighbours = || NeighbourMemory::from_tensors(tensors, features, labels, options.1);
         let linear = || SparseLinear::from_tensors(tensors, LINEAR, features);
         let knots = saved.u64s("mixture.knots", 12)?;
-        let (weights, shares) = (saved.u64s("mixture.weights", TERMS)?, saved.u64s("mixture.shares", 3)?);
+        let weights = saved.u64s("mixture.weights", TERMS)?;
+        let texts = has(TEXTS).then(|| TextMemory::from_tensors(tensors, features, labels)).transpose()?;
+        let shares = saved.u64s("mixture.shares", if texts.is_some() { 4 } else { 3 })?;
+        let of_texts = saved.has("mixture.texts").then(|| saved.u64s("mixture.texts", TEXT_TERMS)).transpose()?;
+        if of_texts.is_some() && texts.is_none() {
+            return Err("mixture.texts: without texts".to_owned());
+        }
         Ok(Self {
             features,
             frequencies: saved.u32s("labels.frequencies", labels)?.to_vec(),
             counts: has("counts").then(counts).transpose()?,
             neighbours: has("neighbours.samples").then(neighbours).transpose()?,
             linear: has(LINEAR).then(linear).transpose()?,
+            texts,
             mixture: Mixture {
                 weights: std::array::from_fn(|t| f64::from_bits(weights[t])),
+                texts: of_texts.map(|weights| std::array::from_fn(|t| f64::from_bits(weights[t]))),
                 knots: std::array::from_fn(|of| std::array::from_fn(|at| f64::from_bits(knots[3 * of + at]))),
             },
-            shares: std::array::from_fn(|part| f64::from_bits(shares[part])),
+            shares: std::array::from_fn(|part| shares.get(part).map_or(0.0, |&share| f64::from_bits(share))),
             searched,
         })
     }

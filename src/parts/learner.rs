@@ -12,11 +12,12 @@ use super::linear::Random;
 use super::mixture::Mixture;
 use super::neighbours::transposed;
 use super::terms::Present;
-use super::{CountMemory, LearnOptions, NeighbourMemory, PartCosts, SparseLinear, Stage};
+use super::{CountMemory, LearnOptions, NeighbourMemory, PartCosts, SparseLinear, Stage, TextMemory};
 use crate::data::Batch;
 use crate::flops::Meter;
 use crate::kernels::Level;
 use crate::ragged::Ragged;
+use crate::sparse::SparseBatch;
 use crate::tensor::Tensor;
 
 /// The name of the trial rows in checkpoints.
@@ -72,15 +73,17 @@ impl Learner {
         let positives = transposed(samples.labels.iter(), labels, samples.labels.items().len());
         let frequencies = positives.iter().map(|samples| samples.len() as u32).collect();
         let features = samples.features.dim();
-        let (counts, neighbours, linear) = (None, None, None);
+        let (counts, neighbours, linear, texts) = (None, None, None, None);
+        let options = LearnOptions { parts: Present { texts: false, ..options.parts }, ..options };
         let classifier = Classifier {
             features,
             frequencies,
             counts,
             neighbours,
             linear,
+            texts,
             mixture: Mixture::default(),
-            shares: [0.0; 3],
+            shares: [0.0; 4],
             searched: options.searched,
         };
         Self {
@@ -95,6 +98,22 @@ impl Learner {
             costs: PartCosts::default(),
             options,
         }
+    }
+
+    /// With the texts of labels, before the first stage: a vector for each label, which may be empty.
+    ///
+    /// # Panics
+    ///
+    /// If a stage is done.
+    #[must_use]
+    #[track_caller]
+    pub fn with_texts(mut self, texts: &SparseBatch) -> Self {
+        assert_eq!(self.done, 0, "stages were done without texts");
+        let (start, memory) = (Instant::now(), TextMemory::new(texts));
+        self.options.parts.texts = !memory.is_empty();
+        self.classifier.texts = Some(memory).filter(|memory| !memory.is_empty());
+        self.costs.texts += of_pairs(0, start.elapsed());
+        self
     }
 
     /// What a checkpoint keeps of it.
@@ -132,16 +151,19 @@ impl Learner {
                 return Err(format!("{name}: {} labels after {done} stages, not {want}", rows.labels()));
             }
         }
+        if left.contains(&Stage::Mixture) && classifier.texts.is_some() != self.options.parts.texts {
+            return Err("texts: there were none before, or there are none now".to_owned());
+        }
         let found = before.contains(&Stage::Negatives);
         // Unless the mixture has dropped the linear rows, all further stages train some.
         let needed = classifier.linear.is_some() || left.contains(&Stage::Mixture);
         if found && needed && !left.is_empty() {
             // By the memories of the first stage.
-            let both = Present { counts: true, neighbours: true, linear: true };
+            let both = Present { counts: true, neighbours: true, linear: true, texts: true };
             self.remember(&self.others(samples), both);
             (self.negatives, _) = self.mistaken(samples, level);
-            self.costs = PartCosts::default();
         }
+        self.costs = PartCosts::default();
         self.classifier = classifier;
         self.done = done;
         Ok(())
@@ -165,7 +187,7 @@ impl Learner {
         match &stage {
             Stage::Memories => {
                 // Negatives are what both memories name, even if one of them gets no weight later.
-                let all = Present { counts: true, neighbours: true, linear: true };
+                let all = Present { counts: true, neighbours: true, linear: true, texts: true };
                 let parts = if self.options.parts.linear { all } else { self.options.parts };
                 self.remember(&self.others(samples), parts);
             }
@@ -260,7 +282,7 @@ impl Learner {
                 |lookup, sample| {
                     let (x, labels) = (samples.features.entries(sample), samples.labels.row(sample));
                     let own = places[sample].map(|sample| Own { sample, labels });
-                    let candidates = classifier.search(x, own, None, hard, lookup);
+                    let candidates = classifier.search(x, own, (None, None), hard, lookup);
                     meter.add(lookup.take_pairs());
                     let named = candidates.iter().map(|candidate| candidate.label);
                     named.filter(|label| labels.binary_search(label).is_err()).collect()
@@ -315,6 +337,7 @@ impl Learner {
             self.negatives = Ragged::new();
         }
         self.classifier.linear = used.linear.then(|| SparseLinear::new(self.classifier.features));
+        self.classifier.texts = self.classifier.texts.take().filter(|_| used.texts);
         self.remember(samples, Present { linear: false, ..used });
     }
 }

@@ -216,7 +216,7 @@ fn the_parts_together_are_better_than_each_alone_and_threads_change_nothing() {
     let all = learned(&train, options, 1);
     assert_eq!(all, learned(&train, options, 3));
     let alone = |parts| precision(&learned(&train, LearnOptions { parts, ..options }, 2), &valid);
-    let none = Present { counts: false, neighbours: false, linear: false };
+    let none = Present::default();
     let together = precision(&all, &valid);
     assert!(together > 0.9, "{together}");
     for parts in
@@ -255,7 +255,7 @@ fn a_sample_without_known_features_gets_frequent_labels() {
         samples.features.push(&[0], &[1.0]).unwrap();
         samples.labels.push([label]);
     }
-    let counts = Present { counts: true, neighbours: false, linear: false };
+    let counts = Present { counts: true, ..Present::default() };
     let classifier = learned(&samples, LearnOptions { parts: counts, ..LearnOptions::default() }, 1);
     let best = classifier.best((&[], &[]), 3, &mut classifier.lookup(Level::detect()));
     assert_eq!(best.iter().map(|entry| entry.0).collect::<Vec<_>>(), [7, 3, 5]);

@@ -43,6 +43,7 @@ pub(super) fn learn_options(config: &Config, values: u64) -> LearnOptions {
         counts: model.may_use(PartName::Counts),
         neighbours: model.may_use(PartName::Neighbours),
         linear: model.may_use(PartName::Linear) && !(is_auto(config) && values > MOST_VALUES),
+        texts: model.may_use(PartName::Texts),
     };
     let linear = crate::parts::LinearOptions { seed, ..options.linear };
     LearnOptions { parts, linear, seed, ..options }
@@ -60,11 +61,11 @@ impl Module for NoNetwork {
 /// The summary of a classifier that was asked.
 pub(super) fn asked(classifier: &Classifier, level: Level, (steps, seed): (u64, u64), threads: usize) -> Summary {
     let view = View { network: &NoNetwork, work: &Workspace::new(level), steps, seed };
-    summary_of(classifier, [0.0; 3], view.summary(threads))
+    summary_of(classifier, [0.0; 4], view.summary(threads))
 }
 
 /// What a classifier alone says of a summary.
-pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 3], summary: Summary) -> Summary {
+pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 4], summary: Summary) -> Summary {
     let tensors = classifier.tensors();
     let bytes = classifier.bytes();
     let part = |(at, name): (usize, &str)| {
@@ -73,7 +74,7 @@ pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 3], summary: Su
         (bytes > 0 || of_part.seconds > 0.0).then(|| (name.to_owned(), of_part))
     };
     Summary {
-        parts: ["counts", "neighbours", "linear"].into_iter().enumerate().filter_map(part).collect(),
+        parts: ["counts", "neighbours", "linear", "texts"].into_iter().enumerate().filter_map(part).collect(),
         parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum(),
         digest: checkpoint::digest(&tensors),
         components: Component::list(&tensors, &[], 0),
@@ -170,9 +171,11 @@ pub(super) fn best(
 }
 
 /// What was decided by the data: for people, and for the log.
-pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64) -> (String, Value) {
+/// `texts` is the number of labels with a text.
+pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64, texts: usize) -> (String, Value) {
     let parts = learn_options(config, values).parts;
-    let names = [("counts", parts.counts), ("neighbours", parts.neighbours), ("linear", parts.linear)];
+    let names =
+        [("counts", parts.counts), ("neighbours", parts.neighbours), ("linear", parts.linear), ("texts", texts > 0)];
     let names: Vec<&str> = names.iter().filter(|part| part.1).map(|part| part.0).collect();
     let weighed = if data.tf_idf == Weighing::On { "weighed by how rare they are" } else { "as they are in the file" };
     let length = if data.normalize { ", samples of length 1" } else { "" };
@@ -183,8 +186,9 @@ pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64) -> 
         }
         false => String::new(),
     };
+    let described = if texts > 0 { format!("; {texts} labels have a text") } else { String::new() };
     let note = format!(
-        "parts: {}, as far as each helps{left_out}; {count} features that {LEAST} samples or more have, {weighed}{length}",
+        "parts: {}, as far as each helps{left_out}; {count} features that {LEAST} samples or more have, {weighed}{length}{described}",
         names.join(", ")
     );
     let value = json!({
@@ -196,6 +200,7 @@ pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64) -> 
         "word_ngrams": data.word_ngrams,
         "tf_idf": data.tf_idf,
         "normalize": data.normalize,
+        "labels_with_text": texts,
     });
     (note, value)
 }
@@ -210,7 +215,7 @@ mod tests {
         let kept = Kept::new(&crate::sparse::SparseBatch::new(3), LEAST);
         let of = |parts: &str, values: u64| {
             let Mixed(config) = Mixed::load(None, &[format!("model.parts={parts}")]).unwrap();
-            chosen(&config, &config.data, &kept, values)
+            chosen(&config, &config.data, &kept, values, 0)
         };
         let (small, large) = (of("auto", MOST_VALUES), of("auto", MOST_VALUES + 1));
         assert!(small.0.starts_with("parts: counts, neighbours, linear, as far"), "{}", small.0);

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::Mixed;
-use crate::config::{Config, PartName, RunConfig, read};
-use crate::error::Result;
+use crate::config::{Config, NAMES, PartName, RunConfig, read};
+use crate::error::{Error, Result};
 
 /// The configuration of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,13 +36,18 @@ impl Kind {
     ///
     /// As [`Config::load`].
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self> {
-        let (network, parts) = (Config::load(file, sets)?, read(Mixed::default(), file, sets)?);
+        let (network, mut parts) = (Config::load(file, sets)?, read(Mixed::default(), file, sets)?);
         // Each has its own default.
         let unsaid = network.model.is_network() && parts.0.model.parts == [PartName::Auto];
         if network.model.is_network() && !(unsaid && network.key_of_network().is_none()) {
+            if network.data.has_text_file() || network.data.label_texts == NAMES {
+                let message = "is for memories and linear rows, and a network is trained";
+                return Err(Error::config("data.label_texts", message));
+            }
             return Ok(Self::Network(network));
         }
         parts.check()?;
+        parts.0.data.locate_texts();
         Ok(Self::Parts(parts))
     }
 

@@ -14,8 +14,8 @@ use super::start::{note_left_out, read_sets};
 use super::trainer::{Shape, shape};
 use super::{KS, VOCABULARY, left_out};
 use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
-use crate::config::{Config, Data, Model, PartName, RunConfig, Weighing};
-use crate::data::{Batch, Dataset, Datasets, Samples};
+use crate::config::{AUTO, Config, Data, Model, PartName, RunConfig, Weighing};
+use crate::data::{Batch, Dataset, Datasets, LabelTexts, Samples};
 use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::layer::Workspace;
@@ -44,7 +44,14 @@ pub struct Mixed(pub Config);
 
 impl Default for Mixed {
     fn default() -> Self {
-        let data = Data { hash_size: 0, word_ngrams: 2, tf_idf: Weighing::Auto, normalize: true, ..Data::default() };
+        let data = Data {
+            hash_size: 0,
+            word_ngrams: 2,
+            tf_idf: Weighing::Auto,
+            normalize: true,
+            label_texts: AUTO.to_owned(),
+            ..Data::default()
+        };
         Self(Config { model: Model { parts: vec![PartName::Auto], ..Model::default() }, data, ..Config::default() })
     }
 }
@@ -127,8 +134,15 @@ impl FromFiles for Mixed {
         loaded: Option<&Loaded>,
         options: &Options,
     ) -> Result<(Self, Datasets, u64)> {
-        let data = read_sets(&self.0, run, inputs, loaded, options)?;
-        let config = self.0;
+        let mut config = self.0;
+        config.data.locate_texts();
+        let before = loaded.map(shape).transpose()?;
+        // A run of an older version has no texts, nor does its configuration say so.
+        if before.is_some_and(|shape| shape.config.data.label_texts.is_empty()) && config.data.label_texts == AUTO {
+            config.data.label_texts.clear();
+        }
+        let data = read_sets(&config, run, inputs, loaded, options)?;
+        check_texts(&config, &data)?;
         let stages = learn_options(&config, values(&data.train)).stages(data.train.labels()).len() as u64;
         if let Some(loaded) = loaded {
             let shape = shape(loaded)?;
@@ -167,11 +181,16 @@ impl FromFiles for Mixed {
         let (mut samples, labels, counts) = (all(&data.train), data.train.labels(), LabelCounts::count(&data.train));
         let kept = Kept::new(&samples.features, LEAST);
         samples.features = kept.apply(&samples.features);
-        let (note, chosen) = chosen(&self.0, data.vocabulary.options(), &kept, values(&data.train));
+        let texts = data.label_texts.as_ref().filter(|_| self.0.model.may_use(PartName::Texts));
+        let described = texts.map_or(0, LabelTexts::described);
+        let (note, chosen) = chosen(&self.0, data.vocabulary.options(), &kept, values(&data.train), described);
         if loaded.is_none() {
             observer.note(&note);
         }
         let mut learner = Learner::new(&samples, labels, learn_options(&self.0, values(&data.train)));
+        if let Some(texts) = texts {
+            learner = learner.with_texts(&kept.part_of(texts.features()));
+        }
         if let Some(loaded) = loaded {
             let (tensors, done) = (loaded.tensors(PARTS)?, loaded.state().step as usize);
             let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
@@ -196,6 +215,18 @@ impl FromFiles for Mixed {
     fn write_order(_: &mut MixedTask, _: &Path) -> Result<()> {
         Err(Error::config("model.parts", "has no network, so there is no untrained one to write"))
     }
+}
+
+/// An error if texts are asked for and there are none, or there are some that are not asked for.
+fn check_texts(config: &Config, data: &Datasets) -> Result<()> {
+    let (model, has_file) = (&config.model, config.data.has_text_file());
+    if model.parts == [PartName::Texts] && data.label_texts.is_none() {
+        return Err(Error::config("model.parts", "is texts alone, and the labels have none: see data.label_texts"));
+    }
+    if has_file && !model.may_use(PartName::Texts) {
+        return Err(Error::config("data.label_texts", "names a file, and model.parts has no texts"));
+    }
+    Ok(())
 }
 
 /// Stages between two checkpoints: one once the trial is done, one in the middle of the last training, and the last.
@@ -289,7 +320,7 @@ impl Task for MixedTask {
             bytes: all.bytes,
             ..summary_of(
                 self.learner.classifier(),
-                [costs.counts, costs.neighbours, costs.linear].map(|c| c.seconds),
+                [costs.counts, costs.neighbours, costs.linear, costs.texts].map(|c| c.seconds),
                 summary,
             )
         }
