@@ -15,6 +15,7 @@ mod classifier;
 mod costs;
 mod counts;
 mod fit;
+mod hidden;
 mod kept;
 mod learner;
 mod linear;

@@ -8,6 +8,7 @@ use super::choose::{chosen, shaped};
 use super::classifier::{Classifier, Own};
 use super::costs::of_pairs;
 use super::fit::Example;
+use super::hidden::hidden;
 use super::linear::Random;
 use super::mixture::Mixture;
 use super::neighbours::transposed;
@@ -316,12 +317,18 @@ impl Learner {
         let frequency =
             |samples: &[u32]| samples.iter().filter(|&&sample| !self.held_out[sample as usize]).count() as u32;
         let frequencies: Vec<u32> = self.positives.iter().map(frequency).collect();
+        let texts = classifier.texts.as_ref();
+        let hidden = texts.map(|texts| hidden(&self.positives, &frequencies, texts, self.options.seed));
         let examples: Vec<Option<Example>> = held_out
             .par_iter()
             .map_init(
                 || classifier.lookup(level),
                 |lookup, &sample| {
-                    let candidates = classifier.candidates(samples.features.entries(sample), None, trial, lookup);
+                    let x = samples.features.entries(sample);
+                    let mut candidates = classifier.candidates(x, None, trial, lookup);
+                    if let Some(hidden) = &hidden {
+                        candidates.retain(|candidate| !hidden[candidate.label as usize]);
+                    }
                     meter.add(lookup.take_pairs());
                     Example::new(&candidates, samples.labels.row(sample), &frequencies)
                 },

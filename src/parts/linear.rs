@@ -352,7 +352,7 @@ impl Random {
     }
 
     /// Fisher and Yates.
-    fn shuffle(&mut self, items: &mut [u32]) {
+    pub fn shuffle(&mut self, items: &mut [u32]) {
         (1..items.len()).rev().for_each(|i| items.swap(i, self.below(i + 1)));
     }
 }

@@ -61,6 +61,13 @@ impl TextMemory {
         pairs
     }
 
+    /// Which of so many labels have a text with a feature.
+    pub(super) fn described(&self, labels: usize) -> Vec<bool> {
+        let mut described = vec![false; labels];
+        self.rows.items().iter().for_each(|&label| described[label as usize] = true);
+        described
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.values.len()
