@@ -317,8 +317,7 @@ impl Learner {
         let frequency =
             |samples: &[u32]| samples.iter().filter(|&&sample| !self.held_out[sample as usize]).count() as u32;
         let frequencies: Vec<u32> = self.positives.iter().map(frequency).collect();
-        let texts = classifier.texts.as_ref();
-        let hidden = texts.map(|texts| hidden(&self.positives, &frequencies, texts, self.options.seed));
+        let hidden = hidden(&self.positives, &frequencies, classifier.texts.as_ref(), self.options.seed);
         let examples: Vec<Option<Example>> = held_out
             .par_iter()
             .map_init(
@@ -326,9 +325,7 @@ impl Learner {
                 |lookup, &sample| {
                     let x = samples.features.entries(sample);
                     let mut candidates = classifier.candidates(x, None, trial, lookup);
-                    if let Some(hidden) = &hidden {
-                        candidates.retain(|candidate| !hidden[candidate.label as usize]);
-                    }
+                    candidates.retain(|candidate| !hidden[candidate.label as usize]);
                     meter.add(lookup.take_pairs());
                     Example::new(&candidates, samples.labels.row(sample), &frequencies)
                 },
