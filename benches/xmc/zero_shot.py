@@ -9,8 +9,8 @@ repository. Labels are the names of subjects and key words.
 For each seed, `--labels` labels are drawn among those that 5 to 50 training samples have, and all samples of these labels leave the
 training set. Of them the recall of the drawn labels is measured: the share of pairs of a sample and a drawn label that it has, in which the
 label is among the best k, of all labels. The validation part is measured as well, by the same models. `texts of names` gets a file with the
-names of all labels of the training part, drawn ones included. `names of training` has the names of those that are left, which is the
-default; `no texts` has none. `texts alone` has the file, and no other part. Figures are percentages, means of the seeds.
+names of all labels of the training part, drawn ones included. `names of training` has the names of those that are left; `no texts`, which
+is the default, has none. `texts alone` has the file, and no other part. Figures are percentages, means of the seeds.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 KS = (1, 5, 10, 50)
 ROWS = {
-    "no texts": ["data.label_texts="],
-    "names of training": [],
+    "no texts": [],
+    "names of training": ["data.label_texts=names"],
     "texts of names": ["data.label_texts=FILE"],
     "texts alone": ["data.label_texts=FILE", "model.parts=texts"],
 }

@@ -96,13 +96,13 @@ fn first(answers: &str) -> Vec<String> {
 }
 
 #[test]
-fn names_are_texts_unless_that_is_unwanted() {
+fn names_are_texts_where_that_is_wanted() {
     let tales = Tales::new(800);
-    let alone = summary(&tales.train("alone", &["model.parts=texts"]).output().unwrap());
+    let alone = summary(&tales.train("alone", &["model.parts=texts", "data.label_texts=names"]).output().unwrap());
     assert!(alone["metrics"]["p@1"].as_f64().unwrap() > 0.9, "{alone}");
     assert_eq!(alone["parts"].as_object().unwrap().keys().collect::<Vec<_>>(), ["texts"]);
     assert!(alone["parts"]["texts"]["bytes"].as_u64().unwrap() > 0 && alone["parts"]["texts"]["weight"] == 1.0);
-    let output = tales.train("auto", &[]).output().unwrap();
+    let output = tales.train("auto", &["data.label_texts=auto"]).output().unwrap();
     assert!(text(&output.stderr).contains("labels have a text"), "{}", text(&output.stderr));
     let (auto, said) = (summary(&output), |run: &str| -> Value {
         common::log(&tales.path(run)).into_iter().find(|event| event["event"] == "chosen").unwrap()
@@ -112,10 +112,10 @@ fn names_are_texts_unless_that_is_unwanted() {
         (&said("auto")["labels_with_text"], auto["metrics"]["p@1"].as_f64().unwrap() > 0.95),
         (&seen.into(), true)
     );
-    let none = summary(&tales.train("none", &["data.label_texts="]).output().unwrap());
+    let none = summary(&tales.train("none", &[]).output().unwrap());
     assert!(none["parts"].get("texts").is_none() && said("none")["labels_with_text"] == 0, "{none}");
     // A list that does not have them does without.
-    let list = summary(&tales.train("list", &["model.parts=counts"]).output().unwrap());
+    let list = summary(&tales.train("list", &["model.parts=counts", "data.label_texts=auto"]).output().unwrap());
     assert_eq!(list["parts"].as_object().unwrap().keys().collect::<Vec<_>>(), ["counts"]);
 }
 
@@ -247,7 +247,7 @@ fn files_that_say_nothing_or_two_things_are_refused_with_their_line() {
     let texts = at(&tales.path("texts"));
     let both = |sets: &[&str]| tales.train("refused", sets).output().unwrap();
     assert_fails(&both(&[&texts, "model.parts=counts"]), 2, &["data.label_texts", "model.parts has no texts"]);
-    assert_fails(&both(&["data.label_texts=", "model.parts=texts"]), 2, &["model.parts", "the labels have none"]);
+    assert_fails(&both(&["model.parts=texts"]), 2, &["model.parts", "the labels have none"]);
     assert_fails(&both(&[&texts, "optim.lr=0.1"]), 2, &["data.label_texts", "a network is trained"]);
     assert!(!tales.path("refused").exists());
 }

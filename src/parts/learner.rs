@@ -8,7 +8,7 @@ use super::choose::{chosen, shaped};
 use super::classifier::{Classifier, Own};
 use super::costs::of_pairs;
 use super::fit::Example;
-use super::hidden::hidden;
+use super::hidden::{as_if_new, hidden};
 use super::linear::Random;
 use super::mixture::Mixture;
 use super::neighbours::transposed;
@@ -317,22 +317,31 @@ impl Learner {
         let frequency =
             |samples: &[u32]| samples.iter().filter(|&&sample| !self.held_out[sample as usize]).count() as u32;
         let frequencies: Vec<u32> = self.positives.iter().map(frequency).collect();
-        let hidden = hidden(&self.positives, &frequencies, classifier.texts.as_ref(), self.options.seed);
-        let examples: Vec<Option<Example>> = held_out
-            .par_iter()
+        // Texts make much of what only such samples tell.
+        let texts = classifier.texts.as_ref();
+        let hidden = texts.map(|texts| hidden(&self.positives, &frequencies, texts, self.options.seed));
+        let new = texts.map(|_| as_if_new(&samples.features, &self.held_out, &held_out));
+        let examples: Vec<Option<Example>> = (0..held_out.len())
+            .into_par_iter()
             .map_init(
                 || classifier.lookup(level),
-                |lookup, &sample| {
-                    let x = samples.features.entries(sample);
+                |lookup, at| {
+                    let sample = held_out[at];
+                    let x = new.as_ref().map_or_else(|| samples.features.entries(sample), |new| new.entries(at));
                     let mut candidates = classifier.candidates(x, None, trial, lookup);
-                    candidates.retain(|candidate| !hidden[candidate.label as usize]);
+                    if let Some(hidden) = &hidden {
+                        candidates.retain(|candidate| !hidden[candidate.label as usize]);
+                    }
                     meter.add(lookup.take_pairs());
                     Example::new(&candidates, samples.labels.row(sample), &frequencies)
                 },
             )
             .collect();
         let examples: Vec<Example> = examples.into_iter().flatten().collect();
-        let used = chosen(&examples, parts, level);
+        let chosen = chosen(&examples, parts, level);
+        // Labels without a sample have nothing else, and are there to be found.
+        let texts_stay = texts.is_some_and(|texts| texts.describes_unseen(&self.positives));
+        let used = Present { texts: chosen.texts || texts_stay, ..chosen };
         (self.classifier.mixture, self.loss) = shaped(&examples, used, level);
         self.classifier.shares = self.classifier.mixture.shares(&examples);
         self.costs.mixture += of_pairs(meter.total(), start.elapsed());

@@ -68,6 +68,11 @@ impl TextMemory {
         described
     }
 
+    /// Whether a label has a text and no sample.
+    pub(super) fn describes_unseen(&self, positives: &Ragged<u32>) -> bool {
+        self.rows.items().iter().any(|&label| positives.row(label as usize).is_empty())
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.values.len()

@@ -14,7 +14,7 @@ use super::start::{note_left_out, read_sets};
 use super::trainer::{Shape, shape};
 use super::{KS, VOCABULARY, left_out};
 use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
-use crate::config::{AUTO, Config, Data, Model, PartName, RunConfig, Weighing};
+use crate::config::{Config, Data, Model, PartName, RunConfig, Weighing};
 use crate::data::{Batch, Dataset, Datasets, LabelTexts, Samples};
 use crate::error::{Error, Result};
 use crate::kernels::Level;
@@ -44,14 +44,7 @@ pub struct Mixed(pub Config);
 
 impl Default for Mixed {
     fn default() -> Self {
-        let data = Data {
-            hash_size: 0,
-            word_ngrams: 2,
-            tf_idf: Weighing::Auto,
-            normalize: true,
-            label_texts: AUTO.to_owned(),
-            ..Data::default()
-        };
+        let data = Data { hash_size: 0, word_ngrams: 2, tf_idf: Weighing::Auto, normalize: true, ..Data::default() };
         Self(Config { model: Model { parts: vec![PartName::Auto], ..Model::default() }, data, ..Config::default() })
     }
 }
@@ -136,11 +129,6 @@ impl FromFiles for Mixed {
     ) -> Result<(Self, Datasets, u64)> {
         let mut config = self.0;
         config.data.locate_texts();
-        let before = loaded.map(shape).transpose()?;
-        // A run of an older version has no texts, nor does its configuration say so.
-        if before.is_some_and(|shape| shape.config.data.label_texts.is_empty()) && config.data.label_texts == AUTO {
-            config.data.label_texts.clear();
-        }
         let data = read_sets(&config, run, inputs, loaded, options)?;
         check_texts(&config, &data)?;
         let stages = learn_options(&config, values(&data.train)).stages(data.train.labels()).len() as u64;
