@@ -247,6 +247,10 @@ impl Learner {
 
     /// Makes the memories among `parts` of `samples`.
     fn remember(&mut self, samples: &Batch, parts: Present) {
+        (self.classifier.counts, self.classifier.neighbours) = (None, None);
+        if !parts.counts && !parts.neighbours {
+            return;
+        }
         let (options, labels) = (&self.options, self.classifier.frequencies.len());
         let start = Instant::now();
         let memory = NeighbourMemory::new(samples.features.clone(), samples.labels.clone(), options.neighbours);
