@@ -58,6 +58,7 @@ macro_rules! names {
 mod data;
 mod parts;
 mod weighing;
+pub(crate) use data::{AUTO, NAMES};
 pub use data::{Data, Labels, Unlabelled, Words};
 pub use parts::PartName;
 pub use weighing::Weighing;

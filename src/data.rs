@@ -20,6 +20,8 @@
 //! Training leaves out samples without a label, or refuses them (`data.unlabelled`). Later files keep them. Labels that
 //! the training set lacks are counted for each sample of a later file, because they are true and missed.
 //! [`Summary::left_out`] counts everything that was left out.
+//!
+//! Labels may have texts of their own ([`LabelTexts`]), which may name labels that no training sample has.
 
 mod bytes;
 mod cache;
@@ -28,6 +30,7 @@ mod dataset;
 mod fill;
 mod ids;
 mod input;
+mod label_texts;
 mod line_reader;
 mod lines;
 mod loader;
@@ -56,6 +59,7 @@ use no_arrays as npz;
 
 pub use bytes::{read_bytes, read_cache};
 pub use dataset::Dataset;
+pub use label_texts::{LabelTexts, read_label_texts};
 pub use loader::{Loader, order, place, steps_per_epoch};
 pub(crate) use open::open_from;
 pub use open::{Datasets, open, open_unkept};

@@ -6,6 +6,7 @@
 //! | [`CountMemory`] | features, that hold labels | how often it came with the features of the sample |
 //! | [`NeighbourMemory`] | samples, that hold features and labels | the nearest samples that have it |
 //! | [`SparseLinear`] | labels, that hold features | a linear classifier of its own, against samples that are mistaken for it |
+//! | [`TextMemory`] | features, that hold labels | how much of its own text the sample has |
 //!
 //! [`Learner`] builds a [`Classifier`] of all of them, as `hotrow train xmc` does.
 
@@ -16,6 +17,7 @@ mod costs;
 mod counts;
 mod descent;
 mod fit;
+mod hidden;
 mod kept;
 mod learner;
 mod linear;
@@ -29,6 +31,8 @@ mod stages;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod text_terms;
+mod texts;
 
 pub use classifier::{Classifier, Own};
 pub use costs::PartCosts;
@@ -43,3 +47,5 @@ pub use neighbours::{Lookup, NeighbourMemory, NeighbourOptions, postings};
 pub use scores::Scores;
 pub use stages::{LearnOptions, Stage};
 pub use terms::{Candidate, Present, TERMS};
+pub use text_terms::TEXT_TERMS;
+pub use texts::TextMemory;

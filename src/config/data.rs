@@ -33,7 +33,15 @@ pub struct Data {
     pub words: Words,
     /// Faulty lines of a file that are stepped over (and counted) before the next one is an error.
     pub skip_bad: u64,
+    /// Texts of the labels, for the part [`Texts`](super::PartName::Texts): a file, `names` (the labels' own names), `auto` (names, if
+    /// there are some with a letter), or nothing.
+    pub label_texts: String,
 }
+
+/// In place of a file of texts: the names of the labels are their texts.
+pub(crate) const NAMES: &str = "names";
+/// The same where labels have names.
+pub(crate) const AUTO: &str = "auto";
 
 names! {
     /// What the labels of text files are.
@@ -84,11 +92,26 @@ impl Default for Data {
             header: false,
             words: Words::Unicode,
             skip_bad: 0,
+            label_texts: String::new(),
         }
     }
 }
 
 impl Data {
+    /// Whether the texts of labels are those of a file.
+    pub(crate) fn has_text_file(&self) -> bool {
+        !["", NAMES, AUTO].contains(&self.label_texts.as_str())
+    }
+
+    /// The path of that file becomes absolute, so that a run can be resumed from another folder.
+    pub(crate) fn locate_texts(&mut self) {
+        if self.has_text_file() {
+            let absolute =
+                std::path::absolute(&self.label_texts).ok().and_then(|path| path.to_str().map(str::to_owned));
+            self.label_texts = absolute.unwrap_or_else(|| self.label_texts.clone());
+        }
+    }
+
     /// The columns of text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> + Clone {
         self.text.split(',').map(str::trim)

@@ -62,11 +62,12 @@ impl Config {
 
     /// A key that is not at its default and only concerns a model without a network.
     pub(crate) fn key_of_parts(&self) -> Option<&'static str> {
-        let budgets = [
+        let set = [
             ("train.budget_seconds", self.train.budget_seconds > 0.0),
             ("train.budget_bytes", self.train.budget_bytes > 0),
+            ("data.label_texts", self.data.has_text_file() || self.data.label_texts == super::NAMES),
         ];
-        budgets.into_iter().find(|budget| budget.1).map(|budget| budget.0)
+        set.into_iter().find(|key| key.1).map(|key| key.0)
     }
 
     /// The defaults, changed by `file` (TOML), then by each of `sets` (`section.key=value`, the last one wins), and

@@ -21,6 +21,8 @@ names! {
         Neighbours,
         /// A linear classifier for each label.
         Linear,
+        /// Texts of labels.
+        Texts,
         /// The network of `[model]`, alone.
         Network,
     }
@@ -62,7 +64,7 @@ pub(super) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         type Value = Vec<PartName>;
 
         fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
-            out.write_str("auto, network, or a list of counts, neighbours and linear")
+            out.write_str("auto, network, or a list of counts, neighbours, linear and texts")
         }
 
         fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Vec<PartName>, E> {

@@ -1,6 +1,6 @@
 //! What may change when a run is taken up.
 
-use super::{Config, Sparse};
+use super::{Config, Data, Sparse};
 use crate::error::{Error, Result};
 
 impl Config {
@@ -23,9 +23,14 @@ impl Config {
         let index = |s: &Sparse| (s.index, s.tables, s.codes, s.probes, s.block);
         // A set of half of the rows or more is computed as all of them, without an index.
         let sizes = |s: &Sparse| (s.active, s.hidden_active);
+        // A file of texts may have moved; whoever reads it compares what it holds.
+        let data = |data: &Data| match data.has_text_file() {
+            true => Data { label_texts: "/".to_owned(), ..data.clone() },
+            false => data.clone(),
+        };
         for (key, changed) in [
             ("model", self.model != new.model),
-            ("data", self.data != new.data),
+            ("data", data(&self.data) != data(&new.data)),
             ("train.seed", self.train.seed != new.train.seed),
             ("train.batch_size", self.train.batch_size != new.train.batch_size),
             ("train.budget_bytes", self.train.budget_bytes != new.train.budget_bytes),

@@ -22,12 +22,14 @@ use std::sync::Arc;
 pub struct Dataset {
     samples: Arc<Cache>,
     weighting: Weighting,
+    /// Those of the training set, and those that only texts name.
+    labels: usize,
     path: Arc<Path>,
 }
 
 impl Dataset {
     pub(crate) fn new(samples: Arc<Cache>, vocabulary: &Vocabulary, path: &Path) -> Self {
-        Self { samples, weighting: vocabulary.weighting().clone(), path: path.into() }
+        Self { samples, weighting: vocabulary.weighting().clone(), labels: vocabulary.labels(), path: path.into() }
     }
 
     /// The file that it was read from; of a pair, the features.
@@ -72,7 +74,7 @@ impl Samples for Dataset {
     }
 
     fn labels(&self) -> usize {
-        self.samples.labels()
+        self.labels
     }
 
     #[track_caller]

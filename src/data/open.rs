@@ -3,7 +3,7 @@
 use super::cache::{Cache, Shelf};
 use super::fill::fill;
 use super::source::Source;
-use super::{Dataset, Vocabulary, capacity, lines};
+use super::{Dataset, LabelTexts, Vocabulary, capacity, label_texts, lines};
 use crate::config::{self, Weighing};
 use crate::error::{Error, Result};
 use crate::machine::Limits;
@@ -21,6 +21,8 @@ pub struct Datasets {
     pub valid: Option<Dataset>,
     /// What the training set determines. Save it with the run.
     pub vocabulary: Vocabulary,
+    /// The texts of the labels, if the options say where they are.
+    pub label_texts: Option<LabelTexts>,
 }
 
 /// Reads a training set, and perhaps a validation set, each into a cache file in the folder `cache`. The folder is made
@@ -104,8 +106,9 @@ fn open_on(train: &OsStr, valid: Option<&OsStr>, config: &config::Data, shelf: S
     let names = samples.meta.names.clone();
     let count = samples.len() as u64;
     let vocabulary = Vocabulary::new(config, source.format, dimensions, names, count, frequencies);
+    let (vocabulary, label_texts) = label_texts::find(vocabulary)?;
     let valid = valid.map(|path| with_vocabulary(path, &vocabulary, shelf)).transpose()?;
-    Ok(Datasets { train: Dataset::new(samples, &vocabulary, &source.paths[0]), valid, vocabulary })
+    Ok(Datasets { train: Dataset::new(samples, &vocabulary, &source.paths[0]), valid, vocabulary, label_texts })
 }
 
 pub(crate) fn with_vocabulary(path: &OsStr, vocabulary: &Vocabulary, shelf: Shelf) -> Result<Dataset> {
@@ -129,8 +132,15 @@ fn document_frequencies(samples: &Cache) -> Vec<u32> {
 
 fn cached(source: &Source, config: &config::Data, vocabulary: Option<&Vocabulary>, shelf: Shelf) -> Result<Cache> {
     let identity = source.identity()?;
-    // TF-IDF and normalisation are computed when a sample is read, so they need no cache of their own.
-    let options = config::Data { format: source.format, tf_idf: Weighing::Off, normalize: false, ..config.clone() };
+    // TF-IDF and normalisation are computed when a sample is read, so they need no cache of their own. Nor do texts of labels, which
+    // samples do not depend on.
+    let options = config::Data {
+        format: source.format,
+        tf_idf: Weighing::Off,
+        normalize: false,
+        label_texts: String::new(),
+        ..config.clone()
+    };
     let known = vocabulary.map(|known| (known.features(), known.labels(), digest(&known.names())));
     let paths: Vec<_> = identity.iter().map(|file| &file.path).collect();
     let name = digest(&(paths, &options, known));

@@ -111,6 +111,11 @@ impl Vocabulary {
         self
     }
 
+    /// The same with further labels, which no training sample has.
+    pub(crate) fn with_labels(self, labels: usize, names: Option<Vec<String>>) -> Self {
+        Self::from_saved(Saved { labels: labels as u64, names, ..self.saved })
+    }
+
     /// The names of the labels by id, if the training set names them.
     pub fn names(&self) -> Option<&[String]> {
         self.saved.names.as_deref()

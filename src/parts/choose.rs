@@ -19,11 +19,12 @@ pub(super) fn chosen(examples: &[Example], parts: Present, level: Level) -> Pres
         return parts;
     }
     let (mut used, mut least) = (parts, loss(parts));
-    let drops: [fn(&mut Present); 3] = [|p| p.neighbours = false, |p| p.counts = false, |p| p.linear = false];
+    let drops: [fn(&mut Present); 4] =
+        [|p| p.texts = false, |p| p.neighbours = false, |p| p.counts = false, |p| p.linear = false];
     for drop in drops {
         let mut fewer = used;
         drop(&mut fewer);
-        if fewer != used && (fewer.counts || fewer.neighbours || fewer.linear) {
+        if fewer != used && fewer != Present::default() {
             let loss = loss(fewer);
             if loss <= least {
                 (used, least) = (fewer, loss);

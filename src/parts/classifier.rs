@@ -7,6 +7,8 @@ use super::prune::{allot, typical};
 use super::saved::{self, Saved};
 use super::scores::{Scores, Vector};
 use super::terms::{Candidate, Present, TERMS};
+use super::text_terms::TEXT_TERMS;
+use super::texts::{TEXTS, TextMemory};
 use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
 use crate::kernels::Level;
 use crate::sparse::SparseBatch;
@@ -27,11 +29,14 @@ pub struct Classifier {
     pub neighbours: Option<NeighbourMemory>,
     /// A linear classifier for each label.
     pub linear: Option<SparseLinear>,
+    /// What labels are called or described by.
+    pub texts: Option<TextMemory>,
     /// How much each part counts.
     pub mixture: Mixture,
-    /// The same as one number for each part (counts, neighbours, linear rows): see [`Mixture::shares`].
-    pub shares: [f64; 3],
-    /// Candidates that counts name, and as many that neighbours name; linear rows name a quarter of that, or as many where they are alone.
+    /// The same as one number for each part (counts, neighbours, linear rows, texts): see [`Mixture::shares`].
+    pub shares: [f64; 4],
+    /// Candidates that counts name, and as many that neighbours name; linear rows and texts name a quarter of that each, or as many where
+    /// there are neither counts nor neighbours.
     pub searched: usize,
 }
 
@@ -71,15 +76,15 @@ impl Classifier {
         linear: Option<&SparseLinear>,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
-        self.search(x, own, linear, Some(self.searched), lookup)
+        self.search(x, own, (linear, self.texts.as_ref()), Some(self.searched), lookup)
     }
 
-    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows; or all labels.
+    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows and of texts; or all labels.
     pub(super) fn search(
         &self,
         x: Vector,
         own: Option<Own>,
-        linear: Option<&SparseLinear>,
+        (linear, texts): (Option<&SparseLinear>, Option<&TextMemory>),
         most: Option<usize>,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
@@ -103,6 +108,10 @@ impl Classifier {
                 };
                 name(&lookup.margins, most.map(|most| if others { most / 4 } else { most }));
             }
+            if let Some(texts) = texts {
+                lookup.pairs += texts.add_to(x, &mut lookup.texts);
+                name(&lookup.texts, most.map(|most| if others { most / 4 } else { most }));
+            }
             let near = self.neighbours.as_ref().map(|memory| {
                 let nearest = memory.nearest_to_query(x, own.map(|own| own.sample), lookup);
                 labels_of(memory, &nearest, most.unwrap_or(usize::MAX))
@@ -123,11 +132,12 @@ impl Classifier {
             let mut near = near.into_iter().peekable();
             let candidate = |(label, margin): (u32, f32)| {
                 let near = near.next_if(|near| near.label == label).unwrap_or_default();
-                Candidate { label, counted: lookup.labels.get(label), margin, ..near }
+                Candidate { label, counted: lookup.labels.get(label), margin, text: lookup.texts.get(label), ..near }
             };
             let candidates = margins.into_iter().map(candidate).collect();
             lookup.labels.clear();
             lookup.margins.clear();
+            lookup.texts.clear();
             candidates
         })
     }
@@ -151,7 +161,7 @@ impl Classifier {
     /// As [`candidates`](Self::candidates).
     #[track_caller]
     pub fn best_of_all(&self, x: (&[u32], &[f32]), k: usize, lookup: &mut Lookup) -> Vec<(u32, f32)> {
-        let candidates = self.search(x, None, self.linear.as_ref(), None, lookup);
+        let candidates = self.search(x, None, (self.linear.as_ref(), self.texts.as_ref()), None, lookup);
         self.ranked(&candidates, k)
     }
 
@@ -186,8 +196,14 @@ impl Classifier {
 
     /// Which parts there are.
     pub fn present(&self) -> Present {
-        let Self { counts, neighbours, linear, .. } = self;
-        Present { counts: counts.is_some(), neighbours: neighbours.is_some(), linear: linear.is_some() }
+        let Self { counts, neighbours, linear, texts, .. } = self;
+        let (counts, neighbours) = (counts.is_some(), neighbours.is_some());
+        Present { counts, neighbours, linear: linear.is_some(), texts: texts.is_some() }
+    }
+
+    /// Parts that have a share; older versions knew no texts.
+    fn parts(&self) -> usize {
+        if self.texts.is_some() { 4 } else { 3 }
     }
 
     /// The parts with their bytes in memory.
@@ -195,11 +211,12 @@ impl Classifier {
         let counts = self.counts.as_ref().map(|part| ("counts", part.bytes()));
         let neighbours = self.neighbours.as_ref().map(|part| ("neighbours", part.bytes()));
         let linear = self.linear.as_ref().map(|part| ("linear", part.bytes()));
-        [counts, neighbours, linear].into_iter().flatten().collect()
+        let texts = self.texts.as_ref().map(|part| ("texts", part.bytes()));
+        [counts, neighbours, linear, texts].into_iter().flatten().collect()
     }
 
     /// Makes the parts smaller until a checkpoint keeps so many bytes of it, or what is left of it has no pair, weight and sample. Each part
-    /// gets a share of the bytes by how much it counts. `samples` are those of training.
+    /// gets a share of the bytes by how much it counts; texts stay. `samples` are those of training.
     pub(super) fn prune(&mut self, bytes: u64, samples: &SparseBatch, seed: u64) {
         let of = |tensors: Vec<Tensor>| tensors.iter().map(|tensor| tensor.elements.bytes().len() as u64).sum::<u64>();
         let counts = self.counts.as_ref().map_or(0, |part| 8 * part.pairs() as u64);
@@ -207,7 +224,8 @@ impl Classifier {
         let linear = self.linear.as_ref().map_or(0, |part| 8 * part.len() as u64);
         let wanted = [counts, neighbours, linear];
         let fixed = of(self.tensors()) - wanted.iter().sum::<u64>();
-        let given = allot(bytes.saturating_sub(fixed), wanted, self.shares);
+        let [counts_share, near_share, linear_share, _] = self.shares;
+        let given = allot(bytes.saturating_sub(fixed), wanted, [counts_share, near_share, linear_share]);
         if let Some(part) = self.counts.as_mut().filter(|_| given[0] < counts) {
             part.prune((given[0] / 8) as usize);
         }
@@ -229,12 +247,15 @@ impl Classifier {
         let mut tensors = vec![
             saved::tensor("mixture.weights", Elements::U64(bytemuck::cast_slice(&self.mixture.weights))),
             saved::tensor("mixture.knots", Elements::U64(bytemuck::cast_slice(self.mixture.knots.as_flattened()))),
-            saved::tensor("mixture.shares", Elements::U64(bytemuck::cast_slice(&self.shares))),
+            saved::tensor("mixture.shares", Elements::U64(bytemuck::cast_slice(&self.shares[..self.parts()]))),
             saved::tensor("labels.frequencies", Elements::U32(&self.frequencies)),
         ];
         tensors.extend(self.counts.iter().flat_map(CountMemory::tensors));
         tensors.extend(self.neighbours.iter().flat_map(NeighbourMemory::tensors));
         tensors.extend(self.linear.iter().flat_map(|linear| linear.tensors(LINEAR)));
+        tensors.extend(self.texts.iter().flat_map(TextMemory::tensors));
+        let weights = self.mixture.texts.as_ref().map(|weights| Elements::U64(bytemuck::cast_slice(weights)));
+        tensors.extend(weights.map(|weights| saved::tensor("mixture.texts", weights)));
         tensors
     }
 
@@ -255,18 +276,26 @@ impl Classifier {
         let neighbours = || NeighbourMemory::from_tensors(tensors, features, labels, options.1);
         let linear = || SparseLinear::from_tensors(tensors, LINEAR, features);
         let knots = saved.u64s("mixture.knots", 12)?;
-        let (weights, shares) = (saved.u64s("mixture.weights", TERMS)?, saved.u64s("mixture.shares", 3)?);
+        let weights = saved.u64s("mixture.weights", TERMS)?;
+        let texts = has(TEXTS).then(|| TextMemory::from_tensors(tensors, features, labels)).transpose()?;
+        let shares = saved.u64s("mixture.shares", if texts.is_some() { 4 } else { 3 })?;
+        let of_texts = saved.has("mixture.texts").then(|| saved.u64s("mixture.texts", TEXT_TERMS)).transpose()?;
+        if of_texts.is_some() && texts.is_none() {
+            return Err("mixture.texts: without texts".to_owned());
+        }
         Ok(Self {
             features,
             frequencies: saved.u32s("labels.frequencies", labels)?.to_vec(),
             counts: has("counts").then(counts).transpose()?,
             neighbours: has("neighbours.samples").then(neighbours).transpose()?,
             linear: has(LINEAR).then(linear).transpose()?,
+            texts,
             mixture: Mixture {
                 weights: std::array::from_fn(|t| f64::from_bits(weights[t])),
+                texts: of_texts.map(|weights| std::array::from_fn(|t| f64::from_bits(weights[t]))),
                 knots: std::array::from_fn(|of| std::array::from_fn(|at| f64::from_bits(knots[3 * of + at]))),
             },
-            shares: std::array::from_fn(|part| f64::from_bits(shares[part])),
+            shares: std::array::from_fn(|part| shares.get(part).map_or(0.0, |&share| f64::from_bits(share))),
             searched,
         })
     }

@@ -9,6 +9,7 @@ use crate::flops::Cost;
 
 /// What building each part has cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PartCosts {
     /// Of counts.
     pub counts: Cost,
@@ -16,6 +17,8 @@ pub struct PartCosts {
     pub neighbours: Cost,
     /// Of linear rows, with the search for their negatives.
     pub linear: Cost,
+    /// Of the texts of labels.
+    pub texts: Cost,
     /// Of the mixture: what the parts say of the samples that are held out, and the fit.
     pub mixture: Cost,
 }
@@ -24,7 +27,7 @@ impl PartCosts {
     /// All of them.
     pub fn total(&self) -> Cost {
         let mut total = self.counts;
-        [self.neighbours, self.linear, self.mixture].into_iter().for_each(|cost| total += cost);
+        [self.neighbours, self.linear, self.texts, self.mixture].into_iter().for_each(|cost| total += cost);
         total
     }
 }
@@ -34,6 +37,7 @@ impl AddAssign for PartCosts {
         self.counts += other.counts;
         self.neighbours += other.neighbours;
         self.linear += other.linear;
+        self.texts += other.texts;
         self.mixture += other.mixture;
     }
 }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::terms::{Candidate, Knots, Raw, TERMS, expand, raw};
+use super::text_terms::{TEXT_TERMS, TextRaw, expand_texts, text_raw};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef};
 
@@ -15,6 +16,7 @@ const EXAMPLES: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Example {
     pub(super) raw: Vec<Raw>,
+    pub(super) texts: Vec<TextRaw>,
     /// The share of the sample that each candidate is: equal shares for its labels.
     pub(super) target: Vec<f64>,
 }
@@ -24,8 +26,49 @@ impl Example {
     pub fn new(candidates: &[Candidate], labels: &[u32], frequencies: &[u32]) -> Option<Self> {
         let hits = candidates.iter().filter(|c| labels.binary_search(&c.label).is_ok()).count();
         let target = |c: &Candidate| if labels.binary_search(&c.label).is_ok() { 1.0 / hits as f64 } else { 0.0 };
-        (hits > 0).then(|| Self { raw: raw(candidates, frequencies), target: candidates.iter().map(target).collect() })
+        (hits > 0).then(|| Self {
+            raw: raw(candidates, frequencies),
+            texts: text_raw(candidates, frequencies),
+            target: candidates.iter().map(target).collect(),
+        })
     }
+}
+
+/// The terms of candidates: of the texts behind those of the other parts.
+#[derive(Default)]
+pub(super) struct Terms {
+    all: Vec<[f64; TERMS]>,
+    of_texts: Vec<[f64; TEXT_TERMS]>,
+}
+
+impl Terms {
+    /// The terms of the candidates of a sample come behind those that there are; those of texts only with `texts`.
+    pub fn push(&mut self, example: &Example, knots: &Knots, texts: bool) {
+        expand(&example.raw, knots, &mut self.all);
+        if texts {
+            expand_texts(&example.raw, &example.texts, &mut self.of_texts);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.all.clear();
+        self.of_texts.clear();
+    }
+
+    /// Number of candidates.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Term `term` of candidate `at`.
+    pub fn get(&self, at: usize, term: usize) -> f64 {
+        if term < TERMS { self.all[at][term] } else { self.of_texts[at][term - TERMS] }
+    }
+}
+
+/// Whether some of the terms are of texts.
+fn has_texts(used: &[usize]) -> bool {
+    used.last().is_some_and(|&term| term >= TERMS)
 }
 
 /// The largest score, and the sum of the exponentials of how far the others lie below.
@@ -44,12 +87,12 @@ pub(super) fn measured(examples: &[Example]) -> impl Iterator<Item = &Example> +
 
 /// The deviation of each of the terms `used` over candidates, 1 where it has none.
 pub(super) fn scales(examples: &[Example], knots: &Knots, used: &[usize]) -> Vec<f64> {
-    let (mut sums, mut terms) = (vec![[0.0_f64; 2]; used.len()], Vec::new());
-    measured(examples).for_each(|example| expand(&example.raw, knots, &mut terms));
-    for terms in &terms {
+    let (mut sums, mut terms) = (vec![[0.0_f64; 2]; used.len()], Terms::default());
+    measured(examples).for_each(|example| terms.push(example, knots, has_texts(used)));
+    for at in 0..terms.len() {
         for (sum, &term) in sums.iter_mut().zip(used) {
-            sum[0] += terms[term];
-            sum[1] += terms[term].powi(2);
+            sum[0] += terms.get(at, term);
+            sum[1] += terms.get(at, term).powi(2);
         }
     }
     let count = terms.len() as f64;
@@ -117,14 +160,13 @@ impl<'a> Fit<'a> {
     pub(super) fn new(examples: &'a [Example], knots: &Knots, used: &[usize], scale: &[f64], level: Level) -> Self {
         let factors: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
         let chunk = |examples: &'a [Example]| {
-            let (mut terms, mut x) = (Vec::new(), Vec::new());
+            let (mut terms, mut x) = (Terms::default(), Vec::new());
             for example in examples {
                 terms.clear();
-                expand(&example.raw, knots, &mut terms);
-                let scaled = |terms: &[f64; TERMS], x: &mut Vec<f32>| {
-                    x.extend(used.iter().zip(&factors).map(|(&term, factor)| (terms[term] * factor) as f32));
-                };
-                terms.iter().for_each(|terms| scaled(terms, &mut x));
+                terms.push(example, knots, has_texts(used));
+                for at in 0..terms.len() {
+                    x.extend(used.iter().zip(&factors).map(|(&term, factor)| (terms.get(at, term) * factor) as f32));
+                }
             }
             Chunk { examples, x }
         };

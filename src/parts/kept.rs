@@ -64,6 +64,21 @@ impl Kept {
     /// If they are of another length.
     #[track_caller]
     pub fn apply(&self, samples: &SparseBatch) -> SparseBatch {
+        self.select(samples, true)
+    }
+
+    /// The same as it is, so vectors become shorter.
+    ///
+    /// # Panics
+    ///
+    /// As [`apply`](Self::apply).
+    #[track_caller]
+    pub fn part_of(&self, samples: &SparseBatch) -> SparseBatch {
+        self.select(samples, false)
+    }
+
+    #[track_caller]
+    fn select(&self, samples: &SparseBatch, keep_length: bool) -> SparseBatch {
         assert_eq!(samples.dim(), self.features(), "the vectors are of another length");
         let (mut left, mut ids, mut values) = (SparseBatch::new(self.len()), Vec::new(), Vec::new());
         for sample in 0..samples.len() {
@@ -78,7 +93,7 @@ impl Kept {
             }
             let square = |values: &[f32]| values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
             let (before, after) = (square(all_values), square(&values));
-            if values.len() < all_values.len() && after > 0.0 {
+            if keep_length && values.len() < all_values.len() && after > 0.0 {
                 let scale = (before / after).sqrt();
                 values.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
             }
@@ -125,6 +140,7 @@ mod tests {
         assert_eq!(left.entries(0), (&[0, 1][..], &[(-2.0 * scale) as f32, (3.0 * scale) as f32][..]));
         assert_eq!(left.entries(1), samples_of(&[0, 1], &[1.0, 1.0]));
         assert_eq!((left.entries(2).0.len(), left.entries(3).0.len()), (0, 0));
+        assert_eq!(kept.part_of(&samples).entries(0), samples_of(&[0, 1], &[-2.0, 3.0]));
         assert_eq!(Kept::from_tensors(&[kept.tensor()], 6).unwrap(), kept);
         assert!(Kept::from_tensors(&[kept.tensor()], 5).unwrap_err().contains("below 5"));
         assert!(Kept::from_tensors(&[], 6).unwrap_err().contains("features.kept is missing"));

@@ -10,14 +10,16 @@ use super::clock::Clock;
 use super::costs::of_pairs;
 use super::descent::Random;
 use super::fit::Example;
+use super::hidden::{as_if_new, hidden};
 use super::mixture::Mixture;
 use super::neighbours::transposed;
 use super::terms::Present;
-use super::{CountMemory, LearnOptions, NeighbourMemory, PartCosts, SparseLinear, Stage};
+use super::{CountMemory, LearnOptions, NeighbourMemory, PartCosts, SparseLinear, Stage, TextMemory};
 use crate::data::Batch;
 use crate::flops::Meter;
 use crate::kernels::Level;
 use crate::ragged::Ragged;
+use crate::sparse::SparseBatch;
 use crate::tensor::Tensor;
 
 /// Samples by which the time of a search is guessed.
@@ -77,15 +79,17 @@ impl Learner {
         let positives = transposed(samples.labels.iter(), labels, samples.labels.items().len());
         let frequencies = positives.iter().map(|samples| samples.len() as u32).collect();
         let features = samples.features.dim();
-        let (counts, neighbours, linear) = (None, None, None);
+        let (counts, neighbours, linear, texts) = (None, None, None, None);
+        let options = LearnOptions { parts: Present { texts: false, ..options.parts }, ..options };
         let classifier = Classifier {
             features,
             frequencies,
             counts,
             neighbours,
             linear,
+            texts,
             mixture: Mixture::default(),
-            shares: [0.0; 3],
+            shares: [0.0; 4],
             searched: options.searched,
         };
         Self {
@@ -101,6 +105,22 @@ impl Learner {
             costs: PartCosts::default(),
             options,
         }
+    }
+
+    /// With the texts of labels, before the first stage: a vector for each label, which may be empty.
+    ///
+    /// # Panics
+    ///
+    /// If a stage is done.
+    #[must_use]
+    #[track_caller]
+    pub fn with_texts(mut self, texts: &SparseBatch) -> Self {
+        assert_eq!(self.done, 0, "stages were done without texts");
+        let (start, memory) = (Instant::now(), TextMemory::new(texts));
+        self.options.parts.texts = !memory.is_empty();
+        self.classifier.texts = Some(memory).filter(|memory| !memory.is_empty());
+        self.costs.texts += of_pairs(0, start.elapsed());
+        self
     }
 
     /// What a checkpoint keeps of it.
@@ -143,16 +163,19 @@ impl Learner {
                 return Err(format!("{name}: {} labels after {done} stages, not {want}", rows.labels()));
             }
         }
+        if left.contains(&Stage::Mixture) && classifier.texts.is_some() != self.options.parts.texts {
+            return Err("texts: there were none before, or there are none now".to_owned());
+        }
         let found = before.contains(&Stage::Negatives);
         // Unless the mixture has dropped the linear rows, all further stages train some.
         let needed = !gave_up && (classifier.linear.is_some() || left.contains(&Stage::Mixture));
         if found && needed && !left.is_empty() {
             // By the memories of the first stage.
-            let both = Present { counts: true, neighbours: true, linear: true };
+            let both = Present { counts: true, neighbours: true, linear: true, texts: true };
             self.remember(&self.others(samples), both);
             (self.negatives, _) = self.mistaken(samples, level);
-            self.costs = PartCosts::default();
         }
+        self.costs = PartCosts::default();
         self.classifier = classifier;
         self.done = done;
         Ok(())
@@ -185,7 +208,7 @@ impl Learner {
             Stage::Negatives | Stage::Trial(_) if self.clock.gave_up() => {}
             Stage::Memories => {
                 // Negatives are what both memories name, even if one of them gets no weight later.
-                let all = Present { counts: true, neighbours: true, linear: true };
+                let all = Present { counts: true, neighbours: true, linear: true, texts: true };
                 let parts = if self.options.parts.linear { all } else { self.options.parts };
                 self.remember(&self.others(samples), parts);
             }
@@ -250,7 +273,7 @@ impl Learner {
             || self.classifier.lookup(level),
             |lookup, &sample| {
                 let x = samples.features.entries(sample);
-                self.classifier.search(x, None, None, Some(self.options.hard), lookup);
+                self.classifier.search(x, None, (None, None), Some(self.options.hard), lookup);
             },
         );
         start.elapsed().as_secs_f64() * every as f64
@@ -289,6 +312,10 @@ impl Learner {
 
     /// Makes the memories among `parts` of `samples`.
     fn remember(&mut self, samples: &Batch, parts: Present) {
+        (self.classifier.counts, self.classifier.neighbours) = (None, None);
+        if !parts.counts && !parts.neighbours {
+            return;
+        }
         let (options, labels) = (&self.options, self.classifier.frequencies.len());
         let start = Instant::now();
         let memory = NeighbourMemory::new(samples.features.clone(), samples.labels.clone(), options.neighbours);
@@ -325,7 +352,7 @@ impl Learner {
                 |lookup, sample| {
                     let (x, labels) = (samples.features.entries(sample), samples.labels.row(sample));
                     let own = places[sample].map(|sample| Own { sample, labels });
-                    let candidates = classifier.search(x, own, None, Some(hard), lookup);
+                    let candidates = classifier.search(x, own, (None, None), Some(hard), lookup);
                     meter.add(lookup.take_pairs());
                     let named = candidates.iter().map(|candidate| candidate.label);
                     named.filter(|label| labels.binary_search(label).is_err()).collect()
@@ -359,19 +386,31 @@ impl Learner {
         let frequency =
             |samples: &[u32]| samples.iter().filter(|&&sample| !self.held_out[sample as usize]).count() as u32;
         let frequencies: Vec<u32> = self.positives.iter().map(frequency).collect();
-        let examples: Vec<Option<Example>> = held_out
-            .par_iter()
+        // Texts make much of what only such samples tell.
+        let texts = classifier.texts.as_ref();
+        let hidden = texts.map(|texts| hidden(&self.positives, &frequencies, texts, self.options.seed));
+        let new = texts.map(|_| as_if_new(&samples.features, &self.held_out, &held_out));
+        let examples: Vec<Option<Example>> = (0..held_out.len())
+            .into_par_iter()
             .map_init(
                 || classifier.lookup(level),
-                |lookup, &sample| {
-                    let candidates = classifier.candidates(samples.features.entries(sample), None, trial, lookup);
+                |lookup, at| {
+                    let sample = held_out[at];
+                    let x = new.as_ref().map_or_else(|| samples.features.entries(sample), |new| new.entries(at));
+                    let mut candidates = classifier.candidates(x, None, trial, lookup);
+                    if let Some(hidden) = &hidden {
+                        candidates.retain(|candidate| !hidden[candidate.label as usize]);
+                    }
                     meter.add(lookup.take_pairs());
                     Example::new(&candidates, samples.labels.row(sample), &frequencies)
                 },
             )
             .collect();
         let examples: Vec<Example> = examples.into_iter().flatten().collect();
-        let used = chosen(&examples, parts, level);
+        let chosen = chosen(&examples, parts, level);
+        // Labels without a sample have nothing else, and are there to be found.
+        let texts_stay = texts.is_some_and(|texts| texts.describes_unseen(&self.positives));
+        let used = Present { texts: chosen.texts || texts_stay, ..chosen };
         (self.classifier.mixture, self.loss) = shaped(&examples, used, level);
         self.classifier.shares = self.classifier.mixture.shares(&examples);
         self.costs.mixture += of_pairs(meter.total(), start.elapsed());
@@ -380,6 +419,7 @@ impl Learner {
             self.negatives = Ragged::new();
         }
         self.classifier.linear = used.linear.then(|| SparseLinear::new(self.classifier.features));
+        self.classifier.texts = self.classifier.texts.take().filter(|_| used.texts);
         self.remember(samples, Present { linear: false, ..used });
     }
 }

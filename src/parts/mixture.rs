@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::fit::{Example, Fit, measured, scales, softmax, solve};
-use super::terms::{Candidate, Knots, Present, Raw, Shape, TERMS, expand, knots, of_part, raw, scores, used};
+use super::fit::{Example, Fit, Terms, measured, scales, softmax, solve};
+use super::terms::{Candidate, Knots, Present, Raw, Shape, TERMS, knots, of_part, raw, scores, used};
+use super::text_terms::{TEXT_TERMS, TextRaw, expand_texts, text_raw, used_of_texts};
 use crate::kernels::Level;
 
 /// Weights of terms: `score = sum_t w_t term_t`.
@@ -11,15 +12,19 @@ use crate::kernels::Level;
 pub struct Mixture {
     /// Of each term, 0 for those that are not used, as those of parts that are not there.
     pub weights: [f64; TERMS],
+    /// The same of the terms of texts; none without texts.
+    pub texts: Option<[f64; TEXT_TERMS]>,
     pub(super) knots: Knots,
 }
 
 impl Default for Mixture {
     fn default() -> Self {
-        Self { weights: [0.0; TERMS], knots: [[0.0; 3]; 4] }
+        Self { weights: [0.0; TERMS], texts: None, knots: [[0.0; 3]; 4] }
     }
 }
 
+/// The place of texts among parts.
+const TEXTS: usize = 3;
 /// Terms that any mixture may have.
 const PLAIN: usize = 9;
 /// Steps of Newton's method, at most; it needs about ten.
@@ -36,13 +41,14 @@ impl Mixture {
 
     /// The same with the terms of a shape.
     pub(super) fn fit_shape(examples: &[Example], present: Present, shape: Shape, level: Level) -> (Self, f64) {
-        let used = used(present, shape);
         let knots = knots(measured(examples).flat_map(|example| &example.raw));
+        let used = all_used(present, shape);
         if examples.is_empty() {
-            let weights = std::array::from_fn(|t| if used[t] && t < PLAIN { 1.0 } else { 0.0 });
-            return (Self { weights, knots }, f64::NAN);
+            let weight = |t: usize, plain: usize| if used.contains(&t) && t < plain { 1.0 } else { 0.0 };
+            let weights = std::array::from_fn(|t| weight(t, PLAIN));
+            let texts = present.texts.then(|| std::array::from_fn(|t| weight(TERMS + t, TERMS + 1)));
+            return (Self { weights, texts, knots }, f64::NAN);
         }
-        let used: Vec<usize> = (0..TERMS).filter(|&t| used[t]).collect();
         let scale = scales(examples, &knots, &used);
         let fit = Fit::new(examples, &knots, &used, &scale, level);
         let mut weights = vec![0.0; used.len()];
@@ -62,17 +68,19 @@ impl Mixture {
             let Some((next, moments)) = taken else { break };
             (weights, at) = (next, moments);
         }
-        let mut mixture = Self { knots, ..Self::default() };
+        let mut all = [0.0; TERMS + TEXT_TERMS];
         for (at, &term) in used.iter().enumerate() {
-            mixture.weights[term] = weights[at] / scale[at];
+            all[term] = weights[at] / scale[at];
         }
-        (mixture, at.loss)
+        let (of_others, of_texts) = all.split_at(TERMS);
+        let texts = present.texts.then(|| std::array::from_fn(|t| of_texts[t]));
+        (Self { weights: std::array::from_fn(|t| of_others[t]), texts, knots }, at.loss)
     }
 
     /// The mean cross-entropy of the examples.
     pub fn loss(&self, examples: &[Example]) -> f64 {
         let loss = |example: &Example| {
-            let scores = self.scores_of(&example.raw);
+            let scores = self.scores_of(&example.raw, &example.texts);
             let (most, total) = softmax(&scores);
             example.target.iter().zip(&scores).map(|(target, score)| target * (most + total.ln() - score)).sum::<f64>()
         };
@@ -83,7 +91,7 @@ impl Mixture {
     /// P@1, P@3 and P@5 of the examples, added up.
     pub(super) fn precision(&self, examples: &[Example]) -> f64 {
         let of_one = |example: &Example| {
-            let scores = self.scores_of(&example.raw);
+            let scores = self.scores_of(&example.raw, &example.texts);
             let mut order: Vec<usize> = (0..scores.len()).collect();
             order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
             let hits =
@@ -93,17 +101,22 @@ impl Mixture {
         examples.par_iter().map(of_one).collect::<Vec<_>>().iter().sum::<f64>() / examples.len().max(1) as f64
     }
 
-    /// How far what each part (counts, neighbours, linear rows) has to do with in a score lies from its mean over the candidates of a
-    /// sample, as a share of the sum over parts.
-    pub fn shares(&self, examples: &[Example]) -> [f64; 3] {
-        let (mut squares, of_parts, mut terms) = ([0.0; 3], [0, 1, 2].map(of_part), Vec::new());
+    /// How far what each part (counts, neighbours, linear rows, texts) has to do with in a score lies from its mean over the candidates
+    /// of a sample, as a share of the sum over parts.
+    pub fn shares(&self, examples: &[Example]) -> [f64; 4] {
+        let (mut squares, mut terms) = ([0.0; 4], Terms::default());
+        let of_parts: [Vec<usize>; 4] = std::array::from_fn(|part| match part {
+            TEXTS => (TERMS..TERMS + self.texts.map_or(0, |texts| texts.len())).collect(),
+            part => (0..TERMS).filter(|&t| of_part(part)[t]).collect(),
+        });
+        let weight = |t: usize| self.weights.iter().chain(self.texts.iter().flatten()).nth(t).copied().unwrap_or(0.0);
+        let weights: Vec<f64> = (0..TERMS + TEXT_TERMS).map(weight).collect();
         for example in examples {
             terms.clear();
-            expand(&example.raw, &self.knots, &mut terms);
+            terms.push(example, &self.knots, self.texts.is_some());
             for (of_part, square) in of_parts.iter().zip(&mut squares) {
-                let adds =
-                    |x: &[f64; TERMS]| (0..TERMS).filter(|&t| of_part[t]).map(|t| self.weights[t] * x[t]).sum::<f64>();
-                let all: Vec<f64> = terms.iter().map(adds).collect();
+                let adds = |at: usize| of_part.iter().map(|&t| weights[t] * terms.get(at, t)).sum::<f64>();
+                let all: Vec<f64> = (0..terms.len()).map(adds).collect();
                 let mean = all.iter().sum::<f64>() / all.len() as f64;
                 *square += all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / all.len() as f64;
             }
@@ -115,12 +128,26 @@ impl Mixture {
 
     /// The scores of all candidates of a sample.
     pub fn scores(&self, candidates: &[Candidate], frequencies: &[u32]) -> Vec<f32> {
-        self.scores_of(&raw(candidates, frequencies)).into_iter().map(|score| score as f32).collect()
+        let texts = if self.texts.is_some() { text_raw(candidates, frequencies) } else { Vec::new() };
+        self.scores_of(&raw(candidates, frequencies), &texts).into_iter().map(|score| score as f32).collect()
     }
 
-    fn scores_of(&self, all: &[Raw]) -> Vec<f64> {
-        scores(all, &self.knots, &self.weights)
+    fn scores_of(&self, all: &[Raw], texts: &[TextRaw]) -> Vec<f64> {
+        let mut scores = scores(all, &self.knots, &self.weights);
+        if let Some(weights) = &self.texts {
+            let mut terms = Vec::with_capacity(all.len());
+            expand_texts(all, texts, &mut terms);
+            let sum = |terms: &[f64; TEXT_TERMS]| terms.iter().zip(weights).map(|(t, w)| t * w).sum::<f64>();
+            scores.iter_mut().zip(&terms).for_each(|(score, terms)| *score += sum(terms));
+        }
+        scores
     }
+}
+
+/// The terms of a mixture of these parts: those of texts behind all others.
+fn all_used(present: Present, shape: Shape) -> Vec<usize> {
+    let (used, of_texts) = (used(present, shape), if present.texts { used_of_texts(shape) } else { 0 });
+    (0..TERMS).filter(|&t| used[t]).chain(TERMS..TERMS + of_texts).collect()
 }
 
 #[cfg(test)]
@@ -129,7 +156,7 @@ mod tests {
     use crate::parts::descent::Random;
     use crate::parts::fit::RIDGE;
 
-    const ALL: Present = Present { counts: true, neighbours: true, linear: true };
+    const ALL: Present = Present { counts: true, neighbours: true, linear: true, texts: true };
 
     fn examples(count: usize) -> Vec<Example> {
         let mut random = Random(3);
@@ -143,6 +170,7 @@ mod tests {
                     near: unit(),
                     near_squared: unit(),
                     margin: 2.0 * unit() - 1.5,
+                    text: unit(),
                 })
                 .collect();
             candidates[3].margin += 0.6;
@@ -154,7 +182,7 @@ mod tests {
 
     fn fit_of(examples: &[Example], shape: Shape) -> (Fit<'_>, Vec<usize>, Vec<f64>) {
         let knots = knots(measured(examples).flat_map(|example| &example.raw));
-        let used: Vec<usize> = (0..TERMS).filter(|&t| used(ALL, shape)[t]).collect();
+        let used = all_used(ALL, shape);
         let scale = scales(examples, &knots, &used);
         (Fit::new(examples, &knots, &used, &scale, Level::detect()), used, scale)
     }
@@ -194,7 +222,8 @@ mod tests {
         for shape in Shape::ALL {
             let (mixture, loss) = Mixture::fit_shape(&examples, ALL, shape, Level::detect());
             let (fit, used, scale) = fit_of(&examples, shape);
-            let scaled: Vec<f64> = used.iter().zip(&scale).map(|(&t, s)| mixture.weights[t] * s).collect();
+            let weight = |t: usize| if t < TERMS { mixture.weights[t] } else { mixture.texts.unwrap()[t - TERMS] };
+            let scaled: Vec<f64> = used.iter().zip(&scale).map(|(&t, s)| weight(t) * s).collect();
             let at = fit.moments(&scaled);
             // Scores are f32, so a loss of about 2 is known to 1e-5. Where a step promises less than `ENOUGH`, the gradient is
             // about its root, 1e-3.
@@ -214,10 +243,9 @@ mod tests {
         let linear = without(Present { linear: false, ..ALL });
         let neighbours = without(Present { neighbours: false, ..ALL });
         assert!(linear > 10.0 * neighbours && neighbours > -1e-4, "{linear} {neighbours}");
-        let (counts_only, _) =
-            Mixture::fit(&examples, Present { counts: true, neighbours: false, linear: false }, Level::detect());
+        let (counts_only, _) = Mixture::fit(&examples, Present { counts: true, ..Present::default() }, Level::detect());
         assert!(counts_only.weights[2..8].iter().all(|&w| w == 0.0));
-        assert_eq!(counts_only.shares(&examples), [1.0, 0.0, 0.0]);
+        assert_eq!((counts_only.texts, counts_only.shares(&examples)), (None, [1.0, 0.0, 0.0, 0.0]));
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub struct Lookup {
     pub labels: Scores,
     /// Of labels, by linear rows.
     pub(super) margins: Scores,
+    /// Of labels, by their texts.
+    pub(super) texts: Scores,
     samples: Scores,
     dense: Vec<f32>,
     level: Level,
@@ -85,6 +87,7 @@ impl Lookup {
         Self {
             labels: Scores::new(labels),
             margins: Scores::new(labels),
+            texts: Scores::new(labels),
             samples: Scores::new(samples),
             dense: vec![0.0; features],
             level,

@@ -9,7 +9,8 @@ use super::{CountOptions, LinearOptions, NeighbourOptions};
 /// How a [`Classifier`](super::Classifier) is built.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearnOptions {
-    /// Parts that may be used. The mixture leaves out those that do not help.
+    /// Parts that may be used. The mixture leaves out those that do not help. Texts are used if there are some:
+    /// see [`Learner::with_texts`](super::Learner::with_texts).
     pub parts: Present,
     /// Of the counts.
     pub counts: CountOptions,
@@ -17,7 +18,7 @@ pub struct LearnOptions {
     pub neighbours: NeighbourOptions,
     /// Of the linear rows.
     pub linear: LinearOptions,
-    /// Candidates that counts name, and as many that neighbours name; linear rows name a quarter of that.
+    /// Candidates that counts name, and as many that neighbours name; linear rows and texts name a quarter of that each.
     pub searched: usize,
     /// A sample is a negative of the labels that counts score best for it and that it does not have: so many of counts, and of neighbours.
     pub hard: usize,
@@ -38,7 +39,7 @@ pub struct LearnOptions {
 impl Default for LearnOptions {
     fn default() -> Self {
         Self {
-            parts: Present { counts: true, neighbours: true, linear: true },
+            parts: Present { counts: true, neighbours: true, linear: true, texts: true },
             counts: CountOptions::default(),
             neighbours: NeighbourOptions::default(),
             linear: LinearOptions::default(),

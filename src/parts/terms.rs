@@ -13,10 +13,12 @@ pub struct Candidate {
     pub near_squared: f32,
     /// Of [`SparseLinear`](super::SparseLinear).
     pub margin: f32,
+    /// Of [`TextMemory`](super::TextMemory).
+    pub text: f32,
 }
 
 /// Parts that a score can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Present {
     /// [`CountMemory`](super::CountMemory).
     pub counts: bool,
@@ -24,9 +26,11 @@ pub struct Present {
     pub neighbours: bool,
     /// [`SparseLinear`](super::SparseLinear).
     pub linear: bool,
+    /// [`TextMemory`](super::TextMemory).
+    pub texts: bool,
 }
 
-/// Terms of a score.
+/// Terms of a score, but for those of texts.
 pub const TERMS: usize = 44;
 
 /// Numbers that all terms of a candidate follow from: see [`raw`].
@@ -42,11 +46,11 @@ pub(super) type Knots = [[f64; 3]; 4];
 const QUANTILES: [f64; 3] = [0.8, 0.95, 0.99];
 
 /// Among the raw numbers.
-const COUNTED: usize = 1;
-const NEAR: usize = 4;
-const MARGIN: usize = 5;
+pub(super) const COUNTED: usize = 1;
+pub(super) const NEAR: usize = 4;
+pub(super) const MARGIN: usize = 5;
 const HINGE: usize = 6;
-const FREQUENT: usize = 8;
+pub(super) const FREQUENT: usize = 8;
 const RANKED: [usize; 3] = [COUNTED, NEAR, MARGIN];
 
 /// Numbers that count differently where they are large.
@@ -192,7 +196,7 @@ fn made_of() -> [[usize; 2]; TERMS] {
     std::array::from_fn(|_| all.next().expect("as many as there are terms"))
 }
 
-/// The terms of a mixture of these parts.
+/// The terms of a mixture of these parts, but for those of texts.
 pub(super) fn used(present: Present, shape: Shape) -> [bool; TERMS] {
     let parts = [present.counts, present.neighbours, present.linear];
     let there = made_of().map(|numbers| numbers.iter().all(|&number| GIVEN_BY[number].is_none_or(|part| parts[part])));
@@ -219,11 +223,11 @@ mod tests {
 
     #[test]
     fn terms_of_parts_that_are_not_there_are_not_used() {
-        let all = Present { counts: true, neighbours: true, linear: true };
+        let all = Present { counts: true, neighbours: true, linear: true, texts: false };
         assert!(used(all, Shape::Crossed).iter().all(|&used| used));
         assert_eq!(used(all, Shape::Plain).iter().filter(|&&used| used).count(), 9);
         assert_eq!(used(all, Shape::Bent).iter().filter(|&&used| used).count(), 21);
-        let alone = used(Present { counts: true, neighbours: false, linear: false }, Shape::Crossed);
+        let alone = used(Present { counts: true, ..Present::default() }, Shape::Crossed);
         for term in 0..TERMS {
             assert_eq!(alone[term], !of_part(1)[term] && !of_part(2)[term], "{term}");
         }
@@ -237,6 +241,7 @@ mod tests {
             near: 0.5,
             near_squared: 0.2 * label as f32,
             margin: label as f32 - 1.5,
+            ..Candidate::default()
         };
         let all = raw(&[0, 1, 2].map(candidate), &[3, 0, 7]);
         let knots = knots(all.iter());

@@ -216,7 +216,7 @@ fn the_parts_together_are_better_than_each_alone_and_threads_change_nothing() {
     let all = learned(&train, options, 1);
     assert_eq!(all, learned(&train, options, 3));
     let alone = |parts| precision(&learned(&train, LearnOptions { parts, ..options }, 2), &valid);
-    let none = Present { counts: false, neighbours: false, linear: false };
+    let none = Present::default();
     let together = precision(&all, &valid);
     assert!(together > 0.9, "{together}");
     for parts in
@@ -294,7 +294,7 @@ fn a_sample_without_known_features_gets_frequent_labels() {
         samples.features.push(&[0], &[1.0]).unwrap();
         samples.labels.push([label]);
     }
-    let counts = Present { counts: true, neighbours: false, linear: false };
+    let counts = Present { counts: true, ..Present::default() };
     let classifier = learned(&samples, LearnOptions { parts: counts, ..LearnOptions::default() }, 1);
     let best = classifier.best((&[], &[]), 3, &mut classifier.lookup(Level::detect()));
     assert_eq!(best.iter().map(|entry| entry.0).collect::<Vec<_>>(), [7, 3, 5]);
@@ -349,7 +349,7 @@ fn linear_rows_are_given_up_where_time_is_short_and_a_resumed_run_gives_them_up_
         );
     }
     // Where there is nothing else, time is taken.
-    let parts = Present { counts: false, neighbours: false, linear: true };
+    let parts = Present { counts: false, neighbours: false, linear: true, ..Present::default() };
     let alone = learned(&samples, LearnOptions { seconds: 1e-9, parts, ..LearnOptions::default() }, 1);
     assert!(alone.linear.is_some());
 }

@@ -43,6 +43,7 @@ pub(super) fn learn_options(config: &Config, values: u64) -> LearnOptions {
         counts: model.may_use(PartName::Counts),
         neighbours: model.may_use(PartName::Neighbours),
         linear: model.may_use(PartName::Linear) && !(is_auto(config) && values > MOST_VALUES),
+        texts: model.may_use(PartName::Texts),
     };
     let linear = crate::parts::LinearOptions { seed, ..options.linear };
     let (seconds, bytes) = (config.train.budget_seconds, config.train.budget_bytes);
@@ -54,12 +55,12 @@ pub(super) fn learn_options(config: &Config, values: u64) -> LearnOptions {
 /// Bytes of names, of the mixture and of all that is small.
 const SMALL: u64 = 8 << 10;
 
-/// The bytes that a budget leaves for parts with so many features and labels, beside the list of features.
+/// The bytes that a budget leaves for parts with so many features and labels, and values of texts, beside the list of features.
 ///
 /// # Errors
 ///
 /// If parts without anything in them take more.
-pub(super) fn bytes_of_parts(options: &LearnOptions, features: usize, labels: usize) -> Result<u64> {
+pub(super) fn bytes_of_parts(options: &LearnOptions, (features, labels): (usize, usize), texts: usize) -> Result<u64> {
     if options.bytes == u64::MAX {
         return Ok(u64::MAX);
     }
@@ -67,7 +68,8 @@ pub(super) fn bytes_of_parts(options: &LearnOptions, features: usize, labels: us
     let beside = 4 * features + SMALL;
     let counts = if options.parts.counts { 12 * features } else { 0 };
     let linear = if options.parts.linear { 8 * features + 4 * labels } else { 0 };
-    let least = beside + 4 * labels + counts + linear;
+    let texts = if texts > 0 { 8 * (texts as u64 + features) } else { 0 };
+    let least = beside + 4 * labels + counts + linear + texts;
     match options.bytes {
         bytes if bytes < least => Err(Error::config(
             "train.budget_bytes",
@@ -89,11 +91,11 @@ impl Module for NoNetwork {
 /// The summary of a classifier that was asked.
 pub(super) fn asked(classifier: &Classifier, level: Level, (steps, seed): (u64, u64), threads: usize) -> Summary {
     let view = View { network: &NoNetwork, work: &Workspace::new(level), steps, seed };
-    summary_of(classifier, [0.0; 3], view.summary(threads))
+    summary_of(classifier, [0.0; 4], view.summary(threads))
 }
 
 /// What a classifier alone says of a summary.
-pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 3], summary: Summary) -> Summary {
+pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 4], summary: Summary) -> Summary {
     let tensors = classifier.tensors();
     let bytes = classifier.bytes();
     let part = |(at, name): (usize, &str)| {
@@ -102,7 +104,7 @@ pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 3], summary: Su
         (bytes > 0 || of_part.seconds > 0.0).then(|| (name.to_owned(), of_part))
     };
     Summary {
-        parts: ["counts", "neighbours", "linear"].into_iter().enumerate().filter_map(part).collect(),
+        parts: ["counts", "neighbours", "linear", "texts"].into_iter().enumerate().filter_map(part).collect(),
         parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum(),
         digest: checkpoint::digest(&tensors),
         components: Component::list(&tensors, &[], 0),
@@ -202,9 +204,11 @@ pub(super) fn best(
 }
 
 /// What was decided by the data: for people, and for the log.
-pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64) -> (String, Value) {
+/// `texts` is the number of labels with a text.
+pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64, texts: usize) -> (String, Value) {
     let parts = learn_options(config, values).parts;
-    let names = [("counts", parts.counts), ("neighbours", parts.neighbours), ("linear", parts.linear)];
+    let names =
+        [("counts", parts.counts), ("neighbours", parts.neighbours), ("linear", parts.linear), ("texts", texts > 0)];
     let names: Vec<&str> = names.iter().filter(|part| part.1).map(|part| part.0).collect();
     let weighed = if data.tf_idf == Weighing::On { "weighed by how rare they are" } else { "as they are in the file" };
     let length = if data.normalize { ", samples of length 1" } else { "" };
@@ -215,8 +219,9 @@ pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64) -> 
         }
         false => String::new(),
     };
+    let described = if texts > 0 { format!("; {texts} labels have a text") } else { String::new() };
     let note = format!(
-        "parts: {}, as far as each helps{left_out}; {count} features that {LEAST} samples or more have, {weighed}{length}",
+        "parts: {}, as far as each helps{left_out}; {count} features that {LEAST} samples or more have, {weighed}{length}{described}",
         names.join(", ")
     );
     let value = json!({
@@ -228,6 +233,7 @@ pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64) -> 
         "word_ngrams": data.word_ngrams,
         "tf_idf": data.tf_idf,
         "normalize": data.normalize,
+        "labels_with_text": texts,
     });
     (note, value)
 }
@@ -242,7 +248,7 @@ mod tests {
         let kept = Kept::new(&crate::sparse::SparseBatch::new(3), LEAST);
         let of = |parts: &str, values: u64| {
             let Mixed(config) = Mixed::load(None, &[format!("model.parts={parts}")]).unwrap();
-            chosen(&config, &config.data, &kept, values)
+            chosen(&config, &config.data, &kept, values, 0)
         };
         let (small, large) = (of("auto", MOST_VALUES), of("auto", MOST_VALUES + 1));
         assert!(small.0.starts_with("parts: counts, neighbours, linear, as far"), "{}", small.0);

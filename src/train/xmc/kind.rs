@@ -36,13 +36,14 @@ impl Kind {
     ///
     /// As [`Config::load`].
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self> {
-        let (network, parts) = (Config::load(file, sets)?, read(Mixed::default(), file, sets)?);
+        let (network, mut parts) = (Config::load(file, sets)?, read(Mixed::default(), file, sets)?);
         // Each has its own default.
         let unsaid = network.model.is_network() && parts.0.model.parts == [PartName::Auto];
         if network.model.is_network() && !(unsaid && network.key_of_network().is_none()) {
             return Self::of_network(network);
         }
         parts.check()?;
+        parts.0.data.locate_texts();
         Ok(Self::Parts(parts))
     }
 

@@ -8,13 +8,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Shape, VOCABULARY};
 use crate::checkpoint::Loaded;
-use crate::data::{Dataset, Datasets, Samples, Vocabulary};
+use crate::data::{Dataset, Datasets, LabelTexts, Samples, Vocabulary};
 use crate::error::{Error, Result};
 use crate::train::start::Inputs;
 
 /// The names that the digests have among the counters of a checkpoint.
 const TRAIN: &str = "train_digest";
 const VALID: &str = "valid_digest";
+const TEXTS: &str = "label_texts_digest";
 
 /// Digests of the sets of a run: equal samples with equal names have equal digests, wherever their file is and however it is
 /// packed.
@@ -22,6 +23,7 @@ const VALID: &str = "valid_digest";
 pub struct Digests {
     train: u64,
     valid: Option<u64>,
+    texts: Option<u64>,
 }
 
 impl Digests {
@@ -29,6 +31,7 @@ impl Digests {
         Self {
             train: digest(&data.train, &data.vocabulary),
             valid: data.valid.as_ref().map(|valid| digest(valid, &data.vocabulary)),
+            texts: data.label_texts.as_ref().map(LabelTexts::digest),
         }
     }
 
@@ -36,6 +39,7 @@ impl Digests {
     pub fn insert(&self, counters: &mut BTreeMap<String, u64>) {
         counters.insert(TRAIN.to_owned(), self.train);
         counters.extend(self.valid.map(|valid| (VALID.to_owned(), valid)));
+        counters.extend(self.texts.map(|texts| (TEXTS.to_owned(), texts)));
     }
 }
 
@@ -69,6 +73,14 @@ pub(super) fn check_resumed(
         Error::data(path, 0, 0, format!("is not what {checkpoint} was trained with: {how}"))
     };
     let of = |name: &str| loaded.state().counters.get(name).copied();
+    // Before the samples, whose digest is of the labels' names too, and a file of texts may have named more of them.
+    let path = Path::new(&data.vocabulary.options().label_texts);
+    match (of(TEXTS), digests.texts) {
+        (Some(known), Some(texts)) if known != texts => {
+            return Err(changed(path, format!("its texts have the digest {texts:016x}, not {known:016x}")));
+        }
+        _ => {}
+    }
     if let Some(train) = of(TRAIN) {
         if train != digests.train {
             let how = format!("its samples have the digest {:016x}, not {train:016x}", digests.train);

@@ -15,13 +15,14 @@ use super::trainer::{Shape, shape};
 use super::{KS, Scored, VOCABULARY, left_out};
 use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
 use crate::config::{Config, Data, Model, PartName, RunConfig, Weighing};
-use crate::data::{Batch, Dataset, Datasets, Samples};
+use crate::data::{Batch, Dataset, Datasets, LabelTexts, Samples};
 use crate::error::{Error, Result};
 use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::metrics::Inverse;
 use crate::parts::{Kept, Learner, PartCosts, Stage};
 use crate::run::{Flops, MetricsLog, Observer, Report, Summary};
+use crate::sparse::SparseBatch;
 use crate::tensor::Tensor;
 use crate::train::network::{Plan, Schedule};
 use crate::train::run::{Evaluated, Task, View};
@@ -127,8 +128,10 @@ impl FromFiles for Mixed {
         loaded: Option<&Loaded>,
         options: &Options,
     ) -> Result<(Self, Datasets, u64)> {
-        let data = read_sets(&self.0, run, inputs, loaded, options)?;
-        let config = self.0;
+        let mut config = self.0;
+        config.data.locate_texts();
+        let data = read_sets(&config, run, inputs, loaded, options)?;
+        check_texts(&config, &data)?;
         let stages = learn_options(&config, values(&data.train)).stages(data.train.labels()).len() as u64;
         if let Some(loaded) = loaded {
             let shape = shape(loaded)?;
@@ -167,13 +170,20 @@ impl FromFiles for Mixed {
         let (mut samples, labels, counts) = (all(&data.train), data.train.labels(), LabelCounts::count(&data.train));
         let kept = Kept::new(&samples.features, LEAST);
         samples.features = kept.apply(&samples.features);
-        let (note, chosen) = chosen(&self.0, data.vocabulary.options(), &kept, values(&data.train));
+        let texts = data.label_texts.as_ref().filter(|_| self.0.model.may_use(PartName::Texts));
+        let described = texts.map_or(0, LabelTexts::described);
+        let (note, chosen) = chosen(&self.0, data.vocabulary.options(), &kept, values(&data.train), described);
         if loaded.is_none() {
             observer.note(&note);
         }
+        let texts = texts.map(|texts| kept.part_of(texts.features()));
         let mut options = learn_options(&self.0, values(&data.train));
-        options.bytes = bytes_of_parts(&options, kept.len(), labels)?;
+        let of_texts = texts.as_ref().map_or(0, SparseBatch::nnz);
+        options.bytes = bytes_of_parts(&options, (kept.len(), labels), of_texts)?;
         let mut learner = Learner::new(&samples, labels, options);
+        if let Some(texts) = texts {
+            learner = learner.with_texts(&texts);
+        }
         if let Some(loaded) = loaded {
             let (tensors, done) = (loaded.tensors(PARTS)?, loaded.state().step as usize);
             let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
@@ -198,6 +208,18 @@ impl FromFiles for Mixed {
     fn write_order(_: &mut MixedTask, _: &Path) -> Result<()> {
         Err(Error::config("model.parts", "has no network, so there is no untrained one to write"))
     }
+}
+
+/// An error if texts are asked for and there are none, or there are some that are not asked for.
+fn check_texts(config: &Config, data: &Datasets) -> Result<()> {
+    let (model, has_file) = (&config.model, config.data.has_text_file());
+    if model.parts == [PartName::Texts] && data.label_texts.is_none() {
+        return Err(Error::config("model.parts", "is texts alone, and the labels have none: see data.label_texts"));
+    }
+    if has_file && !model.may_use(PartName::Texts) {
+        return Err(Error::config("data.label_texts", "names a file, and model.parts has no texts"));
+    }
+    Ok(())
 }
 
 /// Stages between two checkpoints: one once the trial is done, one in the middle of the last training, and the last.
@@ -306,7 +328,7 @@ impl Task for MixedTask {
             bytes: all.bytes,
             ..summary_of(
                 self.learner.classifier(),
-                [costs.counts, costs.neighbours, costs.linear].map(|c| c.seconds),
+                [costs.counts, costs.neighbours, costs.linear, costs.texts].map(|c| c.seconds),
                 summary,
             )
         }

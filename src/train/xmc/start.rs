@@ -11,7 +11,7 @@ use super::trainer::shape;
 use super::{Predictor, Scored, Trainer, VOCABULARY};
 use super::{estimate, initial, left_out, measurable};
 use crate::checkpoint::Loaded;
-use crate::config::Config;
+use crate::config::{Config, Data};
 use crate::data::{self, Batch, Datasets, Loader, Samples, Vocabulary};
 use crate::error::{Error, Result};
 use crate::kernels::Level;
@@ -121,9 +121,12 @@ pub(super) fn read_sets(
     let before = loaded.map(|loaded| known::read(loaded, VOCABULARY)).transpose()?;
     let before = before.map(|(path, bytes)| Vocabulary::from_json(&path, &bytes)).transpose()?;
     let read = before.as_ref().map_or(&config.data, Vocabulary::options);
+    // Networks have no use for texts of labels, and a file of them may have moved.
+    let label_texts = if config.model.is_network() { String::new() } else { config.data.label_texts.clone() };
+    let read = Data { label_texts, ..read.clone() };
     let data = match loaded {
-        Some(_) => data::open_from(&inputs.train, inputs.valid.as_ref(), read, &cache, run)?,
-        None => data::open(&inputs.train, inputs.valid.as_ref(), read, &cache)?,
+        Some(_) => data::open_from(&inputs.train, inputs.valid.as_ref(), &read, &cache, run)?,
+        None => data::open(&inputs.train, inputs.valid.as_ref(), &read, &cache)?,
     };
     data.valid.as_ref().map_or(Ok(()), measurable)?;
     Ok(data)
