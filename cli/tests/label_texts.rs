@@ -138,7 +138,7 @@ fn labels_without_a_sample_are_predicted_and_count_as_known() {
     let numbers: Vec<usize> = (0..80).filter(|&number| !is_seen(number)).collect();
     tales.write("asked.txt", numbers.iter().map(|&number| title(number, 3) + "\n").collect::<String>());
     fs::remove_file(tales.path("names.txt")).unwrap();
-    let mut predict = hotrow(&["predict", "--text", "--top", "3", "--run"]);
+    let mut predict = hotrow(&["predict", "--text", "--top", "5", "--run"]);
     let answers = predict.arg(tales.path("with")).arg("--input").arg(tales.path("asked.txt")).output().unwrap();
     let answers = text(&answers.stdout);
     let named = numbers.iter().zip(answers.lines()).filter(|(number, line)| line.contains(&label(**number))).count();
@@ -148,7 +148,7 @@ fn labels_without_a_sample_are_predicted_and_count_as_known() {
 #[test]
 fn a_text_says_more_than_a_name() {
     let tales = Tales::new(400);
-    tales.write("texts.tsv", "\u{feff}ant of alps\tan insect high up\r\n\nmoon\tsatellite of the cave and the dog\n");
+    tales.write("texts.tsv", "\u{feff}ant of bay\tan insect high up\r\n\nmoon\tsatellite of the cave and the dog\n");
     let set = format!("data.label_texts={}", tales.path("texts.tsv").display());
     summary(&tales.train("run", &["model.parts=texts", &set]).output().unwrap());
     let predict = |run: &str, asked: &str| {
@@ -197,10 +197,11 @@ fn labels_that_are_numbers_have_texts_by_line_or_by_number() {
 fn files_that_say_nothing_or_two_things_are_refused_with_their_line() {
     let tales = Tales::new(200);
     let ids = |text: &str| {
-        text.lines().enumerate().map(|(at, line)| format!("{}\t{}\n", line.split('\t').next().unwrap(), at % 20))
+        let line = |(at, line): (usize, &str)| format!("{}\t{}\n", line.split('\t').next().unwrap(), at % 20);
+        text.lines().enumerate().map(line).collect::<String>()
     };
     let train = fs::read_to_string(tales.path("train.tsv")).unwrap();
-    tales.write("ids.tsv", ids(&train).collect::<String>());
+    tales.write("ids.tsv", ids(&train));
     tales.write("train.svm", "0 0:1 3:0.5\n1 1:1\n2 2:1 0:2\n".repeat(20));
     let numbers = "title\n".repeat(3);
     let train = |data: &str, set: &str| {
@@ -239,7 +240,7 @@ fn files_that_say_nothing_or_two_things_are_refused_with_their_line() {
         assert!(!tales.path("refused").exists());
     }
     let at = |path: &Path| format!("data.label_texts={}", path.display());
-    assert_fails(&train("train.tsv", &at(&tales.path("missing"))), 3, &["missing"]);
+    assert_fails(&train("train.tsv", &at(&tales.path("missing"))), 1, &["missing"]);
     assert_fails(&train("train.tsv", &at(tales.folder.path())), 4, &["is a folder"]);
     assert_fails(&train("train.tsv", "data.label_texts=/dev/null"), 4, &["is a device"]);
     assert_fails(&train("ids.tsv", "data.label_texts=names"), 2, &["data.label_texts", "the labels are numbers"]);
@@ -248,7 +249,7 @@ fn files_that_say_nothing_or_two_things_are_refused_with_their_line() {
     let both = |sets: &[&str]| tales.train("refused", sets).output().unwrap();
     assert_fails(&both(&[&texts, "model.parts=counts"]), 2, &["data.label_texts", "model.parts has no texts"]);
     assert_fails(&both(&["model.parts=texts"]), 2, &["model.parts", "the labels have none"]);
-    assert_fails(&both(&[&texts, "optim.lr=0.1"]), 2, &["data.label_texts", "a network is trained"]);
+    assert_fails(&both(&[&texts, "optim.lr=0.1"]), 2, &["data.label_texts", "this run is of a network"]);
     assert!(!tales.path("refused").exists());
 }
 
@@ -261,7 +262,7 @@ fn a_resumed_run_needs_the_same_texts_wherever_they_are() {
         let paused = tales.train(&run, &[&tales.names()]).args(["--stop-after", stage]).output().unwrap();
         assert_eq!(paused.status.code(), Some(75));
         fs::rename(tales.path("names.txt"), tales.path("moved.txt")).unwrap();
-        assert_fails(&tales.resume(&run).output().unwrap(), 3, &["names.txt"]);
+        assert_fails(&tales.resume(&run).output().unwrap(), 1, &["names.txt"]);
         let moved = format!("data.label_texts={}", tales.path("moved.txt").display());
         let resumed = summary(&tales.resume(&run).args(["--set", &moved]).output().unwrap());
         assert_eq!((&resumed["digest"], &resumed["metrics"]), (&whole["digest"], &whole["metrics"]), "{stage}");

@@ -76,70 +76,93 @@ impl Classifier {
         linear: Option<&SparseLinear>,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
-        self.search(x, own, (linear, self.texts.as_ref()), Some(self.searched), lookup)
+        self.search(x, own, (linear, self.texts.as_ref()), self.searched, lookup)
     }
 
-    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows and of texts; or all labels.
+    /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows and of texts.
     pub(super) fn search(
         &self,
         x: Vector,
         own: Option<Own>,
-        (linear, texts): (Option<&SparseLinear>, Option<&TextMemory>),
-        most: Option<usize>,
+        parts: (Option<&SparseLinear>, Option<&TextMemory>),
+        most: usize,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
         lookup.with_query(x, |lookup| {
-            let (mut named, level) = (Vec::new(), lookup.level());
-            let others = self.counts.is_some() || self.neighbours.is_some();
-            // Where memories name candidates too, long rows are read for candidates only.
-            let few = others && most.is_some();
-            let mut name = |scores: &Scores, most: Option<usize>| {
-                named.extend(most.iter().flat_map(|&most| scores.best(level, most)).map(|(label, _)| label));
-            };
-            if let Some(counts) = &self.counts {
-                counts.add_to(x, own.map(|own| own.labels), &mut lookup.labels);
-                lookup.pairs += counts.reads(x.0);
-                name(&lookup.labels, most);
-            }
-            if let Some(linear) = linear {
-                lookup.pairs += match few {
-                    true => linear.add_short_to(x, &mut lookup.margins),
-                    false => linear.add_to(x, &mut lookup.margins),
-                };
-                name(&lookup.margins, most.map(|most| if others { most / 4 } else { most }));
-            }
-            if let Some(texts) = texts {
-                lookup.pairs += texts.add_to(x, &mut lookup.texts);
-                name(&lookup.texts, most.map(|most| if others { most / 4 } else { most }));
-            }
-            let near = self.neighbours.as_ref().map(|memory| {
-                let nearest = memory.nearest_to_query(x, own.map(|own| own.sample), lookup);
-                labels_of(memory, &nearest, most.unwrap_or(usize::MAX))
-            });
-            let near = near.unwrap_or_default();
-            named.extend(near.iter().map(|near| near.label));
-            let mut named = match most {
-                Some(_) => named,
-                None => (0..self.frequencies.len() as u32).collect(),
-            };
-            named.sort_unstable();
-            named.dedup();
-            let margin = |label: u32| linear.map_or(0.0, |linear| lookup.margins.get(label) + linear.bias(label));
-            let mut margins: Vec<(u32, f32)> = named.into_iter().map(|label| (label, margin(label))).collect();
-            if let Some(linear) = linear.filter(|_| few) {
-                lookup.pairs += linear.add_long(x, &mut margins);
-            }
-            let mut near = near.into_iter().peekable();
-            let candidate = |(label, margin): (u32, f32)| {
-                let near = near.next_if(|near| near.label == label).unwrap_or_default();
-                Candidate { label, counted: lookup.labels.get(label), margin, text: lookup.texts.get(label), ..near }
-            };
-            let candidates = margins.into_iter().map(candidate).collect();
-            lookup.labels.clear();
-            lookup.margins.clear();
-            lookup.texts.clear();
+            let (named, near) = self.ask(x, own, parts, most, lookup);
+            let candidates = self.say_of(named, x, parts.0, &near, lookup);
+            lookup.forget();
             candidates
         })
+    }
+
+    /// Adds up what the parts say of all labels, but for long rows. Gives the labels that they name, and what neighbours say, both by label.
+    fn ask(
+        &self,
+        x: Vector,
+        own: Option<Own>,
+        (linear, texts): (Option<&SparseLinear>, Option<&TextMemory>),
+        most: usize,
+        lookup: &mut Lookup,
+    ) -> (Vec<u32>, Vec<Candidate>) {
+        let (mut named, level) = (Vec::new(), lookup.level());
+        let few = if self.has_memory() { most / 4 } else { most };
+        let mut name = |scores: &Scores, most: usize| {
+            named.extend(scores.best(level, most).into_iter().map(|(label, _)| label));
+        };
+        if let Some(counts) = &self.counts {
+            counts.add_to(x, own.map(|own| own.labels), &mut lookup.labels);
+            lookup.pairs += counts.reads(x.0);
+            name(&lookup.labels, most);
+        }
+        if let Some(linear) = linear {
+            lookup.pairs += match self.has_memory() {
+                true => linear.add_short_to(x, &mut lookup.margins),
+                false => linear.add_to(x, &mut lookup.margins),
+            };
+            name(&lookup.margins, few);
+        }
+        if let Some(texts) = texts {
+            lookup.pairs += texts.add_to(x, &mut lookup.texts);
+            name(&lookup.texts, few);
+        }
+        let near = self.neighbours.as_ref().map(|memory| {
+            let nearest = memory.nearest_to_query(x, own.map(|own| own.sample), lookup);
+            labels_of(memory, &nearest)
+        });
+        let near = near.unwrap_or_default();
+        named.extend(nearest_labels(&near, most));
+        named.sort_unstable();
+        named.dedup();
+        (named, near)
+    }
+
+    /// Whether memories name candidates too, so that the long ones of the linear rows are read for these only.
+    fn has_memory(&self) -> bool {
+        self.counts.is_some() || self.neighbours.is_some()
+    }
+
+    /// What the parts that were asked say of `labels` (increasing).
+    fn say_of(
+        &self,
+        labels: Vec<u32>,
+        x: Vector,
+        linear: Option<&SparseLinear>,
+        near: &[Candidate],
+        lookup: &mut Lookup,
+    ) -> Vec<Candidate> {
+        let margin = |label: u32| linear.map_or(0.0, |linear| lookup.margins.get(label) + linear.bias(label));
+        let mut margins: Vec<(u32, f32)> = labels.into_iter().map(|label| (label, margin(label))).collect();
+        if let Some(linear) = linear.filter(|_| self.has_memory()) {
+            lookup.pairs += linear.add_long(x, &mut margins);
+        }
+        let mut near = near.iter().peekable();
+        let candidate = |(label, margin): (u32, f32)| {
+            while near.next_if(|near| near.label < label).is_some() {}
+            let near = near.next_if(|near| near.label == label).copied().unwrap_or_default();
+            Candidate { label, counted: lookup.labels.get(label), margin, text: lookup.texts.get(label), ..near }
+        };
+        margins.into_iter().map(candidate).collect()
     }
 
     /// The `k` best labels of a sample with their scores, best first, of those that the parts name. If fewer are, as for a sample without
@@ -151,22 +174,33 @@ impl Classifier {
     #[track_caller]
     pub fn best(&self, x: (&[u32], &[f32]), k: usize, lookup: &mut Lookup) -> Vec<(u32, f32)> {
         let candidates = self.candidates(x, None, self.linear.as_ref(), lookup);
-        self.ranked(&candidates, k)
+        self.ranked(&candidates, candidates.len(), k)
     }
 
-    /// The same of all labels. That takes many times as long, and tells what [`best`](Self::best) misses.
+    /// The same of all labels: each has the score that it would have if the parts had named it. That takes many times as long, and tells
+    /// what [`best`](Self::best) misses.
     ///
     /// # Panics
     ///
     /// As [`candidates`](Self::candidates).
     #[track_caller]
     pub fn best_of_all(&self, x: (&[u32], &[f32]), k: usize, lookup: &mut Lookup) -> Vec<(u32, f32)> {
-        let candidates = self.search(x, None, (self.linear.as_ref(), self.texts.as_ref()), None, lookup);
-        self.ranked(&candidates, k)
+        let (candidates, named) = lookup.with_query(x, |lookup| {
+            let parts = (self.linear.as_ref(), self.texts.as_ref());
+            let (named, near) = self.ask(x, None, parts, self.searched, lookup);
+            let others =
+                (0..self.frequencies.len() as u32).filter(|label| named.binary_search(label).is_err()).collect();
+            let count = named.len();
+            let mut candidates = self.say_of(named, x, parts.0, &near, lookup);
+            candidates.extend(self.say_of(others, x, parts.0, &near, lookup));
+            lookup.forget();
+            (candidates, count)
+        });
+        self.ranked(&candidates, named, k)
     }
 
-    fn ranked(&self, candidates: &[Candidate], k: usize) -> Vec<(u32, f32)> {
-        let scores = self.mixture.scores(candidates, &self.frequencies);
+    fn ranked(&self, candidates: &[Candidate], named: usize, k: usize) -> Vec<(u32, f32)> {
+        let scores = self.mixture.scores_beside(candidates, named, &self.frequencies);
         let mut ranked: Vec<(u32, f32)> = candidates.iter().map(|c| c.label).zip(scores).collect();
         let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if (1..ranked.len()).contains(&k) {
@@ -301,8 +335,8 @@ impl Classifier {
     }
 }
 
-/// The labels of the `nearest` samples, by label: the `most` with the largest sums of squares.
-fn labels_of(memory: &NeighbourMemory, nearest: &[(u32, f32)], most: usize) -> Vec<Candidate> {
+/// The labels of the `nearest` samples, by label.
+fn labels_of(memory: &NeighbourMemory, nearest: &[(u32, f32)]) -> Vec<Candidate> {
     let of_sample = |(place, &(sample, _)): (u64, &(u32, f32))| {
         memory.labels().row(sample as usize).iter().map(move |&label| u64::from(label) << 32 | place)
     };
@@ -316,11 +350,15 @@ fn labels_of(memory: &NeighbourMemory, nearest: &[(u32, f32)], most: usize) -> V
         near_squared: same.iter().map(|both| product(both).powi(2)).sum(),
         ..Candidate::default()
     };
-    let mut labels: Vec<Candidate> = each.chunk_by(|a, b| a >> 32 == b >> 32).map(sum).collect();
-    if labels.len() > most {
-        labels.sort_by(|a, b| b.near_squared.total_cmp(&a.near_squared).then(a.label.cmp(&b.label)));
-        labels.truncate(most);
-        labels.sort_unstable_by_key(|candidate| candidate.label);
+    each.chunk_by(|a, b| a >> 32 == b >> 32).map(sum).collect()
+}
+
+/// Of these, the `most` with the largest sums of squares.
+fn nearest_labels(near: &[Candidate], most: usize) -> Vec<u32> {
+    let mut labels: Vec<(f32, u32)> = near.iter().map(|near| (near.near_squared, near.label)).collect();
+    if (1..labels.len()).contains(&most) {
+        labels.select_nth_unstable_by(most - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     }
-    labels
+    labels.truncate(most);
+    labels.into_iter().map(|(_, label)| label).collect()
 }

@@ -27,8 +27,8 @@ impl Example {
         let hits = candidates.iter().filter(|c| labels.binary_search(&c.label).is_ok()).count();
         let target = |c: &Candidate| if labels.binary_search(&c.label).is_ok() { 1.0 / hits as f64 } else { 0.0 };
         (hits > 0).then(|| Self {
-            raw: raw(candidates, frequencies),
-            texts: text_raw(candidates, frequencies),
+            raw: raw(candidates, candidates.len(), frequencies),
+            texts: text_raw(candidates, candidates.len(), frequencies),
             target: candidates.iter().map(target).collect(),
         })
     }
@@ -46,7 +46,7 @@ impl Terms {
     pub fn push(&mut self, example: &Example, knots: &Knots, texts: bool) {
         expand(&example.raw, knots, &mut self.all);
         if texts {
-            expand_texts(&example.raw, &example.texts, &mut self.of_texts);
+            expand_texts(&example.raw, &example.texts, example.raw.len(), &mut self.of_texts);
         }
     }
 

@@ -80,7 +80,7 @@ impl Mixture {
     /// The mean cross-entropy of the examples.
     pub fn loss(&self, examples: &[Example]) -> f64 {
         let loss = |example: &Example| {
-            let scores = self.scores_of(&example.raw, &example.texts);
+            let scores = self.scores_of(&example.raw, &example.texts, example.raw.len());
             let (most, total) = softmax(&scores);
             example.target.iter().zip(&scores).map(|(target, score)| target * (most + total.ln() - score)).sum::<f64>()
         };
@@ -91,7 +91,7 @@ impl Mixture {
     /// P@1, P@3 and P@5 of the examples, added up.
     pub(super) fn precision(&self, examples: &[Example]) -> f64 {
         let of_one = |example: &Example| {
-            let scores = self.scores_of(&example.raw, &example.texts);
+            let scores = self.scores_of(&example.raw, &example.texts, example.raw.len());
             let mut order: Vec<usize> = (0..scores.len()).collect();
             order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
             let hits =
@@ -128,15 +128,21 @@ impl Mixture {
 
     /// The scores of all candidates of a sample.
     pub fn scores(&self, candidates: &[Candidate], frequencies: &[u32]) -> Vec<f32> {
-        let texts = if self.texts.is_some() { text_raw(candidates, frequencies) } else { Vec::new() };
-        self.scores_of(&raw(candidates, frequencies), &texts).into_iter().map(|score| score as f32).collect()
+        self.scores_beside(candidates, candidates.len(), frequencies)
     }
 
-    fn scores_of(&self, all: &[Raw], texts: &[TextRaw]) -> Vec<f64> {
-        let mut scores = scores(all, &self.knots, &self.weights);
+    /// The scores of the first `named` candidates, and of labels behind them as if each of these had been named too.
+    pub(super) fn scores_beside(&self, candidates: &[Candidate], named: usize, frequencies: &[u32]) -> Vec<f32> {
+        let texts = if self.texts.is_some() { text_raw(candidates, named, frequencies) } else { Vec::new() };
+        let scores = self.scores_of(&raw(candidates, named, frequencies), &texts, named);
+        scores.into_iter().map(|score| score as f32).collect()
+    }
+
+    fn scores_of(&self, all: &[Raw], texts: &[TextRaw], named: usize) -> Vec<f64> {
+        let mut scores = scores(all, named, &self.knots, &self.weights);
         if let Some(weights) = &self.texts {
             let mut terms = Vec::with_capacity(all.len());
-            expand_texts(all, texts, &mut terms);
+            expand_texts(all, texts, named, &mut terms);
             let sum = |terms: &[f64; TEXT_TERMS]| terms.iter().zip(weights).map(|(t, w)| t * w).sum::<f64>();
             scores.iter_mut().zip(&terms).for_each(|(score, terms)| *score += sum(terms));
         }

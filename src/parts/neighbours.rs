@@ -114,6 +114,13 @@ impl Lookup {
         std::mem::take(&mut self.pairs) as usize
     }
 
+    /// All sums of labels become 0.
+    pub(super) fn forget(&mut self) {
+        self.labels.clear();
+        self.margins.clear();
+        self.texts.clear();
+    }
+
     /// The instruction set.
     pub(super) fn level(&self) -> Level {
         self.level

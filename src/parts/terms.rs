@@ -89,12 +89,13 @@ impl Shape {
     pub const ALL: [Shape; 3] = [Shape::Plain, Shape::Bent, Shape::Crossed];
 }
 
-/// Of each candidate, logarithms of what each part says, by itself and as a share of what it says of all of them; of margins also the hinge
+/// Of each candidate, and of labels behind them that nobody named, logarithms of what each part says, by itself and as a share of what it says of all of them; of margins also the hinge
 /// and what omikuji makes of it (`exp -max(0, 1 - margin)^2`); how frequent the label is in training; and the logarithms of its ranks by
-/// counts, neighbours and margin.
-pub(super) fn raw(candidates: &[Candidate], frequencies: &[u32]) -> Vec<Raw> {
-    let sum = |of: fn(&Candidate) -> f32| candidates.iter().map(|c| f64::from(of(c))).sum::<f64>();
-    let largest = candidates.iter().map(|c| f64::from(c.counted)).fold(0.0, f64::max);
+/// counts, neighbours and margin. Shares and ranks are among the first `named`, so that their scores do not depend on what stands behind.
+pub(super) fn raw(candidates: &[Candidate], named: usize, frequencies: &[u32]) -> Vec<Raw> {
+    let among = &candidates[..named];
+    let sum = |of: fn(&Candidate) -> f32| among.iter().map(|c| f64::from(of(c))).sum::<f64>();
+    let largest = among.iter().map(|c| f64::from(c.counted)).fold(0.0, f64::max);
     let (near, squared) = (sum(|c| c.near), sum(|c| c.near_squared));
     // Features may be negative, and then so may sums; what is not above 0 says as little as can be.
     let log = |x: f32| (1e-3 + x.max(0.0)).ln();
@@ -120,15 +121,19 @@ pub(super) fn raw(candidates: &[Candidate], frequencies: &[u32]) -> Vec<Raw> {
     let mut ranks: Vec<u64> = Vec::with_capacity(all.len());
     for (place, number) in RANKED.into_iter().enumerate() {
         ranks.clear();
-        ranks.extend((0..).zip(&all).map(|(at, raw)| descending(raw[number], at)));
+        ranks.extend((0..).zip(&all[..named]).map(|(at, raw)| descending(raw[number], at)));
         ranks.sort_unstable();
         (1..).zip(&ranks).for_each(|(rank, &at)| all[at as u32 as usize][9 + place] = (rank as f32).ln());
+        for raw in &mut all[named..] {
+            let before = ranks.partition_point(|&rank| rank <= descending(raw[number], u32::MAX));
+            raw[9 + place] = (1.0 + before as f32).ln();
+        }
     }
     all
 }
 
 /// Increases as `number` falls, and for equal ones as `at` rises. What is not a number comes first or last, by its sign.
-fn descending(number: f32, at: u32) -> u64 {
+pub(super) fn descending(number: f32, at: u32) -> u64 {
     let bits = number.to_bits();
     let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     u64::from(!ordered) << 32 | u64::from(at)
@@ -149,9 +154,9 @@ pub(super) fn expand(all: &[Raw], knots: &Knots, into: &mut Vec<[f64; TERMS]>) {
     }));
 }
 
-/// `sum_t weights_t term_t` of each candidate of a sample, without its terms one by one.
-pub(super) fn scores(all: &[Raw], knots: &Knots, weights: &[f64; TERMS]) -> Vec<f64> {
-    let most = most(all);
+/// `sum_t weights_t term_t` of each candidate of a sample, without its terms one by one; the best are among the first `named`.
+pub(super) fn scores(all: &[Raw], named: usize, knots: &Knots, weights: &[f64; TERMS]) -> Vec<f64> {
+    let most = most(&all[..named]);
     let (raw_weights, products) = weights.split_at(RAW);
     let (beside, products) = products.split_at(BESIDE.len() * most.len());
     let (together, bends) = products.split_at(TOGETHER.len());
@@ -172,7 +177,7 @@ pub(super) fn scores(all: &[Raw], knots: &Knots, weights: &[f64; TERMS]) -> Vec<
 }
 
 /// The largest margin, counts and nearness.
-fn most(all: &[Raw]) -> [f64; 3] {
+pub(super) fn most(all: &[Raw]) -> [f64; 3] {
     [MARGIN, COUNTED, NEAR].map(|number| all.iter().map(|raw| f64::from(raw[number])).fold(f64::NEG_INFINITY, f64::max))
 }
 
@@ -243,7 +248,7 @@ mod tests {
             margin: label as f32 - 1.5,
             ..Candidate::default()
         };
-        let all = raw(&[0, 1, 2].map(candidate), &[3, 0, 7]);
+        let all = raw(&[0, 1, 2].map(candidate), 3, &[3, 0, 7]);
         let knots = knots(all.iter());
         let mut terms = Vec::new();
         expand(&all, &knots, &mut terms);
@@ -255,7 +260,7 @@ mod tests {
         assert_eq!(first[TERMS - 3], (number(FREQUENT) - knots[3][0]).max(0.0));
         assert_eq!(all.iter().map(|raw| raw[11]).collect::<Vec<_>>(), [3_f32.ln(), 2_f32.ln(), 0.0]);
         let weights = std::array::from_fn(|term| 0.7 - 0.05 * term as f64);
-        for (score, terms) in scores(&all, &knots, &weights).iter().zip(&terms) {
+        for (score, terms) in scores(&all, 3, &knots, &weights).iter().zip(&terms) {
             let products = || terms.iter().zip(&weights).map(|(term, weight)| term * weight);
             assert!((score - products().sum::<f64>()).abs() <= 1e-14 * products().map(f64::abs).sum::<f64>());
         }

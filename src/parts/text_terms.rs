@@ -1,6 +1,6 @@
 //! The terms of a score that texts of labels give: they stand behind those of the other parts, and are not there without texts.
 
-use super::terms::{COUNTED, Candidate, FREQUENT, MARGIN, NEAR, Raw, Shape};
+use super::terms::{COUNTED, Candidate, FREQUENT, MARGIN, NEAR, Raw, Shape, descending, most};
 
 /// Terms of texts.
 pub const TEXT_TERMS: usize = 22;
@@ -21,9 +21,9 @@ pub(super) struct TextRaw {
     rare: f32,
 }
 
-/// Of each candidate of a sample.
-pub(super) fn text_raw(candidates: &[Candidate], frequencies: &[u32]) -> Vec<TextRaw> {
-    let best = candidates.iter().map(|c| c.text).fold(0.0, f32::max);
+/// Of each candidate of a sample, and of labels behind them: shares and ranks are among the first `named`.
+pub(super) fn text_raw(candidates: &[Candidate], named: usize, frequencies: &[u32]) -> Vec<TextRaw> {
+    let best = candidates[..named].iter().map(|c| c.text).fold(0.0, f32::max);
     let log = |x: f32| (1e-3 + x.max(0.0)).ln();
     let of = |c: &Candidate| TextRaw {
         product: c.text.max(0.0),
@@ -33,16 +33,19 @@ pub(super) fn text_raw(candidates: &[Candidate], frequencies: &[u32]) -> Vec<Tex
         rare: 1.0 / (1.0 + frequencies[c.label as usize] as f32),
     };
     let mut all: Vec<TextRaw> = candidates.iter().map(of).collect();
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_unstable_by(|&a, &b| all[b].product.total_cmp(&all[a].product).then(a.cmp(&b)));
-    order.iter().enumerate().for_each(|(rank, &at)| all[at].rank = (rank as f32).ln_1p());
+    let mut ranks: Vec<u64> = (0..).zip(&all[..named]).map(|(at, raw)| descending(raw.product, at)).collect();
+    ranks.sort_unstable();
+    (1..).zip(&ranks).for_each(|(rank, &at)| all[at as u32 as usize].rank = (rank as f32).ln());
+    for raw in &mut all[named..] {
+        let before = ranks.partition_point(|&rank| rank <= descending(raw.product, u32::MAX));
+        raw.rank = (1.0 + before as f32).ln();
+    }
     all
 }
 
 /// All terms of the texts of the candidates of a sample, put behind `into`. `raw` is what the other parts say of the same candidates.
-pub(super) fn expand_texts(raw: &[Raw], all: &[TextRaw], into: &mut Vec<[f64; TEXT_TERMS]>) {
-    let most = |number: usize| raw.iter().map(|raw| f64::from(raw[number])).fold(f64::NEG_INFINITY, f64::max);
-    let (margin, counted, near) = (most(MARGIN), most(COUNTED), most(NEAR));
+pub(super) fn expand_texts(raw: &[Raw], all: &[TextRaw], named: usize, into: &mut Vec<[f64; TEXT_TERMS]>) {
+    let [margin, counted, near] = most(&raw[..named]);
     into.extend(raw.iter().zip(all).map(|(raw, text)| {
         let [product, log, share, rank, rare] =
             [text.product, text.log, text.share, text.rank, text.rare].map(f64::from);
