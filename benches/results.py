@@ -99,6 +99,16 @@ def speed():
     return table(["batch", "contender", "samples/s", "PyTorch's dense bf16 is 1"], rows)
 
 
+def index_speed():
+    result = load("xmc-index-speed")
+    rows = []
+    for row in result["rows"]:
+        phases, parts = row["phases"], ("hash", "select", "gather", "gemm", "update")
+        spent = [f"{phases.get(part, 0.0):.2f}" for part in parts]
+        rows.append([f"`{row['index']}`", f"{row['median']:.0f}", f"{row['ratio']:.2f}", f"{row['start']:.1f} s", *spent])
+    return table(["index", "samples/s", "`random` is 1", "before step 1", "hash, ms", "select, ms", "gather, ms", "products, ms", "update, ms"], rows)
+
+
 def equal():
     result = load("xmc-equal")
     rows = []
@@ -536,6 +546,7 @@ TABLES = {
     "bench-lm-shakespeare": lambda: bench("lm-shakespeare"),
     "quality": quality,
     "speed": speed,
+    "index_speed": index_speed,
     "equal": equal,
     "growth": growth,
     "small": small,

@@ -1,6 +1,6 @@
 //! Every backward pass against finite differences of the loss, through whole training steps.
 
-use hotrow::config::{Config, IndexName, Loss, Mode, OptimizerName, Pooling};
+use hotrow::config::{Config, IndexName, Loss, Mode, OptimizerName, Pooling, Schedule};
 use hotrow::data::Batch;
 use hotrow::kernels::Level;
 use hotrow::module::Module;
@@ -86,6 +86,7 @@ fn check(config: Config) {
 
 fn config(loss: Loss, index: IndexName, mode: Mode, hidden: &[usize]) -> Config {
     let mut config = Config::default();
+    config.optim.schedule = Schedule::Constant;
     (config.model.loss, config.model.hidden) = (loss, hidden.to_vec());
     (config.sparse.index, config.sparse.mode, config.sparse.active) = (index, mode, 14);
     (config.optim.name, config.optim.lr) = (OptimizerName::Sgd, 1.0);

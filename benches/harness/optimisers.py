@@ -15,6 +15,8 @@ def learning_rate(optim, step, total):
     lr, final, warmup = optim["lr"], optim["final_lr"], optim["warmup_steps"]
     if step <= warmup:
         return lr * step / warmup
+    if total <= 1:
+        return lr
     done = min((step - warmup) / max(total - warmup, 1), 1.0)
     left = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[optim["schedule"]]
     return final + (lr - final) * left

@@ -82,6 +82,7 @@ def main():
             contenders = {
                 f"hotrow, blocks, {rows} rows": sampled(f"sparse.active={rows}"),
                 f"hotrow, blocks, {rows} rows, bf16": sampled(f"sparse.active={rows}", bf16),
+                f"hotrow, inverted, {rows} rows": sampled(f"sparse.active={rows}", "sparse.index=inverted"),
                 f"hotrow, random, {rows} rows": sampled(f"sparse.active={rows}", "sparse.index=random"),
                 f"hotrow, random, {rows} rows, bf16": sampled(f"sparse.active={rows}", "sparse.index=random", bf16),
                 f"hotrow, random, {rows} rows, Adam": sampled(f"sparse.active={rows}", "sparse.index=random", *adam),

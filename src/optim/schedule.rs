@@ -3,7 +3,7 @@
 use crate::config::{Optim, Schedule};
 
 /// The learning rate of step `step` (from 1) of `total`: a straight rise over the warm-up, then the schedule, which reaches
-/// `final_lr` at the last step.
+/// `final_lr` at the last step. A run of a single step has no time to fall: it takes the step at `lr`.
 ///
 /// ```
 /// use hotrow::config::{Optim, Schedule};
@@ -19,6 +19,7 @@ pub fn learning_rate(optim: &Optim, step: u64, total: u64) -> f32 {
     let done = ((step - optim.warmup_steps) as f64 / after).min(1.0);
     let left = match optim.schedule {
         Schedule::Constant => return optim.lr,
+        _ if total <= 1 => return optim.lr,
         Schedule::Linear => 1.0 - done,
         Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
     };
@@ -36,6 +37,7 @@ mod tests {
             assert!((learning_rate(&optim, 1, 1_000_000) - 0.5).abs() < 1e-5);
             assert_eq!(learning_rate(&optim, 10, 10), 0.125);
             assert_eq!(learning_rate(&optim, 11, 10), 0.125);
+            assert_eq!(learning_rate(&optim, 1, 1), 0.5);
         }
         let optim = Optim { lr: 0.5, warmup_steps: 4, ..Optim::default() };
         assert_eq!([1, 4, 5, 99].map(|step| learning_rate(&optim, step, 9)), [0.125, 0.5, 0.5, 0.5]);
