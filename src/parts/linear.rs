@@ -165,12 +165,15 @@ impl SparseLinear {
 
     /// Adds the products of the long rows to the number beside each of `labels`. Gives the number of weights that were looked for.
     pub(super) fn add_long(&self, x: Vector, labels: &mut [(u32, f32)]) -> u64 {
-        let (mut pairs, mut places) = (0, Vec::new());
+        let mut pairs = 0;
         for (&feature, value) in x.0.iter().zip(x.1).filter(|(feature, _)| self.long.is_long(**feature)) {
-            let (row, from) = (self.rows.row(feature as usize), self.rows.offsets()[feature as usize]);
-            self.long.find(feature, row, labels.iter().map(|label| label.0), &mut places);
-            for ((_, margin), place) in labels.iter_mut().zip(&places) {
-                *margin += place.map_or(0.0, |place| value * self.weights[from + place as usize]);
+            let range = self.rows.offsets()[feature as usize]..self.rows.offsets()[feature as usize + 1];
+            let weights = &self.weights[range];
+            for (label, margin) in &mut *labels {
+                let (place, has) = self.long.find(feature, *label);
+                // Read in any case, as nobody can tell in advance whether it has one.
+                let weight = weights[place.min(weights.len() - 1)];
+                *margin += if has { value * weight } else { 0.0 };
             }
             pairs += labels.len() as u64;
         }
