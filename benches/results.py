@@ -355,8 +355,9 @@ def of_parts(names, also=()):
 def parts():
     """Memories and linear rows against label trees."""
     names = {"hotrow": "hotrow, `model.parts=auto`", "parabel": "omikuji, Parabel", "bonsai": "omikuji, Bonsai"}
-    lines = of_parts(names, (lambda row: f"{row['seconds']:.1f} s", lambda row: f"{row['bytes'] / 1e6:.0f} MB"))
-    return table(["set", "program", "P@1", "P@3", "P@5", "file to model", "model on disk"], lines)
+    scored = lambda row: " / ".join(f"{row[f'psp@{k}']:.1f}" for k in (1, 3, 5)) if "psp@1" in row else "–"
+    lines = of_parts(names, (scored, lambda row: f"{row['seconds']:.1f} s", lambda row: f"{row['bytes'] / 1e6:.0f} MB"))
+    return table(["set", "program", "P@1", "P@3", "P@5", "PSP@1 / 3 / 5", "file to model", "model on disk"], lines)
 
 
 def parts_alone():
@@ -365,6 +366,29 @@ def parts_alone():
     names = {"hotrow": "all"} | {part: f"{part} alone" for part in parts}
     names |= {"+".join(p for p in parts if p != out): f"without {out}" for out in parts}
     return table(["set", "parts", "P@1", "P@3", "P@5", "seconds"], of_parts(names, (lambda row: f"{row['seconds']:.1f}",)))
+
+
+def growth_parts():
+    """Planted sets of many labels without a network."""
+    result = load("xmc-growth-parts")
+    lines = []
+    for row in [result["whole"] | {"labels": 670_091, "samples": 490_449}, *result["growth"]]:
+        each = 1e6 * row["seconds_train"] / row["samples"]
+        precision = f"{row['p@1']:.1f} %" if "p@1" in row else "–"
+        names = ", ".join(name for name, part in row["parts"].items() if part["bytes"])
+        lines.append([f"{row['samples']:,}".replace(",", " "), f"{row['labels']:,}".replace(",", " "), names, precision,
+                      f"{row['seconds']:.1f} s", f"{each:.0f} µs", f"{row['peak_memory_bytes'] / 2**30:.1f} GiB"])
+    return table(["samples", "labels", "parts", "P@1", "file to model", "training a sample", "peak memory"], lines)
+
+
+def asked():
+    """One sample at a time, on one thread."""
+    whole = load("xmc-growth-parts")["whole"]["ask"]
+    lines = []
+    for name, row in (("demo", load("xmc-ask-demo")), ("planted Amazon-670K", whole)):
+        lines.append([name, f"{row['labels']:,}".replace(",", " "), f"{row['microseconds']:.0f} µs", f"{row['microseconds_99']:.0f} µs",
+                      f"{row['exhaustive_microseconds'] / 1e3:.1f} ms", f"{100 * row['found']:.1f} %"])
+    return table(["set", "labels", "a sample (median)", "99 of 100", "all labels scored", "best 5 of all labels found"], lines)
 
 
 def next_item():
@@ -552,6 +576,8 @@ TABLES = {
     "small": small,
     "parts": parts,
     "parts-alone": parts_alone,
+    "growth-parts": growth_parts,
+    "asked": asked,
     "next-item": next_item,
     "lm-speed": lm,
     "xeon": xeon,

@@ -246,6 +246,8 @@ fn an_early_signal_is_obeyed_and_leaves_nothing_or_a_run_that_can_be_resumed() {
             outcome.assert_documented();
             match outcome.code {
                 Some(0 | 75) => {}
+                // Between the end of a run and that of the program, the run is whole.
+                Some(130) if fixture.root().join("out/summary.json").exists() => {}
                 Some(130) => assert_eq!(fixture.snapshot(), before, "{outcome}: files are left"),
                 _ => panic!("{outcome}: after a signal"),
             }

@@ -293,3 +293,9 @@ fn checkpoints_are_the_same_whether_steps_wait_for_them_or_not() {
 fn a_run_that_was_killed_has_the_bits_of_one_that_was_not() {
     runs::a_run_that_was_killed_has_the_bits_of_one_that_was_not(&Tales::new(3000), WITH_NAMES, 4, 5);
 }
+
+#[test]
+fn a_run_that_was_asked_to_stop_goes_on_with_the_same_bits() {
+    let sets = [WITH_NAMES, &["train.save_every=1000"]].concat();
+    runs::a_run_that_was_asked_to_stop_goes_on_with_the_same_bits(&Tales::new(20_000), &sets);
+}

@@ -40,7 +40,12 @@ impl Learner {
     pub(super) fn mistaken(&self, samples: &Batch, level: Level) -> (Ragged<u32>, u64) {
         let (count, labels) = (samples.len(), self.classifier.frequencies.len());
         if (count * labels) as u64 <= self.options.exhaustive {
-            return ((0..labels).map(|label| others(count, self.positives.row(label))).collect(), 0);
+            // A label without a sample is not trained.
+            let all = |label: usize| match self.positives.row(label) {
+                [] => Vec::new(),
+                positives => others(count, positives),
+            };
+            return ((0..labels).map(all).collect(), 0);
         }
         let (classifier, hard) = (&self.classifier, self.options.hard);
         // Where memories have each sample, if it is not held out.
@@ -71,6 +76,9 @@ impl Learner {
         let drawn: Vec<Vec<u32>> = (0..labels)
             .into_par_iter()
             .map(|label| {
+                if self.positives.row(label).is_empty() {
+                    return Vec::new();
+                }
                 let mut random = Random(self.options.seed ^ 0x6e65_6761 ^ (label as u64) << 20);
                 let draws = (0..self.options.random).map(|_| random.below(count) as u32);
                 let mut all: Vec<u32> = hard.row(label).iter().copied().chain(draws).collect();
