@@ -48,10 +48,10 @@ impl Tales {
         let of = |range: std::ops::Range<usize>, seen: bool| -> String {
             range.filter(|sample| is_seen(sample % 80) == seen).map(|sample| line(&sample)).collect()
         };
-        tales.write("train.tsv", &of(0..samples, true));
-        tales.write("valid.tsv", &of(samples..samples + 400, true));
-        tales.write("unseen.tsv", &of(0..80, false));
-        tales.write("names.txt", &(0..80).map(|number| label(number) + "\n").collect::<String>());
+        tales.write("train.tsv", of(0..samples, true));
+        tales.write("valid.tsv", of(samples..samples + 400, true));
+        tales.write("unseen.tsv", of(0..80, false));
+        tales.write("names.txt", (0..80).map(|number| label(number) + "\n").collect::<String>());
         tales
     }
 

@@ -57,7 +57,7 @@ impl LongRows {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
-        (8 * self.words.offsets().len() + size_of::<Word>() * self.words.items().len()) as u64
+        (8 * self.words.offsets().len() + size_of_val(self.words.items())) as u64
     }
 }
 
