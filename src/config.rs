@@ -165,7 +165,7 @@ names! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Model {
-    /// What the classifier consists of: `network`, or `auto`, or a list of `counts`, `neighbours` and `linear`.
+    /// What the classifier consists of: `network`, or `auto`, or a list of `counts`, `neighbours`, `linear`, `texts` and `network`.
     #[serde(deserialize_with = "parts::one_or_more")]
     pub parts: Vec<PartName>,
     /// Widths of the hidden layers; the first is what table rows have.

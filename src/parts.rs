@@ -7,6 +7,7 @@
 //! | [`NeighbourMemory`] | samples, that hold features and labels | the nearest samples that have it |
 //! | [`SparseLinear`] | labels, that hold features | a linear classifier of its own, against samples that are mistaken for it |
 //! | [`TextMemory`] | features, that hold labels | how much of its own text the sample has |
+//! | [`NetworkPart`] | features and labels, that are vectors | the product of the sample's and the label's vector |
 //!
 //! [`Learner`] builds a [`Classifier`] of all of them, as `hotrow train xmc` does.
 
@@ -17,6 +18,7 @@ mod costs;
 mod counts;
 mod descent;
 mod fit;
+mod further;
 mod hidden;
 mod kept;
 mod learner;
@@ -24,6 +26,7 @@ mod linear;
 mod long_rows;
 mod mixture;
 mod neighbours;
+mod network;
 mod prune;
 mod saved;
 mod scores;
@@ -31,7 +34,6 @@ mod stages;
 mod terms;
 #[cfg(test)]
 mod tests;
-mod text_terms;
 mod texts;
 
 pub use classifier::{Classifier, Own};
@@ -39,13 +41,14 @@ pub use costs::PartCosts;
 pub use counts::{CountMemory, CountOptions};
 pub use descent::LinearOptions;
 pub use fit::Example;
+pub use further::FURTHER_TERMS;
 pub use kept::Kept;
 pub use learner::Learner;
 pub use linear::SparseLinear;
 pub use mixture::Mixture;
 pub use neighbours::{Lookup, NeighbourMemory, NeighbourOptions, postings};
+pub use network::NetworkPart;
 pub use scores::Scores;
 pub use stages::{LearnOptions, Stage};
 pub use terms::{Candidate, Present, TERMS};
-pub use text_terms::TEXT_TERMS;
 pub use texts::TextMemory;

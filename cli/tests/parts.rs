@@ -1,4 +1,4 @@
-//! Classifiers without a network, from the command line: `model.parts`.
+//! Classifiers of memories and linear rows, and a network beside them, from the command line: `model.parts`.
 
 mod common;
 #[path = "common/runs.rs"]
@@ -56,6 +56,17 @@ impl Runs for Titles {
 }
 
 const PARTS: &[&str] = &["model.parts=auto", "train.save_every=2"];
+
+/// A network beside two memories; its optimiser keeps counts of its own steps.
+const BESIDE: &[&str] = &[
+    "model.parts=[\"counts\", \"neighbours\", \"network\"]",
+    "train.epochs=2",
+    "train.batch_size=16",
+    "optim.name=adam",
+    "optim.lr=0.01",
+    "sparse.index=inverted",
+    "sparse.active=20",
+];
 
 #[test]
 fn what_words_tell_is_found_measured_and_predicted() {
@@ -120,6 +131,51 @@ fn what_is_trained_is_decided_and_said() {
     }
     let network = summary(&titles.train("network", &["train.epochs=1"]).output().unwrap());
     assert!(network.get("parts").is_none() && network["epochs"] == 1, "{network}");
+}
+
+/// A network beside memories is trained, kept, asked and counted as they are, and a run that stops at any stage goes on with the same bits.
+#[test]
+fn a_network_stands_beside_other_parts() {
+    let titles = Titles::new(600);
+    let trained = summary(&titles.train("run", BESIDE).output().unwrap());
+    assert!(trained["metrics"]["p@1"].as_f64().unwrap() > 0.9, "{trained}");
+    let network = &trained["parts"]["network"];
+    assert!(network["seconds"].as_f64().unwrap() > 0.0 && network["bytes"].as_u64().unwrap() > 0, "{trained}");
+    assert!(network["weight"].as_f64().unwrap() > 0.0, "{trained}");
+    let mut eval = hotrow(&["eval", "xmc", "--json", "--run"]);
+    let measured = summary(&eval.arg(titles.path("run")).arg("--data").arg(titles.path("valid.tsv")).output().unwrap());
+    for key in ["digest", "parameters", "components"] {
+        assert_eq!(measured[key], trained[key], "{key}");
+    }
+    assert_eq!(measured["metrics"]["p@3"], trained["metrics"]["p@3"]);
+
+    let mut paused = titles.train("paused", BESIDE);
+    assert_eq!(paused.args(["--stop-after", "1"]).output().unwrap().status.code(), Some(75));
+    let stages = trained["steps"].as_u64().unwrap();
+    for stage in [2, 9, 10, 11, stages - 2, stages - 1] {
+        let output = titles.resume("paused").args(["--stop-after", &stage.to_string()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(75), "{stage}: {}", text(&output.stderr));
+    }
+    let paused = summary(&titles.resume("paused").output().unwrap());
+    assert_eq!((&paused["digest"], &paused["metrics"]), (&trained["digest"], &trained["metrics"]));
+
+    for set in ["train.eval_every=1", "train.log_every=3", "train.budget_seconds=60", "train.budget_bytes=100000"] {
+        let output = titles.train("refused", &[BESIDE, &[set]].concat()).output().unwrap();
+        let key = set.split('=').next().unwrap();
+        assert_fails(&output, 2, &[key, "model.parts has a network and other parts"]);
+        assert!(!titles.path("refused").exists());
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit_of_a_network_beside_other_parts() {
+    runs::the_number_of_threads_changes_no_bit(&Titles::new(400), BESIDE);
+}
+
+#[test]
+fn a_run_with_a_network_beside_other_parts_that_was_killed_has_the_bits_of_one_that_was_not() {
+    let sets = [BESIDE, &["train.save_every=3"]].concat();
+    runs::a_run_that_was_killed_has_the_bits_of_one_that_was_not(&Titles::new(3000), &sets, 6, 5);
 }
 
 /// Fields of JSON, one of which may be unknown, are one text.
@@ -188,7 +244,7 @@ fn what_cannot_be_is_refused() {
         ("model.parts=count", &["model.parts", "unknown variant `count`"][..]),
         ("model.parts=[]", &["model.parts", "auto chooses"]),
         ("model.parts=[\"counts\", \"counts\"]", &["counts is named twice"]),
-        ("model.parts=[\"counts\", \"network\"]", &["network is only allowed by itself"]),
+        ("model.parts=[\"auto\", \"network\"]", &["auto is only allowed by itself"]),
         ("model.parts=3", &["model.parts", "auto, network, or a list"]),
     ] {
         assert_fails(&titles.train("refused", &[parts]).output().unwrap(), 2, words);

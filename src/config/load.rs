@@ -44,15 +44,26 @@ impl RunConfig for Config {
 /// Keys of `[train]` that only networks have.
 const EPOCHS: [&str; 4] = ["epochs", "batch_size", "log_every", "eval_every"];
 
+/// Those of them that only a network by itself has.
+const ALONE: [&str; 2] = ["log_every", "eval_every"];
+
 impl Config {
     /// The first key that is not at its default and only concerns a network.
     pub(crate) fn key_of_network(&self) -> Option<String> {
-        let (set, defaults) = (table_of(self), table_of(&Config::default()));
-        let concerns = |section: &str, key: &str| match section {
+        self.first_changed(|section, key| match section {
             "model" => key != "parts",
             "train" => EPOCHS.contains(&key),
             section => section != "data",
-        };
+        })
+    }
+
+    /// The first key that is not at its default and only concerns a network by itself, or memories and linear rows without one.
+    pub(crate) fn key_of_either(&self) -> Option<String> {
+        self.first_changed(|section, key| section == "train" && (ALONE.contains(&key) || key.starts_with("budget_")))
+    }
+
+    fn first_changed(&self, concerns: impl Fn(&str, &str) -> bool) -> Option<String> {
+        let (set, defaults) = (table_of(self), table_of(&Config::default()));
         let changed = keys(&set).into_iter().filter(|name| {
             let (section, key) = name.split_once('.').expect("section.key");
             concerns(section, key) && set[section][key] != defaults[section][key]

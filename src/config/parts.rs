@@ -23,7 +23,7 @@ names! {
         Linear,
         /// Texts of labels.
         Texts,
-        /// The network of `[model]`, alone.
+        /// The network of `[model]`, by itself or beside others.
         Network,
     }
 }
@@ -32,6 +32,11 @@ impl Model {
     /// Whether there is a network, and not memories and linear rows.
     pub fn is_network(&self) -> bool {
         self.parts == [PartName::Network]
+    }
+
+    /// Whether there is a network, by itself or beside memories and linear rows.
+    pub fn has_network(&self) -> bool {
+        self.parts.contains(&PartName::Network)
     }
 
     /// Whether `part` may be used.
@@ -49,10 +54,8 @@ impl Model {
             (_, 0) => refused(None, "empty: auto chooses"),
             (Some(at), _) => refused(Some(self.parts[at]), "named twice"),
             (None, 1) => Ok(()),
-            _ => match self.parts.iter().find(|part| matches!(part, PartName::Auto | PartName::Network)) {
-                Some(&part) => refused(Some(part), "only allowed by itself"),
-                None => Ok(()),
-            },
+            _ if self.parts.contains(&PartName::Auto) => refused(Some(PartName::Auto), "only allowed by itself"),
+            _ => Ok(()),
         }
     }
 }
@@ -64,7 +67,7 @@ pub(super) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         type Value = Vec<PartName>;
 
         fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
-            out.write_str("auto, network, or a list of counts, neighbours, linear and texts")
+            out.write_str("auto, network, or a list of counts, neighbours, linear, texts and network")
         }
 
         fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Vec<PartName>, E> {

@@ -19,12 +19,17 @@ pub(super) fn chosen(examples: &[Example], parts: Present, level: Level) -> Pres
         return parts;
     }
     let (mut used, mut least) = (parts, loss(parts));
-    let drops: [fn(&mut Present); 4] =
-        [|p| p.texts = false, |p| p.neighbours = false, |p| p.counts = false, |p| p.linear = false];
+    let drops: [fn(&mut Present); 5] = [
+        |p| p.network = false,
+        |p| p.texts = false,
+        |p| p.neighbours = false,
+        |p| p.counts = false,
+        |p| p.linear = false,
+    ];
     for drop in drops {
         let mut fewer = used;
         drop(&mut fewer);
-        if fewer != used && fewer != Present::default() {
+        if fewer != used && fewer.names_labels() {
             let loss = loss(fewer);
             if loss <= least {
                 (used, least) = (fewer, loss);

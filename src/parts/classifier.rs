@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 
+use super::further::{FURTHER_TERMS, Further};
 use super::mixture::Mixture;
+use super::neighbours::{labels_of, nearest_labels};
+use super::network::NetworkPart;
 use super::prune::{allot, typical};
 use super::saved::{self, Saved};
 use super::scores::{Scores, Vector};
 use super::terms::{Candidate, Present, TERMS};
-use super::text_terms::TEXT_TERMS;
 use super::texts::{TEXTS, TextMemory};
 use super::{CountMemory, CountOptions, Lookup, NeighbourMemory, NeighbourOptions, SparseLinear};
 use crate::kernels::Level;
@@ -31,10 +33,12 @@ pub struct Classifier {
     pub linear: Option<SparseLinear>,
     /// What labels are called or described by.
     pub texts: Option<TextMemory>,
+    /// A network. Its weights are a file of their own in checkpoints, so that it is neither in [`tensors`](Self::tensors) nor taken from them.
+    pub network: Option<NetworkPart>,
     /// How much each part counts.
     pub mixture: Mixture,
-    /// The same as one number for each part (counts, neighbours, linear rows, texts): see [`Mixture::shares`].
-    pub shares: [f64; 4],
+    /// The same as one number for each part (counts, neighbours, linear rows, texts, network): see [`Mixture::shares`].
+    pub shares: [f64; 5],
     /// Candidates that counts name, and as many that neighbours name; linear rows and texts name a quarter of that each, or as many where
     /// there are neither counts nor neighbours.
     pub searched: usize,
@@ -45,6 +49,18 @@ const FREQUENT: usize = 100;
 
 /// The name of the linear rows in checkpoints.
 const LINEAR: &str = "linear";
+
+/// The names of weights of further terms in checkpoints.
+const FURTHER: [&str; 2] = ["mixture.texts", "mixture.network"];
+
+/// Parts that have a share, by whether texts and a network have.
+fn parts_with_a_share([texts, network]: [bool; 2]) -> usize {
+    match (texts, network) {
+        (_, true) => 5,
+        (true, false) => 4,
+        (false, false) => 3,
+    }
+}
 
 /// A training sample that the memories have seen, with its labels.
 #[derive(Clone, Copy, Debug)]
@@ -156,11 +172,18 @@ impl Classifier {
         if let Some(linear) = linear.filter(|_| self.has_memory()) {
             lookup.pairs += linear.add_long(x, &mut margins);
         }
+        let logits = self.network.as_ref().map(|network| {
+            let labels: Vec<u32> = margins.iter().map(|entry| entry.0).collect();
+            lookup.pairs += network.reads(x, labels.len());
+            network.logits(x, &labels, &mut lookup.work)
+        });
+        let mut logits = logits.into_iter().flatten();
         let mut near = near.iter().peekable();
         let candidate = |(label, margin): (u32, f32)| {
             while near.next_if(|near| near.label < label).is_some() {}
             let near = near.next_if(|near| near.label == label).copied().unwrap_or_default();
-            Candidate { label, counted: lookup.labels.get(label), margin, text: lookup.texts.get(label), ..near }
+            let logit = logits.next().unwrap_or_default();
+            Candidate { label, counted: lookup.labels.get(label), margin, text: lookup.texts.get(label), logit, ..near }
         };
         margins.into_iter().map(candidate).collect()
     }
@@ -228,16 +251,25 @@ impl Classifier {
         labels
     }
 
-    /// Which parts there are.
-    pub fn present(&self) -> Present {
-        let Self { counts, neighbours, linear, texts, .. } = self;
-        let (counts, neighbours) = (counts.is_some(), neighbours.is_some());
-        Present { counts, neighbours, linear: linear.is_some(), texts: texts.is_some() }
+    /// Whether the mixture has weights for a network.
+    pub fn wants_network(&self) -> bool {
+        self.mixture.further[Further::Network as usize].is_some()
     }
 
-    /// Parts that have a share; older versions knew no texts.
+    /// Which parts there are.
+    pub fn present(&self) -> Present {
+        Present {
+            counts: self.counts.is_some(),
+            neighbours: self.neighbours.is_some(),
+            linear: self.linear.is_some(),
+            texts: self.texts.is_some(),
+            network: self.network.is_some(),
+        }
+    }
+
+    /// Parts that have a share; older versions knew no texts, and no network beside other parts.
     fn parts(&self) -> usize {
-        if self.texts.is_some() { 4 } else { 3 }
+        parts_with_a_share(self.mixture.further.map(|weights| weights.is_some()))
     }
 
     /// The parts with their bytes in memory.
@@ -246,7 +278,8 @@ impl Classifier {
         let neighbours = self.neighbours.as_ref().map(|part| ("neighbours", part.bytes()));
         let linear = self.linear.as_ref().map(|part| ("linear", part.bytes()));
         let texts = self.texts.as_ref().map(|part| ("texts", part.bytes()));
-        [counts, neighbours, linear, texts].into_iter().flatten().collect()
+        let network = self.network.as_ref().map(|part| ("network", part.bytes()));
+        [counts, neighbours, linear, texts, network].into_iter().flatten().collect()
     }
 
     /// Makes the parts smaller until a checkpoint keeps so many bytes of it, or what is left of it has no pair, weight and sample. Each part
@@ -258,7 +291,7 @@ impl Classifier {
         let linear = self.linear.as_ref().map_or(0, |part| 8 * part.len() as u64);
         let wanted = [counts, neighbours, linear];
         let fixed = of(self.tensors()) - wanted.iter().sum::<u64>();
-        let [counts_share, near_share, linear_share, _] = self.shares;
+        let [counts_share, near_share, linear_share, ..] = self.shares;
         let given = allot(bytes.saturating_sub(fixed), wanted, [counts_share, near_share, linear_share]);
         if let Some(part) = self.counts.as_mut().filter(|_| given[0] < counts) {
             part.prune((given[0] / 8) as usize);
@@ -288,8 +321,10 @@ impl Classifier {
         tensors.extend(self.neighbours.iter().flat_map(NeighbourMemory::tensors));
         tensors.extend(self.linear.iter().flat_map(|linear| linear.tensors(LINEAR)));
         tensors.extend(self.texts.iter().flat_map(TextMemory::tensors));
-        let weights = self.mixture.texts.as_ref().map(|weights| Elements::U64(bytemuck::cast_slice(weights)));
-        tensors.extend(weights.map(|weights| saved::tensor("mixture.texts", weights)));
+        for (name, weights) in FURTHER.into_iter().zip(&self.mixture.further) {
+            let weights = weights.as_ref().map(|weights| Elements::U64(bytemuck::cast_slice(weights)));
+            tensors.extend(weights.map(|weights| saved::tensor(name, weights)));
+        }
         tensors
     }
 
@@ -312,11 +347,15 @@ impl Classifier {
         let knots = saved.u64s("mixture.knots", 12)?;
         let weights = saved.u64s("mixture.weights", TERMS)?;
         let texts = has(TEXTS).then(|| TextMemory::from_tensors(tensors, features, labels)).transpose()?;
-        let shares = saved.u64s("mixture.shares", if texts.is_some() { 4 } else { 3 })?;
-        let of_texts = saved.has("mixture.texts").then(|| saved.u64s("mixture.texts", TEXT_TERMS)).transpose()?;
-        if of_texts.is_some() && texts.is_none() {
+        let further = |name: &str| -> Result<Option<[f64; FURTHER_TERMS]>, String> {
+            let weights = saved.has(name).then(|| saved.u64s(name, FURTHER_TERMS)).transpose()?;
+            Ok(weights.map(|weights| std::array::from_fn(|t| f64::from_bits(weights[t]))))
+        };
+        let further = [further(FURTHER[0])?, further(FURTHER[1])?];
+        if further[0].is_some() && texts.is_none() {
             return Err("mixture.texts: without texts".to_owned());
         }
+        let shares = saved.u64s("mixture.shares", parts_with_a_share(further.map(|weights| weights.is_some())))?;
         Ok(Self {
             features,
             frequencies: saved.u32s("labels.frequencies", labels)?.to_vec(),
@@ -324,41 +363,14 @@ impl Classifier {
             neighbours: has("neighbours.samples").then(neighbours).transpose()?,
             linear: has(LINEAR).then(linear).transpose()?,
             texts,
+            network: None,
             mixture: Mixture {
                 weights: std::array::from_fn(|t| f64::from_bits(weights[t])),
-                texts: of_texts.map(|weights| std::array::from_fn(|t| f64::from_bits(weights[t]))),
+                further,
                 knots: std::array::from_fn(|of| std::array::from_fn(|at| f64::from_bits(knots[3 * of + at]))),
             },
             shares: std::array::from_fn(|part| shares.get(part).map_or(0.0, |&share| f64::from_bits(share))),
             searched,
         })
     }
-}
-
-/// The labels of the `nearest` samples, by label.
-fn labels_of(memory: &NeighbourMemory, nearest: &[(u32, f32)]) -> Vec<Candidate> {
-    let of_sample = |(place, &(sample, _)): (u64, &(u32, f32))| {
-        memory.labels().row(sample as usize).iter().map(move |&label| u64::from(label) << 32 | place)
-    };
-    // By label, nearest first.
-    let mut each: Vec<u64> = (0..).zip(nearest).flat_map(of_sample).collect();
-    each.sort_unstable();
-    let product = |&both: &u64| nearest[both as u32 as usize].1;
-    let sum = |same: &[u64]| Candidate {
-        label: (same[0] >> 32) as u32,
-        near: same.iter().map(product).sum(),
-        near_squared: same.iter().map(|both| product(both).powi(2)).sum(),
-        ..Candidate::default()
-    };
-    each.chunk_by(|a, b| a >> 32 == b >> 32).map(sum).collect()
-}
-
-/// Of these, the `most` with the largest sums of squares.
-fn nearest_labels(near: &[Candidate], most: usize) -> Vec<u32> {
-    let mut labels: Vec<(f32, u32)> = near.iter().map(|near| (near.near_squared, near.label)).collect();
-    if (1..labels.len()).contains(&most) {
-        labels.select_nth_unstable_by(most - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    }
-    labels.truncate(most);
-    labels.into_iter().map(|(_, label)| label).collect()
 }

@@ -19,6 +19,8 @@ pub struct PartCosts {
     pub linear: Cost,
     /// Of the texts of labels.
     pub texts: Cost,
+    /// Of a network.
+    pub network: Cost,
     /// Of the mixture: what the parts say of the samples that are held out, and the fit.
     pub mixture: Cost,
 }
@@ -27,7 +29,9 @@ impl PartCosts {
     /// All of them.
     pub fn total(&self) -> Cost {
         let mut total = self.counts;
-        [self.neighbours, self.linear, self.texts, self.mixture].into_iter().for_each(|cost| total += cost);
+        [self.neighbours, self.linear, self.texts, self.network, self.mixture]
+            .into_iter()
+            .for_each(|cost| total += cost);
         total
     }
 }
@@ -38,6 +42,7 @@ impl AddAssign for PartCosts {
         self.neighbours += other.neighbours;
         self.linear += other.linear;
         self.texts += other.texts;
+        self.network += other.network;
         self.mixture += other.mixture;
     }
 }

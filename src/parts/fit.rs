@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::terms::{Candidate, Knots, Raw, TERMS, expand, raw};
-use super::text_terms::{TEXT_TERMS, TextRaw, expand_texts, text_raw};
+use super::further::{FURTHER_TERMS, Further, FurtherRaw, expand_further, further_raw};
+use super::terms::{Candidate, Knots, Present, Raw, TERMS, expand, raw};
 use crate::kernels::gemm::{Operand, Output, PackedPanel, Precision, gemm};
 use crate::kernels::{Level, MatMut, MatRef};
 
@@ -16,43 +16,51 @@ const EXAMPLES: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Example {
     pub(super) raw: Vec<Raw>,
-    pub(super) texts: Vec<TextRaw>,
+    /// Of texts, and of the network.
+    pub(super) further: [Vec<FurtherRaw>; 2],
     /// The share of the sample that each candidate is: equal shares for its labels.
     pub(super) target: Vec<f64>,
 }
 
 impl Example {
-    /// A sample with these candidates and labels (increasing); nothing if no candidate is one of its labels.
-    pub fn new(candidates: &[Candidate], labels: &[u32], frequencies: &[u32]) -> Option<Self> {
+    /// A sample with these candidates, of which `parts` have said something, and labels (increasing); nothing if no candidate is one of
+    /// its labels.
+    pub fn new(candidates: &[Candidate], labels: &[u32], frequencies: &[u32], parts: Present) -> Option<Self> {
         let hits = candidates.iter().filter(|c| labels.binary_search(&c.label).is_ok()).count();
         let target = |c: &Candidate| if labels.binary_search(&c.label).is_ok() { 1.0 / hits as f64 } else { 0.0 };
         (hits > 0).then(|| Self {
             raw: raw(candidates, candidates.len(), frequencies),
-            texts: text_raw(candidates, candidates.len(), frequencies),
+            further: Further::ALL.map(|of| match of.is_of(parts) {
+                true => further_raw(of, candidates, candidates.len(), frequencies),
+                false => Vec::new(),
+            }),
             target: candidates.iter().map(target).collect(),
         })
     }
 }
 
-/// The terms of candidates: of the texts behind those of the other parts.
+/// Which parts have further terms: texts, and the network.
+pub(super) type HasFurther = [bool; 2];
+
+/// The terms of candidates: those of texts and of the network behind those of the other parts.
 #[derive(Default)]
 pub(super) struct Terms {
     all: Vec<[f64; TERMS]>,
-    of_texts: Vec<[f64; TEXT_TERMS]>,
+    further: [Vec<[f64; FURTHER_TERMS]>; 2],
 }
 
 impl Terms {
-    /// The terms of the candidates of a sample come behind those that there are; those of texts only with `texts`.
-    pub fn push(&mut self, example: &Example, knots: &Knots, texts: bool) {
+    /// The terms of the candidates of a sample come behind those that there are; further ones only where there are some.
+    pub fn push(&mut self, example: &Example, knots: &Knots, has: HasFurther) {
         expand(&example.raw, knots, &mut self.all);
-        if texts {
-            expand_texts(&example.raw, &example.texts, example.raw.len(), &mut self.of_texts);
+        for ((terms, raw), _) in self.further.iter_mut().zip(&example.further).zip(has).filter(|part| part.1) {
+            expand_further(&example.raw, raw, example.raw.len(), terms);
         }
     }
 
     pub fn clear(&mut self) {
         self.all.clear();
-        self.of_texts.clear();
+        self.further.iter_mut().for_each(Vec::clear);
     }
 
     /// Number of candidates.
@@ -62,19 +70,17 @@ impl Terms {
 
     /// Term `term` of candidate `at`.
     pub fn get(&self, at: usize, term: usize) -> f64 {
-        if term < TERMS { self.all[at][term] } else { self.of_texts[at][term - TERMS] }
+        match term.checked_sub(TERMS) {
+            None => self.all[at][term],
+            Some(further) => self.further[further / FURTHER_TERMS][at][further % FURTHER_TERMS],
+        }
     }
 }
 
-/// Whether some of the terms are of texts.
-fn has_texts(used: &[usize]) -> bool {
-    used.last().is_some_and(|&term| term >= TERMS)
-}
-
-/// The largest score, and the sum of the exponentials of how far the others lie below.
-pub(super) fn softmax(scores: &[f64]) -> (f64, f64) {
-    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (most, scores.iter().map(|score| (score - most).exp()).sum())
+/// Which parts have further ones among the terms.
+fn has_further(used: &[usize]) -> HasFurther {
+    let of = |part: usize| TERMS + part * FURTHER_TERMS..TERMS + (part + 1) * FURTHER_TERMS;
+    [0, 1].map(|part| used.iter().any(|term| of(part).contains(term)))
 }
 
 /// Examples whose candidates tell the deviations of terms, and where they bend, about.
@@ -88,7 +94,7 @@ pub(super) fn measured(examples: &[Example]) -> impl Iterator<Item = &Example> +
 /// The deviation of each of the terms `used` over candidates, 1 where it has none.
 pub(super) fn scales(examples: &[Example], knots: &Knots, used: &[usize]) -> Vec<f64> {
     let (mut sums, mut terms) = (vec![[0.0_f64; 2]; used.len()], Terms::default());
-    measured(examples).for_each(|example| terms.push(example, knots, has_texts(used)));
+    measured(examples).for_each(|example| terms.push(example, knots, has_further(used)));
     for at in 0..terms.len() {
         for (sum, &term) in sums.iter_mut().zip(used) {
             sum[0] += terms.get(at, term);
@@ -163,7 +169,7 @@ impl<'a> Fit<'a> {
             let (mut terms, mut x) = (Terms::default(), Vec::new());
             for example in examples {
                 terms.clear();
-                terms.push(example, knots, has_texts(used));
+                terms.push(example, knots, has_further(used));
                 for at in 0..terms.len() {
                     x.extend(used.iter().zip(&factors).map(|(&term, factor)| (terms.get(at, term) * factor) as f32));
                 }

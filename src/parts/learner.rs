@@ -15,7 +15,7 @@ use super::hidden::{as_if_new, hidden};
 use super::mixture::Mixture;
 use super::neighbours::transposed;
 use super::terms::Present;
-use super::{CountMemory, LearnOptions, NeighbourMemory, PartCosts, SparseLinear, Stage, TextMemory};
+use super::{CountMemory, LearnOptions, NeighbourMemory, NetworkPart, PartCosts, SparseLinear, Stage, TextMemory};
 use crate::data::Batch;
 use crate::flops::Meter;
 use crate::kernels::Level;
@@ -86,8 +86,9 @@ impl Learner {
             neighbours,
             linear,
             texts,
+            network: None,
             mixture: Mixture::default(),
-            shares: [0.0; 4],
+            shares: [0.0; 5],
             searched: options.searched,
         };
         Self {
@@ -119,6 +120,18 @@ impl Learner {
         self.classifier.texts = Some(memory).filter(|memory| !memory.is_empty());
         self.costs.texts += of_pairs(0, start.elapsed());
         self
+    }
+
+    /// With a network that was trained on [`others`](Self::others) of the samples, before the mixture; or with the one that the mixture kept,
+    /// after it.
+    ///
+    /// # Panics
+    ///
+    /// If the options have none.
+    #[track_caller]
+    pub fn add_network(&mut self, network: NetworkPart) {
+        assert!(self.options.parts.network, "the options have no network");
+        self.classifier.network = Some(network);
     }
 
     /// What a checkpoint keeps of it.
@@ -169,7 +182,7 @@ impl Learner {
         let needed = !gave_up && (classifier.linear.is_some() || left.contains(&Stage::Mixture));
         if found && needed && !left.is_empty() {
             // By the memories of the first stage.
-            let both = Present { counts: true, neighbours: true, linear: true, texts: true };
+            let both = Present::ALL;
             self.remember(&self.others(samples), both);
             (self.negatives, _) = self.mistaken(samples, level);
         }
@@ -184,6 +197,16 @@ impl Learner {
         (self.done, self.stages.len())
     }
 
+    /// The stage that is next.
+    pub fn next_stage(&self) -> Option<&Stage> {
+        self.stages.get(self.done)
+    }
+
+    /// Whether a stage like that is done.
+    pub fn has_done(&self, like: impl Fn(&Stage) -> bool) -> bool {
+        self.stages[..self.done].iter().any(like)
+    }
+
     /// Does the next stage, and tells which it was; nothing after the last one. `samples` are always those that it was made for.
     ///
     /// # Panics
@@ -192,7 +215,7 @@ impl Learner {
     #[track_caller]
     pub fn step(&mut self, samples: &Batch, level: Level) -> Option<Stage> {
         assert_eq!(samples.len(), self.held_out.len(), "other samples than before");
-        let stage = self.stages.get(self.done)?.clone();
+        let stage = self.next_stage()?.clone();
         let start = Instant::now();
         self.do_stage(&stage, samples, level);
         self.clock.spend(start.elapsed().as_secs_f64());
@@ -204,9 +227,10 @@ impl Learner {
         let (positives, linear, start) = (&self.positives, &self.options.linear, Instant::now());
         match stage {
             Stage::Negatives | Stage::Trial(_) if self.clock.gave_up() => {}
+            Stage::Network(..) => {}
             Stage::Memories => {
                 // Negatives are what both memories name, even if one of them gets no weight later.
-                let all = Present { counts: true, neighbours: true, linear: true, texts: true };
+                let all = Present::ALL;
                 let parts = if self.options.parts.linear { all } else { self.options.parts };
                 self.remember(&self.others(samples), parts);
             }
@@ -278,8 +302,8 @@ impl Learner {
         self.classifier
     }
 
-    /// The samples that are not held out.
-    fn others(&self, samples: &Batch) -> Batch {
+    /// The samples that are not held out, which a network is to be trained on.
+    pub fn others(&self, samples: &Batch) -> Batch {
         let mut others = Batch::new(samples.features.dim());
         for sample in (0..samples.len()).filter(|&sample| !self.held_out[sample]) {
             let (ids, values) = samples.features.entries(sample);
@@ -334,7 +358,7 @@ impl Learner {
                         candidates.retain(|candidate| !hidden[candidate.label as usize]);
                     }
                     meter.add(lookup.take_pairs());
-                    Example::new(&candidates, samples.labels.row(sample), &frequencies)
+                    Example::new(&candidates, samples.labels.row(sample), &frequencies, parts)
                 },
             )
             .collect();
@@ -352,6 +376,7 @@ impl Learner {
         }
         self.classifier.linear = used.linear.then(|| SparseLinear::new(self.classifier.features));
         self.classifier.texts = self.classifier.texts.take().filter(|_| used.texts);
+        self.classifier.network = self.classifier.network.take().filter(|_| used.network);
         self.remember(samples, Present { linear: false, ..used });
     }
 }

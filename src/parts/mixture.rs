@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::fit::{Example, Fit, Terms, measured, scales, softmax, solve};
+use super::fit::{Example, Fit, Terms, measured, scales, solve};
+use super::further::{FURTHER_TERMS, Further, FurtherRaw, expand_further, further_raw, softmax, used_of_further};
 use super::terms::{Candidate, Knots, Present, Raw, Shape, TERMS, knots, of_part, raw, scores, used};
-use super::text_terms::{TEXT_TERMS, TextRaw, expand_texts, text_raw, used_of_texts};
 use crate::kernels::Level;
 
 /// Weights of terms: `score = sum_t w_t term_t`.
@@ -12,19 +12,19 @@ use crate::kernels::Level;
 pub struct Mixture {
     /// Of each term, 0 for those that are not used, as those of parts that are not there.
     pub weights: [f64; TERMS],
-    /// The same of the terms of texts; none without texts.
-    pub texts: Option<[f64; TEXT_TERMS]>,
+    /// The same of the further terms of texts, and of a network; none without these.
+    pub further: [Option<[f64; FURTHER_TERMS]>; 2],
     pub(super) knots: Knots,
 }
 
 impl Default for Mixture {
     fn default() -> Self {
-        Self { weights: [0.0; TERMS], texts: None, knots: [[0.0; 3]; 4] }
+        Self { weights: [0.0; TERMS], further: [None; 2], knots: [[0.0; 3]; 4] }
     }
 }
 
-/// The place of texts among parts.
-const TEXTS: usize = 3;
+/// The place of the first part with further terms among parts.
+const FIRST: usize = 3;
 /// Terms that any mixture may have.
 const PLAIN: usize = 9;
 /// Steps of Newton's method, at most; it needs about ten.
@@ -46,8 +46,8 @@ impl Mixture {
         if examples.is_empty() {
             let weight = |t: usize, plain: usize| if used.contains(&t) && t < plain { 1.0 } else { 0.0 };
             let weights = std::array::from_fn(|t| weight(t, PLAIN));
-            let texts = present.texts.then(|| std::array::from_fn(|t| weight(TERMS + t, TERMS + 1)));
-            return (Self { weights, texts, knots }, f64::NAN);
+            let further = each_further(present, |first, t| weight(first + t, first + 1));
+            return (Self { weights, further, knots }, f64::NAN);
         }
         let scale = scales(examples, &knots, &used);
         let fit = Fit::new(examples, &knots, &used, &scale, level);
@@ -68,19 +68,18 @@ impl Mixture {
             let Some((next, moments)) = taken else { break };
             (weights, at) = (next, moments);
         }
-        let mut all = [0.0; TERMS + TEXT_TERMS];
+        let mut all = [0.0; MOST];
         for (at, &term) in used.iter().enumerate() {
             all[term] = weights[at] / scale[at];
         }
-        let (of_others, of_texts) = all.split_at(TERMS);
-        let texts = present.texts.then(|| std::array::from_fn(|t| of_texts[t]));
-        (Self { weights: std::array::from_fn(|t| of_others[t]), texts, knots }, at.loss)
+        let further = each_further(present, |first, t| all[first + t]);
+        (Self { weights: std::array::from_fn(|t| all[t]), further, knots }, at.loss)
     }
 
     /// The mean cross-entropy of the examples.
     pub fn loss(&self, examples: &[Example]) -> f64 {
         let loss = |example: &Example| {
-            let scores = self.scores_of(&example.raw, &example.texts, example.raw.len());
+            let scores = self.scores_of(&example.raw, &example.further, example.raw.len());
             let (most, total) = softmax(&scores);
             example.target.iter().zip(&scores).map(|(target, score)| target * (most + total.ln() - score)).sum::<f64>()
         };
@@ -91,7 +90,7 @@ impl Mixture {
     /// P@1, P@3 and P@5 of the examples, added up.
     pub(super) fn precision(&self, examples: &[Example]) -> f64 {
         let of_one = |example: &Example| {
-            let scores = self.scores_of(&example.raw, &example.texts, example.raw.len());
+            let scores = self.scores_of(&example.raw, &example.further, example.raw.len());
             let mut order: Vec<usize> = (0..scores.len()).collect();
             order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
             let hits =
@@ -101,19 +100,21 @@ impl Mixture {
         examples.par_iter().map(of_one).collect::<Vec<_>>().iter().sum::<f64>() / examples.len().max(1) as f64
     }
 
-    /// How far what each part (counts, neighbours, linear rows, texts) has to do with in a score lies from its mean over the candidates
+    /// How far what each part (counts, neighbours, linear rows, texts, network) has to do with in a score lies from its mean over the candidates
     /// of a sample, as a share of the sum over parts.
-    pub fn shares(&self, examples: &[Example]) -> [f64; 4] {
-        let (mut squares, mut terms) = ([0.0; 4], Terms::default());
-        let of_parts: [Vec<usize>; 4] = std::array::from_fn(|part| match part {
-            TEXTS => (TERMS..TERMS + self.texts.map_or(0, |texts| texts.len())).collect(),
-            part => (0..TERMS).filter(|&t| of_part(part)[t]).collect(),
+    pub fn shares(&self, examples: &[Example]) -> [f64; 5] {
+        let (mut squares, mut terms) = ([0.0; 5], Terms::default());
+        let has = self.further.map(|weights| weights.is_some());
+        let of_parts: [Vec<usize>; 5] = std::array::from_fn(|part| match part.checked_sub(FIRST) {
+            Some(part) if has[part] => (first(part)..first(part + 1)).collect(),
+            Some(_) => Vec::new(),
+            None => (0..TERMS).filter(|&t| of_part(part)[t]).collect(),
         });
-        let weight = |t: usize| self.weights.iter().chain(self.texts.iter().flatten()).nth(t).copied().unwrap_or(0.0);
-        let weights: Vec<f64> = (0..TERMS + TEXT_TERMS).map(weight).collect();
+        let further = self.further.iter().flat_map(|weights| weights.unwrap_or([0.0; FURTHER_TERMS]));
+        let weights: Vec<f64> = self.weights.into_iter().chain(further).collect();
         for example in examples {
             terms.clear();
-            terms.push(example, &self.knots, self.texts.is_some());
+            terms.push(example, &self.knots, has);
             for (of_part, square) in of_parts.iter().zip(&mut squares) {
                 let adds = |at: usize| of_part.iter().map(|&t| weights[t] * terms.get(at, t)).sum::<f64>();
                 let all: Vec<f64> = (0..terms.len()).map(adds).collect();
@@ -133,27 +134,47 @@ impl Mixture {
 
     /// The scores of the first `named` candidates, and of labels behind them as if each of these had been named too.
     pub(super) fn scores_beside(&self, candidates: &[Candidate], named: usize, frequencies: &[u32]) -> Vec<f32> {
-        let texts = if self.texts.is_some() { text_raw(candidates, named, frequencies) } else { Vec::new() };
-        let scores = self.scores_of(&raw(candidates, named, frequencies), &texts, named);
+        let raw_of = |of: Further| match self.further[of as usize] {
+            Some(_) => further_raw(of, candidates, named, frequencies),
+            None => Vec::new(),
+        };
+        let scores = self.scores_of(&raw(candidates, named, frequencies), &Further::ALL.map(raw_of), named);
         scores.into_iter().map(|score| score as f32).collect()
     }
 
-    fn scores_of(&self, all: &[Raw], texts: &[TextRaw], named: usize) -> Vec<f64> {
+    fn scores_of(&self, all: &[Raw], further: &[Vec<FurtherRaw>; 2], named: usize) -> Vec<f64> {
         let mut scores = scores(all, named, &self.knots, &self.weights);
-        if let Some(weights) = &self.texts {
-            let mut terms = Vec::with_capacity(all.len());
-            expand_texts(all, texts, named, &mut terms);
-            let sum = |terms: &[f64; TEXT_TERMS]| terms.iter().zip(weights).map(|(t, w)| t * w).sum::<f64>();
+        let mut terms = Vec::new();
+        for (weights, raw) in self.further.iter().zip(further) {
+            let Some(weights) = weights else { continue };
+            terms.clear();
+            expand_further(all, raw, named, &mut terms);
+            let sum = |terms: &[f64; FURTHER_TERMS]| terms.iter().zip(weights).map(|(t, w)| t * w).sum::<f64>();
             scores.iter_mut().zip(&terms).for_each(|(score, terms)| *score += sum(terms));
         }
         scores
     }
 }
 
-/// The terms of a mixture of these parts: those of texts behind all others.
+/// Terms that there can be.
+const MOST: usize = TERMS + 2 * FURTHER_TERMS;
+
+/// Where the further terms of texts begin, or those of the network.
+fn first(part: usize) -> usize {
+    TERMS + part * FURTHER_TERMS
+}
+
+/// A number for each further term of each of the parts, by where its terms begin and which it is.
+fn each_further(present: Present, number: impl Fn(usize, usize) -> f64) -> [Option<[f64; FURTHER_TERMS]>; 2] {
+    Further::ALL.map(|of| of.is_of(present).then(|| std::array::from_fn(|t| number(first(of as usize), t))))
+}
+
+/// The terms of a mixture of these parts: further ones behind all others.
 fn all_used(present: Present, shape: Shape) -> Vec<usize> {
-    let (used, of_texts) = (used(present, shape), if present.texts { used_of_texts(shape) } else { 0 });
-    (0..TERMS).filter(|&t| used[t]).chain(TERMS..TERMS + of_texts).collect()
+    let (used, further) = (used(present, shape), used_of_further(shape));
+    let of_parts = Further::ALL.into_iter().filter(|of| of.is_of(present));
+    let behind = of_parts.flat_map(|of| first(of as usize)..first(of as usize) + further);
+    (0..TERMS).filter(|&t| used[t]).chain(behind).collect()
 }
 
 #[cfg(test)]
@@ -162,7 +183,7 @@ mod tests {
     use crate::parts::descent::Random;
     use crate::parts::fit::RIDGE;
 
-    const ALL: Present = Present { counts: true, neighbours: true, linear: true, texts: true };
+    const ALL: Present = Present::ALL;
 
     fn examples(count: usize) -> Vec<Example> {
         let mut random = Random(3);
@@ -177,11 +198,12 @@ mod tests {
                     near_squared: unit(),
                     margin: 2.0 * unit() - 1.5,
                     text: unit(),
+                    logit: 3.0 * unit(),
                 })
                 .collect();
             candidates[3].margin += 0.6;
             candidates[3].counted += 0.3;
-            Example::new(&candidates, &[3], &[1; 12]).unwrap()
+            Example::new(&candidates, &[3], &[1; 12], ALL).unwrap()
         };
         (0..count).map(example).collect()
     }
@@ -228,7 +250,10 @@ mod tests {
         for shape in Shape::ALL {
             let (mixture, loss) = Mixture::fit_shape(&examples, ALL, shape, Level::detect());
             let (fit, used, scale) = fit_of(&examples, shape);
-            let weight = |t: usize| if t < TERMS { mixture.weights[t] } else { mixture.texts.unwrap()[t - TERMS] };
+            let weight = |t: usize| {
+                let all = mixture.weights.into_iter().chain(mixture.further.into_iter().flat_map(Option::unwrap));
+                all.collect::<Vec<f64>>()[t]
+            };
             let scaled: Vec<f64> = used.iter().zip(&scale).map(|(&t, s)| weight(t) * s).collect();
             let at = fit.moments(&scaled);
             // Scores are f32, so a loss of about 2 is known to 1e-5. Where a step promises less than `ENOUGH`, the gradient is
@@ -251,7 +276,7 @@ mod tests {
         assert!(linear > 10.0 * neighbours && neighbours > -1e-4, "{linear} {neighbours}");
         let (counts_only, _) = Mixture::fit(&examples, Present { counts: true, ..Present::default() }, Level::detect());
         assert!(counts_only.weights[2..8].iter().all(|&w| w == 0.0));
-        assert_eq!((counts_only.texts, counts_only.shares(&examples)), (None, [1.0, 0.0, 0.0, 0.0]));
+        assert_eq!((counts_only.further, counts_only.shares(&examples)), ([None; 2], [1.0, 0.0, 0.0, 0.0, 0.0]));
     }
 
     #[test]
@@ -267,8 +292,8 @@ mod tests {
     #[test]
     fn samples_without_a_candidate_of_theirs_teach_nothing() {
         let candidates = [Candidate { label: 4, ..Candidate::default() }];
-        assert!(Example::new(&candidates, &[3, 5], &[0; 9]).is_none());
-        assert!(Example::new(&[], &[3], &[0; 9]).is_none());
+        assert!(Example::new(&candidates, &[3, 5], &[0; 9], ALL).is_none());
+        assert!(Example::new(&[], &[3], &[0; 9], ALL).is_none());
         assert_eq!(
             Mixture::fit(&[], ALL, Level::detect()).0.weights[..PLAIN + 1],
             [[1.0; PLAIN].as_slice(), &[0.0]].concat()

@@ -4,11 +4,13 @@ use super::descent::Random;
 use super::long_rows::touch;
 use super::saved::{self, Saved};
 use super::scores::{Scores, Vector, product, shortest_first};
+use super::terms::Candidate;
 use crate::kernels::Level;
 use crate::ragged::Ragged;
 pub(super) use crate::ragged::transposed;
 use crate::sparse::SparseBatch;
 use crate::tensor::{Elements, Tensor};
+use crate::work::Workspace;
 
 /// How a [`NeighbourMemory`] is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +68,7 @@ pub fn postings(samples: &SparseBatch) -> Ragged<u32> {
 }
 
 /// What one thread needs to ask memories: sums, and the query as a dense vector.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Lookup {
     /// Of labels, by counts.
     pub labels: Scores,
@@ -76,7 +78,8 @@ pub struct Lookup {
     pub(super) texts: Scores,
     samples: Scores,
     dense: Vec<f32>,
-    level: Level,
+    /// Of the network.
+    pub(super) work: Workspace,
     /// Pairs of an id and a number that were read for what was asked.
     pub(super) pairs: u64,
 }
@@ -90,7 +93,7 @@ impl Lookup {
             texts: Scores::new(labels),
             samples: Scores::new(samples),
             dense: vec![0.0; features],
-            level,
+            work: Workspace::new(level),
             pairs: 0,
         }
     }
@@ -123,7 +126,7 @@ impl Lookup {
 
     /// The instruction set.
     pub(super) fn level(&self) -> Level {
-        self.level
+        self.work.level
     }
 }
 
@@ -168,7 +171,7 @@ impl NeighbourMemory {
         if let Some(sample) = left_out {
             lookup.samples.set(sample, 0.0);
         }
-        let found = lookup.samples.best(lookup.level, options.compared);
+        let found = lookup.samples.best(lookup.work.level, options.compared);
         lookup.samples.clear();
         touch(found.iter().filter_map(|&(sample, _)| {
             let (ids, values) = self.samples.entries(sample as usize);
@@ -258,4 +261,32 @@ impl NeighbourMemory {
         let samples = SparseBatch::from_csr(features, rows.offsets(), rows.items(), values);
         Ok(Self::new(samples.map_err(|error| error.to_string())?, labels, options))
     }
+}
+
+/// The labels of the `nearest` samples, by label.
+pub(super) fn labels_of(memory: &NeighbourMemory, nearest: &[(u32, f32)]) -> Vec<Candidate> {
+    let of_sample = |(place, &(sample, _)): (u64, &(u32, f32))| {
+        memory.labels().row(sample as usize).iter().map(move |&label| u64::from(label) << 32 | place)
+    };
+    // By label, nearest first.
+    let mut each: Vec<u64> = (0..).zip(nearest).flat_map(of_sample).collect();
+    each.sort_unstable();
+    let product = |&both: &u64| nearest[both as u32 as usize].1;
+    let sum = |same: &[u64]| Candidate {
+        label: (same[0] >> 32) as u32,
+        near: same.iter().map(product).sum(),
+        near_squared: same.iter().map(|both| product(both).powi(2)).sum(),
+        ..Candidate::default()
+    };
+    each.chunk_by(|a, b| a >> 32 == b >> 32).map(sum).collect()
+}
+
+/// Of these, the `most` with the largest sums of squares.
+pub(super) fn nearest_labels(near: &[Candidate], most: usize) -> Vec<u32> {
+    let mut labels: Vec<(f32, u32)> = near.iter().map(|near| (near.near_squared, near.label)).collect();
+    if (1..labels.len()).contains(&most) {
+        labels.select_nth_unstable_by(most - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    }
+    labels.truncate(most);
+    labels.into_iter().map(|(_, label)| label).collect()
 }

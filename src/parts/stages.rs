@@ -10,7 +10,7 @@ use super::{CountOptions, LinearOptions, NeighbourOptions};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearnOptions {
     /// Parts that may be used. The mixture leaves out those that do not help. Texts are used if there are some:
-    /// see [`Learner::with_texts`](super::Learner::with_texts).
+    /// see [`Learner::with_texts`](super::Learner::with_texts). A network is used if somebody trains one: see [`Stage::Network`].
     pub parts: Present,
     /// Of the counts.
     pub counts: CountOptions,
@@ -39,7 +39,7 @@ pub struct LearnOptions {
 impl Default for LearnOptions {
     fn default() -> Self {
         Self {
-            parts: Present { counts: true, neighbours: true, linear: true, texts: true },
+            parts: Present { network: false, ..Present::ALL },
             counts: CountOptions::default(),
             neighbours: NeighbourOptions::default(),
             linear: LinearOptions::default(),
@@ -64,6 +64,9 @@ pub enum Stage {
     Negatives,
     /// These labels are trained on the samples that are not held out.
     Trial(Range<usize>),
+    /// This part of so many parts of the training of a network, on the samples that are not held out. Whoever does the stages trains it,
+    /// and gives it to the learner once it is done: see [`Learner::add_network`](super::Learner::add_network).
+    Network(usize, usize),
     /// The mixture is fitted to the samples that are, and memories are built of all samples.
     Mixture,
     /// These labels are trained on all samples.
@@ -73,12 +76,18 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Whether it is the training of a network.
+    pub fn is_network(&self) -> bool {
+        matches!(self, Stage::Network(..))
+    }
+
     /// Its name in logs.
     pub fn name(&self) -> &'static str {
         match self {
             Stage::Memories => "memories",
             Stage::Negatives => "negatives",
             Stage::Trial(_) => "trial",
+            Stage::Network(..) => "network",
             Stage::Mixture => "mixture",
             Stage::Linear(_) => "linear",
             Stage::Pruning => "pruning",
@@ -88,6 +97,9 @@ impl Stage {
 
 /// Pieces that the labels are trained in, so that a run can be watched, and stopped between two.
 const PIECES: usize = 8;
+
+/// Pieces of the training of a network, which takes longer.
+const STEPS: usize = 40;
 
 impl LearnOptions {
     /// All stages for so many labels.
@@ -100,6 +112,9 @@ impl LearnOptions {
         if self.parts.linear {
             stages.push(Stage::Negatives);
             stages.extend(pieces(Stage::Trial));
+        }
+        if self.parts.network {
+            stages.extend((0..STEPS).map(|part| Stage::Network(part, STEPS)));
         }
         stages.push(Stage::Mixture);
         if self.parts.linear {

@@ -15,6 +15,8 @@ pub struct Candidate {
     pub margin: f32,
     /// Of [`TextMemory`](super::TextMemory).
     pub text: f32,
+    /// Of [`NetworkPart`](super::NetworkPart).
+    pub logit: f32,
 }
 
 /// Parts that a score can have.
@@ -28,9 +30,21 @@ pub struct Present {
     pub linear: bool,
     /// [`TextMemory`](super::TextMemory).
     pub texts: bool,
+    /// [`NetworkPart`](super::NetworkPart).
+    pub network: bool,
 }
 
-/// Terms of a score, but for those of texts.
+impl Present {
+    /// All parts.
+    pub const ALL: Self = Self { counts: true, neighbours: true, linear: true, texts: true, network: true };
+
+    /// Whether a part names labels. A network does not: it scores what the others name.
+    pub(super) fn names_labels(self) -> bool {
+        self.counts || self.neighbours || self.linear || self.texts
+    }
+}
+
+/// Terms of a score, but for those of texts and of the network.
 pub const TERMS: usize = 44;
 
 /// Numbers that all terms of a candidate follow from: see [`raw`].
@@ -201,7 +215,7 @@ fn made_of() -> [[usize; 2]; TERMS] {
     std::array::from_fn(|_| all.next().expect("as many as there are terms"))
 }
 
-/// The terms of a mixture of these parts, but for those of texts.
+/// The terms of a mixture of these parts, but for those of texts and of the network.
 pub(super) fn used(present: Present, shape: Shape) -> [bool; TERMS] {
     let parts = [present.counts, present.neighbours, present.linear];
     let there = made_of().map(|numbers| numbers.iter().all(|&number| GIVEN_BY[number].is_none_or(|part| parts[part])));
@@ -228,7 +242,7 @@ mod tests {
 
     #[test]
     fn terms_of_parts_that_are_not_there_are_not_used() {
-        let all = Present { counts: true, neighbours: true, linear: true, texts: false };
+        let all = Present::ALL;
         assert!(used(all, Shape::Crossed).iter().all(|&used| used));
         assert_eq!(used(all, Shape::Plain).iter().filter(|&&used| used).count(), 9);
         assert_eq!(used(all, Shape::Bent).iter().filter(|&&used| used).count(), 21);

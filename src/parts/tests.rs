@@ -6,6 +6,8 @@ use crate::data::Batch;
 use crate::kernels::Level;
 use crate::ragged::Ragged;
 
+mod network;
+
 const FEATURES: usize = 60;
 const LABELS: usize = 30;
 

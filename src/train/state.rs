@@ -24,7 +24,7 @@ pub(super) fn tensors(network: &impl Module) -> Vec<(&'static str, Vec<Tensor<'_
 /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if they are of another shape.
 pub(super) fn restore(loaded: &Loaded, network: &mut impl Module) -> Result<u64> {
     loaded.fill(MODEL, &mut network.weight_tensors_mut())?;
-    fill_state(loaded, &mut network.state_tensors_mut())?;
+    fill_state(loaded, &mut network.state_tensors_mut(), loaded.state().step)?;
     restore_each(loaded, network.indexes_mut(), |index, state| index.restore(state))?;
     Ok(loaded.state().step)
 }
@@ -41,13 +41,12 @@ pub(super) fn files<'a>(
     vec![(MODEL, weights), (OPTIMIZER, state), (INDEX, prefixed.collect())]
 }
 
-/// Gives an optimiser what a checkpoint has of it.
+/// Gives an optimiser what a checkpoint after step `step` has of it.
 ///
 /// # Errors
 ///
-/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if that is of another shape, or of a later step than the checkpoint's.
-pub(super) fn fill_state(loaded: &Loaded, tensors: &mut [TensorMut]) -> Result<()> {
-    let step = loaded.state().step;
+/// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if that is of another shape, or of a later step.
+pub(super) fn fill_state(loaded: &Loaded, tensors: &mut [TensorMut], step: u64) -> Result<()> {
     if step > u64::from(u32::MAX) {
         return Err(loaded.refuse("trainer_state.json", format!("step: {step} is above {}", u32::MAX)));
     }
@@ -85,7 +84,7 @@ pub(super) fn fill_weights(loaded: &Loaded, network: &mut impl Module) -> Result
         let message = format!("is not there, and rows of {name} may have steps to make up for by what it holds");
         return Err(loaded.refuse(OPTIMIZER, message));
     }
-    fill_state(loaded, &mut network.state_tensors_mut())
+    fill_state(loaded, &mut network.state_tensors_mut(), loaded.state().step)
 }
 
 /// Gives each index what a checkpoint has under its name.

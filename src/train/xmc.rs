@@ -1,6 +1,7 @@
 //! Extreme classification: sparse features or text in, some of very many labels out.
 
 mod ask_parts;
+mod beside;
 pub(super) mod estimate;
 mod evaluate;
 mod initial;

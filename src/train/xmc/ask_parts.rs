@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::beside::finished;
 use super::trainer::Shape;
 use super::{KS, Scored};
 use crate::checkpoint::{self, Loaded, OwnedTensor};
@@ -15,7 +16,7 @@ use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::metrics::{Inverse, Ranking};
 use crate::module::{Module, Part, PartMut};
-use crate::parts::{Classifier, Kept, LearnOptions, Lookup, Present};
+use crate::parts::{Classifier, Kept, LearnOptions, Lookup, NetworkPart, Present};
 use crate::run::{Component, PartUse, Summary};
 use crate::tensor::Tensor;
 use crate::train::run::View;
@@ -44,6 +45,7 @@ pub(super) fn learn_options(config: &Config, values: u64) -> LearnOptions {
         neighbours: model.may_use(PartName::Neighbours),
         linear: model.may_use(PartName::Linear) && !(is_auto(config) && values > MOST_VALUES),
         texts: model.may_use(PartName::Texts),
+        network: model.has_network(),
     };
     let linear = crate::parts::LinearOptions { seed, ..options.linear };
     let (seconds, bytes) = (config.train.budget_seconds, config.train.budget_bytes);
@@ -89,15 +91,19 @@ impl Module for NoNetwork {
     fn visit_mut<'a>(&'a mut self, _: &mut dyn FnMut(PartMut<'a>)) {}
 }
 
+/// The parts, in the order of their shares.
+const NAMES: [&str; 5] = ["counts", "neighbours", "linear", "texts", "network"];
+
 /// The summary of a classifier that was asked.
 pub(super) fn asked(classifier: &Classifier, level: Level, (steps, seed): (u64, u64), threads: usize) -> Summary {
     let view = View { network: &NoNetwork, work: &Workspace::new(level), steps, seed };
-    summary_of(classifier, [0.0; 4], view.summary(threads))
+    summary_of(classifier, [0.0; 5], view.summary(threads))
 }
 
 /// What a classifier alone says of a summary.
-pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 4], summary: Summary) -> Summary {
-    let tensors = classifier.tensors();
+pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 5], summary: Summary) -> Summary {
+    let mut tensors = classifier.tensors();
+    tensors.extend(classifier.network.iter().flat_map(NetworkPart::tensors));
     let bytes = classifier.bytes();
     let part = |(at, name): (usize, &str)| {
         let bytes = bytes.iter().find(|part| part.0 == name).map_or(0, |part| part.1);
@@ -105,7 +111,7 @@ pub(super) fn summary_of(classifier: &Classifier, seconds: [f64; 4], summary: Su
         (bytes > 0 || of_part.seconds > 0.0).then(|| (name.to_owned(), of_part))
     };
     Summary {
-        parts: ["counts", "neighbours", "linear", "texts"].into_iter().enumerate().filter_map(part).collect(),
+        parts: NAMES.into_iter().enumerate().filter_map(part).collect(),
         parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum(),
         digest: checkpoint::digest(&tensors),
         components: Component::list(&tensors, &[], 0),
@@ -123,7 +129,10 @@ pub(super) fn open(loaded: &Loaded, shape: &Shape) -> Result<(Classifier, Kept)>
         let sizes = (kept.len(), shape.labels);
         Ok((Classifier::from_tensors(&views, sizes, of, options.searched)?, kept))
     });
-    let both = both.map_err(|message| loaded.refuse(PARTS, message))?;
+    let mut both = both.map_err(|message| loaded.refuse(PARTS, message))?;
+    if both.0.wants_network() {
+        both.0.network = Some(finished(loaded, &shape.config, both.1.len(), shape.labels)?);
+    }
     let rows = both.0.linear.as_ref().map_or(shape.labels, |linear| linear.labels());
     if rows != shape.labels && loaded.state().step >= shape.total_steps {
         return Err(loaded.refuse(PARTS, format!("linear: {rows} labels, not {}", shape.labels)));
@@ -208,9 +217,8 @@ pub(super) fn best(
 /// `texts` is the number of labels with a text.
 pub(super) fn chosen(config: &Config, data: &Data, kept: &Kept, values: u64, texts: usize) -> (String, Value) {
     let parts = learn_options(config, values).parts;
-    let names =
-        [("counts", parts.counts), ("neighbours", parts.neighbours), ("linear", parts.linear), ("texts", texts > 0)];
-    let names: Vec<&str> = names.iter().filter(|part| part.1).map(|part| part.0).collect();
+    let there = [parts.counts, parts.neighbours, parts.linear, texts > 0, parts.network];
+    let names: Vec<&str> = NAMES.into_iter().zip(there).filter(|part| part.1).map(|part| part.0).collect();
     let weighed = if data.tf_idf == Weighing::On { "weighed by how rare they are" } else { "as they are in the file" };
     let length = if data.normalize { ", samples of length 1" } else { "" };
     let count = kept.len();

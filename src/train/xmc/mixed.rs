@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ask_parts::{LEAST, NoNetwork, PARTS, bytes_of_parts, chosen, evaluate, learn_options, summary_of};
+use super::beside::{Beside, finished};
 use super::known::{self, Digests};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::parts_estimate::check_memory;
@@ -17,6 +18,7 @@ use crate::checkpoint::{Contents, Loaded, OwnedTensor, TrainerState};
 use crate::config::{Config, Data, Model, PartName, RunConfig, Weighing};
 use crate::data::{Batch, Dataset, Datasets, LabelTexts, Samples};
 use crate::error::{Error, Result};
+use crate::flops::Cost;
 use crate::kernels::Level;
 use crate::layer::Workspace;
 use crate::metrics::Inverse;
@@ -27,6 +29,7 @@ use crate::tensor::Tensor;
 use crate::train::network::{Plan, Schedule};
 use crate::train::run::{Evaluated, Task, View};
 use crate::train::start::{FromFiles, Inputs, Options, check_steps};
+use crate::train::state::MODEL;
 use crate::train::totals::{Counts, Sums};
 
 /// The configuration of a run without a network: `model.parts` names memories and linear rows. Its defaults of `[data]` are for
@@ -37,6 +40,7 @@ use crate::train::totals::{Counts, Sums};
 /// let Mixed(config) = Mixed::load(None, &["model.parts=auto".into()])?;
 /// assert!(config.data.normalize && !config.model.is_network());
 /// assert!(Mixed::load(None, &["model.parts=network".into()]).is_err());
+/// assert!(Mixed::load(None, &["model.parts=[\"counts\", \"network\"]".into(), "optim.lr=0.1".into()]).is_ok());
 /// # Ok::<(), hotrow::error::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,11 +70,15 @@ impl RunConfig for Mixed {
 
     fn check(&self) -> Result<()> {
         self.0.check()?;
-        match (self.0.model.is_network(), self.0.key_of_network()) {
-            (true, _) => Err(Error::config("model.parts", "is a network, where memories and linear rows are meant")),
-            (_, Some(key)) => Err(Error::config(key, "is for a network, and model.parts names none")),
-            _ => Ok(()),
+        let model = &self.0.model;
+        if model.is_network() {
+            return Err(Error::config("model.parts", "is a network, where memories and linear rows are meant"));
         }
+        let (key, why) = match model.has_network() {
+            true => (self.0.key_of_either(), "cannot be set where model.parts has a network and other parts"),
+            false => (self.0.key_of_network(), "is for a network, and model.parts names none"),
+        };
+        key.map_or(Ok(()), |key| Err(Error::config(key, why)))
     }
 
     fn check_resumed(&self, new: &Self) -> Result<()> {
@@ -86,6 +94,8 @@ pub struct MixedTask {
     kept: Kept,
     inverse: Inverse,
     learner: Learner,
+    /// Until it is trained.
+    network: Option<Beside>,
     files: [(&'static str, Vec<u8>); 2],
     digests: Digests,
     work: Workspace,
@@ -190,6 +200,7 @@ impl FromFiles for Mixed {
             let restored = learner.restore(&samples, &views, done, level);
             restored.map_err(|message| loaded.refuse(PARTS, message))?;
         }
+        let network = network_of(&mut learner, &self.0, &samples, loaded, level)?;
         Ok(MixedTask {
             inverse: counts.inverse(&self.0.train),
             files: [(VOCABULARY, data.vocabulary.to_json()), (LABEL_COUNTS, counts.to_json())],
@@ -202,12 +213,39 @@ impl FromFiles for Mixed {
             kept,
             data,
             learner,
+            network,
         })
     }
 
     fn write_order(_: &mut MixedTask, _: &Path) -> Result<()> {
         Err(Error::config("model.parts", "has no network, so there is no untrained one to write"))
     }
+}
+
+/// The network that is still to be trained, if one is. One that is done goes to the learner.
+fn network_of(
+    learner: &mut Learner,
+    config: &Config,
+    samples: &Batch,
+    loaded: Option<&Loaded>,
+    level: Level,
+) -> Result<Option<Beside>> {
+    if !config.model.has_network() {
+        return Ok(None);
+    }
+    let (features, labels) = (samples.features.dim(), learner.classifier().frequencies.len());
+    let before = match (loaded, learner.next_stage()) {
+        (None, _) => None,
+        (Some(loaded), Some(&Stage::Network(piece, pieces))) => (piece > 0).then_some((loaded, piece, pieces)),
+        (Some(_), _) if !learner.has_done(Stage::is_network) => None,
+        (Some(loaded), _) => {
+            if !learner.has_done(|stage| *stage == Stage::Mixture) || learner.classifier().wants_network() {
+                learner.add_network(finished(loaded, config, features, labels)?);
+            }
+            return Ok(None);
+        }
+    };
+    Beside::new(config, learner.others(samples), labels, before, level).map(Some)
 }
 
 /// An error if texts are asked for and there are none, or there are some that are not asked for.
@@ -258,6 +296,16 @@ impl Task for MixedTask {
             log.write("chosen", 0, &self.chosen)?;
         }
         let (start, gave_up) = (Instant::now(), self.learner.gave_up());
+        let (mut network_loss, mut of_network) = (None, Cost::default());
+        if let Some(&Stage::Network(piece, pieces)) = self.learner.next_stage() {
+            let mut network = self.network.take().expect("it is there until it is trained");
+            let (loss, cost) = network.train(piece, pieces)?;
+            (network_loss, of_network) = (loss, cost);
+            match piece + 1 == pieces {
+                true => self.learner.add_network(network.finish()),
+                false => self.network = Some(network),
+            }
+        }
         let Some(stage) = self.learner.step(&self.samples, self.work.level) else {
             return Ok((0.0, Counted::default()));
         };
@@ -274,11 +322,17 @@ impl Task for MixedTask {
             }
         }
         let weights = self.learner.classifier().mixture.weights.to_vec();
-        log.write("stage", done, &json!({ "stage": stage.name(), "seconds": seconds, "mixture": weights }))?;
+        let mut event = json!({ "stage": stage.name(), "seconds": seconds, "mixture": weights });
+        if let Some(loss) = network_loss {
+            event["loss"] = json!(loss);
+        }
+        log.write("stage", done, &event)?;
         // Every stage goes over all samples, and the run over them once. One of them has a loss.
         let (samples, loss) = (self.samples.len() as u64, self.learner.loss());
         let loss = if stage == Stage::Mixture && loss.is_finite() { loss * samples as f64 } else { 0.0 };
-        Ok((loss, Counted { samples: if done == 1 { samples } else { 0 }, parts: self.learner.take_costs() }))
+        let mut parts = self.learner.take_costs();
+        parts.network += of_network;
+        Ok((loss, Counted { samples: if done == 1 { samples } else { 0 }, parts }))
     }
 
     fn report(&self, _: &Sums<Counted>, report: &mut Report, event: &mut Value) {
@@ -311,8 +365,17 @@ impl Task for MixedTask {
             labels: classifier.frequencies.len(),
             total_steps: self.learner.progress().1 as u64,
         };
+        let parts = self.learner.tensors().into_iter().chain([self.kept.tensor()]).collect();
+        let mut tensors = vec![(PARTS, parts)];
+        match (&self.network, &classifier.network) {
+            (Some(network), _) if matches!(self.learner.next_stage(), Some(&Stage::Network(1.., _))) => {
+                tensors.extend(network.files());
+            }
+            (_, Some(network)) => tensors.push((MODEL, network.tensors())),
+            _ => {}
+        }
         Contents {
-            tensors: vec![(PARTS, self.learner.tensors().into_iter().chain([self.kept.tensor()]).collect())],
+            tensors,
             others: self.files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect(),
             ..Contents::new(state, serde_json::to_value(shape).expect("options are JSON"))
         }
@@ -328,7 +391,7 @@ impl Task for MixedTask {
             bytes: all.bytes,
             ..summary_of(
                 self.learner.classifier(),
-                [costs.counts, costs.neighbours, costs.linear, costs.texts].map(|c| c.seconds),
+                [costs.counts, costs.neighbours, costs.linear, costs.texts, costs.network].map(|c| c.seconds),
                 summary,
             )
         }

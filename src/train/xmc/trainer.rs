@@ -13,6 +13,7 @@ use crate::model::{Activations, Gradients, Mlp};
 use crate::module::Module;
 use crate::optim::Scope;
 use crate::run::Component;
+use crate::tensor::Tensor;
 use crate::train::run::View;
 use crate::train::state::{MODEL, files, fill_state, fill_weights, other_kind, restore_each};
 use crate::train::step::Course;
@@ -137,9 +138,16 @@ impl Trainer {
             labels: self.network.output.rows(),
             total_steps: self.total_steps,
         };
+        Contents {
+            tensors: self.files(),
+            ..Contents::new(state, serde_json::to_value(shape).expect("options are JSON"))
+        }
+    }
+
+    /// The files of its tensors.
+    pub(super) fn files(&self) -> Vec<(&'static str, Vec<Tensor<'_>>)> {
         let indexes = self.samplings().map(|(name, sampling)| (name, sampling.state()));
-        let tensors = files(self.network.weight_tensors(), self.network.state_tensors(), indexes);
-        Contents { tensors, ..Contents::new(state, serde_json::to_value(shape).expect("options are JSON")) }
+        files(self.network.weight_tensors(), self.network.state_tensors(), indexes)
     }
 
     /// The trainer of a checkpoint, as it was when it was saved.
@@ -179,10 +187,15 @@ impl Trainer {
     ///
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) if it is of another shape.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
+        self.restore_at(loaded, loaded.state().step)
+    }
+
+    /// The same after so many steps of its own.
+    pub(super) fn restore_at(&mut self, loaded: &Loaded, steps: u64) -> Result<()> {
         loaded.fill(MODEL, &mut self.network.weight_tensors_mut())?;
-        fill_state(loaded, &mut self.network.state_tensors_mut())?;
+        fill_state(loaded, &mut self.network.state_tensors_mut(), steps)?;
         restore_each(loaded, self.samplings_mut(), Sampling::restore)?;
-        self.steps = loaded.state().step;
+        self.steps = steps;
         Ok(())
     }
 
