@@ -1,5 +1,6 @@
 //! Builds a [`Classifier`] stage by stage.
 
+mod memories;
 mod negatives;
 
 use std::time::Instant;
@@ -14,8 +15,9 @@ use super::fit::Example;
 use super::hidden::{as_if_new, hidden};
 use super::mixture::Mixture;
 use super::neighbours::transposed;
+use super::saved::Saved;
 use super::terms::Present;
-use super::{CountMemory, LearnOptions, NeighbourMemory, NetworkPart, PartCosts, SparseLinear, Stage, TextMemory};
+use super::{LearnOptions, NetworkPart, PartCosts, SparseLinear, Stage, TextMemory};
 use crate::data::Batch;
 use crate::flops::Meter;
 use crate::kernels::Level;
@@ -137,7 +139,9 @@ impl Learner {
     /// What a checkpoint keeps of it.
     pub fn tensors(&self) -> Vec<Tensor<'_>> {
         let mut tensors = self.classifier.tensors();
-        tensors.extend(self.trial.tensors(TRIAL));
+        if self.trial.labels() > 0 {
+            tensors.extend(self.trial.tensors(TRIAL));
+        }
         tensors.extend(self.clock.tensors());
         tensors
     }
@@ -155,7 +159,10 @@ impl Learner {
         let sizes = (self.classifier.features, labels);
         let of = (&options.counts, options.neighbours);
         let classifier = Classifier::from_tensors(tensors, sizes, of, options.searched)?;
-        self.trial = SparseLinear::from_tensors(tensors, TRIAL, classifier.features)?;
+        self.trial = match Saved(tensors).has(&format!("{TRIAL}.offsets")) {
+            true => SparseLinear::from_tensors(tensors, TRIAL, classifier.features)?,
+            false => SparseLinear::new(classifier.features),
+        };
         self.clock.restore(tensors)?;
         let gave_up = self.clock.gave_up();
         self.options.parts.linear &= !gave_up;
@@ -300,36 +307,6 @@ impl Learner {
     /// The same, owned.
     pub fn into_classifier(self) -> Classifier {
         self.classifier
-    }
-
-    /// The samples that are not held out, which a network is to be trained on.
-    pub fn others(&self, samples: &Batch) -> Batch {
-        let mut others = Batch::new(samples.features.dim());
-        for sample in (0..samples.len()).filter(|&sample| !self.held_out[sample]) {
-            let (ids, values) = samples.features.entries(sample);
-            others.features.push(ids, values).expect("it was a vector before");
-            others.labels.push(samples.labels.row(sample).iter().copied());
-        }
-        others
-    }
-
-    /// Makes the memories among `parts` of `samples`.
-    fn remember(&mut self, samples: &Batch, parts: Present) {
-        (self.classifier.counts, self.classifier.neighbours) = (None, None);
-        if !parts.counts && !parts.neighbours {
-            return;
-        }
-        let (options, labels) = (&self.options, self.classifier.frequencies.len());
-        let start = Instant::now();
-        let memory = NeighbourMemory::new(samples.features.clone(), samples.labels.clone(), options.neighbours);
-        // Counts need the samples of each feature too.
-        let cost = if parts.neighbours { &mut self.costs.neighbours } else { &mut self.costs.counts };
-        *cost += of_pairs(0, start.elapsed());
-        let start = Instant::now();
-        self.classifier.counts =
-            parts.counts.then(|| CountMemory::new(samples, memory.postings(), labels, &options.counts));
-        self.costs.counts += of_pairs(0, start.elapsed());
-        self.classifier.neighbours = parts.neighbours.then_some(memory);
     }
 
     /// Fits the mixture to the samples that are held out, and drops parts that do not help.

@@ -67,8 +67,8 @@ pub(super) fn bytes_of_parts(options: &LearnOptions, (features, labels): (usize,
         return Ok(u64::MAX);
     }
     let (features, labels) = (features as u64, labels as u64);
-    // The list of features, and the offsets of the trial rows, of which a finished classifier has none.
-    let beside = 12 * features + SMALL;
+    // The list of features.
+    let beside = 4 * features + SMALL;
     let counts = if options.parts.counts { 12 * features } else { 0 };
     let linear = if options.parts.linear { 8 * features + 4 * labels } else { 0 };
     let texts = if texts > 0 { 8 * (texts as u64 + features) } else { 0 };

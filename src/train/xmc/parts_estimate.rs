@@ -15,6 +15,10 @@ pub struct PartsEstimate {
     pub list_bytes: u64,
     /// Dense sums of each thread.
     pub sum_bytes: u64,
+    /// Texts of labels, by label and by feature.
+    pub text_bytes: u64,
+    /// A network beside the parts, with all that its training takes.
+    pub network_bytes: u64,
 }
 
 impl PartsEstimate {
@@ -32,12 +36,28 @@ impl PartsEstimate {
             sample_bytes: entries.saturating_mul(36),
             list_bytes: 24 * features + 64 * labels + 512 * samples,
             sum_bytes: (4 * (2 * features + labels + samples)).saturating_mul(threads),
+            text_bytes: 0,
+            network_bytes: 0,
         }
     }
 
+    /// With texts of so many features altogether.
+    #[must_use]
+    pub fn with_texts(self, entries: u64) -> Self {
+        Self { text_bytes: entries.saturating_mul(16), ..self }
+    }
+
+    /// With a network that takes so much.
+    #[must_use]
+    pub fn with_network(self, bytes: u64) -> Self {
+        Self { network_bytes: bytes, ..self }
+    }
+
     /// Where the memory goes: names and bytes.
-    pub fn memory(&self) -> [(&'static str, u64); 3] {
-        [("samples", self.sample_bytes), ("lists", self.list_bytes), ("sums", self.sum_bytes)]
+    pub fn memory(&self) -> Vec<(&'static str, u64)> {
+        let always = [("samples", self.sample_bytes), ("lists", self.list_bytes), ("sums", self.sum_bytes)];
+        let further = [("texts", self.text_bytes), ("network", self.network_bytes)];
+        always.into_iter().chain(further.into_iter().filter(|part| part.1 > 0)).collect()
     }
 
     /// All of it.

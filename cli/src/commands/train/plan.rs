@@ -35,6 +35,8 @@ struct Data {
     per_sample: f64,
     features: usize,
     labels: usize,
+    /// Features of all texts of labels.
+    text_entries: u64,
 }
 
 /// Prints what a run would take.
@@ -52,7 +54,7 @@ fn print_network(
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let Data { samples, per_sample, features, labels } = data;
+    let Data { samples, per_sample, features, labels, .. } = data;
     let Options { level, threads, .. } = *options;
     let config = config.resolved(samples);
     xmc::steps(&config, samples)?;
@@ -104,8 +106,15 @@ fn print_parts(
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let &Data { samples, per_sample, features, labels } = data;
-    let estimate = PartsEstimate::new((samples, per_sample), features, labels, options.threads);
+    let &Data { samples, per_sample, features, labels, text_entries } = data;
+    let mut parts = PartsEstimate::new((samples, per_sample), features, labels, options.threads);
+    parts = parts.with_texts(text_entries);
+    if config.model.has_network() {
+        let (size, resolved) = ((samples, per_sample), config.resolved(samples));
+        let network = estimate(&resolved, size, features, labels, options.level, options.threads);
+        parts = parts.with_network(network.memory_bytes());
+    }
+    let estimate = parts;
     let (memory, limits) = (estimate.memory_bytes(), Limits::read());
     let fits = limits.can_hold(memory);
     if json {
@@ -176,7 +185,7 @@ fn data(arguments: &Xmc, options: &Options) -> Result<(Kind, Data), Failure> {
         if !(0.0..=features as f64).contains(&per_sample) {
             return Err(Failure::Usage(format!("--features-per-sample: {per_sample} is not in 0..={features}")));
         }
-        return Ok((kind, Data { samples, per_sample, features, labels }));
+        return Ok((kind, Data { samples, per_sample, features, labels, text_entries: 0 }));
     }
     let Some(train) = &arguments.train else {
         let message = "--dry-run: give --train, or --samples, --features and --labels";
@@ -194,6 +203,7 @@ impl Data {
     fn of(data: &Datasets) -> Self {
         let train = &data.train;
         let per_sample = train.summary().feature_entries as f64 / train.len().max(1) as f64;
-        Self { samples: train.len(), per_sample, features: train.features(), labels: train.labels() }
+        let text_entries = data.label_texts.as_ref().map_or(0, |texts| texts.features().nnz() as u64);
+        Self { samples: train.len(), per_sample, features: train.features(), labels: train.labels(), text_entries }
     }
 }
