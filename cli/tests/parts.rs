@@ -323,6 +323,19 @@ fn budgets_bound_the_time_and_the_file() {
     );
     assert!(!titles.path("none").exists());
 
+    // Of many features, offsets alone take much.
+    let many = |sample: usize| {
+        format!("of topic{} u{} v{} x{}\tl{}\n", sample % 40, sample / 2, sample / 3, sample / 4, sample % 40)
+    };
+    fs::write(titles.path("train.tsv"), (0..3000).map(many).collect::<String>()).unwrap();
+    let wide = |name: &str, words: &[&str]| {
+        summary(&titles.train(name, &["model.parts=auto", "data.hash_size=65536"]).args(words).output().unwrap());
+        file(name)
+    };
+    let two_thirds = wide("wide", &[]) * 2 / 3;
+    let bounded = wide("bounded", &["--budget-bytes", &two_thirds.to_string()]);
+    assert!(bounded <= two_thirds && bounded > two_thirds * 9 / 10, "{bounded} of {two_thirds}");
+
     let quick = summary(&budget("quick", &["--budget-seconds", "0.000001"]));
     assert!(quick["parts"]["counts"]["bytes"].as_u64() > Some(0), "{quick}");
     assert!(quick["parts"]["linear"]["bytes"].as_u64().unwrap_or(0) == 0, "{quick}");

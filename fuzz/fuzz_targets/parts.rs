@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
     let views: Vec<Tensor> = tensors.iter().map(OwnedTensor::view).collect();
     let options = LearnOptions::default();
     let of = (&options.counts, options.neighbours);
-    let Ok(classifier) = Classifier::from_tensors(&views, (FEATURES, LABELS), of, options.searched) else { return };
+    let Ok(classifier) = Classifier::from_tensors(&views, (FEATURES, LABELS), of) else { return };
     // A run that is not done yet has rows for some labels only, and nobody asks it.
     if classifier.linear.as_ref().is_some_and(|linear| linear.labels() != LABELS) {
         return;

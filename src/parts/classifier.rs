@@ -41,11 +41,15 @@ pub struct Classifier {
     pub shares: [f64; 5],
     /// Candidates that counts name, and as many that neighbours name; linear rows and texts name a quarter of that each, or as many where
     /// there are neither counts nor neighbours.
-    pub searched: usize,
+    pub searched: u64,
 }
 
 /// Labels that stand in where no part names any.
 const FREQUENT: usize = 100;
+
+/// The name of how many candidates are searched in checkpoints, and how many these may be.
+const SEARCHED: &str = "labels.searched";
+const MOST_SEARCHED: u64 = 1 << 16;
 
 /// The name of the linear rows in checkpoints.
 const LINEAR: &str = "linear";
@@ -92,7 +96,7 @@ impl Classifier {
         linear: Option<&SparseLinear>,
         lookup: &mut Lookup,
     ) -> Vec<Candidate> {
-        self.search(x, own, (linear, self.texts.as_ref()), self.searched, lookup)
+        self.search(x, own, (linear, self.texts.as_ref()), self.searched as usize, lookup)
     }
 
     /// The same with up to `most` candidates of each memory, and a quarter of that of linear rows and of texts.
@@ -210,7 +214,7 @@ impl Classifier {
     pub fn best_of_all(&self, x: (&[u32], &[f32]), k: usize, lookup: &mut Lookup) -> Vec<(u32, f32)> {
         let (candidates, named) = lookup.with_query(x, |lookup| {
             let parts = (self.linear.as_ref(), self.texts.as_ref());
-            let (named, near) = self.ask(x, None, parts, self.searched, lookup);
+            let (named, near) = self.ask(x, None, parts, self.searched as usize, lookup);
             let others =
                 (0..self.frequencies.len() as u32).filter(|label| named.binary_search(label).is_err()).collect();
             let count = named.len();
@@ -316,6 +320,7 @@ impl Classifier {
             saved::tensor("mixture.knots", Elements::U64(bytemuck::cast_slice(self.mixture.knots.as_flattened()))),
             saved::tensor("mixture.shares", Elements::U64(bytemuck::cast_slice(&self.shares[..self.parts()]))),
             saved::tensor("labels.frequencies", Elements::U32(&self.frequencies)),
+            saved::tensor(SEARCHED, Elements::U64(std::slice::from_ref(&self.searched))),
         ];
         tensors.extend(self.counts.iter().flat_map(CountMemory::tensors));
         tensors.extend(self.neighbours.iter().flat_map(NeighbourMemory::tensors));
@@ -337,7 +342,6 @@ impl Classifier {
         tensors: &[Tensor],
         (features, labels): (usize, usize),
         options: (&CountOptions, NeighbourOptions),
-        searched: usize,
     ) -> Result<Self, String> {
         let saved = Saved(tensors);
         let has = |name: &str| saved.has(&format!("{name}.offsets"));
@@ -356,6 +360,11 @@ impl Classifier {
             return Err("mixture.texts: without texts".to_owned());
         }
         let shares = saved.u64s("mixture.shares", parts_with_a_share(further.map(|weights| weights.is_some())))?;
+        // Older versions always searched as many.
+        let searched = if saved.has(SEARCHED) { saved.u64s(SEARCHED, 1)?[0] } else { 100 };
+        if !(1..=MOST_SEARCHED).contains(&searched) {
+            return Err(format!("{SEARCHED}: {searched} is not in 1..={MOST_SEARCHED}"));
+        }
         Ok(Self {
             features,
             frequencies: saved.u32s("labels.frequencies", labels)?.to_vec(),

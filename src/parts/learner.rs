@@ -91,7 +91,7 @@ impl Learner {
             network: None,
             mixture: Mixture::default(),
             shares: [0.0; 5],
-            searched: options.searched,
+            searched: options.searched(&samples.labels) as u64,
         };
         Self {
             stages: options.stages(labels),
@@ -158,7 +158,7 @@ impl Learner {
         let (options, labels) = (&self.options, self.classifier.frequencies.len());
         let sizes = (self.classifier.features, labels);
         let of = (&options.counts, options.neighbours);
-        let classifier = Classifier::from_tensors(tensors, sizes, of, options.searched)?;
+        let classifier = Classifier::from_tensors(tensors, sizes, of)?;
         self.trial = match Saved(tensors).has(&format!("{TRIAL}.offsets")) {
             true => SparseLinear::from_tensors(tensors, TRIAL, classifier.features)?,
             false => SparseLinear::new(classifier.features),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::descent::Random;
 use super::terms::Present;
 use super::{CountOptions, LinearOptions, NeighbourOptions};
+use crate::ragged::Ragged;
 
 /// How a [`Classifier`](super::Classifier) is built.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +19,11 @@ pub struct LearnOptions {
     pub neighbours: NeighbourOptions,
     /// Of the linear rows.
     pub linear: LinearOptions,
-    /// Candidates that counts name, and as many that neighbours name; linear rows and texts name a quarter of that each.
+    /// Candidates that counts name, and as many that neighbours name; linear rows and texts name a quarter of that each. 0 means five times
+    /// the labels that a sample has on average, but 40 to 100.
+    ///
+    /// Fewer leave the mixture less to tell apart, more lose none: with 40 in place of 100, P@1 was 0.8 higher on citeulike-t, 0.5 on bibtex
+    /// and the demo, 0.2 on gutenberg-subjects, but 1.0 lower on delicious, whose samples have 19 labels each.
     pub searched: usize,
     /// A sample is a negative of the labels that counts score best for it and that it does not have: so many of counts, and of neighbours.
     pub hard: usize,
@@ -43,7 +48,7 @@ impl Default for LearnOptions {
             counts: CountOptions::default(),
             neighbours: NeighbourOptions::default(),
             linear: LinearOptions::default(),
-            searched: 100,
+            searched: 0,
             hard: 25,
             random: 30,
             exhaustive: 20_000_000,
@@ -102,6 +107,14 @@ const PIECES: usize = 8;
 const STEPS: usize = 40;
 
 impl LearnOptions {
+    /// Candidates of counts, for samples with these labels.
+    pub(super) fn searched(&self, labels: &Ragged<u32>) -> usize {
+        match self.searched {
+            0 => (5 * labels.items().len()).div_ceil(labels.len().max(1)).clamp(40, 100),
+            searched => searched,
+        }
+    }
+
     /// All stages for so many labels.
     pub fn stages(&self, labels: usize) -> Vec<Stage> {
         let pieces = |stage: fn(Range<usize>) -> Stage| {

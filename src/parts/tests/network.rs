@@ -50,12 +50,7 @@ fn a_network_that_knows_more_counts_most_and_one_that_knows_nothing_is_dropped()
     let mut lookup = with.lookup(level);
     assert_eq!(with.best(x, 3, &mut lookup), with.best_of_all(x, 3, &mut lookup));
     // Its weights are elsewhere, and that they are missing is told.
-    let read = Classifier::from_tensors(
-        &with.tensors(),
-        (FEATURES, LABELS),
-        (&options.counts, options.neighbours),
-        options.searched,
-    );
+    let read = Classifier::from_tensors(&with.tensors(), (FEATURES, LABELS), (&options.counts, options.neighbours));
     let mut read = read.unwrap();
     assert!(read.wants_network() && read.network.is_none() && read != with);
     read.network = Some(knowing());

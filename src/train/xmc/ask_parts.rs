@@ -127,7 +127,7 @@ pub(super) fn open(loaded: &Loaded, shape: &Shape) -> Result<(Classifier, Kept)>
     let of = (&options.counts, options.neighbours);
     let both = Kept::from_tensors(&views, shape.features).and_then(|kept| {
         let sizes = (kept.len(), shape.labels);
-        Ok((Classifier::from_tensors(&views, sizes, of, options.searched)?, kept))
+        Ok((Classifier::from_tensors(&views, sizes, of)?, kept))
     });
     let mut both = both.map_err(|message| loaded.refuse(PARTS, message))?;
     if both.0.wants_network() {
