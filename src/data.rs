@@ -107,6 +107,28 @@ impl Batch {
         Self { features: SparseBatch::new(features), labels: Ragged::new(), unseen: Vec::new(), hits: Ragged::new() }
     }
 
+    /// All of `samples`.
+    ///
+    /// ```
+    /// use hotrow::data::{Batch, Samples};
+    /// struct Two;
+    /// impl Samples for Two {
+    ///     fn len(&self) -> usize { 2 }
+    ///     fn features(&self) -> usize { 4 }
+    ///     fn labels(&self) -> usize { 3 }
+    ///     fn read(&self, sample: usize, batch: &mut Batch) {
+    ///         batch.features.push(&[sample as u32], &[1.0]).unwrap();
+    ///         batch.labels.push([2]);
+    ///     }
+    /// }
+    /// assert_eq!(Batch::whole(&Two).labels.row(1), [2]);
+    /// ```
+    pub fn whole(samples: &dyn Samples) -> Self {
+        let mut batch = Self::new(samples.features());
+        (0..samples.len()).for_each(|sample| samples.read(sample, &mut batch));
+        batch
+    }
+
     /// Number of samples.
     ///
     /// ```

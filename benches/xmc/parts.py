@@ -4,7 +4,7 @@
     pip install -r benches/xmc/requirements.txt
     python3 benches/xmc/parts.py --data DATA --out benches/results/xmc-parts.json
 
-With `--rivals-of benches/results/xmc-parts.json` rivals are not run again.
+With `--rivals-of benches/results/xmc-parts.json` rivals are not run again, but those of `--again`.
 
 DATA has a folder for each set, as fetched from the repositories that docs/results.md names: gutenberg-subjects, bibtex, citeulike-t,
 arxiv-authors, delicious. The demo's titles are in this repository. Features of text are words and pairs of words that come twice, with
@@ -125,10 +125,11 @@ def hotrow(program, train, valid, seed, parts="auto"):
         command += [word for setting in sets for word in ("--set", setting)]
         summary = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         checkpoint = run / (run / "latest").read_text().strip()
+        kept = [checkpoint / name for name in ("parts.safetensors", "model.safetensors")]
         row = {f"p@{k}": 100 * summary["metrics"][f"p@{k}"] for k in KS}
         row |= {f"psp@{k}": 100 * summary["metrics"][f"psp@{k}"] for k in KS}
         seconds = summary["seconds"]["load"] + summary["seconds"]["train"]
-        return row | {"seconds": seconds, "bytes": (checkpoint / "parts.safetensors").stat().st_size,
+        return row | {"seconds": seconds, "bytes": sum(file.stat().st_size for file in kept if file.exists()),
                       "peak_memory_bytes": summary["peak_memory_bytes"], "digest": summary["digest"]}
 
 
@@ -148,6 +149,7 @@ def main():
     parser.add_argument("--rivals-of", type=Path, help="a result of before, whose rows of rivals are taken for sets of the same sizes")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--alone", action="store_true", help="each part alone and each left out, too")
+    parser.add_argument("--again", nargs="*", default=[], choices=["parabel", "bonsai"], help="rivals that run again though there are rows of before")
     parser.add_argument("--psp", action="store_true", help="rivals that are kept run again if they lack PSP")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -173,12 +175,13 @@ def main():
             rows["hotrow"] = {key: sum(run[key] for run in runs) / len(runs) for key in numbers} | {"runs": runs}
             if options.alone:
                 parts = ["counts", "neighbours", "linear"]
-                for some in [[part] for part in parts] + [[p for p in parts if p != out] for out in parts]:
+                without = [[p for p in parts if p != out] for out in parts]
+                for some in [[part] for part in parts] + without + [["network"], parts + ["network"]]:
                     rows["+".join(some)] = hotrow(options.program, train, valid, 1, json.dumps(some))
             before = known.get(name, {"rows": {}})
             same = [before.get(key) for key in ("samples", "features", "labels")] == [len(y), x.shape[1], labels]
             for rival in options.rivals:
-                kept = before["rows"].get(rival) if same else None
+                kept = before["rows"].get(rival) if same and rival not in options.again else None
                 if kept and "psp@1" not in kept:
                     # Rows of an older script lack it; their times stay.
                     found = omikuji(rival, train, valid) if options.psp else {}

@@ -249,6 +249,8 @@ fn files_that_say_nothing_or_two_things_are_refused_with_their_line() {
     let both = |sets: &[&str]| tales.train("refused", sets).output().unwrap();
     assert_fails(&both(&[&texts, "model.parts=counts"]), 2, &["data.label_texts", "model.parts has no texts"]);
     assert_fails(&both(&["model.parts=texts"]), 2, &["model.parts", "the labels have none"]);
+    let both_parts = "model.parts=[\"texts\", \"network\"]";
+    assert_fails(&both(&[both_parts]), 2, &["model.parts", "nothing but texts to name labels"]);
     assert_fails(&both(&[&texts, "optim.lr=0.1"]), 2, &["data.label_texts", "this run is of a network"]);
     assert!(!tales.path("refused").exists());
 }

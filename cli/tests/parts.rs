@@ -159,12 +159,29 @@ fn a_network_stands_beside_other_parts() {
     let paused = summary(&titles.resume("paused").output().unwrap());
     assert_eq!((&paused["digest"], &paused["metrics"]), (&trained["digest"], &trained["metrics"]));
 
-    for set in ["train.eval_every=1", "train.log_every=3", "train.budget_seconds=60", "train.budget_bytes=100000"] {
+    for set in ["train.eval_every=2", "train.log_every=3", "train.budget_seconds=60", "train.budget_bytes=100000"] {
         let output = titles.train("refused", &[BESIDE, &[set]].concat()).output().unwrap();
         let key = set.split('=').next().unwrap();
         assert_fails(&output, 2, &[key, "model.parts has a network and other parts"]);
         assert!(!titles.path("refused").exists());
     }
+}
+
+/// A rate at which a network diverges costs the network, and not the run.
+#[test]
+fn a_network_that_diverges_is_left_out() {
+    let titles = Titles::new(400);
+    let sets = [BESIDE, &["optim.name=sgd", "optim.lr=1e9", "train.save_every=1"]].concat();
+    let whole = summary(&titles.train("whole", &sets).output().unwrap());
+    assert!(whole["metrics"]["p@1"].as_f64().unwrap() > 0.9, "{whole}");
+    assert!(whole["parts"].get("network").is_none_or(|network| network["weight"] == 0.0), "{whole}");
+    let log = common::log(&titles.path("whole"));
+    let gave_up = log.iter().find(|event| event["event"] == "gave_up").unwrap();
+    assert_eq!((&gave_up["part"], gave_up["diverged"].is_string()), (&"network".into(), true));
+    let stage = gave_up["step"].as_u64().unwrap();
+    let mut paused = titles.train("paused", &sets);
+    assert_eq!(paused.args(["--stop-after", &stage.to_string()]).output().unwrap().status.code(), Some(75));
+    assert_eq!(summary(&titles.resume("paused").output().unwrap())["digest"], whole["digest"]);
 }
 
 #[test]

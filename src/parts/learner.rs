@@ -313,7 +313,8 @@ impl Learner {
     fn mix(&mut self, samples: &Batch, level: Level) {
         let (start, meter) = (Instant::now(), Meter::default());
         let held_out: Vec<usize> = (0..samples.len()).filter(|&sample| self.held_out[sample]).collect();
-        let (classifier, parts) = (&self.classifier, self.options.parts);
+        let classifier = &self.classifier;
+        let parts = Present { network: classifier.network.is_some(), ..self.options.parts };
         let trial = parts.linear.then_some(&self.trial);
         // As if those held out were new: a label is as frequent as it is without them.
         let frequency =

@@ -12,6 +12,9 @@ use crate::sparse::SparseBatch;
 use crate::tensor::Tensor;
 use crate::work::Workspace;
 
+/// The largest logit.
+const LARGEST: f32 = 1e30;
+
 /// A trained network that scores the labels which other parts name.
 ///
 /// ```
@@ -56,7 +59,13 @@ impl NetworkPart {
             WeightsRef::F32(w) => dot(work.level, w.row(label), x.row(0)),
             WeightsRef::Bf16(w) => dot(work.level, w.row(label), x.row(0)),
         };
-        labels.iter().map(|&label| product(label as usize) + rows.biases[label as usize]).collect()
+        let logit = |&label: &u32| product(label as usize) + rows.biases[label as usize];
+        // Of a network that has nearly diverged, some may be no numbers.
+        labels
+            .iter()
+            .map(|label| logit(label).clamp(-LARGEST, LARGEST))
+            .map(|z| if z.is_nan() { -LARGEST } else { z })
+            .collect()
     }
 
     /// Numbers that are read for a sample with the features `x` and so many labels.

@@ -124,7 +124,7 @@ pub fn run(arguments: &Arguments, level: Level, signals: Signals, out: &mut impl
                     return Ok(writeln!(out, "{}", checkpoint.display())?);
                 }
                 Kind::Parts(_) if arguments.init_only => {
-                    let message = "--init-only: is for networks; --set model.parts=network makes the run one";
+                    let message = "--init-only: is for networks alone; --set model.parts=network makes the run one";
                     return Err(Failure::Usage(message.to_owned()));
                 }
                 Kind::Network(config) => start(folder, &inputs, config, &options, &signals, &mut progress),

@@ -15,7 +15,7 @@ use crate::kernels::Level;
 use crate::model::Mlp;
 use crate::module::Module;
 use crate::optim::Scope;
-use crate::parts::NetworkPart;
+use crate::parts::{Learner, NetworkPart, Stage};
 use crate::tensor::Tensor;
 use crate::train::state::MODEL;
 
@@ -131,4 +131,30 @@ pub(super) fn finished(loaded: &Loaded, config: &Config, features: usize, labels
     let mut network = Mlp::new(&scope, &config.model, features, labels)?;
     loaded.fill(MODEL, &mut network.weight_tensors_mut())?;
     Ok(NetworkPart::new(network))
+}
+
+/// The network that is still to be trained, if one is. One that is done goes to the learner.
+pub(super) fn network_of(
+    learner: &mut Learner,
+    config: &Config,
+    samples: &Batch,
+    loaded: Option<&Loaded>,
+    level: Level,
+) -> Result<Option<Beside>> {
+    if !config.model.has_network() {
+        return Ok(None);
+    }
+    let (features, labels) = (samples.features.dim(), learner.classifier().frequencies.len());
+    let before = match (loaded, learner.next_stage()) {
+        (None, _) => None,
+        (Some(_), _) if !learner.has_done(Stage::is_network) => None,
+        // It was given up, or the mixture has dropped it.
+        (Some(loaded), _) if !loaded.files().any(|file| file == MODEL) => return Ok(None),
+        (Some(loaded), Some(&Stage::Network(piece, pieces))) => Some((loaded, piece, pieces)),
+        (Some(loaded), _) => {
+            learner.add_network(finished(loaded, config, features, labels)?);
+            return Ok(None);
+        }
+    };
+    Beside::new(config, learner.others(samples), labels, before, level).map(Some)
 }

@@ -20,8 +20,7 @@ pub fn write_order(task: &Xmc, out: &Path) -> Result<()> {
 }
 
 fn write_samples(folder: &Path, name: &str, samples: &dyn Samples) -> Result<()> {
-    let mut batch = Batch::new(samples.features());
-    (0..samples.len()).for_each(|sample| samples.read(sample, &mut batch));
+    let batch = Batch::whole(samples);
     let (mut features, mut values, mut feature_offsets) = (Vec::new(), Vec::new(), vec![0_u64]);
     let (mut labels, mut label_offsets) = (Vec::new(), vec![0_u64]);
     for sample in 0..samples.len() {

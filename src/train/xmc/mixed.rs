@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ask_parts::{LEAST, NoNetwork, PARTS, bytes_of_parts, chosen, evaluate, learn_options, summary_of};
-use super::beside::{Beside, finished};
+use super::beside::{Beside, network_of};
 use super::known::{self, Digests};
 use super::label_counts::{LABEL_COUNTS, LabelCounts};
 use super::parts_estimate::check_memory;
@@ -65,6 +65,17 @@ impl Mixed {
     }
 }
 
+impl Mixed {
+    /// Whether a run of these parts can begin on these sets.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if texts are asked for and there are none, or there are some that are not asked for.
+    pub fn check_data(&self, data: &Datasets) -> Result<()> {
+        check_texts(&self.0, data)
+    }
+}
+
 impl RunConfig for Mixed {
     const TASK: &'static str = "train xmc";
 
@@ -96,6 +107,8 @@ pub struct MixedTask {
     learner: Learner,
     /// Until it is trained.
     network: Option<Beside>,
+    /// In the step before.
+    diverged: bool,
     files: [(&'static str, Vec<u8>); 2],
     digests: Digests,
     work: Workspace,
@@ -177,7 +190,8 @@ impl FromFiles for Mixed {
     ) -> Result<MixedTask> {
         note_left_out(&data, observer);
         check_memory(&data.train)?;
-        let (mut samples, labels, counts) = (all(&data.train), data.train.labels(), LabelCounts::count(&data.train));
+        let (mut samples, labels, counts) =
+            (Batch::whole(&data.train), data.train.labels(), LabelCounts::count(&data.train));
         let kept = Kept::new(&samples.features, LEAST);
         samples.features = kept.apply(&samples.features);
         let texts = data.label_texts.as_ref().filter(|_| self.0.model.may_use(PartName::Texts));
@@ -214,45 +228,23 @@ impl FromFiles for Mixed {
             data,
             learner,
             network,
+            diverged: false,
         })
     }
 
     fn write_order(_: &mut MixedTask, _: &Path) -> Result<()> {
-        Err(Error::config("model.parts", "has no network, so there is no untrained one to write"))
+        Err(Error::config("model.parts", "is not a network alone, so there is no untrained one to write"))
     }
-}
-
-/// The network that is still to be trained, if one is. One that is done goes to the learner.
-fn network_of(
-    learner: &mut Learner,
-    config: &Config,
-    samples: &Batch,
-    loaded: Option<&Loaded>,
-    level: Level,
-) -> Result<Option<Beside>> {
-    if !config.model.has_network() {
-        return Ok(None);
-    }
-    let (features, labels) = (samples.features.dim(), learner.classifier().frequencies.len());
-    let before = match (loaded, learner.next_stage()) {
-        (None, _) => None,
-        (Some(loaded), Some(&Stage::Network(piece, pieces))) => (piece > 0).then_some((loaded, piece, pieces)),
-        (Some(_), _) if !learner.has_done(Stage::is_network) => None,
-        (Some(loaded), _) => {
-            if !learner.has_done(|stage| *stage == Stage::Mixture) || learner.classifier().wants_network() {
-                learner.add_network(finished(loaded, config, features, labels)?);
-            }
-            return Ok(None);
-        }
-    };
-    Beside::new(config, learner.others(samples), labels, before, level).map(Some)
 }
 
 /// An error if texts are asked for and there are none, or there are some that are not asked for.
 fn check_texts(config: &Config, data: &Datasets) -> Result<()> {
     let (model, has_file) = (&config.model, config.data.has_text_file());
-    if model.parts == [PartName::Texts] && data.label_texts.is_none() {
-        return Err(Error::config("model.parts", "is texts alone, and the labels have none: see data.label_texts"));
+    // A network names no labels.
+    let texts_alone = model.parts.iter().all(|part| matches!(part, PartName::Texts | PartName::Network));
+    if texts_alone && data.label_texts.is_none() {
+        let message = "has nothing but texts to name labels, and the labels have none: see data.label_texts";
+        return Err(Error::config("model.parts", message));
     }
     if has_file && !model.may_use(PartName::Texts) {
         return Err(Error::config("data.label_texts", "names a file, and model.parts has no texts"));
@@ -266,13 +258,6 @@ const SAVE_EVERY: u64 = 10;
 /// Values of features.
 fn values(train: &Dataset) -> u64 {
     train.summary().feature_entries
-}
-
-/// Every sample, in memory.
-fn all(set: &Dataset) -> Batch {
-    let mut samples = Batch::new(set.features());
-    (0..set.len()).for_each(|sample| set.read(sample, &mut samples));
-    samples
 }
 
 impl Task for MixedTask {
@@ -298,19 +283,31 @@ impl Task for MixedTask {
         let (start, gave_up) = (Instant::now(), self.learner.gave_up());
         let (mut network_loss, mut of_network) = (None, Cost::default());
         if let Some(&Stage::Network(piece, pieces)) = self.learner.next_stage() {
-            let mut network = self.network.take().expect("it is there until it is trained");
-            let (loss, cost) = network.train(piece, pieces)?;
-            (network_loss, of_network) = (loss, cost);
-            match piece + 1 == pieces {
-                true => self.learner.add_network(network.finish()),
-                false => self.network = Some(network),
+            // None if it was given up.
+            if let Some(mut network) = self.network.take() {
+                match network.train(piece, pieces) {
+                    Ok((loss, cost)) => {
+                        (network_loss, of_network) = (loss, cost);
+                        match piece + 1 == pieces {
+                            true => self.learner.add_network(network.finish()),
+                            false => self.network = Some(network),
+                        }
+                    }
+                    Err(Error::Diverged { step, layer, .. }) => {
+                        let event = json!({ "part": "network", "diverged": layer, "network_step": step });
+                        log.write("gave_up", self.learner.progress().0 as u64 + 1, &event)?;
+                        self.diverged = true;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         let Some(stage) = self.learner.step(&self.samples, self.work.level) else {
             return Ok((0.0, Counted::default()));
         };
         let (done, seconds) = (self.learner.progress().0 as u64, start.elapsed().as_secs_f64());
-        self.stage = Some(stage.name());
+        self.stage = Some(if self.diverged { "the network diverged and is left out" } else { stage.name() });
+        self.diverged = false;
         if self.learner.gave_up() && matches!(stage, Stage::Negatives | Stage::Trial(_) | Stage::Linear(_)) {
             self.stage = Some("no time for linear rows");
             if !gave_up {

@@ -50,8 +50,7 @@ impl Trainer {
     /// Shows all of `train` to the index of the output, if that follows the data. A trainer that is restored has its index already.
     pub fn learn_index(&mut self, train: &dyn Samples) {
         if let Some(sampling) = self.output.as_mut().filter(|sampling| sampling.index.follows_data()) {
-            let mut all = Batch::new(train.features());
-            (0..train.len()).for_each(|sample| train.read(sample, &mut all));
+            let all = Batch::whole(train);
             sampling.index.learn(&all.features, &all.labels);
         }
     }

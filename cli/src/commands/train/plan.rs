@@ -196,6 +196,9 @@ fn data(arguments: &Xmc, options: &Options) -> Result<(Kind, Data), Failure> {
         // What is read is of no use to anyone else.
         None => data::open_unkept(train, arguments.valid.as_ref(), &config.data, &std::env::temp_dir())?,
     };
+    if let Kind::Parts(parts) = &kind {
+        parts.check_data(&data)?;
+    }
     Ok((kind, Data::of(&data)))
 }
 
