@@ -365,7 +365,7 @@ def parts_alone():
     parts = ["counts", "neighbours", "linear"]
     names = {"hotrow": "all"} | {part: f"{part} alone" for part in parts}
     names |= {"+".join(p for p in parts if p != out): f"without {out}" for out in parts}
-    names |= {"network": "network alone", "+".join(parts + ["network"]): "all and a network"}
+    names |= {"+".join(parts + ["network"]): "all and a network"}
     return table(["set", "parts", "P@1", "P@3", "P@5", "seconds"], of_parts(names, (lambda row: f"{row['seconds']:.1f}",)))
 
 

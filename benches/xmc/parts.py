@@ -149,6 +149,7 @@ def main():
     parser.add_argument("--rivals-of", type=Path, help="a result of before, whose rows of rivals are taken for sets of the same sizes")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--alone", action="store_true", help="each part alone and each left out, too")
+    parser.add_argument("--network", action="store_true", help="a network beside all parts, too")
     parser.add_argument("--again", nargs="*", default=[], choices=["parabel", "bonsai"], help="rivals that run again though there are rows of before")
     parser.add_argument("--psp", action="store_true", help="rivals that are kept run again if they lack PSP")
     parser.add_argument("--out", type=Path)
@@ -156,7 +157,7 @@ def main():
     info = json.loads(subprocess.run([options.program, "info", "--json"], check=True, capture_output=True, text=True).stdout)
     result = {
         "schema": 1,
-        "command": "python3 benches/xmc/parts.py --data DATA" + (" --alone" if options.alone else ""),
+        "command": "python3 benches/xmc/parts.py --data DATA" + (" --alone" if options.alone else "") + (" --network" if options.network else ""),
         "machine": {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()},
         "commit": info["commit"],
         "load_average_at_start": os.getloadavg()[0],
@@ -173,11 +174,11 @@ def main():
             runs = [hotrow(options.program, train, valid, seed) for seed in options.seeds]
             numbers = [key for key in runs[0] if key != "digest"]
             rows["hotrow"] = {key: sum(run[key] for run in runs) / len(runs) for key in numbers} | {"runs": runs}
-            if options.alone:
-                parts = ["counts", "neighbours", "linear"]
-                without = [[p for p in parts if p != out] for out in parts]
-                for some in [[part] for part in parts] + without + [["network"], parts + ["network"]]:
-                    rows["+".join(some)] = hotrow(options.program, train, valid, 1, json.dumps(some))
+            parts = ["counts", "neighbours", "linear"]
+            lists = [[part] for part in parts] + [[p for p in parts if p != out] for out in parts] if options.alone else []
+            lists += [parts + ["network"]] if options.network else []
+            for some in lists:
+                rows["+".join(some)] = hotrow(options.program, train, valid, 1, json.dumps(some))
             before = known.get(name, {"rows": {}})
             same = [before.get(key) for key in ("samples", "features", "labels")] == [len(y), x.shape[1], labels]
             for rival in options.rivals:

@@ -22,8 +22,9 @@ pub struct LearnOptions {
     /// Candidates that counts name, and as many that neighbours name; linear rows and texts name a quarter of that each. 0 means five times
     /// the labels that a sample has on average, but 40 to 100.
     ///
-    /// Fewer leave the mixture less to tell apart, more lose none: with 40 in place of 100, P@1 was 0.8 higher on citeulike-t, 0.5 on bibtex
-    /// and the demo, 0.2 on gutenberg-subjects, but 1.0 lower on delicious, whose samples have 19 labels each.
+    /// With few candidates the mixture has less to tell apart, but more labels are missed. With 40 in place of 100, P@1 was 0.8 higher on
+    /// citeulike-t, 0.5 on bibtex and the demo, and 0.2 on gutenberg-subjects; but it was 1.0 lower on delicious, whose samples have 19 labels
+    /// each.
     pub searched: usize,
     /// A sample is a negative of the labels that counts score best for it and that it does not have: so many of counts, and of neighbours.
     pub hard: usize,
