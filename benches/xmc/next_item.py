@@ -88,10 +88,11 @@ def item_knn(histories, users, items):
     return rankings, top(np.tile(popular, (1, 1)))[0]
 
 
-def hotrow(program, train, valid, seed):
+def hotrow(program, train, valid, seed, sets):
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [program, "train", "xmc", "--json", "--train", train, "--out", run, "--set", f"train.seed={seed}"]
+        command += [word for setting in sets for word in ("--set", setting)]
         summary = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         command = [program, "predict", "--json", "--top", "10", "--run", run, "--input", valid]
         lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
@@ -124,6 +125,7 @@ def main():
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/hotrow")
     parser.add_argument("--rivals", nargs="*", default=["parabel"], choices=["parabel", "bonsai"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
+    parser.add_argument("--set", action="append", default=[], help="an option of hotrow, in place of its default")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     info = json.loads(subprocess.run([options.program, "info", "--json"], check=True, capture_output=True, text=True).stdout)
@@ -137,7 +139,7 @@ def main():
         write(train, lines, items), write(valid, [line(following[user], histories[user]) for user in users], items)
         runs = []
         for seed in options.seeds:
-            best, seconds, digest = hotrow(options.program, train, valid, seed)
+            best, seconds, digest = hotrow(options.program, train, valid, seed, options.set)
             runs.append(quality(best, wanted) | {"seconds": seconds, "digest": digest})
         mean = lambda key: sum(run[key] for run in runs) / len(runs)
         rows["hotrow"] = {key: mean(key) for key in ("hr@10", "ndcg@10", "seconds")} | {"runs": runs}
@@ -151,7 +153,7 @@ def main():
         print(f"{who:12} HR@10 {row['hr@10']:.4f}  nDCG@10 {row['ndcg@10']:.4f}  {row.get('seconds', 0):7.1f} s", file=sys.stderr)
     text = json.dumps({
         "schema": 1,
-        "command": "python3 benches/xmc/next_item.py --data DATA",
+        "command": "python3 benches/xmc/next_item.py --data DATA" + "".join(f" --set '{setting}'" for setting in options.set),
         "machine": {"cpu": info["cpu"], "cores": info["cores"], "level": info["level"], "system": platform.platform()},
         "commit": info["commit"],
         "samples": len(lines),

@@ -164,12 +164,12 @@ struct Scratch {
 impl<'a> Fit<'a> {
     /// The terms `used` of the examples, divided by their `scale`.
     pub(super) fn new(examples: &'a [Example], knots: &Knots, used: &[usize], scale: &[f64], level: Level) -> Self {
-        let factors: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
+        let (factors, has): (Vec<f64>, _) = (scale.iter().map(|scale| 1.0 / scale).collect(), has_further(used));
         let chunk = |examples: &'a [Example]| {
             let (mut terms, mut x) = (Terms::default(), Vec::new());
             for example in examples {
                 terms.clear();
-                terms.push(example, knots, has_further(used));
+                terms.push(example, knots, has);
                 for at in 0..terms.len() {
                     x.extend(used.iter().zip(&factors).map(|(&term, factor)| (terms.get(at, term) * factor) as f32));
                 }

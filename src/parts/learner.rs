@@ -33,8 +33,9 @@ const TRIAL: &str = "trial";
 /// 1. Some samples are held out. Counts and neighbours remember the others.
 /// 2. They say of each sample, without itself, which labels it is mistaken for: hard negatives.
 /// 3. Linear rows are trained on the samples that are not held out.
-/// 4. The mixture is fitted to those that are. A part that does not help is dropped. Memories are built anew of all samples.
-/// 5. Linear rows are trained on all samples.
+/// 4. A network, if one is wanted, is trained on the same samples by whoever does the stages: see [`Stage::Network`].
+/// 5. The mixture is fitted to those that are. A part that does not help is dropped. Memories are built anew of all samples.
+/// 6. Linear rows are trained on all samples.
 ///
 /// It would be shorter to remember all samples at once and to leave out the one that is asked for. But then the labels of a sample that is
 /// held out make negatives of the samples near it, and its margins are worse than those of a new sample: on the titles of the demo the

@@ -65,7 +65,7 @@ pub struct Summary {
     /// What was left out of each data set (`train`, `valid`, or `data` of an evaluation), by kind.
     #[serde(default)]
     pub left_out: BTreeMap<String, BTreeMap<String, u64>>,
-    /// What a classifier consists of that has no network, by name.
+    /// What a classifier consists of that is not a network alone, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, PartUse>,
     /// How the network's memory is divided: weights by layer, optimiser, indexes.
@@ -88,7 +88,7 @@ pub struct Seconds {
     pub index: f64,
 }
 
-/// A part of a classifier without a network.
+/// A part of a classifier that is not a network alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartUse {
     /// How much it counts beside the others, from 0 to 1: see [`Mixture::shares`](crate::parts::Mixture::shares). A part of weight 0

@@ -1,4 +1,4 @@
-//! A run that builds memories and linear rows in place of a network: each stage is a step.
+//! A run that builds memories and linear rows, and a network beside them if one is named: each stage is a step.
 
 use std::path::Path;
 use std::time::Instant;
@@ -32,7 +32,7 @@ use crate::train::start::{FromFiles, Inputs, Options, check_steps};
 use crate::train::state::MODEL;
 use crate::train::totals::{Counts, Sums};
 
-/// The configuration of a run without a network: `model.parts` names memories and linear rows. Its defaults of `[data]` are for
+/// The configuration of a run that is not of a network alone: `model.parts` names memories, linear rows or texts. Its defaults of `[data]` are for
 /// them: of text words and pairs of words, weighed by how rare they are; and samples of length 1.
 ///
 /// ```
@@ -252,7 +252,7 @@ fn check_texts(config: &Config, data: &Datasets) -> Result<()> {
     Ok(())
 }
 
-/// Stages between two checkpoints: one once the trial is done, one in the middle of the last training, and the last.
+/// Stages between two checkpoints: one once the trial is done, then some in the training of a network and in the last one, and the last.
 const SAVE_EVERY: u64 = 10;
 
 /// Values of features.

@@ -1,4 +1,4 @@
-//! What memory a run without a network will take, before it is started.
+//! What memory a run of memories and linear rows will take, before it is started.
 
 use serde::Serialize;
 

@@ -98,7 +98,7 @@ fn print_network(
     Ok(writeln!(out, "training    {:>10.1} min", seconds / 60.0)?)
 }
 
-/// What is known before of a run without a network: its memory.
+/// What is known before of a run of memories and linear rows: its memory.
 fn print_parts(
     config: &Config,
     data: &Data,
@@ -107,14 +107,13 @@ fn print_parts(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let &Data { samples, per_sample, features, labels, text_entries } = data;
-    let mut parts = PartsEstimate::new((samples, per_sample), features, labels, options.threads);
-    parts = parts.with_texts(text_entries);
+    let mut estimate = PartsEstimate::new((samples, per_sample), features, labels, options.threads);
+    estimate = estimate.with_texts(text_entries);
     if config.model.has_network() {
         let (size, resolved) = ((samples, per_sample), config.resolved(samples));
-        let network = estimate(&resolved, size, features, labels, options.level, options.threads);
-        parts = parts.with_network(network.memory_bytes());
+        let network = xmc::estimate(&resolved, size, features, labels, options.level, options.threads);
+        estimate = estimate.with_network(network.memory_bytes());
     }
-    let estimate = parts;
     let (memory, limits) = (estimate.memory_bytes(), Limits::read());
     let fits = limits.can_hold(memory);
     if json {
